@@ -1,0 +1,58 @@
+"""What happens to executions, told to the event bus in the contract's words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from workflow.executions import Execution, NodeRun
+from workflow.messages import Event
+from workflow.ports import Clock, EventBus, NewId
+from workflow.states import ExecutionState
+
+EVENT_TYPES = {
+    ExecutionState.QUEUED: "workflow.queued",
+    ExecutionState.RUNNING: "workflow.started",
+    ExecutionState.WAITING: "workflow.waiting",
+    ExecutionState.SUCCEEDED: "workflow.completed",
+    ExecutionState.FAILED: "workflow.failed",
+    ExecutionState.CANCELLED: "workflow.cancelled",
+    ExecutionState.DEAD: "workflow.dead",
+}
+
+
+class Announcements:
+    """Publishes events; the aggregate is the workflow."""
+
+    def __init__(self, *, bus: EventBus, clock: Clock, new_id: NewId) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._new_id = new_id
+
+    def listen(self, workflow_id: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Events of one workflow from now on."""
+        return self._bus.subscribe(workflow_id)
+
+    def state_changed(self, execution: Execution) -> None:
+        """An execution is in a new state; ``duration`` is in milliseconds, once it has ended."""
+        data: dict[str, Any] = {"status": execution.state.value}
+        if execution.duration_ms is not None:
+            data["duration"] = round(execution.duration_ms)
+        self._publish(EVENT_TYPES[execution.state], execution, data)
+
+    def node_finished(self, execution: Execution, node_run: NodeRun, *, finished: int, total: int) -> None:
+        """A node has run; ``finished`` of ``total`` node runs are done as far as is known."""
+        data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
+        self._publish("workflow.node_finished", execution, data)
+
+    def _publish(self, event_type: str, execution: Execution, data: dict[str, Any]) -> None:
+        self._bus.publish(
+            Event(
+                event_id=self._new_id(),
+                timestamp=self._clock.now(),
+                event_type=event_type,
+                aggregate_id=execution.workflow_id,
+                data={"workflowId": execution.workflow_id, "executionId": execution.id, **data},
+            )
+        )

@@ -1,0 +1,203 @@
+"""Runs a plan: decides which node runs when, with which items.
+
+Every edge of the graph is open until its source can send nothing more. A node takes what its edges bring
+edge by edge, in the order of the definition's connections, one run per delivery; a node that waits for all
+inputs runs once, when all its edges have closed. So which items a run gets never depends on timing, although
+branches that wait for the world outside run at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from engine.node_runner import NodeRunner, Outcome
+from engine.plan import PlanNode
+from engine.run import Run, Sources
+from workflow.executions import NodeRun
+from workflow.items import Items, Source
+from workflow.states import ExecutionState
+
+INLINE_SECONDS = 0.005
+"""How long pure nodes may run on without letting the event loop turn: five milliseconds are not felt elsewhere."""
+
+
+class Delivery(NamedTuple):
+    """Items on an edge."""
+
+    source: Source | None
+    items: Items
+
+
+class _Started(NamedTuple):
+    """A node run under way."""
+
+    node: PlanNode
+    run_index: int
+    inputs: Sequence[Items]
+    sources: Sources
+    started: float
+
+
+@dataclass(slots=True)
+class _NodeProgress:
+    """How far a node is: the edge of the first input it reads now, and its runs so far."""
+
+    edge: int = 0
+    runs: int = 0
+    is_running: bool = False
+    is_done: bool = False
+
+
+@dataclass(slots=True)
+class Executor:
+    """Executes one run from its trigger to its end."""
+
+    run: Run
+    runner: NodeRunner
+    on_node_finished: Callable[[NodeRun], None]
+    _waiting: list[deque[Delivery]] = field(init=False)
+    _closed: list[bool] = field(init=False)
+    _progress: list[_NodeProgress] = field(init=False)
+    _ready: deque[int] = field(default_factory=deque)
+    _tasks: dict[asyncio.Task[Outcome], _Started] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._waiting = [deque() for _ in self.run.plan.edges]
+        self._closed = [False] * len(self.run.plan.edges)
+        self._progress = [_NodeProgress() for _ in self.run.plan.nodes]
+
+    async def execute(self, items: Items) -> ExecutionState:
+        """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
+
+        Returns:
+            ``SUCCEEDED`` or ``FAILED``.
+
+        Raises:
+            asyncio.CancelledError: the caller was cancelled; node runs under way are recorded as cancelled.
+        """
+        start = self.run.plan.index_by_name[self.run.execution.start_node]
+        for node in self.run.plan.nodes:
+            if node.index != start:
+                self._ready.append(node.index)
+        self._start(self.run.plan.nodes[start], [items], (None,))
+        self._ready.append(start)
+        try:
+            await self._loop()
+        finally:
+            await self._cancel_tasks()
+        return ExecutionState.FAILED if self.run.error is not None else ExecutionState.SUCCEEDED
+
+    async def _loop(self) -> None:
+        turn_ends = time.perf_counter() + INLINE_SECONDS
+        while self.run.error is None:
+            while self._ready and self.run.error is None:
+                self._advance(self.run.plan.nodes[self._ready.popleft()])
+                if time.perf_counter() > turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = time.perf_counter() + INLINE_SECONDS
+            if not self._tasks or self.run.error is not None:
+                return
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            turn_ends = time.perf_counter() + INLINE_SECONDS
+            for task in sorted(done, key=lambda each: self._tasks[each].node.index):
+                self._finish(self._tasks.pop(task), task.result())
+
+    def _advance(self, node: PlanNode) -> None:
+        """Start the node's next run if what it needs is there, or close what lies behind it if nothing more can come."""
+        progress = self._progress[node.index]
+        if progress.is_running or progress.is_done:
+            return
+        if node.type.waits_for_all_inputs:
+            if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
+                return
+            if progress.runs == 0 and any(self._waiting[edge] for edges in node.edges_in for edge in edges):
+                self._start_joined(node)
+                return
+        elif node.edges_in:
+            edges = node.edges_in[0]
+            while progress.edge < len(edges):
+                edge = edges[progress.edge]
+                if self._waiting[edge]:
+                    delivery = self._waiting[edge].popleft()
+                    self._start(node, [delivery.items], (delivery.source,))
+                    return
+                if not self._closed[edge]:
+                    return
+                progress.edge += 1
+        progress.is_done = True
+        for edges in node.edges_out.values():
+            for edge in edges:
+                self._closed[edge] = True
+                self._ready.append(self.run.plan.edges[edge].target)
+
+    def _start_joined(self, node: PlanNode) -> None:
+        """Run a node that waits for all its inputs, with everything that came for each."""
+        inputs: list[Items] = []
+        sources: list[Source | None] = []
+        for edges in node.edges_in:
+            deliveries = [delivery for edge in edges for delivery in self._waiting[edge]]
+            inputs.append([item for delivery in deliveries for item in delivery.items])
+            # Items of several deliveries have no one source; a single delivery keeps its own.
+            sources.append(deliveries[0].source if len(deliveries) == 1 else None)
+        self._start(node, inputs, tuple(sources))
+
+    def _start(self, node: PlanNode, inputs: Sequence[Items], sources: Sources) -> None:
+        progress = self._progress[node.index]
+        started = _Started(node, progress.runs, inputs, sources, time.perf_counter())
+        progress.runs += 1
+        progress.is_running = True
+        outcome = self.runner.start(self.run, node, started.run_index, inputs, sources)
+        if isinstance(outcome, Outcome):
+            self._finish(started, outcome)
+        else:
+            self.run.running[node.name] = started.run_index
+            self._tasks[asyncio.ensure_future(outcome)] = started
+
+    def _finish(self, started: _Started, outcome: Outcome) -> None:
+        node = started.node
+        self._record(started, outcome)
+        self._progress[node.index].is_running = False
+        if outcome.stops:
+            self.run.error = outcome.error
+            return
+        for output, items in outcome.outputs.items():
+            if items:
+                delivery = Delivery(Source(node.name, started.run_index, output), items)
+                for edge in node.edges_out.get(output, ()):
+                    self._waiting[edge].append(delivery)
+                    self._ready.append(self.run.plan.edges[edge].target)
+        self._ready.append(node.index)
+
+    def _record(self, started: _Started, outcome: Outcome | None) -> None:
+        self.run.running.pop(started.node.name, None)
+        duration = time.perf_counter() - started.started
+        error = outcome.error if outcome is not None else None
+        node_run = NodeRun(
+            node=started.node.name,
+            run_index=started.run_index,
+            status="cancelled" if outcome is None else "failed" if outcome.stops else "succeeded",
+            started_at=self.run.moment(started.started),
+            duration_ms=duration * 1000,
+            items_in=sum(map(len, started.inputs)),
+            sources=started.sources,
+            outputs=outcome.outputs if outcome is not None else {},
+            error=error,
+        )
+        self.run.record(node_run)
+        self.on_node_finished(node_run)
+
+    async def _cancel_tasks(self) -> None:
+        """End the node runs that are still under way, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for task, started in self._tasks.items():
+            outcome = None if task.cancelled() else task.result()
+            self._record(started, outcome)
+        self._tasks.clear()

@@ -1,0 +1,194 @@
+"""What a node type is: the interface that every file in ``engine/nodes`` implements.
+
+Three ways to be one, by what the work needs:
+
+* :class:`ItemNode` — one item in, at most one item out, nothing leaves the process;
+* :class:`BatchNode` — all items at once, nothing leaves the process;
+* :class:`EffectNode` — waits for the world outside through a port.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+from engine.parameters import ParameterModel
+from workflow.catalogue import MAIN, ParameterProblem
+from workflow.errors import NodeError
+from workflow.items import Item, Items, JsonObject, Outputs, Pair
+from workflow.ports import HttpClient
+
+
+class Parameters(BaseModel):
+    """Root of all parameter models: unknown fields are errors, and values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoParameters(Parameters):
+    """The node needs no parameters."""
+
+
+P = TypeVar("P", bound=Parameters)
+P_co = TypeVar("P_co", bound=Parameters, covariant=True)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class WebhookResponse:
+    """What a ``respond`` node answers. ``body`` is JSON, or text where the headers say so."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: Any
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class NodeCall(Generic[P]):
+    """One run of one node: what it works on and what it may use.
+
+    ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` gives the
+    parameters with every expression evaluated for item ``i`` of the first input. ``now`` is the execution's
+    time at the start of this run. ``effect_key`` makes the idempotency key of item ``i``.
+    """
+
+    node: str
+    inputs: Sequence[Items]
+    parameters: Callable[[int], P]
+    now: datetime
+    http: HttpClient
+    respond: Callable[[WebhookResponse], None]
+    effect_key: Callable[[int], str]
+
+    @property
+    def items(self) -> Items:
+        """The items of the first input."""
+        return self.inputs[0]
+
+    @property
+    def common(self) -> P:
+        """The parameters of a node that has one set for all items: those of the first item."""
+        return self.parameters(0)
+
+
+class Emission(NamedTuple):
+    """One item's way out of an :class:`ItemNode`: which output, and its JSON."""
+
+    output: str
+    json: JsonObject
+
+
+class NodeType(ABC, Generic[P]):
+    """A type of node. Instances hold no state: one serves every node of its type.
+
+    The class docstring is what ``find_nodes`` shows; ``example`` is a whole parameter object.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    group: ClassVar[str]
+    keywords: ClassVar[tuple[str, ...]] = ()
+    example: ClassVar[Mapping[str, Any]] = {}
+    is_trigger: ClassVar[bool] = False
+    has_effect: ClassVar[bool] = False
+    waits_for_all_inputs: ClassVar[bool] = False
+    parameter_model: type[P]
+
+    def __init__(self) -> None:
+        self.schema = ParameterModel(self.parameter_model)
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the documentation."""
+        return self.documentation.partition("\n")[0]
+
+    @property
+    def documentation(self) -> str:
+        """The class docstring, dedented."""
+        lines = (type(self).__doc__ or "").strip().splitlines()
+        return "\n".join([lines[0], *(line.removeprefix("    ") for line in lines[1:])]) if lines else ""
+
+    def inputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
+        """Names of the inputs; see :class:`workflow.catalogue.NodeSpec`."""
+        del parameters
+        return () if self.is_trigger else (MAIN,)
+
+    def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
+        """Names of the outputs; see :class:`workflow.catalogue.NodeSpec`."""
+        del parameters
+        return (MAIN,)
+
+    def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
+        """Everything wrong with the parameters; what an expression will fill in is not judged yet."""
+        return self.schema.problems(parameters)
+
+    def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
+        """The path that it listens on; only the webhook trigger has one."""
+        del parameters
+
+
+class ItemNode(NodeType[P]):
+    """Looks at one item at a time. The executor loops, pairs, and deals with items that fail."""
+
+    @abstractmethod
+    def run_item(self, item: Item, parameters: P, call: NodeCall[P]) -> Emission | None:
+        """Where the item goes and as what; ``None`` drops it.
+
+        Raises:
+            NodeError: this item failed.
+        """
+
+
+class BatchNode(NodeType[P]):
+    """Looks at all items at once."""
+
+    @abstractmethod
+    def run(self, call: NodeCall[P]) -> Outputs:
+        """The items per output.
+
+        Raises:
+            NodeError: the node as a whole failed.
+        """
+
+
+class EffectNode(NodeType[P]):
+    """Waits for something outside the process, item by item, ``concurrency`` of them at once."""
+
+    has_effect = True
+
+    @abstractmethod
+    async def run_item(self, index: int, item: Item, parameters: P, call: NodeCall[P]) -> JsonObject:
+        """The result for one item.
+
+        Raises:
+            NodeError: this item failed.
+        """
+
+    def concurrency(self, parameters: P) -> int:
+        """How many items may be under way at once."""
+        del parameters
+        return 1
+
+
+class TriggerNode(BatchNode[P]):
+    """Where executions start: its output is the execution's input."""
+
+    is_trigger = True
+
+    def run(self, call: NodeCall[P]) -> Outputs:
+        return {MAIN: list(call.items)}
+
+
+def paired(items: Sequence[JsonObject], sources: Sequence[int], *, input_index: int = 0) -> Items:
+    """Items that each came from one item of one input."""
+    return [Item(json, (Pair(input_index, source),)) for json, source in zip(items, sources, strict=True)]
+
+
+def require(condition: bool, message: str, *, fix: str | None = None) -> None:
+    """Fail the item or node with ``message`` unless ``condition`` holds."""
+    if not condition:
+        raise NodeError(message, fix=fix)

@@ -1,0 +1,27 @@
+"""Keep some items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.node_type import Emission, ItemNode, NodeCall
+from engine.nodes.conditions import Condition
+from workflow.items import Item
+
+
+class Filter(ItemNode[Condition]):
+    """Passes on the items that meet a condition; the others go to the output discarded."""
+
+    name = "filter"
+    title = "Filter"
+    group = "data"
+    keywords = ("where", "keep", "discard", "condition", "select")
+    example = {"comparisons": [{"left": "={{ $json.amount }}", "operator": "greater", "right": 100}]}
+    parameter_model = Condition
+
+    def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
+        return ("kept", "discarded")
+
+    def run_item(self, item: Item, parameters: Condition, call: NodeCall[Condition]) -> Emission:
+        return Emission("kept" if parameters.holds() else "discarded", item.json)

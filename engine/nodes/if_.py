@@ -1,0 +1,27 @@
+"""One of two ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.node_type import Emission, ItemNode, NodeCall
+from engine.nodes.conditions import Condition
+from workflow.items import Item
+
+
+class If(ItemNode[Condition]):
+    """Sends each item to the output true or false."""
+
+    name = "if"
+    title = "If"
+    group = "flow"
+    keywords = ("condition", "branch", "else", "route", "decide")
+    example = {"condition": "={{ $json.score > 0.8 }}"}
+    parameter_model = Condition
+
+    def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
+        return ("true", "false")
+
+    def run_item(self, item: Item, parameters: Condition, call: NodeCall[Condition]) -> Emission:
+        return Emission("true" if parameters.holds() else "false", item.json)

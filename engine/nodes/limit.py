@@ -1,0 +1,34 @@
+"""The first or last few."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from engine.node_type import BatchNode, NodeCall, Parameters, paired
+from workflow.catalogue import MAIN
+from workflow.items import Outputs
+
+
+class LimitParameters(Parameters):
+    """How many items, and from which end."""
+
+    max_items: int = Field(default=1, ge=1)
+    keep: Literal["first", "last"] = "first"
+
+
+class Limit(BatchNode[LimitParameters]):
+    """Passes on at most max_items items."""
+
+    name = "limit"
+    title = "Limit"
+    group = "data"
+    keywords = ("top", "first", "last", "head", "tail", "take")
+    example = {"max_items": 10}
+    parameter_model = LimitParameters
+
+    def run(self, call: NodeCall[LimitParameters]) -> Outputs:
+        count, size = call.common.max_items, len(call.items)
+        kept = range(min(count, size)) if call.common.keep == "first" else range(max(0, size - count), size)
+        return {MAIN: paired([call.items[index].json for index in kept], kept)}

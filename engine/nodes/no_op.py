@@ -1,0 +1,20 @@
+"""Nothing."""
+
+from __future__ import annotations
+
+from engine.node_type import BatchNode, NodeCall, NoParameters, paired
+from workflow.catalogue import MAIN
+from workflow.items import Outputs
+
+
+class NoOp(BatchNode[NoParameters]):
+    """Passes its items on unchanged: a named place in the picture."""
+
+    name = "no_op"
+    title = "No operation"
+    group = "flow"
+    keywords = ("pass", "nothing", "placeholder")
+    parameter_model = NoParameters
+
+    def run(self, call: NodeCall[NoParameters]) -> Outputs:
+        return {MAIN: paired([item.json for item in call.items], range(len(call.items)))}

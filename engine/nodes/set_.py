@@ -1,0 +1,41 @@
+"""Make and change fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from engine.node_type import Emission, ItemNode, NodeCall, Parameters
+from engine.nodes import field_path
+from workflow.catalogue import MAIN
+from workflow.items import Item
+
+
+class SetParameters(Parameters):
+    """Which fields the item gets and loses."""
+
+    fields: dict[str, Any] = Field(
+        default_factory=dict, description="Field → value; a dot in a name makes a nested object."
+    )
+    keep_input: bool = Field(default=True, description="Keep the item's other fields; false starts empty.")
+    remove: list[str] = Field(default_factory=list, description="Fields to drop (dotted paths).")
+
+
+class Set(ItemNode[SetParameters]):
+    """Sets fields of each item, from constants or expressions; can drop the rest."""
+
+    name = "set"
+    title = "Set fields"
+    group = "data"
+    keywords = ("edit", "assign", "transform", "map", "reshape", "rename", "fields")
+    example = {"fields": {"name": "={{ $json.body.user.name }}", "source": "web"}, "keep_input": False}
+    parameter_model = SetParameters
+
+    def run_item(self, item: Item, parameters: SetParameters, call: NodeCall[SetParameters]) -> Emission:
+        json = dict(item.json) if parameters.keep_input else {}
+        for path in parameters.remove:
+            json = dict(field_path.without(json, path))
+        for path, value in parameters.fields.items():
+            field_path.write(json, path, value)
+        return Emission(MAIN, json)

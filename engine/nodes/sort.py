@@ -1,0 +1,62 @@
+"""Put items in order."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from engine.node_type import BatchNode, NodeCall, Parameters, paired
+from engine.nodes import field_path
+from workflow.catalogue import MAIN
+from workflow.items import Outputs
+
+
+class SortKey(Parameters):
+    """One field to sort by."""
+
+    field: str = Field(min_length=1, description="Dotted path into the item.")
+    order: Literal["ascending", "descending"] = "ascending"
+
+
+class SortParameters(Parameters):
+    """The fields, the most important first."""
+
+    by: list[SortKey] = Field(min_length=1)
+
+
+class Sort(BatchNode[SortParameters]):
+    """Sorts the items by one or more fields; equal ones keep their order.
+
+    Numbers come before texts, false before true, and items without the field come last either way.
+    """
+
+    name = "sort"
+    title = "Sort"
+    group = "data"
+    keywords = ("order", "rank", "ascending", "descending")
+    example = {"by": [{"field": "total", "order": "descending"}]}
+    parameter_model = SortParameters
+
+    def run(self, call: NodeCall[SortParameters]) -> Outputs:
+        indexes = list(range(len(call.items)))
+        for key in reversed(call.common.by):
+            values = [field_path.read(item.json, key.field) for item in call.items]
+            present = [index for index in indexes if not _is_missing(values[index])]
+            missing = [index for index in indexes if _is_missing(values[index])]
+            present.sort(key=lambda index: _rank(values[index]), reverse=key.order == "descending")
+            indexes = present + missing
+        return {MAIN: paired([call.items[index].json for index in indexes], indexes)}
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value is field_path.ABSENT
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    """A key that orders values of any JSON type without comparing one type with another."""
+    if isinstance(value, bool):
+        return (0, value)
+    if isinstance(value, int | float):
+        return (1, value)
+    return (2, value if isinstance(value, str) else str(value))

@@ -1,0 +1,57 @@
+"""One of many ways."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from engine.node_type import Emission, ItemNode, NodeCall, Parameters
+from engine.nodes.conditions import Condition
+from workflow.items import Item
+
+OTHERWISE = "otherwise"
+
+
+class Rule(Condition):
+    """A condition, and the output that items meeting it go to."""
+
+    output: str = Field(min_length=1, max_length=100, pattern=r"^[^.=][^.]*$")
+
+
+class SwitchParameters(Parameters):
+    """The rules, tried in order."""
+
+    rules: list[Rule] = Field(min_length=1, max_length=100, description="The first that holds decides.")
+
+
+class Switch(ItemNode[SwitchParameters]):
+    """Sends each item to the output of the first rule that holds, else to the output otherwise."""
+
+    name = "switch"
+    title = "Switch"
+    group = "flow"
+    keywords = ("case", "route", "branch", "label", "rules", "condition")
+    example = {
+        "rules": [
+            {"output": "bug", "condition": "={{ $json.labels.includes('bug') }}"},
+            {"output": "big", "comparisons": [{"left": "={{ $json.n }}", "operator": "greater", "right": 9}]},
+        ]
+    }
+    parameter_model = SwitchParameters
+
+    def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
+        rules = parameters.get("rules")
+        named = [
+            rule["output"]
+            for rule in (rules if isinstance(rules, list) else [])
+            if isinstance(rule, dict) and isinstance(rule.get("output"), str)
+        ]
+        return tuple(dict.fromkeys([*named, OTHERWISE]))
+
+    def run_item(self, item: Item, parameters: SwitchParameters, call: NodeCall[SwitchParameters]) -> Emission:
+        for rule in parameters.rules:
+            if rule.holds():
+                return Emission(rule.output, item.json)
+        return Emission(OTHERWISE, item.json)

@@ -1,0 +1,49 @@
+"""The trigger that HTTP requests start."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import Field
+
+from engine.node_type import Parameters, TriggerNode
+
+PATH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$"
+
+
+class Signature(Parameters):
+    """An HMAC over the raw body that the sender puts into a header, as GitHub and others do."""
+
+    header: str = Field(default="X-Hub-Signature-256", description="Header that holds the signature.")
+    algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
+    secret: str = Field(description="Name of a secret in the server's setting JOBSPRINT_WEBHOOK_SECRETS.")
+
+
+class WebhookParameters(Parameters):
+    """Where the webhook listens and whom it believes."""
+
+    path: str = Field(pattern=PATH_PATTERN, description="It listens at /webhooks/{path}.")
+    methods: list[Literal["GET", "POST", "PUT", "PATCH", "DELETE"]] = Field(
+        default=["POST"], min_length=1, description="Requests with another method get 405."
+    )
+    signature: Signature | None = Field(default=None, description="Refuse requests that are not signed so.")
+
+
+class Webhook(TriggerNode[WebhookParameters]):
+    """Starts on an HTTP request; its item is {body, headers, query, method, path}.
+
+    The caller gets 202 and the execution's id at once, or the answer of the workflow's respond node where
+    it has one. A JSON body is parsed; a form becomes an object; anything else is text.
+    """
+
+    name = "webhook"
+    title = "Webhook"
+    group = "trigger"
+    keywords = ("http", "request", "receive", "endpoint", "api", "github")
+    example = {"path": "leads", "signature": {"secret": "github"}}
+    parameter_model = WebhookParameters
+
+    def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
+        path = parameters.get("path")
+        return path if isinstance(path, str) else None

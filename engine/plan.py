@@ -1,0 +1,209 @@
+"""A version of a workflow, compiled once: nodes and edges by number, expressions parsed, parameters built."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from engine.expressions.evaluator import CompiledTemplate, Evaluator
+from engine.node_type import NodeType
+from engine.parameters import ParameterModel, Path, template_leaves
+from engine.registry import NodeRegistry
+from workflow import graph
+from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
+from workflow.errors import InvalidDefinitionError, NodeNotFoundError
+from workflow.findings import Finding, pointer
+
+
+@dataclass(slots=True, frozen=True)
+class NodeParameters:
+    """A node's parameters: built already where they hold no template, else ready to be filled in.
+
+    ``templates[i]`` belongs at ``paths[i]`` of ``skeleton``.
+    """
+
+    schema: ParameterModel
+    skeleton: Mapping[str, Any]
+    paths: tuple[Path, ...]
+    templates: tuple[CompiledTemplate, ...]
+    constant: Any | None
+
+    def fill(self, values: Sequence[Any], item_index: int) -> Any:
+        """The parameters with ``values`` in place of the templates.
+
+        Raises:
+            NodeError: a value does not fit, code ``bad_parameter``.
+        """
+        filled = _copied(self.skeleton)
+        for path, value in zip(self.paths, values, strict=True):
+            *parents, last = path
+            here = filled
+            for part in parents:
+                here = here[part]
+            here[last] = value
+        return self.schema.build(filled, item_index=item_index)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class PlanEdge:
+    """A connection; ends are indexes into :attr:`Plan.nodes`, ``input`` into the target's inputs."""
+
+    source: int
+    target: int
+    input: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class PlanNode:
+    """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`."""
+
+    index: int
+    name: str
+    definition: NodeDefinition
+    type: NodeType[Any]
+    parameters: NodeParameters
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    edges_in: tuple[tuple[int, ...], ...]
+    edges_out: Mapping[str, tuple[int, ...]]
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether nothing is connected behind it: its items are part of the execution's output."""
+        return not self.edges_out
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Plan:
+    """A compiled workflow. Immutable; any number of executions share it."""
+
+    workflow_id: str
+    version: int
+    definition: WorkflowDefinition
+    nodes: tuple[PlanNode, ...]
+    edges: tuple[PlanEdge, ...]
+    index_by_name: Mapping[str, int]
+
+    @property
+    def responds(self) -> bool:
+        """Whether some node answers a webhook's caller."""
+        return any(node.type.name == "respond" and not node.definition.disabled for node in self.nodes)
+
+    def trigger(self, *, node: str | None, type_name: str | None = None) -> PlanNode:
+        """The trigger to start at: the one named, else the first enabled one of the type, else the first.
+
+        Raises:
+            NodeNotFoundError: there is no such trigger.
+        """
+        triggers = [each for each in self.nodes if each.type.is_trigger and not each.definition.disabled]
+        if node is not None:
+            found = next((each for each in triggers if each.name == node), None)
+        else:
+            found = next((each for each in triggers if each.type.name == type_name), None) or next(iter(triggers), None)
+        if found is None:
+            raise NodeNotFoundError(
+                f"The workflow has no enabled trigger {node!r}." if node else "The workflow has no enabled trigger.",
+                pointer="/trigger",
+                fix=f"Its triggers are: {', '.join(each.name for each in triggers) or 'none'}.",
+            )
+        return found
+
+
+def compile_plan(
+    workflow_id: str,
+    version: int,
+    definition: WorkflowDefinition,
+    *,
+    registry: NodeRegistry,
+    evaluator: Evaluator,
+) -> Plan:
+    """Compile a definition that the checks have passed.
+
+    Raises:
+        InvalidDefinitionError: a node type is gone since the definition was saved.
+        ExpressionError: a template cannot be parsed.
+    """
+    names = list(definition.nodes)
+    types = [_type_of(name, node, registry) for name, node in definition.nodes.items()]
+    index_by_name = {name: index for index, name in enumerate(names)}
+    ports_in = [
+        tuple(kind.inputs_of(definition.nodes[name].parameters)) for name, kind in zip(names, types, strict=True)
+    ]
+    ports_out = [_outputs(definition.nodes[name], kind) for name, kind in zip(names, types, strict=True)]
+
+    edges: list[PlanEdge] = []
+    edges_in: list[list[list[int]]] = [[[] for _ in ports] for ports in ports_in]
+    edges_out: list[dict[str, list[int]]] = [{} for _ in names]
+    for left, right in definition.connections:
+        source, target = graph.parse_end(left, index_by_name), graph.parse_end(right, index_by_name)
+        if source is None or target is None:
+            raise LookupError(f"connection {left!r} → {right!r} passed the checks but names no node")
+        here, there = index_by_name[source.node], index_by_name[target.node]
+        place = ports_in[there].index(target.port) if target.port is not None else 0
+        edges_in[there][place].append(len(edges))
+        edges_out[here].setdefault(source.port or ports_out[here][0], []).append(len(edges))
+        edges.append(PlanEdge(source=here, target=there, input=place))
+
+    nodes = tuple(
+        PlanNode(
+            index=index,
+            name=name,
+            definition=definition.nodes[name],
+            type=types[index],
+            parameters=_parameters(definition.nodes[name].parameters, types[index], evaluator),
+            inputs=ports_in[index],
+            outputs=ports_out[index],
+            edges_in=tuple(map(tuple, edges_in[index])),
+            edges_out={output: tuple(found) for output, found in edges_out[index].items()},
+        )
+        for index, name in enumerate(names)
+    )
+    return Plan(
+        workflow_id=workflow_id,
+        version=version,
+        definition=definition,
+        nodes=nodes,
+        edges=tuple(edges),
+        index_by_name=index_by_name,
+    )
+
+
+def _type_of(name: str, node: NodeDefinition, registry: NodeRegistry) -> NodeType[Any]:
+    found = registry.get(node.type)
+    if found is None:
+        raise InvalidDefinitionError(
+            [
+                Finding(
+                    code="unknown_node_type",
+                    pointer=pointer("nodes", name, "type"),
+                    message=f"Node type {node.type!r} is not installed any more.",
+                )
+            ]
+        )
+    return found
+
+
+def _outputs(node: NodeDefinition, kind: NodeType[Any]) -> tuple[str, ...]:
+    outputs = tuple(kind.outputs_of(node.parameters))
+    return (*outputs, ERROR_OUTPUT) if node.on_error == "error_output" and ERROR_OUTPUT not in outputs else outputs
+
+
+def _parameters(raw: dict[str, Any], kind: NodeType[Any], evaluator: Evaluator) -> NodeParameters:
+    leaves = template_leaves(raw)
+    return NodeParameters(
+        schema=kind.schema,
+        skeleton=raw,
+        paths=tuple(path for path, _ in leaves),
+        templates=tuple(evaluator.compile(source) for _, source in leaves),
+        constant=None if leaves else kind.schema.build(raw),
+    )
+
+
+def _copied(value: Any) -> Any:
+    """A copy of the containers; what they hold is shared, nobody changes it."""
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_copied(member) for member in value]
+    return value

@@ -1,0 +1,82 @@
+"""The MCP endpoint: one low-level server over the tools and resources, for both protocol eras and transports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.shared.exceptions import MCPError
+
+from tools.resources import Resources
+from tools.tool import Tool
+from workflow.errors import JobsprintError
+
+INSTRUCTIONS = (
+    "Jobsprint runs workflows: graphs of nodes that pass items (JSON objects) on. To build one: find_nodes for the "
+    "types you need, create_workflow, execute_workflow, and inspect_execution where the result is not what you "
+    "expected. Every error says what is wrong, where, and how to mend it; findings carry JSON Patches that "
+    'update_workflow takes as {"op":"patch"}.'
+)
+
+
+def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Resources) -> Server[Any]:
+    """The server with all its handlers; it holds no state of its own."""
+    by_name = {tool.name: tool for tool in tools}
+    listed = types.ListToolsResult(tools=[tool.listed for tool in by_name.values()])
+
+    async def list_tools(
+        context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListToolsResult:
+        return listed
+
+    async def call_tool(
+        context: ServerRequestContext[Any], params: types.CallToolRequestParams
+    ) -> types.CallToolResult:
+        tool = by_name.get(params.name)
+        if tool is None:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+        return await tool.call(params.arguments or {}, context.session.report_progress)
+
+    async def list_resources(
+        context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourcesResult:
+        try:
+            found, next_cursor = await resources.page(params.cursor if params is not None else None)
+        except JobsprintError as error:
+            raise MCPError(types.INVALID_PARAMS, error.message) from error
+        return types.ListResourcesResult(resources=found, next_cursor=next_cursor)
+
+    async def list_resource_templates(
+        context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
+    ) -> types.ListResourceTemplatesResult:
+        return types.ListResourceTemplatesResult(resource_templates=resources.templates())
+
+    async def read_resource(
+        context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        try:
+            contents = await resources.read(str(params.uri))
+        except JobsprintError as error:
+            raise MCPError(types.INVALID_PARAMS, error.message, {"uri": str(params.uri), "fix": error.fix}) from error
+        return types.ReadResourceResult(contents=[contents])
+
+    def input_schema(name: str) -> Mapping[str, Any] | None:
+        """Spares the SDK a whole ``tools/list`` for every call with arguments."""
+        tool = by_name.get(name)
+        return tool.listed.input_schema if tool is not None else None
+
+    return Server(
+        "jobsprint",
+        version=version,
+        title="Jobsprint",
+        instructions=INSTRUCTIONS,
+        get_tool_input_schema=input_schema,
+        on_list_tools=list_tools,
+        on_call_tool=call_tool,
+        on_list_resources=list_resources,
+        on_list_resource_templates=list_resource_templates,
+        on_read_resource=read_resource,
+    )

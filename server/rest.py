@@ -1,0 +1,203 @@
+"""The REST API: the same services as the tools, for programs without MCP."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.authoring import Authoring, Saved
+from engine.executions import ExecutionService
+from tools.authoring import workflow_header
+from tools.running import execution_summary, overview
+from workflow.documents import parse_document
+from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
+from workflow.findings import Finding
+from workflow.messages import utc_text
+from workflow.ports import ExecutionFilter
+from workflow.shape import model_findings
+from workflow.states import FINISHED, ExecutionState
+
+
+class ExecuteBody(BaseModel):
+    """Body of ``POST /api/workflows/{id}/execute``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: dict[str, Any] | list[dict[str, Any]] | None = None
+    trigger: str | None = None
+    wait_seconds: float = Field(default=0, ge=0, le=50)
+
+
+class PageQuery(BaseModel):
+    """Query of the lists."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str | None = None
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = None
+
+
+class ExecutionsQuery(PageQuery):
+    """Query of ``GET /api/executions``."""
+
+    workflow_id: str | None = None
+    status: ExecutionState | None = None
+    created_after: datetime | None = None
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """A JSON answer."""
+    return Response(orjson.dumps(content), status_code=status, media_type="application/json", headers=headers)
+
+
+@dataclass(slots=True, frozen=True)
+class RestApi:
+    """Routes under ``/api``."""
+
+    authoring: Authoring
+    service: ExecutionService
+
+    def routes(self) -> list[Route]:
+        """Every route; ``server.openapi`` describes the same ones."""
+        return [
+            Route("/api/workflows", self.create_workflow, methods=["POST"]),
+            Route("/api/workflows", self.list_workflows, methods=["GET"]),
+            Route("/api/workflows/{workflow_id}", self.get_workflow, methods=["GET"]),
+            Route("/api/workflows/{workflow_id}", self.replace_workflow, methods=["PUT"]),
+            Route("/api/workflows/{workflow_id}", self.delete_workflow, methods=["DELETE"]),
+            Route("/api/workflows/{workflow_id}/execute", self.execute_workflow, methods=["POST"]),
+            Route("/api/executions", self.list_executions, methods=["GET"]),
+            Route("/api/executions/{execution_id}", self.get_execution, methods=["GET"]),
+            Route("/api/executions/{execution_id}/cancel", self.cancel_execution, methods=["POST"]),
+        ]
+
+    async def create_workflow(self, request: Request) -> Response:
+        """Store a definition: 201 with the workflow."""
+        saved = await self.authoring.create(await _definition(request))
+        location = f"/api/workflows/{saved.workflow.id}"
+        return json_response(_workflow(saved), 201, {"location": location})
+
+    async def list_workflows(self, request: Request) -> Response:
+        """A page of workflows."""
+        query = _query(request, PageQuery)
+        page = await self.authoring.workflows.page(text=query.text, limit=query.limit, cursor=query.cursor)
+        listed = [
+            {
+                "workflow_id": each.id,
+                "name": each.name,
+                "description": each.description,
+                "version": each.version,
+                "nodes": each.node_count,
+                "updated_at": utc_text(each.updated_at),
+            }
+            for each in page.items
+        ]
+        return json_response({"workflows": listed, "next_cursor": page.next_cursor})
+
+    async def get_workflow(self, request: Request) -> Response:
+        """The current version, or ``?version=n``."""
+        version = request.query_params.get("version")
+        if version is not None and not version.isdecimal():
+            raise InvalidArgumentsError("version is not a whole number.", pointer="/version")
+        stored = await self.authoring.workflows.get(
+            request.path_params["workflow_id"], int(version) if version is not None else None
+        )
+        return json_response(
+            {**workflow_header(stored), "definition": stored.definition.to_json()},
+            headers={"etag": f'"{stored.version}"'},
+        )
+
+    async def replace_workflow(self, request: Request) -> Response:
+        """Store the next version. ``If-Match: "n"`` refuses where the current one is not ``n``."""
+        match = request.headers.get("if-match", "").strip().strip('"')
+        if match and not match.isdecimal():
+            raise InvalidArgumentsError('If-Match is not a version such as "3".', pointer="/if-match")
+        saved = await self.authoring.replace(
+            request.path_params["workflow_id"],
+            await _definition(request),
+            expected_version=int(match) if match else None,
+        )
+        return json_response(_workflow(saved))
+
+    async def delete_workflow(self, request: Request) -> Response:
+        """204 when it is out of use."""
+        await self.authoring.delete(request.path_params["workflow_id"])
+        return Response(status_code=204)
+
+    async def execute_workflow(self, request: Request) -> Response:
+        """202 with the execution; 200 where ``wait_seconds`` saw its end."""
+        raw = await request.body()
+        document = parse_document(raw)[0] if raw.strip() else {}
+        body = _validated(ExecuteBody, document)
+        plan = self.authoring.plan(await self.authoring.workflows.get(request.path_params["workflow_id"]))
+        live = await self.service.submit(plan, trigger="manual", start_node=body.trigger, data=body.input)
+        await self.service.wait(live.execution.id, timeout_seconds=body.wait_seconds)
+        execution = await self.service.get(live.execution.id)
+        content = execution_summary(execution)
+        if execution.output is not None:
+            content["output"] = execution.output
+        status = 200 if execution.state in FINISHED else 202
+        return json_response(content, status, {"location": f"/api/executions/{execution.id}"})
+
+    async def list_executions(self, request: Request) -> Response:
+        """A page of executions."""
+        query = _query(request, ExecutionsQuery)
+        where = ExecutionFilter(
+            workflow_id=query.workflow_id, state=query.status, text=query.text, created_after=query.created_after
+        )
+        page = await self.service.page(where, limit=query.limit, cursor=query.cursor)
+        listed = [execution_summary(each) for each in page.items]
+        return json_response({"executions": listed, "next_cursor": page.next_cursor})
+
+    async def get_execution(self, request: Request) -> Response:
+        """The execution, its input, output and node runs."""
+        inspection = await self.service.inspect(request.path_params["execution_id"])
+        content = execution_summary(inspection.execution)
+        return json_response({**content, "input": inspection.execution.input, **overview(inspection)})
+
+    async def cancel_execution(self, request: Request) -> Response:
+        """The execution, cancelled."""
+        return json_response(execution_summary(await self.service.cancel(request.path_params["execution_id"])))
+
+
+async def _definition(request: Request) -> Any:
+    """The body's JSON.
+
+    Raises:
+        InvalidDefinitionError: an object names something twice.
+        InvalidArgumentsError: it is not JSON.
+    """
+    document, twice = parse_document(await request.body())
+    if twice:
+        raise InvalidDefinitionError(twice)
+    return document
+
+
+def _workflow(saved: Saved) -> dict[str, Any]:
+    content = {**workflow_header(saved.workflow), "definition": saved.workflow.definition.to_json()}
+    if saved.warnings:
+        content["warnings"] = [finding.to_json() for finding in saved.warnings]
+    return content
+
+
+def _query(request: Request, model: type[M]) -> M:
+    return _validated(model, dict(request.query_params))
+
+
+def _validated(model: type[M], document: Any) -> M:
+    try:
+        return model.model_validate(document)
+    except ValidationError:
+        first: Finding = model_findings(model, document)[0]
+        raise InvalidArgumentsError(first.message, pointer=first.pointer) from None

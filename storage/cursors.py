@@ -1,0 +1,39 @@
+"""Opaque cursors of lists: the key of the last row of the page before."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+
+from workflow.errors import InvalidArgumentsError
+
+
+def encode_cursor(*key: str | int) -> str:
+    """The cursor of the page that begins behind ``key``."""
+    return base64.urlsafe_b64encode(orjson.dumps(key)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
+    """The key in ``cursor``.
+
+    Raises:
+        InvalidArgumentsError: it is none of ours, or of another list.
+    """
+    try:
+        key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (binascii.Error, ValueError) as error:
+        raise _foreign(cursor) from error
+    if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
+        raise _foreign(cursor)
+    return key
+
+
+def _foreign(cursor: str) -> InvalidArgumentsError:
+    return InvalidArgumentsError(
+        f"{cursor[:40]!r} is not a cursor of this list.",
+        pointer="/cursor",
+        fix="Leave it out for the first page, then pass on next_cursor unchanged.",
+    )

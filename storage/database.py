@@ -1,0 +1,110 @@
+"""One database: its engine, what holds for every connection, and its errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from workflow.errors import ErrorKind, JobsprintError
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+BUSY_TIMEOUT_MS = 5_000
+"""How long SQLite waits for another process's lock before it gives up."""
+
+
+class StorageError(JobsprintError):
+    """The database did not do as it was told: it is gone, full, locked, or refuses a value."""
+
+    code = "storage_failed"
+    kind = ErrorKind.FAILED
+
+
+class Database:
+    """Connections to one database; an async context manager that closes them.
+
+    ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``.
+    """
+
+    def __init__(self, url: str, *, schema: str | None = None) -> None:
+        self._url = _with_driver(url)
+        self.is_sqlite = self._url.get_backend_name() == "sqlite"
+        self._schema = schema
+        self._engine: AsyncEngine | None = None
+
+    @property
+    def engine(self) -> AsyncEngine:
+        """The engine; there is one while the context is open."""
+        if self._engine is None:
+            raise RuntimeError("the database is not open")
+        return self._engine
+
+    async def __aenter__(self) -> Self:
+        if self.is_sqlite:
+            if self._url.database not in (None, "", ":memory:"):
+                Path(str(self._url.database)).parent.mkdir(parents=True, exist_ok=True)
+            self._engine = create_async_engine(self._url)
+            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+        else:
+            arguments: dict[str, Any] = {}
+            if self._schema is not None:
+                arguments["server_settings"] = {"search_path": self._schema}
+            self._engine = create_async_engine(self._url, pool_pre_ping=True, connect_args=arguments)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.engine.dispose()
+        self._engine = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[AsyncConnection]:
+        """One transaction: committed at the end, rolled back on any error.
+
+        Raises:
+            StorageError: the database failed.
+        """
+        try:
+            async with self.engine.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise _translated(error) from error
+        except OSError as error:
+            raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
+
+
+def _with_driver(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StorageError(
+            f"{url.partition('@')[2] or url!r} is not a database URL.",
+            fix="Write sqlite:///path/to/file.db or postgresql://user:password@host:5432/name.",
+        ) from error
+    backend = parsed.drivername.partition("+")[0]
+    if backend not in _DRIVERS:
+        raise StorageError(
+            f"Jobsprint does not know the database {backend!r}.", fix="Use sqlite:///… or postgresql://…"
+        )
+    return parsed.set(drivername=_DRIVERS[backend])
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """WAL lets readers go on beside the one writer; FULL makes a commit survive a power cut."""
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _translated(error: DBAPIError) -> StorageError:
+    cause = str(error.orig)
+    if "locked" in cause:
+        return StorageError("The database is locked by another process.", fix="Try again when it is done.")
+    if "disk is full" in cause or "disk I/O" in cause:
+        return StorageError(f"The database cannot write: {cause}.", fix="Make room on its disk.")
+    return StorageError(f"The database failed: {cause.splitlines()[0] if cause else type(error.orig).__name__}.")

@@ -1,0 +1,241 @@
+"""Every failure that Jobsprint raises on purpose, under one root.
+
+Each has a stable ``code`` (what programs switch on), a one-sentence message, where it is (``pointer``,
+RFC 6901) and how to mend it (``fix``). Numbers of HTTP or JSON-RPC are the edges' business: they map
+``kind`` once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from workflow.findings import Finding
+
+
+class ErrorKind(StrEnum):
+    """What sort of failure it is, for an edge that has to choose a status."""
+
+    INVALID = "invalid"
+    """The request itself is wrong; sending it again changes nothing."""
+    NOT_FOUND = "not_found"
+    """What was named does not exist."""
+    CONFLICT = "conflict"
+    """The request contradicts what is stored; read, then decide."""
+    OVERLOADED = "overloaded"
+    """A bounded queue is full; try again after ``retry_after_seconds``."""
+    FORBIDDEN = "forbidden"
+    """The caller has not proved that they may."""
+    FAILED = "failed"
+    """The work was tried and failed."""
+
+
+class JobsprintError(Exception):
+    """Root of all expected failures.
+
+    Attributes:
+        code: stable identifier in snake case, documented in ``docs/errors.md``.
+        message: one sentence that says what is wrong.
+        pointer: JSON pointer into the caller's input, or ``None``.
+        fix: one sentence that says what to do next, or ``None``.
+    """
+
+    code: ClassVar[str] = "jobsprint_error"
+    kind: ClassVar[ErrorKind] = ErrorKind.FAILED
+
+    def __init__(self, message: str, *, pointer: str | None = None, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.pointer = pointer
+        self.fix = fix
+
+
+class InvalidArgumentsError(JobsprintError):
+    """The arguments of a call do not fit its schema."""
+
+    code = "invalid_arguments"
+    kind = ErrorKind.INVALID
+
+
+class InvalidDefinitionError(JobsprintError):
+    """A definition has findings of severity ``error``; nothing was saved.
+
+    Attributes:
+        findings: every problem found, errors and warnings, in the order of their pointers.
+    """
+
+    code = "invalid_definition"
+    kind = ErrorKind.INVALID
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        errors = sum(finding.severity == "error" for finding in findings)
+        super().__init__(
+            f"The definition has {errors} error{'s' if errors != 1 else ''}; nothing was saved.",
+            fix="Mend each finding (apply its patch where it has one) and send the definition again.",
+        )
+        self.findings = tuple(findings)
+
+
+class InvalidOperationError(JobsprintError):
+    """An operation of an update cannot be applied to this definition; none was."""
+
+    code = "invalid_operation"
+    kind = ErrorKind.INVALID
+
+
+class WorkflowNotFoundError(JobsprintError):
+    """No workflow, or no such version of it."""
+
+    code = "workflow_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+    def __init__(self, workflow_id: str, version: int | None = None) -> None:
+        what = f"version {version} of workflow" if version is not None else "workflow"
+        super().__init__(
+            f"There is no {what} {workflow_id!r}.", fix="Call list_workflows to see the workflows there are."
+        )
+
+
+class ExecutionNotFoundError(JobsprintError):
+    """No execution has this id."""
+
+    code = "execution_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+    def __init__(self, execution_id: str) -> None:
+        super().__init__(
+            f"There is no execution {execution_id!r}.",
+            fix="Call list_executions to see the executions there are.",
+        )
+
+
+class NodeNotFoundError(JobsprintError):
+    """A node was named that the workflow does not have, or that did not run."""
+
+    code = "node_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+
+class WebhookNotFoundError(JobsprintError):
+    """No workflow listens on this webhook path with this method."""
+
+    code = "webhook_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+
+class WebhookSignatureError(JobsprintError):
+    """The webhook's signature is missing or does not fit its body."""
+
+    code = "webhook_signature_invalid"
+    kind = ErrorKind.FORBIDDEN
+
+
+class VersionConflictError(JobsprintError):
+    """Somebody else saved a version in between."""
+
+    code = "version_conflict"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, workflow_id: str, *, expected: int, actual: int) -> None:
+        super().__init__(
+            f"Workflow {workflow_id!r} is at version {actual}, not {expected}; nothing was saved.",
+            pointer="/expected_version",
+            fix=f"Read version {actual} with get_workflow, then repeat the update with expected_version {actual}.",
+        )
+        self.actual = actual
+
+
+class WebhookPathTakenError(JobsprintError):
+    """Another workflow listens on this path already."""
+
+    code = "webhook_path_taken"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, path: str, workflow_id: str) -> None:
+        super().__init__(
+            f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was saved.",
+            fix="Choose another path, or delete or change the other workflow.",
+        )
+
+
+class IllegalTransitionError(JobsprintError):
+    """An execution cannot go from the state it is in by this event."""
+
+    code = "illegal_transition"
+    kind = ErrorKind.CONFLICT
+
+
+class QueueFullError(JobsprintError):
+    """The job queue is at its bound; nothing was accepted.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    code = "queue_full"
+    kind = ErrorKind.OVERLOADED
+
+    def __init__(self, capacity: int, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(
+            f"The queue holds {capacity} executions already; this one was not accepted.",
+            fix=f"Try again in {retry_after_seconds} s.",
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NodeError(JobsprintError):
+    """A node failed on its data. The executor turns it into the node run's failure.
+
+    Attributes:
+        transient: whether trying again may help (contract "Failure").
+        item_index: index of the input item it failed on, or ``None`` for the node as a whole.
+    """
+
+    code = "node_failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        transient: bool = False,
+        item_index: int | None = None,
+        pointer: str | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(message, pointer=pointer, fix=fix)
+        self.node_code = code or self.code
+        self.transient = transient
+        self.item_index = item_index
+
+
+class ExpressionError(JobsprintError):
+    """An expression could not be compiled or evaluated, or overran its limits."""
+
+    code = "expression_failed"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "expression_failed",
+        item_index: int | None = None,
+        fix: str | None = None,
+    ) -> None:
+        super().__init__(message, fix=fix)
+        self.expression_code = code
+        self.item_index = item_index
+
+
+class OutboundError(JobsprintError):
+    """A request that left the process got no usable answer (timeout, refused, too large)."""
+
+    code = "outbound_failed"
+
+    def __init__(self, message: str, *, code: str, transient: bool, fix: str | None = None) -> None:
+        super().__init__(message, fix=fix)
+        self.outbound_code = code
+        self.transient = transient

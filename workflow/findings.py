@@ -1,0 +1,78 @@
+"""What a check says about a definition: one finding per problem, with a patch where the mend is evident."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Severity = Literal["error", "warning"]
+
+
+class PatchOperation(BaseModel):
+    """One operation of a JSON Patch (RFC 6902)."""
+
+    model_config = ConfigDict(frozen=True, populate_by_name=True)
+
+    op: Literal["add", "remove", "replace", "move"]
+    path: str
+    value: Any = None
+    from_: str | None = Field(default=None, alias="from")
+
+    def to_json(self) -> dict[str, Any]:
+        """The operation as RFC 6902 writes it, without the members that its ``op`` does not use."""
+        operation: dict[str, Any] = {"op": self.op, "path": self.path}
+        if self.op in ("add", "replace"):
+            operation["value"] = self.value
+        if self.op == "move":
+            operation["from"] = self.from_
+        return operation
+
+
+class Finding(BaseModel):
+    """One problem in a definition.
+
+    ``code`` is stable; ``pointer`` is a JSON pointer into the definition as it was sent; ``patch``, where
+    present, mends this problem and nothing else.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    code: str
+    pointer: str
+    message: str
+    severity: Severity = "error"
+    patch: tuple[PatchOperation, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding as every edge shows it; ``patch`` is left out where there is none."""
+        shown: dict[str, Any] = {
+            "code": self.code,
+            "severity": self.severity,
+            "pointer": self.pointer,
+            "message": self.message,
+        }
+        if self.patch:
+            shown["patch"] = [operation.to_json() for operation in self.patch]
+        return shown
+
+
+def pointer(*parts: str | int) -> str:
+    """The JSON pointer (RFC 6901) to the place that ``parts`` lead to from the root."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that somebody who wrote ``word`` most likely meant, or ``None`` where none is near."""
+    by_folded = {choice.casefold().strip(): choice for choice in choices}
+    found = get_close_matches(word.casefold().strip(), list(by_folded), n=1, cutoff=0.6)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(suggestion: str | None) -> str:
+    """`` Did you mean 'x'?``, or nothing where there is no suggestion."""
+    return f" Did you mean {suggestion!r}?" if suggestion is not None else ""

@@ -1,0 +1,275 @@
+"""What one room needs of another, as Protocols. ``server`` chooses the implementations and wires them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
+
+from workflow.definition import WorkflowDefinition
+from workflow.executions import ErrorRecord, Execution, NodeRun
+from workflow.messages import Event, Job
+from workflow.states import ExecutionState
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """The current time, aware, in UTC."""
+        ...
+
+
+class NewId(Protocol):
+    """A source of ids: version 7 UUIDs, so that rows sort by creation."""
+
+    def __call__(self) -> str:
+        """An id that was never given out before."""
+        ...
+
+
+@dataclass(slots=True, frozen=True)
+class Page(Generic[T]):
+    """A part of a list, newest first; ``next_cursor`` is ``None`` on the last page."""
+
+    items: Sequence[T]
+    next_cursor: str | None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class StoredWorkflow:
+    """One version of a workflow. Versions count from 1 and are never changed."""
+
+    id: str
+    version: int
+    definition: WorkflowDefinition
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class WorkflowSummary:
+    """A workflow in a list."""
+
+    id: str
+    name: str
+    description: str
+    version: int
+    node_count: int
+    updated_at: datetime
+
+
+class WorkflowRepository(Protocol):
+    """Workflows and their versions. Every method is one transaction: it happens whole or not at all."""
+
+    async def create(
+        self, workflow_id: str, definition: WorkflowDefinition, *, webhook_paths: Sequence[str], now: datetime
+    ) -> StoredWorkflow:
+        """Store version 1.
+
+        Raises:
+            WebhookPathTakenError: another workflow has one of ``webhook_paths``.
+        """
+        ...
+
+    async def save_version(
+        self,
+        workflow_id: str,
+        definition: WorkflowDefinition,
+        *,
+        expected_version: int,
+        webhook_paths: Sequence[str],
+        now: datetime,
+    ) -> StoredWorkflow:
+        """Store the next version and make it the current one.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+            VersionConflictError: the current version is not ``expected_version``.
+            WebhookPathTakenError: another workflow has one of ``webhook_paths``.
+        """
+        ...
+
+    async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
+        """One version, the current one by default.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version, or it is deleted.
+        """
+        ...
+
+    async def page(self, *, text: str | None, limit: int, cursor: str | None) -> Page[WorkflowSummary]:
+        """Workflows, last updated first; ``text`` narrows to names and descriptions that contain it.
+
+        Raises:
+            InvalidArgumentsError: ``cursor`` is not one that this method gave out.
+        """
+        ...
+
+    async def delete(self, workflow_id: str, *, now: datetime) -> None:
+        """Hide a workflow and free its webhook paths; its versions and executions stay.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+        """
+        ...
+
+    async def by_webhook_path(self, path: str) -> StoredWorkflow:
+        """The workflow that listens on ``path``.
+
+        Raises:
+            WebhookNotFoundError: none does.
+        """
+        ...
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ExecutionFilter:
+    """Which executions to list; ``None`` means any. ``text`` is looked for in the error's message."""
+
+    workflow_id: str | None = None
+    state: ExecutionState | None = None
+    text: str | None = None
+    created_after: datetime | None = None
+
+
+class ExecutionRepository(Protocol):
+    """Executions and their node runs."""
+
+    async def add(self, execution: Execution) -> None:
+        """Store a new execution; it is on disk when this returns."""
+        ...
+
+    async def start(self, execution_id: str, *, now: datetime) -> bool:
+        """Move queued to running. False where it is not queued (any more): the caller leaves it alone."""
+        ...
+
+    async def finish(
+        self,
+        execution_id: str,
+        *,
+        state: ExecutionState,
+        output: Any,
+        error: ErrorRecord | None,
+        node_runs: Sequence[NodeRun],
+        now: datetime,
+    ) -> None:
+        """Store the end and every node run, in one transaction.
+
+        Raises:
+            ExecutionNotFoundError: no such execution.
+            IllegalTransitionError: it has ended already.
+        """
+        ...
+
+    async def hand_back(self, execution_id: str) -> None:
+        """Move running to queued: its worker stops before it is done."""
+        ...
+
+    async def get(self, execution_id: str) -> Execution:
+        """One execution.
+
+        Raises:
+            ExecutionNotFoundError: no such execution.
+        """
+        ...
+
+    async def node_runs(self, execution_id: str, *, node: str | None = None) -> Sequence[NodeRun]:
+        """The recorded runs in the order in which they started, of one node or all."""
+        ...
+
+    async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
+        """Executions, newest first.
+
+        Raises:
+            InvalidArgumentsError: ``cursor`` is not one that this method gave out.
+        """
+        ...
+
+    async def unfinished(self) -> Sequence[Execution]:
+        """Every queued or running execution, oldest first: what a start-up has to look after."""
+        ...
+
+
+class Delivery(Protocol):
+    """A job that a consumer holds. It is the consumer's until it acknowledges or rejects it."""
+
+    @property
+    def job(self) -> Job:
+        """The job."""
+        ...
+
+    async def acknowledge(self) -> None:
+        """The job is done; forget it."""
+        ...
+
+    async def hand_back(self) -> None:
+        """The job is not done; give it to another consumer."""
+        ...
+
+
+class JobQueue(Protocol):
+    """Jobs on their way to workers; high before normal before low, first in first out within each."""
+
+    async def publish(self, job: Job) -> None:
+        """Take a job.
+
+        Raises:
+            QueueFullError: the queue is at its bound; the job was not taken.
+        """
+        ...
+
+    def consume(self) -> AsyncIterator[Delivery]:
+        """Jobs as they come; competing consumers each get different ones. Ends when the queue closes."""
+        ...
+
+
+class EventBus(Protocol):
+    """Events to whoever listens now. Delivery is at most once: listeners read the store for the truth."""
+
+    def publish(self, event: Event) -> None:
+        """Tell every listener. Never waits: a listener that does not keep up loses the oldest events."""
+        ...
+
+    def subscribe(self, aggregate_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Listen from now on, to one aggregate or to all; leaving the context ends it."""
+        ...
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HttpRequest:
+    """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Sequence[tuple[str, str]] = ()
+    body: bytes | None = None
+    timeout_seconds: float = 30.0
+    follow_redirects: bool = True
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class HttpResponse:
+    """An answer, of whatever status. Header names are lower case; repeated ones are joined by ``, ``."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+class HttpClient(Protocol):
+    """How HTTP requests leave the process."""
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send and read the whole answer.
+
+        Raises:
+            OutboundError: there was no usable answer (timeout, connection, size, bad URL).
+        """
+        ...

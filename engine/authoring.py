@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from engine.expressions.evaluator import Evaluator
+from engine.expressions.template import NODE_REFERENCE
 from engine.parameters import template_leaves
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
@@ -19,9 +19,6 @@ from workflow.errors import ExpressionError, InvalidDefinitionError, VersionConf
 from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
 from workflow.operations import Operation, apply_operations
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
-
-_REFERENCE = re.compile(r"\$(?:\(|items\(|node\[)\s*(?P<quote>['\"`])(?P<name>(?:(?!(?P=quote)).)+)(?P=quote)")
-"""A node that an expression names: ``$('name')``, ``$items("name")``, ``$node["name"]``."""
 
 PLANS_KEPT = 512
 """Compiled plans kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
@@ -182,13 +179,13 @@ class Authoring:
 
 def _reference_findings(at: str, source: str, nodes: dict[str, Any]) -> list[Finding]:
     found: list[Finding] = []
-    for name in dict.fromkeys(match["name"] for match in _REFERENCE.finditer(source)):
+    for name in dict.fromkeys(match["name"] for match in NODE_REFERENCE.finditer(source)):
         if name in nodes:
             continue
         near = nearest(name, nodes)
         patch: tuple[PatchOperation, ...] = ()
         if near is not None and "'" not in near and '"' not in near:
-            corrected = _REFERENCE.sub(
+            corrected = NODE_REFERENCE.sub(
                 lambda match, wrong=name, right=near: (  # type: ignore[misc]
                     match[0].replace(wrong, right) if match["name"] == wrong else match[0]
                 ),

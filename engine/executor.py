@@ -108,7 +108,7 @@ class Executor:
                 self._finish(self._tasks.pop(task), task.result())
 
     def _advance(self, node: PlanNode) -> None:
-        """Start the node's next run if what it needs is there, or close what lies behind it if nothing more can come."""
+        """Start the node's next run if its input is there; close what lies behind it if nothing more can come."""
         progress = self._progress[node.index]
         if progress.is_running or progress.is_done:
             return

@@ -6,12 +6,13 @@ Nothing escapes but cancellation: every other failure becomes an :class:`Outcome
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from engine.expressions.evaluator import Evaluator
+from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.scope import Scope
 from engine.node_type import BatchNode, EffectNode, Emission, ItemNode, NodeCall
 from engine.plan import PlanNode
@@ -49,14 +50,10 @@ class NodeRunner:
         work = _Work(self, run, node, run_index, inputs, sources)
         if node.definition.disabled:
             return Outcome(_passed_on(node, inputs))
-        values = None if node.parameters.templates and not node.type.has_effect else []
-        if values is None:
-            values = work.fast_values()
-        if isinstance(values, Outcome):
-            return values
-        if values is None or node.type.has_effect:
+        if node.type.has_effect:
             return work.finish_later()
-        return work.finish(values)
+        values = work.fast_values() if node.parameters.templates else []
+        return work.finish_later() if values is None else work.finish(values)
 
 
 def _passed_on(node: PlanNode, inputs: Sequence[Items]) -> Outputs:
@@ -66,7 +63,7 @@ def _passed_on(node: PlanNode, inputs: Sequence[Items]) -> Outputs:
     return {node.outputs[0]: items}
 
 
-Values = Sequence[Sequence[Any]]
+Values = Sequence[Row]
 
 
 @dataclass(slots=True)
@@ -80,12 +77,9 @@ class _Work:
     inputs: Sequence[Items]
     sources: Sources
 
-    def fast_values(self) -> Values | Outcome | None:
+    def fast_values(self) -> Values | None:
         """The templates' values where Python can give them all; ``None`` where JavaScript has to."""
-        try:
-            return self.runner.evaluator.try_fast(self.node.parameters.templates, self._scope())
-        except ExpressionError as error:
-            return self._failed(error)
+        return self.runner.evaluator.try_fast(self.node.parameters.templates, self._scope())
 
     async def finish_later(self) -> Outcome:
         """Evaluate what needs JavaScript and do what waits, within the node's time limit."""
@@ -147,10 +141,7 @@ class _Work:
     async def _run_effects(self, kind: EffectNode[Any], values: Values) -> Outcome:
         """All items, ``concurrency`` at once, in order; with ``on_error: stop`` the first failure ends the rest."""
         call = self._call(values)
-        try:
-            limit = asyncio.Semaphore(kind.concurrency(call.common))
-        except Exception as error:
-            return self._failed(error)
+        limit = asyncio.Semaphore(self._concurrency(kind, call))
         stops = self.node.definition.on_error == "stop"
 
         async def one(index: int, item: Item) -> Emission | ErrorRecord:
@@ -164,12 +155,14 @@ class _Work:
                         raise _StopError(record) from error
                     return record
 
+        fatal: list[ErrorRecord] = []
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one(index, item)) for index, item in enumerate(call.items)]
         except* _StopError as failures:
-            records = [failure.record for failure in failures.exceptions if isinstance(failure, _StopError)]
-            return Outcome({}, min(records, key=lambda record: record.item_index or 0), stops=True)
+            fatal = [failure.record for failure in failures.exceptions if isinstance(failure, _StopError)]
+        if fatal:
+            return Outcome({}, min(fatal, key=lambda record: record.item_index or 0), stops=True)
         outputs: Outputs = {}
         first_error: ErrorRecord | None = None
         for index, task in enumerate(tasks):
@@ -179,6 +172,13 @@ class _Work:
                 result = self._emission_of(call.items[index], result)
             outputs.setdefault(result.output, []).append(Item(result.json, (Pair(0, index),)))
         return Outcome(outputs, first_error)
+
+    def _concurrency(self, kind: EffectNode[Any], call: NodeCall[Any]) -> int:
+        """What the first item says whose parameters are good; the others fail one by one."""
+        for index in range(len(call.items)):
+            with contextlib.suppress(JobsprintError):
+                return kind.concurrency(call.parameters(index))
+        return 1
 
     def _call(self, values: Values) -> NodeCall[Any]:
         parameters = self.node.parameters

@@ -129,6 +129,7 @@ class NodeType(ABC, Generic[P]):
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
         """The path that it listens on; only the webhook trigger has one."""
         del parameters
+        return None
 
 
 class ItemNode(NodeType[P]):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from engine.expressions.evaluator import CompiledTemplate, Evaluator
+from engine.expressions.evaluator import CompiledTemplate, Evaluator, Row
 from engine.node_type import NodeType
 from engine.parameters import ParameterModel, Path, template_leaves
 from engine.registry import NodeRegistry
 from workflow import graph
 from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
-from workflow.errors import InvalidDefinitionError, NodeNotFoundError
+from workflow.errors import ExpressionError, InvalidDefinitionError, NodeNotFoundError
 from workflow.findings import Finding, pointer
 
 
@@ -29,12 +29,15 @@ class NodeParameters:
     templates: tuple[CompiledTemplate, ...]
     constant: Any | None
 
-    def fill(self, values: Sequence[Any], item_index: int) -> Any:
+    def fill(self, values: Row, item_index: int) -> Any:
         """The parameters with ``values`` in place of the templates.
 
         Raises:
+            ExpressionError: the item has no values, for this reason.
             NodeError: a value does not fit, code ``bad_parameter``.
         """
+        if isinstance(values, ExpressionError):
+            raise values
         filled = _copied(self.skeleton)
         for path, value in zip(self.paths, values, strict=True):
             *parents, last = path

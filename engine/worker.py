@@ -16,7 +16,7 @@ from engine.expressions.evaluator import Evaluator
 from engine.node_runner import NodeRunner
 from engine.plan import Plan
 from engine.run import Run
-from workflow.errors import JobsprintError
+from workflow.errors import JobsprintError, WorkflowNotFoundError
 from workflow.executions import ErrorRecord, Execution, NodeRun
 from workflow.ports import Clock, Delivery, JobQueue
 from workflow.states import ExecutionState
@@ -80,9 +80,16 @@ class Worker:
                 )
                 await self._service.end(replace(execution, error=error), ExecutionState.FAILED, live=None)
             else:
-                stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
-                timeout_seconds = stored.definition.settings.timeout_seconds
-                await self._service.readmit(execution, timeout_seconds=timeout_seconds)
+                await self._queue_again(execution)
+
+    async def _queue_again(self, execution: Execution) -> None:
+        try:
+            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+        except WorkflowNotFoundError as error:
+            record = ErrorRecord(code=error.code, message="The workflow was deleted before the execution started.")
+            await self._service.end(replace(execution, error=record), ExecutionState.FAILED, live=None)
+        else:
+            await self._service.readmit(execution, timeout_seconds=stored.definition.settings.timeout_seconds)
 
     async def _consume(self) -> None:
         task = asyncio.current_task()
@@ -112,10 +119,22 @@ class Worker:
                 self._service.retire(live)
             if not live.is_cancelled_by_caller:
                 raise
-        except Exception:
+        except Exception as error:
             logger.exception("execution %s could not be brought to an end", live.execution.id)
-            self._service.retire(live)
+            await self._give_up(live, error)
         await delivery.acknowledge()
+
+    async def _give_up(self, live: LiveExecution, error: Exception) -> None:
+        """Store the end of an execution whose results could not be stored."""
+        record = ErrorRecord(
+            code=error.code if isinstance(error, JobsprintError) else "internal_error",
+            message=f"The execution's results could not be stored: {error!s:.300}",
+        )
+        try:
+            await self._service.end(replace(live.execution, error=record), ExecutionState.FAILED, live=live)
+        except Exception:
+            logger.exception("execution %s stays as running until the next start", live.execution.id)
+            self._service.retire(live)
 
     async def _run(self, live: LiveExecution) -> None:
         now = self._clock.now()

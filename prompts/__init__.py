@@ -1,4 +1,4 @@
-"""What a model is told: prompt templates as versioned data, and the guides built in.
+"""What a model is told: templates, context, model adapter, conversation history. Nothing of it is there yet.
 
-Must not: run workflows, or know which transport asks.
+Must not: run workflows, or import engine, integrations or storage.
 """

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy import URL, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from workflow.errors import ErrorKind, JobsprintError
@@ -23,6 +23,13 @@ class StorageError(JobsprintError):
 
     code = "storage_failed"
     kind = ErrorKind.FAILED
+
+
+class UnstorableValueError(JobsprintError):
+    """A value that JSON can spell and no store keeps: a whole number beyond 64 bits, half a surrogate pair."""
+
+    code = "unstorable_value"
+    kind = ErrorKind.INVALID
 
 
 class Database:
@@ -47,7 +54,7 @@ class Database:
     async def __aenter__(self) -> Self:
         if self.is_sqlite:
             if self._url.database not in (None, "", ":memory:"):
-                Path(str(self._url.database)).parent.mkdir(parents=True, exist_ok=True)
+                self._make_folder(Path(str(self._url.database)).parent)
             self._engine = create_async_engine(self._url)
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         else:
@@ -56,6 +63,14 @@ class Database:
                 arguments["server_settings"] = {"search_path": self._schema}
             self._engine = create_async_engine(self._url, pool_pre_ping=True, connect_args=arguments)
         return self
+
+    def _make_folder(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageError(
+                f"The folder {folder} cannot be made: {error.strerror}.", fix="Choose one that can be written."
+            ) from error
 
     async def __aexit__(self, *_: object) -> None:
         await self.engine.dispose()
@@ -73,8 +88,19 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise _translated(error) from error
+        except StatementError as error:
+            raise UnstorableValueError(f"A value cannot be stored: {error.orig}.") from error
         except OSError as error:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
+
+    async def ping(self) -> None:
+        """Return when the database has answered.
+
+        Raises:
+            StorageError: it does not.
+        """
+        async with self.transaction() as connection:
+            await connection.execute(text("SELECT 1"))
 
 
 def _with_driver(url: str) -> URL:

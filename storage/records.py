@@ -32,8 +32,11 @@ def node_run_to_row(execution_id: str, position: int, run: NodeRun) -> dict[str,
         "started_at": run.started_at,
         "duration_ms": run.duration_ms,
         "items_in": run.items_in,
-        "sources": run.sources,
-        "outputs": {output: [(item.json, item.paired) for item in items] for output, items in run.outputs.items()},
+        "sources": [None if source is None else tuple(source) for source in run.sources],
+        "outputs": {
+            output: [(item.json, [tuple(pair) for pair in item.paired]) for item in items]
+            for output, items in run.outputs.items()
+        },
         "error": error_to_json(run.error),
     }
 

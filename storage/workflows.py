@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, or_, select, tuple_, update
+from sqlalchemy import delete, insert, or_, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -177,7 +177,7 @@ async def _current_version(connection: AsyncConnection, workflow_id: str) -> int
     version = (await connection.execute(query)).scalar_one_or_none()
     if version is None:
         raise WorkflowNotFoundError(workflow_id)
-    return version
+    return int(version)
 
 
 def _summary_values(definition: WorkflowDefinition) -> dict[str, Any]:
@@ -188,7 +188,7 @@ def _summary_values(definition: WorkflowDefinition) -> dict[str, Any]:
     }
 
 
-def _stored(row: Row[Any]) -> StoredWorkflow:
+def _stored(row: Any) -> StoredWorkflow:
     return StoredWorkflow(
         id=row.id,
         version=row.version,
@@ -198,7 +198,7 @@ def _stored(row: Row[Any]) -> StoredWorkflow:
     )
 
 
-def _summary(row: Row[Any]) -> WorkflowSummary:
+def _summary(row: Any) -> WorkflowSummary:
     return WorkflowSummary(
         id=row.id,
         name=row.name,

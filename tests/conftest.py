@@ -1,11 +1,66 @@
-"""Fixtures that every test may use."""
+"""Fixtures that tests of several rooms use."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
 import pytest
+
+from engine.expressions.evaluator import Evaluator
+from engine.expressions.pool import Limits, WorkerPool
+from engine.registry import NodeRegistry, load_registry
+from integrations.outbound_http import OutboundHttp
+from tests.support.engine import EngineHarness
+from tests.support.http_target import HttpTarget, serving
+from tests.support.server_process import ServerProcess
+
+WEBHOOK_SECRET = "It's a Secret to Everybody"
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     """The one event loop that Jobsprint runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def registry() -> NodeRegistry:
+    """Every node type."""
+    return load_registry()
+
+
+@pytest.fixture(scope="session")
+async def pool(anyio_backend: str) -> AsyncIterator[WorkerPool]:
+    """Workers with limits so short that tests can overrun them."""
+    limits = Limits(cpu_seconds=0.5, grace_seconds=1.0, memory_bytes=64 << 20)
+    async with WorkerPool(size=1, limits=limits) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def harness(registry: NodeRegistry, pool: WorkerPool) -> AsyncIterator[EngineHarness]:
+    """An engine to run definitions in."""
+    async with OutboundHttp(max_connections=10, max_response_bytes=100_000, user_agent="test") as http:
+        yield EngineHarness(registry=registry, pool=pool, evaluator=Evaluator(pool=pool), http=http)
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[HttpTarget]:
+    """An HTTP server for the workflows' requests."""
+    async with serving(HttpTarget()) as target:
+        yield target
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A real server that tests share: each makes workflows of its own."""
+    settings = {"JOBSPRINT_WEBHOOK_SECRETS": f'{{"github": "{WEBHOOK_SECRET}"}}', "JOBSPRINT_LOG_LEVEL": "warning"}
+    with ServerProcess(tmp_path_factory.mktemp("server"), settings) as server:
+        yield server
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """A data folder of the test's own."""
+    return tmp_path / "data"

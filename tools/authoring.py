@@ -188,12 +188,18 @@ class AuthoringTools:
         if arguments.operations is not None:
             if arguments.workflow_id is None:
                 raise InvalidArgumentsError(
-                    "operations need the workflow_id of the workflow to try them on.", pointer="/workflow_id"
+                    "operations need the workflow_id of the workflow to try them on.",
+                    pointer="/workflow_id",
+                    fix="Add workflow_id; list_workflows has the ids.",
                 )
             current = await self._authoring.workflows.get(arguments.workflow_id)
             document = apply_operations(current.definition.to_json(), parse_operations(arguments.operations))
         elif document is None:
-            raise InvalidArgumentsError("Give a definition, or workflow_id and operations.", pointer="/definition")
+            raise InvalidArgumentsError(
+                "There is nothing to check.",
+                pointer="/definition",
+                fix="Give a definition, or workflow_id and operations.",
+            )
         report = await self._authoring.check(document)
         return Answer({"valid": report.is_valid, "findings": _json(report.findings)})
 
@@ -204,7 +210,11 @@ class AuthoringTools:
     async def update_workflow(self, arguments: UpdateWorkflow, report_progress: ReportProgress) -> Answer:
         """Store the next version."""
         if (arguments.operations is None) == (arguments.definition is None):
-            raise InvalidArgumentsError("Give either operations or definition.", pointer="/operations")
+            raise InvalidArgumentsError(
+                "Give either operations or definition.",
+                pointer="/operations",
+                fix='For example operations: [{"op": "update_node", "name": "…", "changes": {…}}].',
+            )
         if arguments.operations is not None:
             saved = await self._authoring.change(
                 arguments.workflow_id,

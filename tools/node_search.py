@@ -9,6 +9,9 @@ from typing import Any
 from engine.node_type import NodeType
 from workflow.findings import nearest
 
+LIKENESS = 0.8
+"""How near a known word must be to stand for an unknown one: "fieldz" is "fields", "change" is not "hand"."""
+
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -23,7 +26,7 @@ def search(types: Iterable[NodeType[Any]], query: str | None) -> list[NodeType[A
     if not words:
         return every
     known = {word for kind in every for word in _words(" ".join([kind.name, kind.title, *kind.keywords]))}
-    meant = [word if word in known else nearest(word, known) or word for word in words]
+    meant = [word if word in known else nearest(word, known, likeness=LIKENESS) or word for word in words]
     scored = [(sum(_score(kind, word) for word in meant), kind) for kind in every]
     return [kind for score, kind in sorted(scored, key=lambda pair: -pair[0]) if score > 0]
 

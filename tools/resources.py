@@ -15,7 +15,7 @@ from engine.executions import ExecutionService
 from tools.authoring import node_type_details, workflow_header
 from tools.pictures import mermaid
 from tools.running import execution_summary, node_run_details, overview
-from workflow.errors import InvalidArgumentsError, JobsprintError, NodeNotFoundError
+from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NodeNotFoundError
 from workflow.ports import ExecutionFilter
 
 PAGE_SIZE = 50
@@ -26,6 +26,7 @@ class ResourceNotFoundError(JobsprintError):
     """A URI that names nothing."""
 
     code = "resource_not_found"
+    kind = ErrorKind.NOT_FOUND
 
 
 Reader = Callable[..., Awaitable[dict[str, Any]]]

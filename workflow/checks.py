@@ -96,9 +96,7 @@ class _Check:
         self, code: str, at: str, message: str, *, patch: Sequence[PatchOperation] = (), warning: bool = False
     ) -> None:
         severity = "warning" if warning else "error"
-        self.findings.append(
-            Finding(code=code, pointer=at, message=message, severity=severity, patch=tuple(patch))
-        )
+        self.findings.append(Finding(code=code, pointer=at, message=message, severity=severity, patch=tuple(patch)))
 
     def _check_node(self, name: str, node: dict[str, Any]) -> None:
         node_type = node.get("type")
@@ -211,11 +209,7 @@ class _Check:
                 else did_you_mean(near)
             )
             if end.port == ERROR_OUTPUT and not side:
-                patch = [
-                    PatchOperation(
-                        op="add", path=pointer("nodes", end.node, "on_error"), value="error_output"
-                    )
-                ]
+                patch = [PatchOperation(op="add", path=pointer("nodes", end.node, "on_error"), value="error_output")]
             self._add(
                 f"unknown_{what}",
                 at,

@@ -66,10 +66,13 @@ def pointer(*parts: str | int) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """The choice that somebody who wrote ``word`` most likely meant, or ``None`` where none is near."""
+def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.6) -> str | None:
+    """The choice that somebody who wrote ``word`` most likely meant, or ``None`` where none is near.
+
+    ``likeness`` is the least that counts as near, from 0 to 1 (difflib's ratio).
+    """
     by_folded = {choice.casefold().strip(): choice for choice in choices}
-    found = get_close_matches(word.casefold().strip(), list(by_folded), n=1, cutoff=0.6)
+    found = get_close_matches(word.casefold().strip(), list(by_folded), n=1, cutoff=likeness)
     return by_folded[found[0]] if found else None
 
 

@@ -145,9 +145,8 @@ class _Editor:
             case AddNode():
                 self._add_node(operation)
             case UpdateNode():
-                self._nodes[self._known(operation.name)] = _merged(
-                    self._nodes[operation.name], operation.changes
-                )
+                name = self._known(operation.name)
+                self._nodes[name] = _merged(self._nodes[name], operation.changes)
             case RemoveNode():
                 self._remove_node(operation.name)
             case RenameNode():
@@ -191,17 +190,13 @@ class _Editor:
 
     def _remove_node(self, name: str) -> None:
         self._known(name)
-        self._connections[:] = [
-            pair for pair in self._connections if all(self._node_of(end) != name for end in pair)
-        ]
+        self._connections[:] = [pair for pair in self._connections if all(self._node_of(end) != name for end in pair)]
         del self._nodes[name]
 
     def _rename_node(self, operation: RenameNode) -> None:
         old = self._known(operation.name)
         new = self._free(operation.new_name, "new_name")
-        self._connections[:] = [
-            [self._renamed_end(end, old, new) for end in pair] for pair in self._connections
-        ]
+        self._connections[:] = [[self._renamed_end(end, old, new) for end in pair] for pair in self._connections]
         renamed = {new if name == old else name: node for name, node in self._nodes.items()}
         self._document["nodes"] = _with_references(renamed, old, new)
 
@@ -260,9 +255,7 @@ def _with_references(value: Any, old: str, new: str) -> Any:
         return [_with_references(member, old, new) for member in value]
     if not (isinstance(value, str) and value.startswith("=")):
         return value
-    reference = re.compile(
-        r"(\$\(\s*|\$items\(\s*|\$node\[\s*)(?P<quote>['\"`])" + re.escape(old) + r"(?P=quote)"
-    )
+    reference = re.compile(r"(\$\(\s*|\$items\(\s*|\$node\[\s*)(?P<quote>['\"`])" + re.escape(old) + r"(?P=quote)")
     quoted = new.replace("\\", "\\\\")
     return reference.sub(
         lambda match: (

@@ -85,7 +85,5 @@ def next_state(state: ExecutionState, event: ExecutionEvent) -> ExecutionState:
         allowed = sorted(e for s, e in TRANSITIONS if s is state)
         raise IllegalTransitionError(
             f"An execution that is {state} cannot {event.replace('_', ' ')}.",
-            fix=f"In this state it can: {', '.join(allowed)}."
-            if allowed
-            else "It has ended; run it again instead.",
+            fix=f"In this state it can: {', '.join(allowed)}." if allowed else "It has ended; run it again instead.",
         ) from None

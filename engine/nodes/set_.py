@@ -28,7 +28,7 @@ class Set(ItemNode[SetParameters]):
     name = "set"
     title = "Set fields"
     group = "data"
-    keywords = ("edit", "assign", "transform", "map", "reshape", "rename", "fields")
+    keywords = ("edit", "change", "add", "assign", "transform", "map", "reshape", "rename", "fields")
     example = {"fields": {"name": "={{ $json.body.user.name }}", "source": "web"}, "keep_input": False}
     parameter_model = SetParameters
 

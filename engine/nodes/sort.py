@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import orjson
 from pydantic import Field
 
 from engine.node_type import BatchNode, NodeCall, Parameters, paired
@@ -28,7 +29,7 @@ class SortParameters(Parameters):
 class Sort(BatchNode[SortParameters]):
     """Sorts the items by one or more fields; equal ones keep their order.
 
-    Numbers come before texts, false before true, and items without the field come last either way.
+    True and false come before numbers, these before texts and lists, and items without the field come last either way.
     """
 
     name = "sort"
@@ -59,4 +60,6 @@ def _rank(value: Any) -> tuple[int, Any]:
         return (0, value)
     if isinstance(value, int | float):
         return (1, value)
-    return (2, value if isinstance(value, str) else str(value))
+    if isinstance(value, str):
+        return (2, value)
+    return (3, orjson.dumps(value, option=orjson.OPT_SORT_KEYS))

@@ -1,0 +1,50 @@
+# Jobsprint's commands. `make run` and `make test` need nothing but python3 (3.11 or newer) and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check demo lock format docs clean
+
+help: ## Say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The virtual environment, made again whenever the lock file or the project's metadata changes.
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Jobsprint needs Python 3.11 or newer; set PYTHON=…")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo 'Setting up $(VENV) (once; about half a minute) …'
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## Set up and serve on this machine, with the embedded database
+	$(BIN)/jobsprint serve
+
+test: $(READY) check ## Set up and run every check and test
+	$(BIN)/pytest
+
+check: $(READY) ## Check style, types and the rules of who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow on real GitHub webhooks
+	$(BIN)/python -m examples.github_triage
+
+format: $(READY) ## Put the code into its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(READY) ## Make the generated pages under docs/ again
+	$(BIN)/python -m scripts.make_docs
+
+lock: $(READY) ## Resolve the dependencies again into requirements.lock
+	$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
+		--python-version 3.11 --extra postgresql --group dev --output-file requirements.lock --quiet
+
+clean: ## Remove what the other commands made
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,214 @@
+"""Templates evaluated: in Python where that is certain, else in a JavaScript worker, one trip per node run."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from engine.expressions.fast_path import FallThroughError, FastTemplate, compile_fast
+from engine.expressions.pool import WorkerPool
+from engine.expressions.scope import NodeView, Scope
+from engine.expressions.template import NODE_REFERENCE, Template, parse_template
+from workflow.errors import ExpressionError
+
+Row = Sequence[Any] | ExpressionError
+"""The values of all templates for one item, or why it has none."""
+
+COMPILED_KEPT = 8_192
+"""Compiled templates kept in memory: about 2 KB each."""
+
+_LUXON = re.compile(r"\$now|\$today|\b(?:DateTime|Duration|Interval)\b")
+_OTHER_NODES = re.compile(r"\$(?:\(|node\b|items\s*\(\s*[^\s)])")
+_NAMED_MEMBER = re.compile(r"\$node\.(?P<name>[A-Za-z_$][\w$]*)")
+_PAIRED = re.compile(r"\.\s*(?:item|pairedItem|itemMatching|json)\b|\[")
+_CHECK_CONTEXT = "check"
+
+
+@dataclass(slots=True, frozen=True, eq=False)
+class CompiledTemplate:
+    """A template, its Python form where it has one, and what its JavaScript form needs.
+
+    ``node_names`` are the other nodes that it reads; ``None`` where it computes a name, so that it may be any.
+    """
+
+    source: str
+    template: Template
+    fast: FastTemplate | None
+    libraries: frozenset[str]
+    node_names: frozenset[str] | None
+    needs_pairs: bool
+
+
+class Evaluator:
+    """Compiles and evaluates templates. It keeps nothing of one execution that another could see."""
+
+    def __init__(self, *, pool: WorkerPool) -> None:
+        self._pool = pool
+        self._compiled: OrderedDict[str, CompiledTemplate] = OrderedDict()
+
+    def compile(self, source: str) -> CompiledTemplate:
+        """The template, compiled once.
+
+        Raises:
+            ExpressionError: its braces are wrong, code ``bad_template``.
+        """
+        found = self._compiled.get(source)
+        if found is None:
+            found = self._compiled[source] = _compile(source)
+            if len(self._compiled) > COMPILED_KEPT:
+                self._compiled.popitem(last=False)
+        return found
+
+    def try_fast(self, templates: Sequence[CompiledTemplate], scope: Scope) -> list[Row] | None:
+        """A row per item (one where there are none), or ``None`` where JavaScript has to do it."""
+        functions = [template.fast for template in templates if template.fast is not None]
+        if len(functions) < len(templates):
+            return None
+        try:
+            return [
+                [function(json, scope, index) for function in functions]
+                for index, json in enumerate(scope.items or ({},))
+            ]
+        except FallThroughError:
+            return None
+
+    async def evaluate(
+        self, templates: Sequence[CompiledTemplate], scope: Scope, *, execution_id: str
+    ) -> Sequence[Row]:
+        """A row per item (one where there are none).
+
+        Raises:
+            ExpressionError: the node run as a whole overran a limit.
+        """
+        fast = self.try_fast(templates, scope)
+        if fast is not None:
+            return fast
+        libraries = sorted(frozenset[str]().union(*(template.libraries for template in templates)))
+        request = _request(templates, scope, needs_time="luxon" in libraries)
+        answer = await self._pool.call("evaluate", execution_id, request, libraries=libraries)
+        try:
+            rows = orjson.loads(answer)
+        except orjson.JSONDecodeError as error:
+            raise ExpressionError(
+                f"An expression gave a text that is not valid Unicode: {error}.",
+                code="bad_text",
+                fix="Call .toWellFormed() on the text.",
+            ) from error
+        if len(rows) != len(scope.items or ({},)) or any(
+            isinstance(row, list) and len(row) != len(templates) for row in rows
+        ):
+            raise ExpressionError(
+                "An expression of this execution has replaced functions that JavaScript itself needs.",
+                fix="Change copies of objects, not prototypes or globals.",
+            )
+        return [row if isinstance(row, list) else _row_error(row, index, scope) for index, row in enumerate(rows)]
+
+    async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
+        """For each template that parses: what keeps one of its expressions from compiling, or ``None``."""
+        expressions = [
+            (place, expression)
+            for place, source in enumerate(sources)
+            for compiled in [self.compile(source)]
+            if compiled.fast is None
+            for expression in compiled.template.expressions
+        ]
+        found: list[ExpressionError | None] = [None] * len(sources)
+        if not expressions:
+            return found
+        text = orjson.dumps([expression for _, expression in expressions])
+        problems = orjson.loads(await self._pool.call("check", _CHECK_CONTEXT, text))
+        for (place, expression), problem in zip(expressions, problems, strict=True):
+            if problem is not None and found[place] is None:
+                found[place] = ExpressionError(f"{_shown(expression)} is not a JavaScript expression: {problem}.")
+        return found
+
+    def forget(self, execution_id: str) -> None:
+        """The execution has ended."""
+        self._pool.forget(execution_id)
+
+
+def _compile(source: str) -> CompiledTemplate:
+    template = parse_template(source)
+    code = "\n".join(template.expressions)
+    libraries = {"luxon"} if _LUXON.search(code) else set()
+    if "jmespath" in code:
+        libraries.add("jmespath")
+    uses = len(_OTHER_NODES.findall(code))
+    names = [found["name"] for pattern in (NODE_REFERENCE, _NAMED_MEMBER) for found in pattern.finditer(code)]
+    return CompiledTemplate(
+        source=source,
+        template=template,
+        fast=compile_fast(template),
+        libraries=frozenset(libraries),
+        node_names=frozenset(names) if len(names) == uses else None,
+        needs_pairs=bool(uses) and _PAIRED.search(code) is not None,
+    )
+
+
+def _request(templates: Sequence[CompiledTemplate], scope: Scope, *, needs_time: bool) -> bytes:
+    items = scope.items or ({},)
+    names: set[str] = set()
+    for template in templates:
+        names.update(scope.nodes.names if template.node_names is None else template.node_names)
+    needs_pairs = any(template.needs_pairs for template in templates)
+    return orjson.dumps(
+        {
+            "items": items,
+            "templates": [
+                {"texts": each.template.texts, "expressions": each.template.expressions} for each in templates
+            ],
+            "sole": [each.template.is_sole for each in templates],
+            "nodes": {name: _node(scope, name, len(items) if needs_pairs else 0) for name in sorted(names)},
+            "execution": scope.execution,
+            "workflow": scope.workflow,
+            "vars": scope.vars,
+            "prevNode": scope.prev_node,
+            "parameters": scope.parameters,
+            "runIndex": scope.run_index,
+            "now": int(scope.now.timestamp() * 1000),
+            "timezone": scope.timezone,
+            "seed": scope.seed,
+            "needsTime": needs_time,
+        }
+    )
+
+
+def _node(scope: Scope, name: str, pairs: int) -> dict[str, Any]:
+    """Another node's items and, for the first ``pairs`` items here, the index of the one that each comes from."""
+    try:
+        view = scope.view(name)
+    except ExpressionError as error:
+        return {"error": _error_json(error)}
+    return {"items": view.items, "paired": [_paired(view, index) for index in range(pairs)]}
+
+
+def _paired(view: NodeView, index: int) -> int | dict[str, Any]:
+    try:
+        return view.paired_index(index)
+    except ExpressionError as error:
+        return _error_json(error)
+
+
+def _error_json(error: ExpressionError) -> dict[str, Any]:
+    return {"code": error.expression_code, "message": error.message, "fix": error.fix}
+
+
+def _row_error(failure: dict[str, Any], index: int, scope: Scope) -> ExpressionError:
+    """Why item ``index`` has no values, in words that name the expression and what there was to read."""
+    fix = failure.get("fix")
+    if fix is None and failure["code"] == "expression_failed":
+        fields = ", ".join(list(scope.items[index])[:20]) if scope.items else ""
+        fix = f"The item's fields are: {fields or 'none'}. Use ?. or ?? where one may be missing."
+    source = failure.get("source")
+    prefix = f"{_shown(source)}: " if source else ""
+    return ExpressionError(prefix + failure["message"], code=failure["code"], item_index=index, fix=fix)
+
+
+def _shown(expression: str) -> str:
+    text = expression if len(expression) <= 120 else expression[:117] + "..."
+    return "{{ " + text + " }}"

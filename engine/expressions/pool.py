@@ -1,0 +1,223 @@
+"""Worker processes that run JavaScript, and the limits that they cannot escape.
+
+The engine inside keeps a soft limit of CPU time; builtins that never look at it end with the process, which is
+killed when the hard limit of wall time is over. Either way one execution gets an error and the next expression
+finds a worker that works: a warm spare takes the place of one that was killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import logging
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from workflow.errors import ExpressionError
+
+logger = logging.getLogger(__name__)
+
+_HERE = Path(__file__).parent
+_FIXES = {
+    "expression_timeout": "Let it do less: look for a loop that does not end, or a regular expression that backtracks.",
+    "expression_memory": "Let it build less at once.",
+    "expression_stack": "Look for a function that calls itself without end.",
+}
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Limits:
+    """What one call may use.
+
+    ``cpu_seconds`` is the engine's own limit, ``grace_seconds`` how much longer the process lives (wall time),
+    ``memory_bytes`` the most that one context holds. ``process_bytes`` bounds the address space of the process.
+    """
+
+    cpu_seconds: float = 2.0
+    grace_seconds: float = 2.0
+    memory_bytes: int = 192 << 20
+    process_bytes: int = 512 << 20
+
+
+class _Worker:
+    """One process; one call at a time."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self.contexts: set[str] = set()
+
+    @classmethod
+    async def start(cls, limits: Limits) -> Self:
+        engine = importlib.util.find_spec("_quickjs")
+        if engine is None or engine.origin is None:
+            raise RuntimeError("the package quickjs-ng is not installed")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-S",
+            "-E",
+            str(_HERE / "worker.py"),
+            str(Path(engine.origin).parent),
+            str(_HERE / "javascript"),
+            str(limits.process_bytes),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env={},
+            start_new_session=True,  # a Ctrl-C at the terminal is the server's to deal with
+        )
+        return cls(process)
+
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
+    @property
+    def is_alive(self) -> bool:
+        return self._process.returncode is None
+
+    async def call(self, header: bytes, text: bytes) -> tuple[bool, bytes]:
+        """Whether it went well, and the answer.
+
+        Raises:
+            EOFError: the process ended.
+        """
+        requests, answers = self._process.stdin, self._process.stdout
+        if requests is None or answers is None:
+            raise RuntimeError("the worker was started without pipes")
+        try:
+            requests.write(struct.pack(">II", len(header), len(text)) + header)
+            requests.write(text)
+            await requests.drain()
+            (length,) = struct.unpack(">I", await answers.readexactly(4))
+            answer = await answers.readexactly(length + 1)
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            raise EOFError("the worker ended") from error
+        return answer[:1] == b"=", answer[1:]
+
+    async def last_words(self) -> str:
+        """What the process wrote on standard error before it ended."""
+        errors = self._process.stderr
+        return (await errors.read(4_000)).decode(errors="replace").strip() if errors is not None else ""
+
+    async def kill(self) -> None:
+        if self.is_alive:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        await self._process.wait()
+
+
+class WorkerPool:
+    """``size`` workers at work and one warm spare; an async context manager that ends them all."""
+
+    def __init__(self, *, size: int, limits: Limits) -> None:
+        self.limits = limits
+        self._size = size
+        self._idle: list[_Worker] = []
+        self._spare: asyncio.Task[_Worker] | None = None
+        self._free = asyncio.Semaphore(size)
+        self._every: set[_Worker] = set()
+
+    async def __aenter__(self) -> Self:
+        self._idle = [await self._start() for _ in range(self._size)]
+        self._spare = asyncio.create_task(self._start(), name="spare-worker")
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        if self._spare is not None:
+            self._spare.cancel()
+            await asyncio.gather(self._spare, return_exceptions=True)
+        await asyncio.gather(*(worker.kill() for worker in list(self._every)))
+        self._every.clear()
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of every worker, the spare one included."""
+        return [worker.process_id for worker in self._every]
+
+    async def call(self, task: str, context: str, text: bytes, *, libraries: Sequence[str] = ()) -> bytes:
+        """Run ``task`` in the context of this key; see ``worker`` for both.
+
+        Raises:
+            ExpressionError: it overran a limit (``expression_timeout``, ``expression_memory``,
+                ``expression_stack``), ended the process (``expression_crashed``), or failed.
+        """
+        limits = self.limits
+        header = orjson.dumps(
+            {
+                "task": task,
+                "context": context,
+                "libraries": list(libraries),
+                "seconds": limits.cpu_seconds,
+                "bytes": limits.memory_bytes,
+            }
+        )
+        async with self._worker(context) as worker:
+            try:
+                async with asyncio.timeout(limits.cpu_seconds + limits.grace_seconds):
+                    went_well, answer = await worker.call(header, text)
+            except TimeoutError:
+                raise _limit_error("expression_timeout", limits) from None
+            except EOFError:
+                logger.warning("a JavaScript worker ended by itself: %s", await worker.last_words() or "no message")
+                raise _limit_error("expression_crashed", limits) from None
+            worker.contexts.add(context)
+        if went_well:
+            return answer
+        failure = orjson.loads(answer)
+        if failure["code"] == "expression_failed":
+            raise ExpressionError(failure["message"])
+        raise _limit_error(failure["code"], limits)
+
+    def forget(self, context: str) -> None:
+        """Let go of a context that no call will ask for again."""
+        # Workers keep only the latest few contexts; what is not forgotten here is when others come.
+        for worker in self._every:
+            worker.contexts.discard(context)
+
+    @contextlib.asynccontextmanager
+    async def _worker(self, context: str) -> AsyncIterator[_Worker]:
+        """A worker for one call, if possible one that has the context; a call that breaks off costs the worker."""
+        async with self._free:
+            worker = next((each for each in self._idle if context in each.contexts), None)
+            if worker is not None:
+                self._idle.remove(worker)
+            else:
+                worker = self._idle.pop() if self._idle else await self._take_spare()
+            try:
+                yield worker
+            except BaseException:
+                await self._discard(worker)
+                raise
+            self._idle.append(worker)
+
+    async def _take_spare(self) -> _Worker:
+        spare, self._spare = self._spare, asyncio.create_task(self._start(), name="spare-worker")
+        return await spare if spare is not None else await self._start()
+
+    async def _discard(self, worker: _Worker) -> None:
+        self._every.discard(worker)
+        await asyncio.shield(worker.kill())
+
+    async def _start(self) -> _Worker:
+        worker = await _Worker.start(self.limits)
+        self._every.add(worker)
+        return worker
+
+
+def _limit_error(code: str, limits: Limits) -> ExpressionError:
+    messages: dict[str, Any] = {
+        "expression_timeout": f"The expressions of this node took longer than {limits.cpu_seconds:g} s.",
+        "expression_memory": f"The expressions of this node needed more than {limits.memory_bytes >> 20} MB.",
+        "expression_stack": "An expression called functions too deeply.",
+        "expression_crashed": "The process that evaluates expressions ended while it worked on this node.",
+    }
+    return ExpressionError(messages[code], code=code, fix=_FIXES.get(code))

@@ -1,0 +1,203 @@
+"""The process that JavaScript runs in. Started by ``pool``, as a script, with ``python -I -S -E``.
+
+It imports nothing of Jobsprint, reads what it needs, gives up every right that it can give up, and then answers
+frames from its standard input on its standard output until that closes:
+
+* request: two lengths (4 bytes each, big-endian), a JSON header, a text for the prelude's function;
+* answer: a length (4 bytes), one byte ``=`` or ``!``, the text: the result, or ``{"code", "message"}``.
+
+The header: ``task`` (``evaluate`` or ``check``), ``context`` (a key: equal keys share a context),
+``libraries`` (of :data:`LIBRARIES`), ``seconds`` of CPU, ``bytes`` of memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from collections import OrderedDict
+from typing import Any, BinaryIO
+
+CONTEXTS_KEPT = 32
+CONTEXT_MAX_BYTES = 16 << 20
+"""A context that holds more after a call than this is dropped, so that all together stay within the process."""
+
+STACK_BYTES = 512 << 10
+LIBRARIES = ("luxon", "jmespath")
+
+# x86-64 system calls that the loop, CPython's allocator and its exit need (asm/unistd_64.h): read, write, close,
+# poll, mmap, mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, sched_yield, mremap, madvise,
+# nanosleep, getpid, exit, gettimeofday, futex, clock_gettime, clock_nanosleep, exit_group, getrandom.
+ALLOWED_CALLS = (0, 1, 3, 7, 9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 35, 39, 60, 96, 202, 228, 230, 231, 318)
+
+
+class Sources:
+    """The JavaScript that contexts are made of, read before the process can read no more."""
+
+    def __init__(self, folder: str) -> None:
+        def text(name: str) -> str:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                return file.read()
+
+        self.prelude = text("prelude.js")
+        intl = f"globalThis.Intl = ({text('intl.js')})({text('zones.json')})"
+        self.libraries = {
+            "luxon": [intl, text("luxon.min.js"), text("time.js")],
+            "jmespath": [text("jmespath.js")],
+        }
+
+
+class Context:
+    """One JavaScript context with the prelude and the libraries that were asked for so far."""
+
+    def __init__(self, engine: Any, sources: Sources, *, memory_bytes: int) -> None:
+        self._sources = sources
+        self._loaded: set[str] = set()
+        self.context = engine.Context()
+        self.context.set_memory_limit(memory_bytes)
+        self.context.set_max_stack_size(STACK_BYTES)
+        self._run = self.context.eval(sources.prelude)
+
+    def run(self, task: str, libraries: list[str], text: str, *, seconds: float) -> str:
+        """The prelude's answer."""
+        self.context.set_time_limit(seconds)
+        for library in libraries:
+            if library not in self._loaded:
+                for source in self._sources.libraries[library]:
+                    self.context.eval(source)
+                self._loaded.add(library)
+        return str(self._run(task, text))
+
+    @property
+    def used_bytes(self) -> int:
+        """Memory that the context holds."""
+        return int(self.context.memory()["memory_used_size"])
+
+
+class Loop:
+    """Contexts by key, and the loop over requests."""
+
+    def __init__(self, engine: Any, sources: Sources) -> None:
+        self._engine = engine
+        self._sources = sources
+        self._contexts: OrderedDict[str, Context] = OrderedDict()
+
+    def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
+        """Answer until the requests end."""
+        while True:
+            lengths = requests.read(8)
+            if len(lengths) < 8:
+                return
+            header_bytes, text_bytes = struct.unpack(">II", lengths)
+            header = json.loads(requests.read(header_bytes))
+            text = requests.read(text_bytes).decode()
+            mark, answer = self._answer(header, text)
+            data = answer.encode("utf-8", "surrogatepass")
+            answers.write(struct.pack(">I", len(data)) + mark + data)
+            answers.flush()
+
+    def _answer(self, header: dict[str, Any], text: str) -> tuple[bytes, str]:
+        key = header["context"]
+        try:
+            context = self._contexts.pop(key, None)
+            if context is None:
+                context = Context(self._engine, self._sources, memory_bytes=header["bytes"])
+            answer = context.run(header["task"], header["libraries"], text, seconds=header["seconds"])
+        except MemoryError:
+            return b"!", _failure("expression_memory", "")
+        except self._engine.StackOverflow as error:
+            return b"!", _failure("expression_stack", str(error))
+        except self._engine.JSException as error:
+            return b"!", _failure(_code_of(str(error)), str(error))
+        if context.used_bytes <= CONTEXT_MAX_BYTES:
+            self._contexts[key] = context
+            if len(self._contexts) > CONTEXTS_KEPT:
+                self._contexts.popitem(last=False)
+        return b"=", answer
+
+
+def _code_of(message: str) -> str:
+    """Which limit the engine's message speaks of; its wording is quickjs-ng's."""
+    if "interrupted" in message:
+        return "expression_timeout"
+    if "out of memory" in message or message.strip() in ("", "null"):
+        return "expression_memory"
+    if "stack" in message:
+        return "expression_stack"
+    return "expression_failed"
+
+
+def _failure(code: str, message: str) -> str:
+    return json.dumps({"code": code, "message": message[:500]})
+
+
+def give_up_rights(memory_bytes: int) -> None:
+    """Limits that hold for whatever runs here from now on, builtins that never return included."""
+    for limit, value in (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_NPROC, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NOFILE, 16),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+    if sys.platform == "linux":
+        _restrict_on_linux(filter_calls=os.uname().machine == "x86_64")
+
+
+def _restrict_on_linux(*, filter_calls: bool) -> None:
+    """Die with the parent; and every system call that is not allowed fails (prctl(2), seccomp(2))."""
+    import ctypes
+
+    set_death_signal, set_no_new_privileges, set_seccomp, filter_mode = 1, 38, 22, 2
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(set_death_signal, signal.SIGKILL, 0, 0, 0)
+    if not filter_calls:
+        return
+    load, equal, answer = 0x20, 0x15, 0x06
+    allow, refuse = 0x7FFF0000, 0x00050001
+    x86_64 = 0xC000003E
+
+    def step(code: int, yes: int, no: int, value: int) -> bytes:
+        return struct.pack("<HBBI", code, yes, no, value)
+
+    count = len(ALLOWED_CALLS)
+    program = b"".join(
+        [
+            step(load, 0, 0, 4),  # the architecture
+            step(equal, 0, count + 1, x86_64),
+            step(load, 0, 0, 0),  # the call's number
+            *(step(equal, count - place, 0, call) for place, call in enumerate(ALLOWED_CALLS)),
+            step(answer, 0, 0, refuse),
+            step(answer, 0, 0, allow),
+        ]
+    )
+    buffer = ctypes.create_string_buffer(program, len(program))
+
+    class Program(ctypes.Structure):
+        _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
+
+    description = Program(len(program) // 8, ctypes.addressof(buffer))
+    if libc.prctl(set_no_new_privileges, 1, 0, 0, 0) or libc.prctl(
+        set_seccomp, filter_mode, ctypes.byref(description), 0, 0
+    ):
+        raise OSError(ctypes.get_errno(), "the system-call filter was refused")
+
+
+def main() -> None:
+    """``worker.py <folder of _quickjs> <folder of the JavaScript> <bytes of address space>``."""
+    library_folder, source_folder, memory_bytes = sys.argv[1:4]
+    sys.path.append(library_folder)
+    import _quickjs
+
+    loop = Loop(_quickjs, Sources(source_folder))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    give_up_rights(int(memory_bytes))
+    loop.serve(requests, answers)
+
+
+if __name__ == "__main__":
+    main()

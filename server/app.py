@@ -1,0 +1,95 @@
+"""The HTTP application: MCP at ``/mcp``, the REST API, webhooks, health, and what describes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from server.composition import VERSION, Services
+from server.guards import Guards, allowed_hosts, allowed_origins
+from server.openapi import describe
+from server.problems import handle_expected, handle_unexpected, problem
+from server.rest import RestApi, json_response
+from server.settings import Settings
+from server.webhooks import Webhooks
+from storage.database import StorageError
+from workflow.errors import JobsprintError
+
+
+@asynccontextmanager
+async def http_app(settings: Settings, services: Services) -> AsyncIterator[Starlette]:
+    """The application over running services; it serves MCP sessions until the context is left."""
+    hosts, origins = allowed_hosts(settings), allowed_origins(settings)
+    manager = StreamableHTTPSessionManager(
+        services.mcp,
+        security_settings=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
+        max_request_body_size=settings.request_max_bytes,
+    )
+    async with manager.run():
+        yield Starlette(
+            routes=_routes(settings, services, manager),
+            middleware=[Middleware(Guards, hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)],
+            exception_handlers={
+                JobsprintError: handle_expected,
+                HTTPException: _handle_http,
+                Exception: handle_unexpected,
+            },
+        )
+
+
+def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessionManager) -> list[Route]:
+    api = RestApi(services.authoring, services.executions)
+    webhooks = Webhooks(
+        intake=services.webhooks,
+        service=services.executions,
+        response_timeout_seconds=settings.webhook_response_timeout_seconds,
+    )
+
+    async def health(request: Request) -> Response:
+        """The process is up."""
+        return json_response({"status": "ok", "version": VERSION})
+
+    async def readiness(request: Request) -> Response:
+        """The process can do its work: its database answers."""
+        try:
+            await services.database.ping()
+        except StorageError as error:
+            return problem(503, code=error.code, title=error.message)
+        return json_response({"status": "ready"})
+
+    async def openapi(request: Request) -> Response:
+        """The description of the REST API."""
+        return json_response(description)
+
+    routes = [
+        Route("/mcp", StreamableHTTPASGIApp(manager)),
+        *api.routes(),
+        *webhooks.routes(),
+        Route("/healthz", health),
+        Route("/readyz", readiness),
+        Route("/openapi.json", openapi),
+    ]
+    description = describe(routes, version=VERSION, base_url=settings.base_url)
+    return routes
+
+
+async def _handle_http(request: Request, error: Exception) -> Response:
+    """Starlette's own refusals (no such route, wrong method) as problem documents."""
+    if not isinstance(error, HTTPException):
+        raise error
+    codes = {404: "no_such_route", 405: "method_not_allowed"}
+    return problem(
+        error.status_code,
+        code=codes.get(error.status_code, "http_error"),
+        title=f"{request.method} {request.url.path}: {error.detail}",
+        headers=dict(error.headers or {}),
+    )

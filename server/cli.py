@@ -1,0 +1,101 @@
+"""The command ``jobsprint``: ``serve`` over HTTP, ``stdio`` for one client that starts it itself."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, NoReturn
+
+import typer
+from mcp.server.stdio import stdio_server
+
+from server.app import http_app
+from server.composition import VERSION, running_services
+from server.http_server import HttpServer, new_event_loop
+from server.logs import configure_logging
+from server.settings import BadSettingsError, Settings
+from workflow.errors import JobsprintError
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable workflow automation that AI agents drive.")
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]
+
+
+@cli.command()
+def serve(host: Host = None, port: Port = None) -> None:
+    """Serve MCP, the REST API and webhooks over HTTP."""
+    settings = _settings(host=host, port=port)
+    listener = _listen(settings)
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+
+    async def run() -> None:
+        async with running_services(settings) as services, http_app(settings, services) as app:
+            await HttpServer(settings, app).serve(sockets=[listener])
+
+    _run(run)
+
+
+@cli.command()
+def stdio() -> None:
+    """Serve MCP on standard input and output."""
+    settings = _settings()
+
+    async def run() -> None:
+        async with running_services(settings) as services, stdio_server() as (incoming, outgoing):
+            await services.mcp.run(incoming, outgoing, services.mcp.create_initialization_options())
+
+    _run(run)
+
+
+@cli.command()
+def version() -> None:
+    """Print the version."""
+    sys.stdout.write(f"{VERSION}\n")
+
+
+def main() -> None:
+    """The console script."""
+    cli()
+
+
+def _settings(**overrides: Any) -> Settings:
+    """The settings, with logging set up as they say."""
+    try:
+        settings = Settings.load(**{name: value for name, value in overrides.items() if value is not None})
+    except JobsprintError as error:
+        _fail(error)
+    configure_logging(settings.log_level, settings.log_format)
+    return settings
+
+
+def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            runner.run(main())
+    except JobsprintError as error:
+        _fail(error)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        _fail(
+            BadSettingsError(
+                f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
+                fix="Set JOBSPRINT_PORT (or --port) to a free port.",
+            )
+        )
+    return listener
+
+
+def _fail(error: JobsprintError) -> NoReturn:
+    """Say what is wrong and end."""
+    sys.stderr.write(f"jobsprint: {error.message}{f' {error.fix}' if error.fix else ''}\n")
+    raise typer.Exit(1) from error

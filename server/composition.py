@@ -1,0 +1,141 @@
+"""The composition root: every part is made here, given what it needs, and ended in reverse order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from filelock import FileLock, Timeout
+from mcp.server.lowlevel.server import Server as McpServer
+
+from engine.announcements import Announcements
+from engine.authoring import Authoring
+from engine.executions import ExecutionService
+from engine.expressions.evaluator import Evaluator
+from engine.expressions.pool import Limits, WorkerPool
+from engine.node_runner import NodeRunner
+from engine.registry import load_registry
+from engine.webhook_intake import WebhookIntake
+from engine.worker import Worker
+from integrations.outbound_http import OutboundHttp
+from server.mcp import build_mcp_server
+from server.settings import BadSettingsError, Settings
+from storage.clock import SystemClock
+from storage.database import Database
+from storage.events.in_process import InProcessEventBus
+from storage.executions import SqlExecutionRepository
+from storage.ids import UuidFactory
+from storage.migrations.runner import migrate
+from storage.queue.embedded import EmbeddedQueue
+from storage.workflows import SqlWorkflowRepository
+from tools.authoring import AuthoringTools
+from tools.resources import Resources
+from tools.running import RunningTools
+
+VERSION = version("jobsprint")
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Services:
+    """What the edges call."""
+
+    database: Database
+    authoring: Authoring
+    executions: ExecutionService
+    webhooks: WebhookIntake
+    mcp: McpServer[object]
+
+
+@asynccontextmanager
+async def running_services(settings: Settings) -> AsyncIterator[Services]:
+    """The whole of Jobsprint but for its edges, with a worker at work, until the context is left.
+
+    Raises:
+        BadSettingsError: another process uses the data folder.
+        StorageError: the database cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        _claim(settings, stack)
+        clock = SystemClock()
+        new_id = UuidFactory(clock=clock)
+
+        database = await stack.enter_async_context(Database(settings.effective_database_url))
+        await migrate(database)
+        workflows, executions = SqlWorkflowRepository(database), SqlExecutionRepository(database)
+        queue = EmbeddedQueue(capacity=settings.queue_capacity)
+        announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
+
+        http = await stack.enter_async_context(
+            OutboundHttp(
+                max_connections=settings.http_max_connections,
+                max_response_bytes=settings.http_max_response_bytes,
+                user_agent=f"jobsprint/{VERSION}",
+            )
+        )
+        limits = Limits(
+            cpu_seconds=settings.expression_cpu_seconds,
+            grace_seconds=settings.expression_grace_seconds,
+            memory_bytes=settings.expression_memory_bytes,
+        )
+        pool = await stack.enter_async_context(WorkerPool(size=settings.expression_workers, limits=limits))
+        evaluator = Evaluator(pool=pool)
+
+        authoring = Authoring(
+            registry=load_registry(), evaluator=evaluator, workflows=workflows, clock=clock, new_id=new_id
+        )
+        service = ExecutionService(
+            executions=executions,
+            queue=queue,
+            announcements=announcements,
+            clock=clock,
+            new_id=new_id,
+            capacity=settings.queue_capacity,
+        )
+        worker = Worker(
+            queue=queue,
+            service=service,
+            authoring=authoring,
+            runner=NodeRunner(evaluator=evaluator, http=http, clock=clock),
+            evaluator=evaluator,
+            clock=clock,
+            concurrency=settings.worker_concurrency,
+            shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        )
+        await stack.enter_async_context(worker.working())
+
+        tools = [
+            *AuthoringTools(authoring).tools(),
+            *RunningTools(authoring=authoring, service=service).tools(),
+        ]
+        yield Services(
+            database=database,
+            authoring=authoring,
+            executions=service,
+            webhooks=WebhookIntake(
+                authoring=authoring,
+                service=service,
+                secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
+            ),
+            mcp=build_mcp_server(
+                version=VERSION, tools=tools, resources=Resources(authoring=authoring, service=service)
+            ),
+        )
+
+
+def _claim(settings: Settings, stack: AsyncExitStack) -> None:
+    """Keep other processes away from the data folder: each would take the other's executions for abandoned."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(FileLock(settings.data_dir / "jobsprint.lock", timeout=0))
+    except Timeout:
+        raise BadSettingsError(
+            f"Another Jobsprint process uses the folder {settings.data_dir}.",
+            fix="Connect your client to that one over HTTP, or set JOBSPRINT_DATA_DIR to another folder.",
+        ) from None
+    except OSError as error:
+        raise BadSettingsError(
+            f"The data folder {settings.data_dir} cannot be used: {error.strerror}.",
+            fix="Set JOBSPRINT_DATA_DIR to a folder that can be written.",
+        ) from error

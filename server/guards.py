@@ -1,0 +1,114 @@
+"""What every request passes before a route sees it: header hygiene, Host and Origin, and the size of the body."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.problems import problem
+from server.settings import Settings
+
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+def allowed_hosts(settings: Settings) -> list[str]:
+    """Values of the Host header that are ours; ``:*`` stands for any port."""
+    names = dict.fromkeys([*LOCAL_HOSTS, settings.host if ":" not in settings.host else f"[{settings.host}]"])
+    public = [urlsplit(settings.public_url).netloc] if settings.public_url else []
+    return [*(form for name in names for form in (name, f"{name}:*")), *public, *settings.allowed_hosts]
+
+
+def allowed_origins(settings: Settings) -> list[str]:
+    """Origins whose pages may call us; ``:*`` stands for any port."""
+    public = [settings.public_url.rstrip("/")] if settings.public_url else []
+    local = [f"http://{name}{port}" for name in LOCAL_HOSTS for port in ("", ":*")]
+    return [*local, *public, *settings.allowed_origins]
+
+
+class Guards:
+    """An ASGI middleware. Pages of other sites cannot reach a server on somebody's own machine through it."""
+
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str], max_bytes: int) -> None:
+        self._app = app
+        self._hosts = frozenset(hosts)
+        self._origins = frozenset(origins)
+        self._max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        # httptools keeps blanks after a header's value, which RFC 9110 (5.5) says are not part of it.
+        scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        headers = Headers(scope=scope)
+        # Webhooks are for strangers: they come by whatever name the outside knows, and prove themselves otherwise.
+        is_webhook = scope["path"].startswith("/webhooks/")
+        if not is_webhook and not _matches(headers.get("host", ""), self._hosts):
+            refusal = problem(
+                421,
+                code="host_not_allowed",
+                title="The server does not answer to this Host.",
+                fix="Add it to JOBSPRINT_ALLOWED_HOSTS.",
+            )
+        elif not is_webhook and "origin" in headers and not _matches(headers["origin"], self._origins):
+            refusal = problem(
+                403,
+                code="origin_not_allowed",
+                title="Pages of this origin may not call the server.",
+                fix="Add it to JOBSPRINT_ALLOWED_ORIGINS.",
+            )
+        elif int(headers.get("content-length", "0") or 0) > self._max_bytes:
+            refusal = self._too_large()
+        else:
+            await self._pass_on(scope, receive, send)
+            return
+        await refusal(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Count what comes in chunks: such a body does not say beforehand how long it is."""
+        received = 0
+        has_answered = False
+
+        async def counted_receive() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_bytes:
+                raise _TooLargeError
+            return message
+
+        async def noted_send(message: Message) -> None:
+            nonlocal has_answered
+            has_answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted_receive, noted_send)
+        except _TooLargeError:
+            if has_answered:
+                raise
+            await self._too_large()(scope, receive, send)
+
+    def _too_large(self) -> Response:
+        return problem(
+            413,
+            code="body_too_large",
+            title=f"The body is larger than {self._max_bytes} bytes.",
+            fix="Send less at once, or raise JOBSPRINT_REQUEST_MAX_BYTES.",
+        )
+
+
+class _TooLargeError(Exception):
+    """The body went over the limit while it was read."""
+
+
+def _matches(value: str, allowed: frozenset[str]) -> bool:
+    if value in allowed:
+        return True
+    without_port, colon, port = value.rpartition(":")
+    return bool(colon) and port.isdecimal() and f"{without_port}:*" in allowed

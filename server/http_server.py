@@ -1,0 +1,68 @@
+"""uvicorn, told how Jobsprint wants to be served, started and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from server.composition import VERSION
+from server.settings import Settings
+
+
+class HttpServer(uvicorn.Server):
+    """Serves until SIGINT or SIGTERM, then finishes what is under way and returns."""
+
+    def __init__(self, settings: Settings, app: ASGIApp) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
+            )
+        )
+        self._settings = settings
+        # When it is done uvicorn raises the signals again that it caught, for whoever listened before it did.
+        # That is us: the services behind it have yet to stop.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and say where."""
+        await super().startup(sockets)
+        if self.started:
+            sys.stderr.write(_welcome(self._settings))
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if not self.should_exit:
+            raise SystemExit(128 + number)
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """A loop of uvloop where that is installed (it is not on Windows), else of asyncio."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _welcome(settings: Settings) -> str:
+    base = settings.base_url
+    lines = [
+        f"Jobsprint {VERSION} is ready.",
+        f"  MCP endpoint   {base}/mcp",
+        f"  REST API       {base}/api   (described at {base}/openapi.json)",
+        f"  Data           {settings.data_dir}",
+    ]
+    if not settings.is_local:
+        lines.append("  WARNING: other machines can reach this server, and it asks nobody who they are.")
+    return "\n".join(lines) + "\n"

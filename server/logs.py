@@ -1,0 +1,38 @@
+"""Logs on standard error, as text for people or as one JSON object per line for programs."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+import orjson
+
+
+class JsonFormatter(logging.Formatter):
+    """One object per record: ``time`` (UTC), ``level``, ``logger``, ``message``, ``exception`` if there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        content = {
+            "time": datetime.fromtimestamp(record.created, UTC),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            content["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(content, option=orjson.OPT_UTC_Z).decode()
+
+
+def configure_logging(level: str, style: Literal["text", "json"]) -> None:
+    """Send everything of ``level`` and above to standard error; standard output is left to the protocol of stdio."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    )
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    # These tell of every request or statement at the level info.
+    for noisy in ("httpx2", "alembic", "mcp", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -1,0 +1,125 @@
+"""The OpenAPI 3.1 description of the REST API, made from the routes and the models that check their input."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+from starlette.routing import Route
+
+from server.rest import ExecuteBody, ExecutionsQuery, PageQuery
+from workflow.definition import WorkflowDefinition
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_REFERENCE = "#/components/schemas/{model}"
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Operation:
+    """What a route's code does not say of itself: models of its input, and the answer when all is well."""
+
+    success: Mapping[int, str]
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    problems: tuple[int, ...] = ()
+
+
+_OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("POST", "/api/workflows"): Operation(
+        success={201: "The stored workflow."}, body=WorkflowDefinition, problems=(400, 409)
+    ),
+    ("GET", "/api/workflows"): Operation(success={200: "A page of workflows."}, query=PageQuery, problems=(400,)),
+    ("GET", "/api/workflows/{workflow_id}"): Operation(success={200: "The workflow."}, problems=(404,)),
+    ("PUT", "/api/workflows/{workflow_id}"): Operation(
+        success={200: "The new version."}, body=WorkflowDefinition, problems=(400, 404, 409)
+    ),
+    ("DELETE", "/api/workflows/{workflow_id}"): Operation(success={204: "It is out of use."}, problems=(404,)),
+    ("POST", "/api/workflows/{workflow_id}/execute"): Operation(
+        success={200: "The execution, ended.", 202: "The execution, under way."},
+        body=ExecuteBody,
+        problems=(400, 404, 429),
+    ),
+    ("GET", "/api/executions"): Operation(
+        success={200: "A page of executions."}, query=ExecutionsQuery, problems=(400,)
+    ),
+    ("GET", "/api/executions/{execution_id}"): Operation(
+        success={200: "The execution with its node runs."}, problems=(404,)
+    ),
+    ("POST", "/api/executions/{execution_id}/cancel"): Operation(
+        success={200: "The execution, cancelled."}, problems=(404, 409)
+    ),
+    ("POST", "/webhooks/{path}"): Operation(
+        success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)
+    ),
+    ("GET", "/healthz"): Operation(success={200: "The process is up."}),
+    ("GET", "/readyz"): Operation(success={200: "The process can work."}, problems=(503,)),
+}
+
+
+def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[str, Any]:
+    """The whole document; every route that is not MCP's or the document's own is in it."""
+    models = {model for each in _OPERATIONS.values() for model in (each.body, each.query) if model is not None}
+    _, components = models_json_schema(
+        [(model, "validation") for model in sorted(models, key=lambda each: each.__name__)], ref_template=_REFERENCE
+    )
+    schemas = components["$defs"] | {"Problem": _PROBLEM}
+    paths: dict[str, dict[str, Any]] = {}
+    for route in routes:
+        for method in sorted(route.methods or ()):
+            operation = _OPERATIONS.get((method, route.path))
+            if operation is not None:
+                summary = (inspect.getdoc(route.endpoint) or "").partition("\n")[0]
+                paths.setdefault(route.path, {})[method.lower()] = _operation(route.path, operation, summary, schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
+        "servers": [{"url": base_url}],
+        "paths": paths,
+        "components": {"schemas": schemas},
+    }
+
+
+def _operation(path: str, operation: Operation, summary: str, schemas: Mapping[str, Any]) -> dict[str, Any]:
+    answers: dict[str, Any] = {str(status): {"description": text} for status, text in operation.success.items()}
+    for status in operation.problems:
+        content = {"application/problem+json": {"schema": _reference("Problem")}}
+        answers[str(status)] = {"description": "What is wrong and how to mend it.", "content": content}
+    described: dict[str, Any] = {"summary": summary, "responses": answers}
+    parameters = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in _PARAMETER.findall(path)
+    ]
+    if operation.query is not None:
+        members = schemas[operation.query.__name__]["properties"]
+        parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in members.items()]
+    if parameters:
+        described["parameters"] = parameters
+    if operation.body is not None:
+        content = {"application/json": {"schema": _reference(operation.body.__name__)}}
+        described["requestBody"] = {"content": content}
+    return described
+
+
+def _reference(model: str) -> dict[str, str]:
+    return {"$ref": _REFERENCE.format(model=model)}
+
+
+_PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457, with a stable code.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "pointer": {"type": "string", "description": "JSON pointer into the input."},
+        "fix": {"type": "string", "description": "What to do next."},
+        "findings": {"type": "array", "items": {"type": "object"}},
+    },
+    "required": ["title", "status", "code"],
+}

@@ -1,0 +1,149 @@
+"""Every setting: an environment variable ``JOBSPRINT_…``, or a line of the file ``.env`` in the working directory.
+
+Nothing is required. ``docs/settings.md`` is made from this file.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv import dotenv_values
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+
+from workflow.errors import ErrorKind, JobsprintError
+from workflow.findings import did_you_mean, nearest
+
+PREFIX = "JOBSPRINT_"
+ENV_FILE = ".env"
+FOR_TESTS = frozenset({"JOBSPRINT_REQUIRE_SERVICES"})
+"""Variables with our prefix that are not settings of the server."""
+
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
+
+
+class BadSettingsError(JobsprintError):
+    """A setting is wrong or unknown; the message names each."""
+
+    code = "bad_settings"
+    kind = ErrorKind.INVALID
+
+
+class Settings(BaseSettings):
+    """The settings with their defaults. Durations are in seconds, sizes in bytes."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=ENV_FILE, extra="ignore", frozen=True)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8765, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s/]+/?$",
+        description="How clients reach the server, if not by host and port.",
+    )
+    allowed_hosts: CommaSeparated = Field(
+        default=(), description="Further values of the Host header to answer to, separated by commas."
+    )
+    allowed_origins: CommaSeparated = Field(
+        default=(), description="Further origins whose pages may send requests, separated by commas."
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: user_data_path("jobsprint"), description="Folder of the embedded database."
+    )
+    database_url: SecretStr | None = Field(
+        default=None, description="postgresql://… or sqlite:///…; by default jobsprint.db in data_dir."
+    )
+    log_level: Literal["error", "warning", "info", "debug"] = Field(default="info", description="Least level to log.")
+    log_format: Literal["text", "json"] = Field(default="text", description="json writes one object per line.")
+    worker_concurrency: int = Field(default=50, ge=1, le=1_000, description="Executions that run at once.")
+    queue_capacity: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Executions accepted and not ended; beyond it clients get 429."
+    )
+    shutdown_grace_seconds: float = Field(
+        default=10, ge=0, le=3_600, description="How long executions may go on when the server stops."
+    )
+    expression_workers: int = Field(default=1, ge=1, le=64, description="Processes that evaluate JavaScript.")
+    expression_cpu_seconds: float = Field(
+        default=2, gt=0, le=300, description="CPU time for the expressions of one node run."
+    )
+    expression_grace_seconds: float = Field(
+        default=2, gt=0, le=300, description="Wall time beyond that until the process is killed."
+    )
+    expression_memory_bytes: int = Field(
+        default=192 << 20, ge=8 << 20, le=4 << 30, description="Memory for the expressions of one execution."
+    )
+    http_max_connections: int = Field(default=200, ge=1, le=10_000, description="Outgoing connections at once.")
+    http_max_response_bytes: int = Field(
+        default=16 << 20, ge=1_024, le=1 << 30, description="Largest answer that http_request reads."
+    )
+    request_max_bytes: int = Field(
+        default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
+    )
+    webhook_response_timeout_seconds: float = Field(
+        default=30, gt=0, le=3_600, description="How long a webhook's caller waits for the workflow's own answer."
+    )
+    webhook_secrets: dict[str, SecretStr] = Field(
+        default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
+    )
+
+    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """The settings from the environment and ``.env``; ``overrides`` win.
+
+        Raises:
+            BadSettingsError: one is wrong, or a variable with our prefix is no setting.
+        """
+        unknown = _unknown({**dotenv_values(ENV_FILE), **os.environ}, cls.model_fields)
+        if unknown:
+            raise BadSettingsError(" ".join(unknown), fix="docs/settings.md lists every setting.")
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            wrong = [f"{PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}." for each in error.errors()]
+            raise BadSettingsError(" ".join(wrong), fix="docs/settings.md lists what each takes.") from error
+        except SettingsError as error:
+            raise BadSettingsError(f"{error}: {error.__cause__}.", fix="Write it as JSON.") from error
+
+    @property
+    def base_url(self) -> str:
+        """How clients reach the server, without a slash at the end."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+    @property
+    def effective_database_url(self) -> str:
+        """The database's URL, password included."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir / 'jobsprint.db'}"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def _unknown(variables: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:
+    known = {PREFIX + name.upper() for name in fields}
+    return [
+        f"{name} is not a setting.{did_you_mean(nearest(name, known))}"
+        for name in variables
+        if name.upper().startswith(PREFIX) and name.upper() not in known | FOR_TESTS
+    ]

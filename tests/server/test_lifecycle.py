@@ -1,0 +1,109 @@
+"""Starting, stopping and dying: what was accepted is not lost, and nothing is left behind."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from tests.support.http_target import HttpTarget
+from tests.support.server_process import JOBSPRINT, ServerProcess, environment
+
+
+async def start_waiting(client: httpx2.AsyncClient, target: HttpTarget) -> str:
+    """The id of an execution that waits for an answer from the target."""
+    definition: dict[str, Any] = {
+        "name": "waits",
+        "nodes": {
+            "start": {"type": "manual"},
+            "ask": {"type": "http_request", "parameters": {"url": f"{target.url}/wait"}},
+        },
+        "connections": [["start", "ask"]],
+    }
+    workflow_id = (await client.post("/api/workflows", json=definition)).json()["workflow_id"]
+    started = await client.post(f"/api/workflows/{workflow_id}/execute")
+    async with asyncio.timeout(10):
+        await target.arrived.wait()
+    return str(started.json()["execution_id"])
+
+
+async def look(client: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
+    """The execution as it is."""
+    content: dict[str, Any] = (await client.get(f"/api/executions/{execution_id}")).json()
+    return content
+
+
+async def test_sigterm_lets_executions_end_within_the_grace_time(data_dir: Path, target: HttpTarget) -> None:
+    with ServerProcess(data_dir) as server:
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            execution_id = await start_waiting(client, target)
+        stopping = asyncio.get_running_loop().run_in_executor(None, server.stop)
+        await asyncio.to_thread(wait_until_refused, server.url)
+        target.release.set()
+        assert await stopping == 0
+        server.start()
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            assert (await look(client, execution_id))["status"] == "succeeded"
+
+
+def wait_until_refused(url: str) -> None:
+    """Return when the server takes no more connections; the test's time limit bounds it."""
+    while True:
+        try:
+            httpx2.get(f"{url}/healthz", timeout=2)
+        except httpx2.HTTPError:
+            return
+
+
+async def test_executions_that_do_not_end_in_time_are_queued_again(data_dir: Path, target: HttpTarget) -> None:
+    with ServerProcess(data_dir, {"JOBSPRINT_SHUTDOWN_GRACE_SECONDS": "0"}) as server:
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            execution_id = await start_waiting(client, target)
+        assert await asyncio.to_thread(server.stop) == 0
+        target.release.set()
+        server.start()
+        async with httpx2.AsyncClient(base_url=server.url) as client, asyncio.timeout(20):
+            while (await look(client, execution_id))["status"] in ("queued", "running"):
+                await asyncio.to_thread(lambda: None)
+            assert (await look(client, execution_id))["status"] == "succeeded"
+
+
+async def test_a_killed_server_says_at_its_next_start_what_was_cut_off(data_dir: Path, target: HttpTarget) -> None:
+    server = ServerProcess(data_dir)
+    server.start()
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        execution_id = await start_waiting(client, target)
+    server.kill()
+    with server:
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            seen = await look(client, execution_id)
+    assert (seen["status"], seen["error"]["code"]) == ("failed", "interrupted")
+
+
+async def test_a_second_process_on_the_same_data_is_refused(server: ServerProcess) -> None:
+    second = await asyncio.create_subprocess_exec(
+        JOBSPRINT, "serve", "--port", "0", env=environment(server.data_dir), stderr=asyncio.subprocess.PIPE
+    )
+    _, errors = await second.communicate()
+    assert second.returncode == 1
+    assert b"JOBSPRINT_DATA_DIR" in errors
+
+
+def test_workers_end_with_a_server_that_is_killed(data_dir: Path) -> None:
+    server = ServerProcess(data_dir)
+    server.start()
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    assert len(children) == 2
+    server.kill()
+    while any(is_running(child) for child in children):  # the test's time limit bounds it
+        pass
+
+
+def is_running(process_id: str) -> bool:
+    """Whether the process is there and has not ended; one that waits to be reaped has no command line."""
+    try:
+        return bool(Path(f"/proc/{process_id}/cmdline").read_bytes())
+    except OSError:
+        return False

@@ -1,0 +1,155 @@
+"""The engine without server, store and queue: definitions in, finished runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.executions import input_items
+from engine.executor import Executor
+from engine.expressions.evaluator import Evaluator
+from engine.expressions.pool import WorkerPool
+from engine.expressions.scope import NodeView, Scope
+from engine.node_runner import NodeRunner
+from engine.plan import Plan, compile_plan
+from engine.registry import NodeRegistry
+from engine.run import Run
+from workflow.checks import check_definition
+from workflow.errors import ExpressionError
+from workflow.executions import Execution, NodeRun
+from workflow.ports import HttpClient
+from workflow.states import ExecutionState
+
+NOON = datetime(2024, 1, 6, 12, 0, tzinfo=UTC)
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def now(self) -> datetime:
+        """Noon of a day in 2024."""
+        return NOON
+
+
+@dataclass(slots=True, frozen=True)
+class Finished:
+    """A run that has ended, in the form that tests ask about."""
+
+    run: Run
+    state: ExecutionState
+
+    def items(self, node: str, output: str = "main") -> list[dict[str, Any]]:
+        """The JSON of everything that the node's runs gave on the output."""
+        return [item.json for run in self.run.runs.get(node, []) for item in run.outputs.get(output, [])]
+
+    def only_run(self, node: str) -> NodeRun:
+        """The node's only run."""
+        (run,) = self.run.runs[node]
+        return run
+
+    @property
+    def order(self) -> list[str]:
+        """The nodes in the order in which they ended."""
+        return [run.node for run in self.run.order]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EngineHarness:
+    """Compiles and executes definitions."""
+
+    registry: NodeRegistry
+    pool: WorkerPool
+    evaluator: Evaluator
+    http: HttpClient
+
+    def plan(self, document: Mapping[str, Any]) -> Plan:
+        """The compiled definition; it must have no error."""
+        report = check_definition(document, self.registry)
+        assert report.definition is not None, [finding.to_json() for finding in report.findings]
+        return compile_plan("w", 1, report.definition, registry=self.registry, evaluator=self.evaluator)
+
+    def start(self, document: Mapping[str, Any], data: Any = None) -> tuple[Run, Executor]:
+        """A run that is ready to be executed."""
+        plan = self.plan(document)
+        trigger = plan.trigger(node=None).name
+        execution = Execution(
+            id="e",
+            workflow_id="w",
+            workflow_name=plan.definition.name,
+            workflow_version=1,
+            state=ExecutionState.RUNNING,
+            trigger="manual",
+            start_node=trigger,
+            input=data,
+            created_at=NOON,
+        )
+        run = Run(execution=execution, plan=plan, clock_offset=(NOON, time.perf_counter()))
+        runner = NodeRunner(evaluator=self.evaluator, http=self.http, clock=FixedClock())
+        return run, Executor(run, runner, lambda node_run: None)
+
+    async def execute(self, document: Mapping[str, Any], data: Any = None) -> Finished:
+        """Execute to the end."""
+        run, executor = self.start(document, data)
+        return Finished(run, await executor.execute(input_items(data)))
+
+    async def node(self, node_type: str, parameters: Mapping[str, Any], data: Any, **settings: Any) -> Finished:
+        """Execute a trigger and one node named ``node`` behind it."""
+        return await self.execute(
+            {
+                "name": "one node",
+                "nodes": {
+                    "start": {"type": "manual"},
+                    "node": {"type": node_type, "parameters": dict(parameters), **settings},
+                },
+                "connections": [["start", "node"]],
+            },
+            data,
+        )
+
+
+class NoOtherNodes:
+    """An execution in which nothing has run yet."""
+
+    names: Sequence[str] = ()
+
+    def view(self, name: str) -> NodeView:
+        """There is none."""
+        raise ExpressionError(f"There is no node {name!r}.", code="unknown_node")
+
+
+class Nodes:
+    """Other nodes with the items given; item ``i`` here comes from their item ``i``."""
+
+    def __init__(self, items: Mapping[str, list[dict[str, Any]]]) -> None:
+        self._items = items
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those that have items."""
+        return list(self._items)
+
+    def view(self, name: str) -> NodeView:
+        """The node's items."""
+        if name not in self._items:
+            raise ExpressionError(f"There is no node {name!r}.", code="unknown_node")
+        return NodeView(name=name, items=self._items[name], paired_index=lambda index: index)
+
+
+def scope_of(items: list[dict[str, Any]], **members: Any) -> Scope:
+    """A scope with these items and sensible rest."""
+    defaults: dict[str, Any] = {
+        "nodes": NoOtherNodes(),
+        "execution": {"id": "e", "mode": "manual"},
+        "workflow": {"id": "w", "name": "test"},
+        "run_index": 0,
+        "prev_node": {"name": "start", "outputIndex": 0, "runIndex": 0},
+        "parameters": {},
+        "vars": {},
+        "now": NOON,
+        "timezone": "UTC",
+        "seed": "seed",
+    }
+    return Scope(items=items, **{**defaults, **members})

@@ -1,0 +1,22 @@
+"""Services that a machine may have: tests that need one skip without it, or fail where all are required."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+POSTGRESQL_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
+PORTS = {"PostgreSQL": 5432, "Redis": 6379, "RabbitMQ": 5672}
+
+
+def need(service: str) -> None:
+    """Skip the test where ``service`` is not reachable, or fail it where JOBSPRINT_REQUIRE_SERVICES is set."""
+    try:
+        socket.create_connection(("127.0.0.1", PORTS[service]), timeout=2).close()
+    except OSError:
+        message = f"{service} does not answer on 127.0.0.1:{PORTS[service]}; what needs it was not tried"
+        if os.environ.get("JOBSPRINT_REQUIRE_SERVICES") == "1":
+            pytest.fail(message)
+        pytest.skip(message)

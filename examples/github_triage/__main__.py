@@ -105,29 +105,32 @@ async def demo() -> None:
     """The whole of it."""
     secrets = json.dumps({"github": SECRET})
     tracker = Tracker()
-    async with local_server({"JOBSPRINT_WEBHOOK_SECRETS": secrets}) as base_url, serving(tracker):
-        async with Client(f"{base_url}/mcp") as client:  # noqa: SIM117 - it needs the address
-            assistant = Assistant(client)
-            tools = (await client.list_tools()).tools
-            console.print(Panel(f"Jobsprint at {base_url}, an assistant connected over MCP: {len(tools)} tools"))
+    async with (
+        local_server({"JOBSPRINT_WEBHOOK_SECRETS": secrets}) as base_url,
+        serving(tracker),
+        Client(f"{base_url}/mcp") as client,
+    ):
+        assistant = Assistant(client)
+        tools = (await client.list_tools()).tools
+        console.print(Panel(f"Jobsprint at {base_url}, an assistant connected over MCP: {len(tools)} tools"))
 
-            console.rule("1. Build: a slip is found, with the patch that mends it", align="left")
-            workflow = await build(assistant, tracker)
-            console.print(f"  stored as [bold]{workflow['name']}[/], version {workflow['version']}")
+        console.rule("1. Build: a slip is found, with the patch that mends it", align="left")
+        workflow = await build(assistant, tracker)
+        console.print(f"  stored as [bold]{workflow['name']}[/], version {workflow['version']}")
 
-            console.rule("2. Run: webhooks as GitHub published them, signed", align="left")
-            runs = {}
-            for payload in PAYLOADS:
-                execution_id = await deliver(base_url, payload)
-                runs[payload] = await watch(assistant, execution_id, payload)
-                console.print(run_table(payload, runs[payload]))
-            refused = await forge(base_url)
-            console.print(f"  without a signature: {refused.status_code}, {refused.json()['title']}")
+        console.rule("2. Run: webhooks as GitHub published them, signed", align="left")
+        runs = {}
+        for payload in PAYLOADS:
+            execution_id = await deliver(base_url, payload)
+            runs[payload] = await watch(assistant, execution_id, payload)
+            console.print(run_table(payload, runs[payload]))
+        refused = await forge(base_url)
+        console.print(f"  without a signature: {refused.status_code}, {refused.json()['title']}")
 
-            console.rule("3. Look inside: what the tracker was sent and answered", align="left")
-            first = runs[PAYLOADS[0]]["execution_id"]
-            inside = await assistant.call("inspect_execution", execution_id=first, node="tracker")
-            console.print_json(data=inside["runs"][0]["outputs"]["main"][0]["body"])
+        console.rule("3. Look inside: what the tracker was sent and answered", align="left")
+        first = runs[PAYLOADS[0]]["execution_id"]
+        inside = await assistant.call("inspect_execution", execution_id=first, node="tracker")
+        console.print_json(data=inside["runs"][0]["outputs"]["main"][0]["body"])
 
     board = Table(title="The tracker's board", title_justify="left")
     for heading in ("card", "lane", "priority", "title", "labels", "opened"):

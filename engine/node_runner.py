@@ -182,14 +182,11 @@ class _Work:
 
     def _call(self, values: Values) -> NodeCall[Any]:
         parameters = self.node.parameters
-        built: dict[int, Any] = {}
 
         def parameters_for(index: int) -> Any:
             if parameters.constant is not None:
                 return parameters.constant
-            if index not in built:
-                built[index] = parameters.fill(values[index], index)
-            return built[index]
+            return parameters.fill(values[index], index)
 
         return NodeCall(
             node=self.node.name,

@@ -51,9 +51,9 @@ class WebhookResponse:
 class NodeCall(Generic[P]):
     """One run of one node: what it works on and what it may use.
 
-    ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` gives the
-    parameters with every expression evaluated for item ``i`` of the first input. ``now`` is the execution's
-    time at the start of this run. ``effect_key`` makes the idempotency key of item ``i``.
+    ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` makes the
+    parameters with every expression evaluated for item ``i`` of the first input, anew at each call. ``now`` is
+    the execution's time at the start of this run. ``effect_key`` makes the idempotency key of item ``i``.
     """
 
     node: str

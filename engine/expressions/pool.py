@@ -25,6 +25,9 @@ from workflow.errors import ExpressionError
 
 logger = logging.getLogger(__name__)
 
+READ_AHEAD_BYTES = 4 << 20
+"""Answers are read in one piece up to this; asyncio's 64 KiB would stop and start the pipe many times."""
+
 _HERE = Path(__file__).parent
 _FIXES = {
     "expression_timeout": "Let it do less: look for a loop that does not end, or a regular expression that backtracks.",
@@ -72,6 +75,7 @@ class _Worker:
             stdout=PIPE,
             stderr=PIPE,
             env={},
+            limit=READ_AHEAD_BYTES,
             start_new_session=True,  # a Ctrl-C at the terminal is the server's to deal with
         )
         return cls(process)

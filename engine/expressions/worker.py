@@ -45,8 +45,8 @@ class Sources:
         self.prelude = text("prelude.js")
         intl = f"globalThis.Intl = ({text('intl.js')})({text('zones.json')})"
         self.libraries = {
-            "luxon": [intl, text("luxon.min.js"), text("time.js")],
-            "jmespath": [text("jmespath.js")],
+            "luxon": [intl, text("vendor/luxon.min.js"), text("time.js")],
+            "jmespath": [text("vendor/jmespath.js")],
         }
 
 

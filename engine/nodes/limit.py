@@ -29,6 +29,7 @@ class Limit(BatchNode[LimitParameters]):
     parameter_model = LimitParameters
 
     def run(self, call: NodeCall[LimitParameters]) -> Outputs:
-        count, size = call.common.max_items, len(call.items)
-        kept = range(min(count, size)) if call.common.keep == "first" else range(max(0, size - count), size)
+        parameters, size = call.common, len(call.items)
+        count = min(parameters.max_items, size)
+        kept = range(count) if parameters.keep == "first" else range(size - count, size)
         return {MAIN: paired([call.items[index].json for index in kept], kept)}

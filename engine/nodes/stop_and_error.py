@@ -27,4 +27,5 @@ class StopAndError(BatchNode[StopAndErrorParameters]):
     parameter_model = StopAndErrorParameters
 
     def run(self, call: NodeCall[StopAndErrorParameters]) -> Outputs:
-        raise NodeError(call.common.message, code=call.common.code)
+        parameters = call.common
+        raise NodeError(parameters.message, code=parameters.code)

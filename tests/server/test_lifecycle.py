@@ -82,6 +82,18 @@ async def test_a_killed_server_says_at_its_next_start_what_was_cut_off(data_dir:
     assert (seen["status"], seen["error"]["code"]) == ("failed", "interrupted")
 
 
+async def test_a_full_server_says_when_to_try_again_and_stores_nothing(data_dir: Path, target: HttpTarget) -> None:
+    with ServerProcess(data_dir, {"JOBSPRINT_QUEUE_CAPACITY": "1"}) as server:
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            execution_id = await start_waiting(client, target)
+            workflow_id = (await look(client, execution_id))["workflow_id"]
+            refused = await client.post(f"/api/workflows/{workflow_id}/execute")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "1")
+            assert refused.json()["code"] == "queue_full"
+            assert len((await client.get("/api/executions")).json()["executions"]) == 1
+            target.release.set()
+
+
 async def test_a_second_process_on_the_same_data_is_refused(server: ServerProcess) -> None:
     second = await asyncio.create_subprocess_exec(
         JOBSPRINT, "serve", "--port", "0", env=environment(server.data_dir), stderr=asyncio.subprocess.PIPE

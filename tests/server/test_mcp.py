@@ -273,3 +273,20 @@ async def test_workflows_are_listed_page_by_page(mcp_http: McpCaller) -> None:
     names = [each["name"] for each in [*first["workflows"], *second["workflows"]]]
     assert names == ["paged 2", "paged 1", "paged 0"]
     assert "next_cursor" not in second
+
+
+async def test_an_execution_that_takes_too_long_fails_and_shows_how_far_it_came(
+    mcp_http: McpCaller, target: HttpTarget
+) -> None:
+    ask = {"type": "http_request", "parameters": {"url": f"{target.url}/wait"}}
+    definition = {
+        "name": "slow",
+        "nodes": {"start": START, "ask": ask},
+        "connections": [["start", "ask"]],
+        "settings": {"timeout_seconds": 0.3},
+    }
+    made = await mcp_http.call("create_workflow", definition=definition)
+    ran = await mcp_http.call("execute_workflow", workflow_id=made["workflow_id"])
+    assert (ran["status"], ran["error"]["code"]) == ("failed", "execution_timeout")
+    seen = await mcp_http.call("inspect_execution", execution_id=ran["execution_id"])
+    assert [(node["node"], node["status"]) for node in seen["nodes"]] == [("start", "succeeded"), ("ask", "cancelled")]

@@ -46,6 +46,11 @@ class Announcements:
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
         self._publish("workflow.node_finished", execution, data)
 
+    def user_notified(self, execution: Execution) -> None:
+        """An execution failed for good, and its user is to know."""
+        error = execution.error.to_json() if execution.error is not None else None
+        self._publish("user.notified", execution, {"status": execution.state.value, "error": error})
+
     def _publish(self, event_type: str, execution: Execution, data: dict[str, Any]) -> None:
         self._bus.publish(
             Event(

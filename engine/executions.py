@@ -1,59 +1,70 @@
-"""Executions from the outside: submit one, wait for it, look at it, end it."""
+"""Executions from the outside: submit one, wait for it, look at it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from engine.announcements import Announcements
-from engine.node_type import WebhookResponse
+from engine.live import LiveExecution, LiveExecutions
 from engine.plan import Plan
 from engine.run import Run
-from workflow.errors import IllegalTransitionError, InvalidArgumentsError, QueueFullError
-from workflow.executions import Execution, NodeRun, Trigger
-from workflow.items import Item, Items
-from workflow.messages import Event, Job
-from workflow.ports import Clock, ExecutionFilter, ExecutionRepository, JobQueue, NewId, Page
-from workflow.states import FINISHED, ExecutionEvent, ExecutionState, next_state
+from workflow.errors import ExecutionNotFoundError, InvalidArgumentsError, NotAcceptedError
+from workflow.executions import (
+    EffectKey,
+    Execution,
+    Mode,
+    NodeRun,
+    Parent,
+    Priority,
+    Record,
+    Resumption,
+    Suspension,
+    Trigger,
+)
+from workflow.items import Item, Items, JsonObject
+from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
+from workflow.states import ExecutionState
 
 
-@dataclass(slots=True, eq=False)
-class LiveExecution:
-    """An execution that this process has accepted and that has not ended.
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Submission:
+    """What to execute. ``data`` is the input: nothing, an object, or a list of objects.
 
-    ``finished`` is set when its end is stored. ``answered`` has the webhook's answer, or is cancelled when the
-    execution ends without one.
+    ``execution_id`` is for those that must know it beforehand; ``recorded`` is what counts as done already.
     """
 
-    execution: Execution
-    finished: asyncio.Event = field(default_factory=asyncio.Event)
-    answered: asyncio.Future[WebhookResponse] = field(
-        default_factory=lambda: asyncio.get_running_loop().create_future()
-    )
-    run: Run | None = None
-    task: asyncio.Task[None] | None = None
-    is_cancelled_by_caller: bool = False
+    trigger: Trigger
+    start_node: str | None = None
+    data: Any = None
+    mode: Mode = "live"
+    pins: dict[str, list[JsonObject]] | None = None
+    priority: Priority | None = None
+    parent: Parent | None = None
+    execution_id: str | None = None
+    rerun_of: str | None = None
+    recorded: Sequence[Record] = ()
 
-    def answer(self, response: WebhookResponse) -> None:
-        """Hand the answer to whoever waits for it."""
-        if not self.answered.done():
-            self.answered.set_result(response)
 
-    def end(self) -> None:
-        """The end is stored: wake everyone who waits."""
-        self.answered.cancel()
-        self.finished.set()
+class NodeProgress(NamedTuple):
+    """A node run has ended: the ``finished``-th of ``total`` as far as is known."""
+
+    node: str
+    finished: int
+    total: int
 
 
 @dataclass(slots=True, frozen=True)
 class Inspection:
-    """An execution and its node runs; ``running`` names the nodes that run now."""
+    """An execution and its node runs; ``running`` names nodes at work, ``retrying`` why, ``waiting`` what waits."""
 
     execution: Execution
     node_runs: Sequence[NodeRun]
     running: Sequence[str] = ()
+    retrying: Sequence[tuple[str, str]] = ()
+    waiting: Sequence[Suspension] = ()
 
 
 class ExecutionService:
@@ -62,88 +73,102 @@ class ExecutionService:
     def __init__(
         self,
         *,
-        executions: ExecutionRepository,
-        queue: JobQueue,
+        store: ExecutionStore,
+        live: LiveExecutions,
         announcements: Announcements,
+        keys: IdempotencyKeys,
         clock: Clock,
         new_id: NewId,
-        capacity: int,
     ) -> None:
-        self.executions = executions
+        self.store = store
         self.announcements = announcements
-        self._queue = queue
+        self.live = live
+        self._keys = keys
         self._clock = clock
         self._new_id = new_id
-        self._capacity = capacity
-        self._live: dict[str, LiveExecution] = {}
 
-    async def submit(
-        self, plan: Plan, *, trigger: Trigger, start_node: str | None = None, data: Any = None
-    ) -> LiveExecution:
-        """Accept an execution: when this returns it is stored and queued.
-
-        ``data`` is the input: nothing, an object, or a list of objects.
+    async def submit(self, plan: Plan, submission: Submission) -> LiveExecution:
+        """Take an execution in hand. It counts as accepted only when :meth:`accepted` has returned.
 
         Raises:
-            InvalidArgumentsError: ``data`` is not of that form.
+            InvalidArgumentsError: the input is not of the form it must have.
             NodeNotFoundError: there is no such trigger.
-            QueueFullError: as many executions as the server takes are under way; nothing was stored.
+            QueueFullError, ConcurrencyLimitError: there is no room for it; nothing was stored.
+            UnstorableValueError: the input holds something that cannot be stored.
         """
-        input_items(data)
+        input_items(submission.data)
+        self.live.check_room(plan)
         execution = Execution(
-            id=self._new_id(),
+            id=submission.execution_id or self._new_id(),
             workflow_id=plan.workflow_id,
             workflow_name=plan.definition.name,
             workflow_version=plan.version,
             state=ExecutionState.QUEUED,
-            trigger=trigger,
-            start_node=plan.trigger(node=start_node, type_name=trigger).name,
-            input=data,
+            trigger=submission.trigger,
+            start_node=plan.trigger(node=submission.start_node, type_name=submission.trigger).name,
+            input=submission.data,
             created_at=self._clock.now(),
+            mode=submission.mode,
+            pins=submission.pins,
+            priority=submission.priority or plan.definition.settings.priority,
+            parent=submission.parent,
+            rerun_of=submission.rerun_of,
         )
-        if len(self._live) >= self._capacity:
-            raise QueueFullError(self._capacity)
-        live = self._live[execution.id] = LiveExecution(execution)
-        try:
-            await self.executions.add(execution)
-            await self._enqueue(execution, timeout_seconds=plan.definition.settings.timeout_seconds)
-        except BaseException:
-            self.retire(live)
-            raise
+        if plan.definition.settings.durability != "none":
+            self.store.save(execution, submission.recorded)
+        live = LiveExecution(execution, plan, submission.recorded)
+        await self.live.add(live)
         self.announcements.state_changed(execution)
         return live
 
-    async def readmit(self, execution: Execution, *, timeout_seconds: float) -> LiveExecution:
-        """Queue an execution that is stored as queued already, after a restart."""
-        live = self._live[execution.id] = LiveExecution(execution)
-        await self._enqueue(execution, timeout_seconds=timeout_seconds)
-        return live
+    async def execute(self, plan: Plan, submission: Submission, *, key: str | None = None) -> str:
+        """Submit, once per ``key`` where there is one, and return its id when it is accepted.
 
-    async def _enqueue(self, execution: Execution, *, timeout_seconds: float) -> None:
-        await self._queue.publish(
-            Job(
-                message_id=self._new_id(),
-                timestamp=self._clock.now(),
-                workflow_id=execution.workflow_id,
-                execution_id=execution.id,
-                trigger=execution.trigger,
-                input=execution.input,
-                timeout_ms=int(timeout_seconds * 1000),
-            )
-        )
+        Raises:
+            JobsprintError: see :meth:`submit` and :meth:`accepted`.
+        """
+        if key is not None:
+            return await self.submit_once(plan, submission, key=key)
+        live = await self.submit(plan, submission)
+        await self.accepted(live)
+        return live.execution.id
 
-    def live(self, execution_id: str) -> LiveExecution | None:
-        """The execution, if this process has it and it has not ended."""
-        return self._live.get(execution_id)
+    async def submit_once(self, plan: Plan, submission: Submission, *, key: str) -> str:
+        """Submit unless this key was used for the workflow within a day; the execution's id either way.
 
-    def retire(self, live: LiveExecution) -> None:
-        """Forget an execution that has ended, and wake whoever waits for it."""
-        self._live.pop(live.execution.id, None)
-        live.end()
+        Raises:
+            JobsprintError: see :meth:`submit` and :meth:`accepted`.
+        """
+        now = self._clock.now()
+        wanted = self._new_id()
+        execution_id = await self._keys.take(plan.workflow_id, key, wanted, now=now)
+        if execution_id != wanted and await self._exists(execution_id):
+            return execution_id
+        live = await self.submit(plan, replace(submission, execution_id=execution_id))
+        await self.accepted(live)
+        return execution_id
+
+    async def accepted(self, live: LiveExecution) -> None:
+        """Return when the execution, as far as it has come, is on the disk.
+
+        Raises:
+            NotAcceptedError: it cannot be stored; it is gone without a trace.
+        """
+        try:
+            await self.store.committed(live.execution.id)
+        except NotAcceptedError:
+            await self.drop(live)
+            raise
+
+    async def drop(self, live: LiveExecution) -> None:
+        """Forget an execution that was never stored, and stop it where it runs."""
+        if live.task is not None and live.task is not asyncio.current_task():
+            live.task.cancel()
+        await self.live.retire(live)
 
     async def wait(self, execution_id: str, *, timeout_seconds: float) -> None:
-        """Return when the execution has ended, or when the time is over. Never cancels it."""
-        live = self._live.get(execution_id)
+        """Return when the execution has ended or waits, or when the time is over. Never cancels it."""
+        live = self.live.get(execution_id)
         if live is None or timeout_seconds <= 0:
             return
         try:
@@ -158,97 +183,107 @@ class ExecutionService:
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self._live.get(execution_id)
-        return live.execution if live is not None else await self.executions.get(execution_id)
+        live = self.live.get(execution_id)
+        return live.execution if live is not None else await self.store.get(execution_id)
 
-    async def inspect(self, execution_id: str, *, node: str | None = None) -> Inspection:
-        """The execution and its node runs so far, of one node or all.
+    async def inspect(self, execution_id: str) -> Inspection:
+        """The execution and its node runs so far.
 
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self._live.get(execution_id)
-        if live is not None:
+        live = self.live.get(execution_id)
+        if live is not None and live.run is not None:
             run = live.run
-            runs = [] if run is None else run.order if node is None else run.runs.get(node, [])
-            return Inspection(live.execution, list(runs), tuple(run.running) if run is not None else ())
-        execution = await self.executions.get(execution_id)
-        return Inspection(execution, await self.executions.node_runs(execution_id, node=node))
+            return Inspection(
+                live.execution,
+                list(run.order),
+                tuple(run.running),
+                tuple(run.retrying.items()),
+                tuple(run.waiting.values()),
+            )
+        execution = live.execution if live is not None else await self.store.get(execution_id)
+        records = await self.store.journal(execution_id)
+        waiting = waiting_in(records) if execution.state is ExecutionState.WAITING else ()
+        return Inspection(execution, node_runs_in(records), waiting=waiting)
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
-        """Executions, newest first; see the repository."""
-        return await self.executions.page(where, limit=limit, cursor=cursor)
+        """Executions, newest first; see the store."""
+        return await self.store.page(where, limit=limit, cursor=cursor)
 
-    async def cancel(self, execution_id: str) -> Execution:
-        """End an execution; returns when its end is stored.
+    async def move(self, execution: Execution, records: Sequence[Record], *, live: LiveExecution | None) -> None:
+        """Store a new state, wait until it is on the disk, and tell everyone.
 
         Raises:
-            ExecutionNotFoundError: there is none.
-            IllegalTransitionError: it has ended already.
+            StorageError: it could not be stored (yet).
         """
-        execution = await self.get(execution_id)
-        next_state(execution.state, ExecutionEvent.CANCEL)
-        live = self._live.get(execution_id)
         if live is not None:
-            live.is_cancelled_by_caller = True
-        if live is not None and live.task is not None:
-            live.task.cancel()
-            await live.finished.wait()
-        else:
-            await self.end(execution, ExecutionState.CANCELLED, live=live)
-        ended = await self.executions.get(execution_id)
-        if ended.state is not ExecutionState.CANCELLED:
-            raise IllegalTransitionError(
-                f"The execution {ended.state} before it could be cancelled.", fix="Look at it with inspect_execution."
-            )
-        return ended
+            live.execution = execution
+        self.store.save(execution, records)
+        await self.store.committed(execution.id)
+        if live is not None and not execution.is_held:
+            await self.live.retire(live)
+        self.announcements.state_changed(execution)
 
-    async def end(
-        self, execution: Execution, state: ExecutionState, *, live: LiveExecution | None, run: Run | None = None
-    ) -> Execution:
-        """Store an end and tell everyone.
-
-        Raises:
-            IllegalTransitionError: it had ended already.
-        """
+    def ended(self, execution: Execution, state: ExecutionState, run: Run | None) -> Execution:
+        """The execution with its end."""
         now = self._clock.now()
-        ended = replace(
+        return replace(
             execution,
             state=state,
             finished_at=now,
+            wake_at=None,
             output=run.output() if run is not None and state is ExecutionState.SUCCEEDED else None,
             error=run.error if run is not None else execution.error,
+            notified_at=now if state in (ExecutionState.FAILED, ExecutionState.DEAD) else None,
         )
-        await self.executions.finish(
-            execution.id,
-            state=state,
-            output=ended.output,
-            error=ended.error,
-            node_runs=run.order if run is not None else [],
-            now=now,
-        )
-        if live is not None:
-            live.execution = ended
-            self.retire(live)
-        self.announcements.state_changed(ended)
-        return ended
 
-    async def follow(self, execution_id: str, *, timeout_seconds: float) -> AsyncIterator[Event]:
-        """Events of one execution until it ends or the time is over."""
-        live = self._live.get(execution_id)
+    async def follow(self, execution_id: str, *, timeout_seconds: float) -> AsyncIterator[NodeProgress]:
+        """Each node run as it ends, those that have ended first, until the execution ends or waits or time is over."""
+        live = self.live.get(execution_id)
         if live is None:
             return
+        total = len(live.plan.nodes)
         async with self.announcements.listen(live.execution.workflow_id) as events:
+            done = list(live.run.order) if live.run is not None else []
+            for count, node_run in enumerate(done, 1):
+                yield NodeProgress(node_run.node, count, max(count, total))
             try:
                 async with asyncio.timeout(timeout_seconds):
                     while not live.finished.is_set():
-                        event = await anext(events)
-                        if event.data.get("executionId") == execution_id:
-                            yield event
-                            if event.data.get("status") in FINISHED:
-                                return
+                        data = (await anext(events)).data
+                        if data["executionId"] != execution_id:
+                            continue
+                        if "node" in data:
+                            yield NodeProgress(data["node"], data["finished"], data["total"])
+                        elif data["status"] not in (ExecutionState.QUEUED, ExecutionState.RUNNING):
+                            return
             except TimeoutError:
                 return
+
+    async def _exists(self, execution_id: str) -> bool:
+        try:
+            await self.get(execution_id)
+        except ExecutionNotFoundError:
+            return False
+        return True
+
+
+def node_runs_in(records: Sequence[Record]) -> list[NodeRun]:
+    """The node runs of a journal; of several with one key (after a redrive) the last."""
+    latest = {record.key: record for record in records if isinstance(record, NodeRun)}
+    return list(latest.values())
+
+
+def waiting_in(records: Sequence[Record]) -> list[Suspension]:
+    """What waits, by a journal."""
+    waiting: dict[EffectKey, Suspension] = {}
+    for record in records:
+        if isinstance(record, Suspension):
+            waiting[record.key] = record
+        elif isinstance(record, Resumption):
+            waiting.pop(record.key, None)
+    return list(waiting.values())
 
 
 def input_items(data: Any) -> Items:

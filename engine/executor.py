@@ -13,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import NamedTuple
 
-from engine.node_runner import NodeRunner, Outcome
+from engine.node_runner import NodeRunner, NodeStart, Outcome
 from engine.plan import PlanNode
 from engine.run import Run, Sources
-from workflow.executions import NodeRun
+from workflow.executions import NodeRun, RunKey
 from workflow.items import Items, Source
 from workflow.states import ExecutionState
 
@@ -27,20 +28,18 @@ INLINE_SECONDS = 0.005
 
 
 class Delivery(NamedTuple):
-    """Items on an edge."""
+    """Items on an edge, and the execution's own time when they were sent."""
 
     source: Source | None
     items: Items
+    time: datetime
 
 
 class _Started(NamedTuple):
     """A node run under way."""
 
-    node: PlanNode
-    run_index: int
-    inputs: Sequence[Items]
-    sources: Sources
-    started: float
+    start: NodeStart
+    counter: float
 
 
 @dataclass(slots=True)
@@ -50,6 +49,7 @@ class _NodeProgress:
     edge: int = 0
     runs: int = 0
     is_running: bool = False
+    is_waiting: bool = False
     is_done: bool = False
 
 
@@ -75,7 +75,7 @@ class Executor:
         """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
 
         Returns:
-            ``SUCCEEDED`` or ``FAILED``.
+            ``SUCCEEDED``, ``FAILED``, or ``WAITING`` where nothing is left to do until something happens.
 
         Raises:
             asyncio.CancelledError: the caller was cancelled; node runs under way are recorded as cancelled.
@@ -84,18 +84,22 @@ class Executor:
         for node in self.run.plan.nodes:
             if node.index != start:
                 self._ready.append(node.index)
-        self._start(self.run.plan.nodes[start], [items], (None,))
+        self._start(self.run.plan.nodes[start], [items], (None,), self.run.execution.created_at)
         self._ready.append(start)
         try:
             await self._loop()
         finally:
             await self._cancel_tasks()
-        return ExecutionState.FAILED if self.run.error is not None else ExecutionState.SUCCEEDED
+        if self.run.error is not None:
+            return ExecutionState.FAILED
+        return ExecutionState.WAITING if self.run.waiting else ExecutionState.SUCCEEDED
 
     async def _loop(self) -> None:
         turn_ends = time.perf_counter() + INLINE_SECONDS
         while self.run.error is None:
             while self._ready and self.run.error is None:
+                if self.run.journal.secures_every_node:
+                    await self.run.journal.secure()
                 self._advance(self.run.plan.nodes[self._ready.popleft()])
                 if time.perf_counter() > turn_ends:
                     await asyncio.sleep(0)
@@ -104,13 +108,13 @@ class Executor:
                 return
             done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             turn_ends = time.perf_counter() + INLINE_SECONDS
-            for task in sorted(done, key=lambda each: self._tasks[each].node.index):
+            for task in sorted(done, key=lambda each: self._tasks[each].start.node.index):
                 self._finish(self._tasks.pop(task), task.result())
 
     def _advance(self, node: PlanNode) -> None:
         """Start the node's next run if its input is there; close what lies behind it if nothing more can come."""
         progress = self._progress[node.index]
-        if progress.is_running or progress.is_done:
+        if progress.is_running or progress.is_waiting or progress.is_done:
             return
         if node.type.waits_for_all_inputs:
             if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
@@ -124,7 +128,7 @@ class Executor:
                 edge = edges[progress.edge]
                 if self._waiting[edge]:
                     delivery = self._waiting[edge].popleft()
-                    self._start(node, [delivery.items], (delivery.source,))
+                    self._start(node, [delivery.items], (delivery.source,), delivery.time)
                     return
                 if not self._closed[edge]:
                     return
@@ -139,57 +143,75 @@ class Executor:
         """Run a node that waits for all its inputs, with everything that came for each."""
         inputs: list[Items] = []
         sources: list[Source | None] = []
+        now = self.run.execution.created_at
         for edges in node.edges_in:
             deliveries = [delivery for edge in edges for delivery in self._waiting[edge]]
             inputs.append([item for delivery in deliveries for item in delivery.items])
             # Items of several deliveries have no one source; a single delivery keeps its own.
             sources.append(deliveries[0].source if len(deliveries) == 1 else None)
-        self._start(node, inputs, tuple(sources))
+            now = max([now, *(delivery.time for delivery in deliveries)])
+        self._start(node, inputs, tuple(sources), now)
 
-    def _start(self, node: PlanNode, inputs: Sequence[Items], sources: Sources) -> None:
+    def _start(self, node: PlanNode, inputs: Sequence[Items], sources: Sources, now: datetime) -> None:
         progress = self._progress[node.index]
-        started = _Started(node, progress.runs, inputs, sources, time.perf_counter())
+        start = NodeStart(node, progress.runs, inputs, sources, now)
         progress.runs += 1
+        recorded = self.run.journal.run(RunKey(node.name, start.run_index))
+        if recorded is not None:
+            self.run.record(recorded)
+            self._pass_on(node, recorded)
+            return
         progress.is_running = True
-        outcome = self.runner.start(self.run, node, started.run_index, inputs, sources)
+        started = _Started(start, time.perf_counter())
+        outcome = self.runner.start(self.run, start)
         if isinstance(outcome, Outcome):
             self._finish(started, outcome)
         else:
-            self.run.running[node.name] = started.run_index
+            self.run.running[node.name] = start.run_index
             self._tasks[asyncio.ensure_future(outcome)] = started
 
     def _finish(self, started: _Started, outcome: Outcome) -> None:
-        node = started.node
-        self._record(started, outcome)
-        self._progress[node.index].is_running = False
+        node = started.start.node
+        progress = self._progress[node.index]
+        progress.is_running = False
+        self.run.running.pop(node.name, None)
+        if outcome.waits:
+            progress.is_waiting = True
+            return
+        node_run = self._record(started, outcome)
         if outcome.stops:
             self.run.error = outcome.error
             return
-        for output, items in outcome.outputs.items():
+        self._pass_on(node, node_run)
+
+    def _pass_on(self, node: PlanNode, node_run: NodeRun) -> None:
+        for output, items in node_run.outputs.items():
             if items:
-                delivery = Delivery(Source(node.name, started.run_index, output), items)
+                source = Source(node.name, node_run.run_index, output)
+                delivery = Delivery(source, items, node_run.logical_time)
                 for edge in node.edges_out.get(output, ()):
                     self._waiting[edge].append(delivery)
                     self._ready.append(self.run.plan.edges[edge].target)
         self._ready.append(node.index)
 
-    def _record(self, started: _Started, outcome: Outcome | None) -> None:
-        self.run.running.pop(started.node.name, None)
-        duration = time.perf_counter() - started.started
-        error = outcome.error if outcome is not None else None
+    def _record(self, started: _Started, outcome: Outcome | None) -> NodeRun:
+        start = started.start
         node_run = NodeRun(
-            node=started.node.name,
-            run_index=started.run_index,
+            node=start.node.name,
+            run_index=start.run_index,
             status="cancelled" if outcome is None else "failed" if outcome.stops else "succeeded",
-            started_at=self.run.moment(started.started),
-            duration_ms=duration * 1000,
-            items_in=sum(map(len, started.inputs)),
-            sources=started.sources,
+            started_at=self.run.moment(started.counter),
+            duration_ms=(time.perf_counter() - started.counter) * 1000,
+            items_in=sum(map(len, start.inputs)),
+            logical_time=outcome.logical_time if outcome is not None else start.now,
+            sources=start.sources,
             outputs=outcome.outputs if outcome is not None else {},
-            error=error,
+            error=outcome.error if outcome is not None else None,
         )
         self.run.record(node_run)
+        self.run.journal.note(node_run)
         self.on_node_finished(node_run)
+        return node_run
 
     async def _cancel_tasks(self) -> None:
         """End the node runs that are still under way, and wait until they have ended."""
@@ -198,6 +220,8 @@ class Executor:
         if self._tasks:
             await asyncio.wait(self._tasks)
         for task, started in self._tasks.items():
-            outcome = None if task.cancelled() else task.result()
-            self._record(started, outcome)
+            self.run.running.pop(started.start.node.name, None)
+            outcome = None if task.cancelled() or task.exception() is not None else task.result()
+            if outcome is None or not outcome.waits:
+                self._record(started, outcome)
         self._tasks.clear()

@@ -10,16 +10,18 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from engine.effects import EffectRun, FatalEffectError, Sleep, latest
 from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.scope import Scope
 from engine.node_type import BatchNode, EffectNode, Emission, ItemNode, NodeCall
 from engine.plan import PlanNode
 from engine.run import Ancestry, Run, Sources
 from workflow.definition import ERROR_OUTPUT
-from workflow.errors import ExpressionError, JobsprintError, NodeError
-from workflow.executions import ErrorRecord
+from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
+from workflow.executions import EffectKey, EffectResult, ErrorRecord, Resumption
 from workflow.items import Item, Items, Outputs, Pair
 from workflow.ports import Clock, HttpClient
 
@@ -28,11 +30,17 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True, frozen=True)
 class Outcome:
-    """How a node run ended. With an ``error`` and outputs, the node's ``on_error`` let it go on."""
+    """How a node run ended. With an ``error`` and outputs, the node's ``on_error`` let it go on.
+
+    ``waits`` says that some of its items wait, so that it has not ended yet. ``logical_time`` is the execution's
+    own time after it.
+    """
 
     outputs: Outputs
+    logical_time: datetime
     error: ErrorRecord | None = None
     stops: bool = False
+    waits: bool = False
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -42,18 +50,32 @@ class NodeRunner:
     evaluator: Evaluator
     http: HttpClient
     clock: Clock
+    sleep: Sleep = asyncio.sleep
 
-    def start(
-        self, run: Run, node: PlanNode, run_index: int, inputs: Sequence[Items], sources: Sources
-    ) -> Outcome | Awaitable[Outcome]:
+    def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
         """The outcome, or what to await for it."""
-        work = _Work(self, run, node, run_index, inputs, sources)
+        work = _Work(self, run, start)
+        node = start.node
         if node.definition.disabled:
-            return Outcome(_passed_on(node, inputs))
+            return Outcome(_passed_on(node, start.inputs), start.now)
+        if run.execution.mode == "test":
+            pinned = work.pinned()
+            if pinned is not None:
+                return pinned
         if node.type.has_effect:
             return work.finish_later()
         values = work.fast_values() if node.parameters.templates else []
         return work.finish_later() if values is None else work.finish(values)
+
+
+class NodeStart(NamedTuple):
+    """A node run that is to start: which, with what, from where, and when by the execution's own clock."""
+
+    node: PlanNode
+    run_index: int
+    inputs: Sequence[Items]
+    sources: Sources
+    now: datetime
 
 
 def _passed_on(node: PlanNode, inputs: Sequence[Items]) -> Outputs:
@@ -72,43 +94,53 @@ class _Work:
 
     runner: NodeRunner
     run: Run
-    node: PlanNode
-    run_index: int
-    inputs: Sequence[Items]
-    sources: Sources
+    start: NodeStart
+
+    @property
+    def node(self) -> PlanNode:
+        return self.start.node
 
     def fast_values(self) -> Values | None:
         """The templates' values where Python can give them all; ``None`` where JavaScript has to."""
         return self.runner.evaluator.try_fast(self.node.parameters.templates, self._scope())
 
     async def finish_later(self) -> Outcome:
-        """Evaluate what needs JavaScript and do what waits, within the node's time limit."""
+        """Evaluate what needs JavaScript, within the node's time limit, and do what waits."""
+        values: Values = []
         try:
-            async with asyncio.timeout(self.node.definition.timeout_seconds):
-                return await self._finish_later()
+            if self.node.parameters.templates:
+                async with asyncio.timeout(self.node.definition.timeout_seconds):
+                    values = await self.runner.evaluator.evaluate(
+                        self.node.parameters.templates, self._scope(), execution_id=self.run.execution.id
+                    )
+        except ExpressionError as error:
+            return self._failed(error)
         except TimeoutError:
             return self._failed(
                 NodeError(
-                    f"The node took longer than {self.node.definition.timeout_seconds} s.",
+                    f"The node's expressions took longer than {self.node.definition.timeout_seconds} s.",
                     code="node_timeout",
-                    transient=True,
                     fix="Raise the node's timeout_seconds, or give it less to do.",
                 )
             )
-
-    async def _finish_later(self) -> Outcome:
-        values: Values = []
-        if self.node.parameters.templates:
-            try:
-                values = await self.runner.evaluator.evaluate(
-                    self.node.parameters.templates, self._scope(), execution_id=self.run.execution.id
-                )
-            except ExpressionError as error:
-                return self._failed(error)
         kind = self.node.type
-        if not isinstance(kind, EffectNode):
-            return self.finish(values)
-        return await self._run_effects(kind, values)
+        return await self._run_effects(kind, values) if isinstance(kind, EffectNode) else self.finish(values)
+
+    def pinned(self) -> Outcome | None:
+        """In a test: the items pinned to the node, or a mock of its effect; ``None`` where it runs as it is."""
+        pins = self.run.execution.pins or {}
+        items = self.start.inputs[0] if self.start.inputs else []
+        if self.node.name in pins:
+            made = [
+                Item(json, (Pair(0, min(index, len(items) - 1)),)) for index, json in enumerate(pins[self.node.name])
+            ]
+            return Outcome({self.node.outputs[0]: made}, self.start.now)
+        if not self.node.type.has_effect or not self.node.type.is_mocked_in_tests:
+            return None
+        made = [
+            Item({**item.json, "mocked": self.node.type.name}, (Pair(0, index),)) for index, item in enumerate(items)
+        ]
+        return Outcome({self.node.outputs[0]: made}, self.start.now)
 
     def finish(self, values: Values) -> Outcome:
         """Do work that does not wait."""
@@ -117,7 +149,7 @@ class _Work:
             if isinstance(kind, ItemNode):
                 return self._run_items(kind, call)
             if isinstance(kind, BatchNode):
-                return Outcome(kind.run(call))
+                return Outcome(kind.run(call), self.start.now)
         except Exception as error:
             return self._failed(error)
         raise TypeError(f"{kind!r} is none of ItemNode, BatchNode, EffectNode")
@@ -131,47 +163,57 @@ class _Work:
             except Exception as error:
                 record = self._record(error, index)
                 if self.node.definition.on_error == "stop":
-                    return Outcome({}, record, stops=True)
+                    return Outcome({}, self.start.now, record, stops=True)
                 first_error = first_error or record
                 emission = self._emission_of(item, record)
             if emission is not None:
                 outputs.setdefault(emission.output, []).append(Item(emission.json, (Pair(0, index),)))
-        return Outcome(outputs, first_error)
+        return Outcome(outputs, self.start.now, first_error)
 
     async def _run_effects(self, kind: EffectNode[Any], values: Values) -> Outcome:
-        """All items, ``concurrency`` at once, in order; with ``on_error: stop`` the first failure ends the rest."""
+        """All items, some at once, in order; with ``on_error: stop`` the first failure ends the rest."""
         call = self._call(values)
-        limit = asyncio.Semaphore(self._concurrency(kind, call))
-        stops = self.node.definition.on_error == "stop"
-
-        async def one(index: int, item: Item) -> Emission | ErrorRecord:
-            async with limit:
-                try:
-                    json = await kind.run_item(index, item, call.parameters(index), call)
-                    return Emission(self.node.outputs[0], json)
-                except Exception as error:
-                    record = self._record(error, index)
-                    if stops:
-                        raise _StopError(record) from error
-                    return record
-
+        effects = EffectRun(
+            run=self.run,
+            node=self.node.name,
+            definition=self.node.definition,
+            run_index=self.start.run_index,
+            kind=kind,
+            call=call,
+            clock=self.runner.clock,
+            sleep=self.runner.sleep,
+            concurrency=self._concurrency(kind, call),
+            record_of=self._record,
+        )
         fatal: list[ErrorRecord] = []
+        refused: list[BaseException] = []
+        results: list[EffectResult | None] = []
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(index, item)) for index, item in enumerate(call.items)]
-        except* _StopError as failures:
-            fatal = [failure.record for failure in failures.exceptions if isinstance(failure, _StopError)]
+            results = await effects.perform()
+        except* FatalEffectError as failures:
+            fatal = [failure.record for failure in failures.exceptions if isinstance(failure, FatalEffectError)]
+        except* NotAcceptedError as failures:
+            refused = list(failures.exceptions)
+        if refused:
+            raise refused[0]
         if fatal:
-            return Outcome({}, min(fatal, key=lambda record: record.item_index or 0), stops=True)
+            return Outcome({}, self.start.now, min(fatal, key=lambda record: record.item_index or 0), stops=True)
+        now = latest(self.start.now, results)
+        if any(result is None for result in results):
+            return Outcome({}, now, waits=True)
+        return self._emitted(kind, call.items, [result for result in results if result is not None], now)
+
+    def _emitted(self, kind: EffectNode[Any], items: Items, results: Sequence[EffectResult], now: datetime) -> Outcome:
         outputs: Outputs = {}
         first_error: ErrorRecord | None = None
-        for index, task in enumerate(tasks):
-            result = task.result()
-            if isinstance(result, ErrorRecord):
-                first_error = first_error or result
-                result = self._emission_of(call.items[index], result)
-            outputs.setdefault(result.output, []).append(Item(result.json, (Pair(0, index),)))
-        return Outcome(outputs, first_error)
+        for index, result in enumerate(results):
+            if result.error is not None:
+                first_error = first_error or result.error
+                emission = self._emission_of(items[index], result.error)
+            else:
+                emission = kind.emission(result.result or {}, self.node.outputs)
+            outputs.setdefault(emission.output, []).append(Item(emission.json, (Pair(0, index),)))
+        return Outcome(outputs, now, first_error)
 
     def _concurrency(self, kind: EffectNode[Any], call: NodeCall[Any]) -> int:
         """What the first item says whose parameters are good; the others fail one by one."""
@@ -190,26 +232,30 @@ class _Work:
 
         return NodeCall(
             node=self.node.name,
-            inputs=self.inputs,
+            inputs=self.start.inputs,
             parameters=parameters_for,
-            now=self.runner.clock.now(),
+            now=self.start.now,
             http=self.runner.http,
             respond=self.run.answer,
             effect_key=self._effect_key,
+            resumption=self._resumption,
         )
 
     def _effect_key(self, item_index: int) -> str:
         """``{execution}:{node}:{run}:{item}``: the same again when the effect is repeated."""
-        return f"{self.run.execution.id}:{self.node.name}:{self.run_index}:{item_index}"
+        return f"{self.run.execution.id}:{self.node.name}:{self.start.run_index}:{item_index}"
+
+    def _resumption(self, item_index: int) -> Resumption | None:
+        return self.run.journal.resumption(EffectKey(self.node.name, self.start.run_index, item_index))
 
     def _scope(self) -> Scope:
-        run, source = self.run, self.sources[0] if self.sources else None
+        run, source = self.run, self.start.sources[0] if self.start.sources else None
         return Scope(
-            items=[item.json for item in self.inputs[0]],
-            nodes=Ancestry(run, self.sources),
+            items=[item.json for item in self.start.inputs[0]],
+            nodes=Ancestry(run, self.start.sources),
             execution={"id": run.execution.id, "mode": run.execution.trigger},
             workflow={"id": run.plan.workflow_id, "name": run.plan.definition.name},
-            run_index=self.run_index,
+            run_index=self.start.run_index,
             prev_node={
                 "name": source.node if source else None,
                 "outputIndex": self._output_index(source) if source else 0,
@@ -217,9 +263,9 @@ class _Work:
             },
             parameters=self.node.definition.parameters,
             vars={},
-            now=self.runner.clock.now(),
+            now=self.start.now,
             timezone=run.plan.definition.settings.timezone,
-            seed=f"{run.execution.id}:{self.node.name}:{self.run_index}",
+            seed=f"{run.execution.id}:{self.node.name}:{self.start.run_index}",
         )
 
     def _output_index(self, source: Any) -> int:
@@ -235,10 +281,10 @@ class _Work:
         """The node failed as a whole: its ``on_error`` holds for every item of the first input."""
         record = self._record(error, None)
         if self.node.definition.on_error == "stop":
-            return Outcome({}, record, stops=True)
-        emissions = [self._emission_of(item, record) for item in self.inputs[0]]
+            return Outcome({}, self.start.now, record, stops=True)
+        emissions = [self._emission_of(item, record) for item in self.start.inputs[0]]
         items = [Item(emission.json, (Pair(0, index),)) for index, emission in enumerate(emissions)]
-        return Outcome({emissions[0].output: items} if emissions else {}, record)
+        return Outcome({emissions[0].output: items} if emissions else {}, self.start.now, record)
 
     def _record(self, error: Exception, item_index: int | None) -> ErrorRecord:
         if isinstance(error, NodeError):
@@ -266,11 +312,3 @@ class _Work:
             fix=error.fix,
             transient=transient,
         )
-
-
-class _StopError(Exception):
-    """Carries a failure out of a task group, so that the group ends the other items' tasks."""
-
-    def __init__(self, record: ErrorRecord) -> None:
-        super().__init__(record.message)
-        self.record = record

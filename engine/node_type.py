@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
+from workflow.executions import Resumption, SuspensionKind
 from workflow.items import Item, Items, JsonObject, Outputs, Pair
 from workflow.ports import HttpClient
 
@@ -53,7 +54,8 @@ class NodeCall(Generic[P]):
 
     ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` makes the
     parameters with every expression evaluated for item ``i`` of the first input, anew at each call. ``now`` is
-    the execution's time at the start of this run. ``effect_key`` makes the idempotency key of item ``i``.
+    the execution's time at the start of this run. ``effect_key(i)`` is the idempotency key of item ``i``;
+    ``resumption(i)`` says why it goes on after it waited.
     """
 
     node: str
@@ -63,6 +65,7 @@ class NodeCall(Generic[P]):
     http: HttpClient
     respond: Callable[[WebhookResponse], None]
     effect_key: Callable[[int], str]
+    resumption: Callable[[int], Resumption | None]
 
     @property
     def items(self) -> Items:
@@ -96,6 +99,7 @@ class NodeType(ABC, Generic[P]):
     is_trigger: ClassVar[bool] = False
     has_effect: ClassVar[bool] = False
     waits_for_all_inputs: ClassVar[bool] = False
+    is_mocked_in_tests: ClassVar[bool] = True
     parameter_model: type[P]
 
     def __init__(self) -> None:
@@ -156,10 +160,27 @@ class BatchNode(NodeType[P]):
         """
 
 
+class SuspendError(Exception):
+    """Raised by an :class:`EffectNode`: the item waits, and costs nothing until it is resumed.
+
+    The node is then called again for the item, and ``call.resumption`` says why.
+    """
+
+    def __init__(self, kind: SuspensionKind, *, wake_at: datetime | None = None, details: JsonObject | None = None):
+        super().__init__(kind)
+        self.kind: SuspensionKind = kind
+        self.wake_at = wake_at
+        self.details = details or {}
+
+
 class EffectNode(NodeType[P]):
     """Waits for something outside the process, item by item, ``concurrency`` of them at once."""
 
     has_effect = True
+
+    def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
+        """Where an item's result goes: the first output, unless the type says otherwise."""
+        return Emission(outputs[0], result)
 
     @abstractmethod
     async def run_item(self, index: int, item: Item, parameters: P, call: NodeCall[P]) -> JsonObject:
@@ -167,6 +188,7 @@ class EffectNode(NodeType[P]):
 
         Raises:
             NodeError: this item failed.
+            SuspendError: this item waits.
         """
 
     def concurrency(self, parameters: P) -> int:

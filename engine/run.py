@@ -8,10 +8,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from engine.expressions.scope import NodeView
+from engine.journal import Journal
 from engine.node_type import WebhookResponse
 from engine.plan import Plan
 from workflow.errors import ExpressionError
-from workflow.executions import ErrorRecord, Execution, NodeRun
+from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Suspension
 from workflow.findings import did_you_mean, nearest
 from workflow.items import JsonObject, Source
 
@@ -22,7 +23,8 @@ Sources = tuple[Source | None, ...]
 class Run:
     """One execution in progress. Only its executor changes it; anyone may read it.
 
-    ``runs`` holds node runs by node in order of their run index; ``order`` all of them as they started.
+    ``runs`` holds node runs by node in order of their run index; ``order`` all of them as they ended. ``running``
+    names the nodes at work, ``waiting`` the items that wait, ``retrying`` what nodes try again and why.
     """
 
     execution: Execution
@@ -30,10 +32,18 @@ class Run:
     runs: dict[str, list[NodeRun]] = field(default_factory=dict)
     order: list[NodeRun] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
+    waiting: dict[EffectKey, Suspension] = field(default_factory=dict)
+    retrying: dict[str, str] = field(default_factory=dict)
+    journal: Journal
     response: WebhookResponse | None = None
     error: ErrorRecord | None = None
     on_answer: Callable[[WebhookResponse], None] | None = None
     clock_offset: tuple[datetime, float] = field(kw_only=True)
+
+    @property
+    def wake_at(self) -> datetime | None:
+        """When the first of the waiting items goes on by itself."""
+        return min((each.wake_at for each in self.waiting.values() if each.wake_at is not None), default=None)
 
     def moment(self, counter: float) -> datetime:
         """The time of day at a reading of ``time.perf_counter``."""

@@ -12,7 +12,8 @@ from urllib.parse import parse_qsl
 import orjson
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, LiveExecution
+from engine.executions import ExecutionService, Submission
+from engine.live import LiveExecution
 from engine.nodes.webhook import Signature, WebhookParameters
 from engine.plan import Plan, PlanNode
 from workflow.errors import InvalidArgumentsError, JobsprintError, WebhookNotFoundError, WebhookSignatureError
@@ -64,7 +65,7 @@ class WebhookIntake:
         self._secrets = secrets
 
     async def accept(self, request: WebhookRequest) -> Accepted:
-        """Start the workflow that listens on the path; its execution is stored when this returns.
+        """Start the workflow that listens on the path. Nothing may be answered before the service has accepted it.
 
         Raises:
             WebhookNotFoundError: none listens there.
@@ -79,7 +80,8 @@ class WebhookIntake:
             raise MethodNotAllowedError(request.path, request.method, parameters.methods)
         if parameters.signature is not None:
             self._verify(parameters.signature, request)
-        live = await self._service.submit(plan, trigger="webhook", start_node=trigger.name, data=_item(request))
+        submission = Submission(trigger="webhook", start_node=trigger.name, data=_item(request))
+        live = await self._service.submit(plan, submission)
         return Accepted(live, plan.responds)
 
     def _verify(self, signature: Signature, request: WebhookRequest) -> None:

@@ -1,23 +1,24 @@
-"""The worker loop: take a job, run its execution, store the end, acknowledge."""
+"""The worker loop: take a job, run its execution as far as it goes, store that, acknowledge."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from engine.authoring import Authoring
-from engine.executions import ExecutionService, LiveExecution, input_items
+from engine.aftermath import Aftermath
+from engine.executions import ExecutionService, input_items
 from engine.executor import Executor
 from engine.expressions.evaluator import Evaluator
+from engine.journal import STORE_RETRY_SECONDS, Journal
+from engine.live import LiveExecution
 from engine.node_runner import NodeRunner
-from engine.plan import Plan
 from engine.run import Run
-from workflow.errors import JobsprintError, WorkflowNotFoundError
-from workflow.executions import ErrorRecord, Execution, NodeRun
+from workflow.errors import JobsprintError, NotAcceptedError, StorageError
+from workflow.executions import ErrorRecord, NodeRun, Record
 from workflow.ports import Clock, Delivery, JobQueue
 from workflow.states import ExecutionState
 
@@ -32,7 +33,7 @@ class Worker:
         *,
         queue: JobQueue,
         service: ExecutionService,
-        authoring: Authoring,
+        aftermath: Aftermath,
         runner: NodeRunner,
         evaluator: Evaluator,
         clock: Clock,
@@ -41,69 +42,43 @@ class Worker:
     ) -> None:
         self._queue = queue
         self._service = service
-        self._authoring = authoring
+        self._aftermath = aftermath
         self._runner = runner
         self._evaluator = evaluator
         self._clock = clock
         self._concurrency = concurrency
         self._grace_seconds = shutdown_grace_seconds
-        self._running: set[asyncio.Task[None]] = set()
+        self._busy: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Take up what a former process left, and work until the context is left.
-
-        On leaving, no more jobs are taken; those under way have the grace time, then they are handed back.
-        """
-        await self._take_up()
+        """Work until the context is left; executions under way then have the grace time, and go on elsewhere."""
         consumers = [asyncio.create_task(self._consume(), name=f"worker-{n}") for n in range(self._concurrency)]
         try:
             yield
         finally:
-            idle = [task for task in consumers if task not in self._running]
-            for task in idle:
-                task.cancel()
-            if self._running:
-                await asyncio.wait(set(self._running), timeout=self._grace_seconds)
+            for task in consumers:
+                if task not in self._busy:
+                    task.cancel()
+            if self._busy:
+                await asyncio.wait(set(self._busy), timeout=self._grace_seconds)
             for task in consumers:
                 task.cancel()
             await asyncio.gather(*consumers, return_exceptions=True)
-
-    async def _take_up(self) -> None:
-        """Queue again what was accepted and not started; end what was cut off in the middle."""
-        for execution in await self._service.executions.unfinished():
-            if execution.state is ExecutionState.RUNNING:
-                error = ErrorRecord(
-                    code="interrupted",
-                    message="The server stopped while this execution ran.",
-                    fix="Look at what it did with inspect_execution, then run it again.",
-                )
-                await self._service.end(replace(execution, error=error), ExecutionState.FAILED, live=None)
-            else:
-                await self._queue_again(execution)
-
-    async def _queue_again(self, execution: Execution) -> None:
-        try:
-            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
-        except WorkflowNotFoundError as error:
-            record = ErrorRecord(code=error.code, message="The workflow was deleted before the execution started.")
-            await self._service.end(replace(execution, error=record), ExecutionState.FAILED, live=None)
-        else:
-            await self._service.readmit(execution, timeout_seconds=stored.definition.settings.timeout_seconds)
 
     async def _consume(self) -> None:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a consumer runs in a task of its own")
         async for delivery in self._queue.consume():
-            self._running.add(task)
+            self._busy.add(task)
             try:
                 await self._work(delivery)
             finally:
-                self._running.discard(task)
+                self._busy.discard(task)
 
     async def _work(self, delivery: Delivery) -> None:
-        live = self._service.live(delivery.job.execution_id)
+        live = self._service.live.get(delivery.job.execution_id)
         if live is None:  # cancelled while it was queued
             await delivery.acknowledge()
             return
@@ -111,64 +86,58 @@ class Worker:
         try:
             await asyncio.shield(live.task)
         except asyncio.CancelledError:
-            if not live.task.done():  # this worker stops: give the execution back
+            if not live.task.done():  # this worker stops: its lease lets another one go on
                 live.task.cancel()
                 await asyncio.wait([live.task])
-                await self._service.executions.hand_back(live.execution.id)
-                await delivery.hand_back()
-                self._service.retire(live)
-            if not live.is_cancelled_by_caller:
                 raise
+            if not live.is_cancelled_by_caller and self._service.live.get(live.execution.id) is not None:
+                raise
+        except NotAcceptedError:
+            await self._service.drop(live)
         except Exception as error:
             logger.exception("execution %s could not be brought to an end", live.execution.id)
             await self._give_up(live, error)
         await delivery.acknowledge()
 
-    async def _give_up(self, live: LiveExecution, error: Exception) -> None:
-        """Store the end of an execution whose results could not be stored."""
-        record = ErrorRecord(
-            code=error.code if isinstance(error, JobsprintError) else "internal_error",
-            message=f"The execution's results could not be stored: {error!s:.300}",
-        )
-        try:
-            await self._service.end(replace(live.execution, error=record), ExecutionState.FAILED, live=live)
-        except Exception:
-            logger.exception("execution %s stays as running until the next start", live.execution.id)
-            self._service.retire(live)
-
     async def _run(self, live: LiveExecution) -> None:
         now = self._clock.now()
-        if not await self._service.executions.start(live.execution.id, now=now):
-            self._service.retire(live)
-            return
-        execution = live.execution = replace(live.execution, state=ExecutionState.RUNNING, started_at=now)
-        self._service.announcements.state_changed(execution)
+        execution = live.execution
+        live.execution = replace(execution, state=ExecutionState.RUNNING, started_at=execution.started_at or now)
+        self._service.announcements.state_changed(live.execution)
+        recorded = live.recorded
+        if recorded is None:
+            recorded = await self._service.store.journal(execution.id)
         try:
-            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
-            plan = self._authoring.plan(stored)
-        except JobsprintError as error:
-            record = ErrorRecord(code=error.code, message=error.message, fix=error.fix)
-            await self._service.end(replace(execution, error=record), ExecutionState.FAILED, live=live)
-            return
-        run = live.run = Run(
-            execution=execution,
-            plan=plan,
-            on_answer=live.answer,
-            clock_offset=(now, time.perf_counter()),
-        )
-        try:
-            state = await self._execute(run)
-        except asyncio.CancelledError:
-            if not live.is_cancelled_by_caller:
-                raise
-            state = ExecutionState.CANCELLED
+            while True:
+                run = live.run = self._new_run(live, recorded)
+                state = await self._execute(live, run)
+                if state is not ExecutionState.WAITING or not live.resumes:
+                    break
+                live.resumes = False
+                recorded = run.journal.records
         finally:
             self._evaluator.forget(execution.id)
-        await self._service.end(execution, state, live=live, run=run)
+        await self._settle(live, run, state)
 
-    async def _execute(self, run: Run) -> ExecutionState:
+    def _new_run(self, live: LiveExecution, recorded: Sequence[Record]) -> Run:
+        store, execution_id = self._service.store, live.execution.id
+        journal = Journal(
+            recorded=recorded,
+            save=lambda records: store.save(live.execution, records),
+            committed=lambda: store.committed(execution_id),
+            durability=live.plan.definition.settings.durability,
+        )
+        return Run(
+            execution=live.execution,
+            plan=live.plan,
+            journal=journal,
+            on_answer=live.answer,
+            clock_offset=(self._clock.now(), time.perf_counter()),
+        )
+
+    async def _execute(self, live: LiveExecution, run: Run) -> ExecutionState:
         limit = run.plan.definition.settings.timeout_seconds
-        executor = Executor(run, self._runner, self._announcer(run.execution, run.plan))
+        executor = Executor(run, self._runner, self._announcer(live))
         try:
             async with asyncio.timeout(limit):
                 return await executor.execute(input_items(run.execution.input))
@@ -179,15 +148,69 @@ class Worker:
                 fix="Raise settings.timeout_seconds of the workflow, or give it less to do.",
             )
             return ExecutionState.FAILED
+        except asyncio.CancelledError:
+            if not live.is_cancelled_by_caller:
+                raise
+            return ExecutionState.CANCELLED
 
-    def _announcer(self, execution: Execution, plan: Plan) -> Callable[[NodeRun], None]:
+    async def _settle(self, live: LiveExecution, run: Run, state: ExecutionState) -> None:
+        """Store how far it has come, and see to what follows from that.
+
+        Raises:
+            NotAcceptedError: it was never accepted.
+            JobsprintError: what it came to cannot be stored.
+        """
+        if state is ExecutionState.WAITING:
+            settled = replace(live.execution, state=state, wake_at=run.wake_at)
+        else:
+            if state is ExecutionState.FAILED and self._is_dead_letter(live, run):
+                state = ExecutionState.DEAD
+            settled = self._service.ended(live.execution, state, run)
+        live.execution = settled
+        self._service.store.save(settled, run.journal.flush())
+        if live.plan.definition.settings.durability != "none":
+            await self._committed(settled.id)
+        await self._service.live.retire(live)
+        self._service.announcements.state_changed(settled)
+        await self._aftermath.see_to(settled, live.plan)
+
+    async def _committed(self, execution_id: str) -> None:
+        """Wait for the disk for as long as it takes: the results are worth it."""
+        while True:
+            try:
+                return await self._service.store.committed(execution_id)
+            except NotAcceptedError:
+                raise
+            except StorageError as error:
+                logger.warning("execution %s waits to be stored: %s", execution_id, error.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    @staticmethod
+    def _is_dead_letter(live: LiveExecution, run: Run) -> bool:
+        """Whether nobody watches and trying again later may help: its retries are spent (contract "Failure")."""
+        return live.execution.trigger != "manual" and run.error is not None and run.error.transient
+
+    async def _give_up(self, live: LiveExecution, error: Exception) -> None:
+        """Store the end of an execution whose results could not be stored."""
+        record = ErrorRecord(
+            code=error.code if isinstance(error, JobsprintError) else "internal_error",
+            message=f"The execution's results could not be stored: {error!s:.300}",
+        )
+        failed = self._service.ended(replace(live.execution, error=record), ExecutionState.FAILED, None)
+        try:
+            await self._service.move(failed, [], live=live)
+        except Exception:
+            logger.exception("execution %s stays as running until the next start", live.execution.id)
+            await self._service.live.retire(live)
+
+    def _announcer(self, live: LiveExecution) -> Callable[[NodeRun], None]:
         finished = 0
 
         def announce(node_run: NodeRun) -> None:
             nonlocal finished
             finished += 1
             self._service.announcements.node_finished(
-                execution, node_run, finished=finished, total=max(finished, len(plan.nodes))
+                live.execution, node_run, finished=finished, total=max(finished, len(live.plan.nodes))
             )
 
         return announce

@@ -21,8 +21,7 @@ from server.problems import handle_expected, handle_unexpected, problem
 from server.rest import RestApi, json_response
 from server.settings import Settings
 from server.webhooks import Webhooks
-from storage.database import StorageError
-from workflow.errors import JobsprintError
+from workflow.errors import JobsprintError, StorageError
 
 
 @asynccontextmanager
@@ -47,7 +46,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[Star
 
 
 def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessionManager) -> list[Route]:
-    api = RestApi(services.authoring, services.executions)
+    api = RestApi(services.authoring, services.executions, services.control)
     webhooks = Webhooks(
         intake=services.webhooks,
         service=services.executions,

@@ -10,12 +10,17 @@ from importlib.metadata import version
 from filelock import FileLock, Timeout
 from mcp.server.lowlevel.server import Server as McpServer
 
+from engine.aftermath import Aftermath
 from engine.announcements import Announcements
 from engine.authoring import Authoring
+from engine.breakers import BreakerHttpClient
+from engine.control import Control
 from engine.executions import ExecutionService
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
+from engine.live import LiveExecutions
 from engine.node_runner import NodeRunner
+from engine.recovery import Recovery
 from engine.registry import load_registry
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
@@ -25,7 +30,8 @@ from server.settings import BadSettingsError, Settings
 from storage.clock import SystemClock
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
-from storage.executions import SqlExecutionRepository
+from storage.executions import SqlExecutionStore
+from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
@@ -44,6 +50,7 @@ class Services:
     database: Database
     authoring: Authoring
     executions: ExecutionService
+    control: Control
     webhooks: WebhookIntake
     mcp: McpServer[object]
 
@@ -63,7 +70,10 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
 
         database = await stack.enter_async_context(Database(settings.effective_database_url))
         await migrate(database)
-        workflows, executions = SqlWorkflowRepository(database), SqlExecutionRepository(database)
+        workflows = SqlWorkflowRepository(database)
+        store = await stack.enter_async_context(
+            SqlExecutionStore(database, owner=new_id(), lease_seconds=settings.lease_seconds)
+        )
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
         announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
 
@@ -85,34 +95,45 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         authoring = Authoring(
             registry=load_registry(), evaluator=evaluator, workflows=workflows, clock=clock, new_id=new_id
         )
+        live = LiveExecutions(queue=queue, clock=clock, new_id=new_id, capacity=settings.queue_capacity)
         service = ExecutionService(
-            executions=executions,
-            queue=queue,
+            store=store,
+            live=live,
             announcements=announcements,
+            keys=SqlIdempotencyKeys(database),
             clock=clock,
             new_id=new_id,
-            capacity=settings.queue_capacity,
+        )
+        control = Control(authoring=authoring, service=service, clock=clock)
+        recovery = Recovery(
+            service=service,
+            control=control,
+            clock=clock,
+            lease_seconds=settings.lease_seconds,
+            is_alone=database.is_sqlite,
         )
         worker = Worker(
             queue=queue,
             service=service,
-            authoring=authoring,
-            runner=NodeRunner(evaluator=evaluator, http=http, clock=clock),
+            aftermath=Aftermath(authoring=authoring, service=service, control=control, on_waiting=recovery.look_again),
+            runner=NodeRunner(evaluator=evaluator, http=BreakerHttpClient(http), clock=clock),
             evaluator=evaluator,
             clock=clock,
             concurrency=settings.worker_concurrency,
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         )
+        await stack.enter_async_context(recovery.watching())
         await stack.enter_async_context(worker.working())
 
         tools = [
             *AuthoringTools(authoring).tools(),
-            *RunningTools(authoring=authoring, service=service).tools(),
+            *RunningTools(authoring=authoring, service=service, control=control).tools(),
         ]
         yield Services(
             database=database,
             authoring=authoring,
             executions=service,
+            control=control,
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
-from server.rest import ExecuteBody, ExecutionsQuery, PageQuery
+from server.rest import ExecuteBody, ExecutionsQuery, PageQuery, RerunBody, ResumeBody
 from workflow.definition import WorkflowDefinition
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -52,6 +52,15 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "/api/executions/{execution_id}/cancel"): Operation(
         success={200: "The execution, cancelled."}, problems=(404, 409)
+    ),
+    ("POST", "/api/executions/{execution_id}/resume"): Operation(
+        success={200: "The execution, which goes on."}, body=ResumeBody, problems=(400, 404, 409)
+    ),
+    ("POST", "/api/executions/{execution_id}/redrive"): Operation(
+        success={202: "The dead letter, queued again."}, problems=(404, 409)
+    ),
+    ("POST", "/api/executions/{execution_id}/rerun"): Operation(
+        success={202: "The new execution."}, body=RerunBody, problems=(400, 404, 429)
     ),
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tools.tool import error_content
-from workflow.errors import ErrorKind, JobsprintError, QueueFullError
+from workflow.errors import ConcurrencyLimitError, ErrorKind, JobsprintError, QueueFullError
 
 STATUS_BY_KIND = {
     ErrorKind.INVALID: 400,
@@ -17,6 +17,7 @@ STATUS_BY_KIND = {
     ErrorKind.NOT_FOUND: 404,
     ErrorKind.CONFLICT: 409,
     ErrorKind.OVERLOADED: 429,
+    ErrorKind.UNAVAILABLE: 503,
     ErrorKind.FAILED: 500,
 }
 
@@ -31,7 +32,9 @@ def problem(status: int, *, code: str, title: str, headers: dict[str, str] | Non
 def problem_of(error: JobsprintError) -> Response:
     """The problem document of an expected failure."""
     content = error_content(error)
-    headers = {"retry-after": str(error.retry_after_seconds)} if isinstance(error, QueueFullError) else None
+    headers = None
+    if isinstance(error, QueueFullError | ConcurrencyLimitError):
+        headers = {"retry-after": str(error.retry_after_seconds)}
     status = STATUS_BY_KIND[error.kind]
     return problem(status, title=content.pop("message"), headers=headers, **content)
 

@@ -13,16 +13,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.authoring import Authoring, Saved
-from engine.executions import ExecutionService
+from engine.control import Control
+from engine.executions import ExecutionService, Submission
 from tools.authoring import workflow_header
 from tools.running import execution_summary, overview
 from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
+from workflow.executions import Mode, Priority
 from workflow.findings import Finding
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
 from workflow.shape import model_findings
-from workflow.states import FINISHED, ExecutionState
+from workflow.states import ExecutionState
 
 
 class ExecuteBody(BaseModel):
@@ -33,6 +35,26 @@ class ExecuteBody(BaseModel):
     input: dict[str, Any] | list[dict[str, Any]] | None = None
     trigger: str | None = None
     wait_seconds: float = Field(default=0, ge=0, le=50)
+    mode: Mode = "live"
+    pins: dict[str, list[dict[str, Any]]] | None = None
+    priority: Priority | None = None
+
+
+class ResumeBody(BaseModel):
+    """Body of ``POST /api/executions/{id}/resume``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node: str | None = None
+    data: Any = None
+
+
+class RerunBody(BaseModel):
+    """Body of ``POST /api/executions/{id}/rerun``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    node: str | None = None
 
 
 class PageQuery(BaseModel):
@@ -67,6 +89,7 @@ class RestApi:
 
     authoring: Authoring
     service: ExecutionService
+    control: Control
 
     def routes(self) -> list[Route]:
         """Every route; ``server.openapi`` describes the same ones."""
@@ -80,6 +103,9 @@ class RestApi:
             Route("/api/executions", self.list_executions, methods=["GET"]),
             Route("/api/executions/{execution_id}", self.get_execution, methods=["GET"]),
             Route("/api/executions/{execution_id}/cancel", self.cancel_execution, methods=["POST"]),
+            Route("/api/executions/{execution_id}/resume", self.resume_execution, methods=["POST"]),
+            Route("/api/executions/{execution_id}/redrive", self.redrive_execution, methods=["POST"]),
+            Route("/api/executions/{execution_id}/rerun", self.rerun_execution, methods=["POST"]),
         ]
 
     async def create_workflow(self, request: Request) -> Response:
@@ -137,17 +163,24 @@ class RestApi:
 
     async def execute_workflow(self, request: Request) -> Response:
         """202 with the execution; 200 where ``wait_seconds`` saw its end."""
-        raw = await request.body()
-        document = parse_document(raw)[0] if raw.strip() else {}
-        body = _validated(ExecuteBody, document)
+        body = _validated(ExecuteBody, await _optional_json(request))
         plan = self.authoring.plan(await self.authoring.workflows.get(request.path_params["workflow_id"]))
-        live = await self.service.submit(plan, trigger="manual", start_node=body.trigger, data=body.input)
-        await self.service.wait(live.execution.id, timeout_seconds=body.wait_seconds)
-        execution = await self.service.get(live.execution.id)
+        submission = Submission(
+            trigger="manual",
+            start_node=body.trigger,
+            data=body.input,
+            mode=body.mode,
+            pins=body.pins,
+            priority=body.priority,
+        )
+        key = request.headers.get("idempotency-key")
+        execution_id = await self.service.execute(plan, submission, key=key)
+        await self.service.wait(execution_id, timeout_seconds=body.wait_seconds)
+        execution = await self.service.get(execution_id)
         content = execution_summary(execution)
         if execution.output is not None:
             content["output"] = execution.output
-        status = 200 if execution.state in FINISHED else 202
+        status = 200 if body.wait_seconds and not execution.is_held else 202
         return json_response(content, status, {"location": f"/api/executions/{execution.id}"})
 
     async def list_executions(self, request: Request) -> Response:
@@ -168,7 +201,33 @@ class RestApi:
 
     async def cancel_execution(self, request: Request) -> Response:
         """The execution, cancelled."""
-        return json_response(execution_summary(await self.service.cancel(request.path_params["execution_id"])))
+        return json_response(execution_summary(await self.control.cancel(request.path_params["execution_id"])))
+
+    async def resume_execution(self, request: Request) -> Response:
+        """The execution, which goes on with what it waited for."""
+        body = _validated(ResumeBody, await _optional_json(request))
+        execution = await self.control.resume(
+            request.path_params["execution_id"], node=body.node, data=body.data, by="rest"
+        )
+        return json_response(execution_summary(execution))
+
+    async def redrive_execution(self, request: Request) -> Response:
+        """202 with the dead letter, queued again."""
+        live = await self.control.redrive(request.path_params["execution_id"])
+        return json_response(execution_summary(live.execution), 202)
+
+    async def rerun_execution(self, request: Request) -> Response:
+        """202 with a new execution that starts at a node of an old one."""
+        body = _validated(RerunBody, await _optional_json(request))
+        live = await self.control.rerun(request.path_params["execution_id"], from_node=body.node)
+        location = f"/api/executions/{live.execution.id}"
+        return json_response(execution_summary(live.execution), 202, {"location": location})
+
+
+async def _optional_json(request: Request) -> Any:
+    """The body's JSON; an empty body is an empty object."""
+    raw = await request.body()
+    return parse_document(raw)[0] if raw.strip() else {}
 
 
 async def _definition(request: Request) -> Any:

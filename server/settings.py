@@ -64,6 +64,9 @@ class Settings(BaseSettings):
     queue_capacity: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Executions accepted and not ended; beyond it clients get 429."
     )
+    lease_seconds: float = Field(
+        default=30, ge=1, le=3_600, description="How long after a process is gone others take over its executions."
+    )
     shutdown_grace_seconds: float = Field(
         default=10, ge=0, le=3_600, description="How long executions may go on when the server stops."
     )

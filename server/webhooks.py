@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.executions import ExecutionService
+from engine.live import LiveExecution
 from engine.node_type import WebhookResponse
 from engine.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
 from server.problems import problem
@@ -46,24 +47,33 @@ class Webhooks:
         except MethodNotAllowedError as error:
             return problem(405, code=error.code, title=error.message, headers={"allow": ", ".join(error.allowed)})
         live = accepted.live
+        answer = await self._answer(live) if accepted.responds else None
+        # What leaves must not promise more than is on the disk.
+        await self.service.accepted(live)
+        if answer is not None:
+            return _response(answer)
         started = {"execution_id": live.execution.id, "status": "accepted"}
-        if not accepted.responds:
+        if not accepted.responds or not live.finished.is_set():
             return json_response(started, 202)
-        try:
-            async with asyncio.timeout(self.response_timeout_seconds):
-                return _response(await asyncio.shield(live.answered))
-        except TimeoutError:
-            return json_response(started, 202)
-        except asyncio.CancelledError:
-            if not live.answered.cancelled():
-                raise  # the client went away; the execution goes on
-        # It ended without an answer: it failed, or took a way without a respond node.
+        # It came to an end without an answer: it failed, waits, or took a way without a respond node.
         execution = await self.service.get(live.execution.id)
         if execution.error is None:
             return json_response({**started, "status": execution.state.value}, 202)
         return problem(
             500, code="execution_failed", title="The workflow failed before it answered.", execution_id=execution.id
         )
+
+    async def _answer(self, live: LiveExecution) -> WebhookResponse | None:
+        """The workflow's own answer, or ``None`` where there is none (in time)."""
+        try:
+            async with asyncio.timeout(self.response_timeout_seconds):
+                return await asyncio.shield(live.answered)
+        except TimeoutError:
+            return None
+        except asyncio.CancelledError:
+            if not live.answered.cancelled():
+                raise  # the client went away; the execution goes on
+            return None
 
 
 def _response(answer: WebhookResponse) -> Response:

@@ -2,34 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-from sqlalchemy import URL, event, make_url, text
+import orjson
+from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import StaticPool
 
-from workflow.errors import ErrorKind, JobsprintError
+from workflow.errors import StorageError, UnstorableValueError
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+_ANY_THREAD = {"check_same_thread": False}
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's lock before it gives up."""
-
-
-class StorageError(JobsprintError):
-    """The database did not do as it was told: it is gone, full, locked, or refuses a value."""
-
-    code = "storage_failed"
-    kind = ErrorKind.FAILED
-
-
-class UnstorableValueError(JobsprintError):
-    """A value that JSON can spell and no store keeps: a whole number beyond 64 bits, half a surrogate pair."""
-
-    code = "unstorable_value"
-    kind = ErrorKind.INVALID
 
 
 class Database:
@@ -83,15 +72,34 @@ class Database:
         Raises:
             StorageError: the database failed.
         """
-        try:
+        with self.translated_errors():
             async with self.engine.begin() as connection:
                 yield connection
+
+    @contextmanager
+    def translated_errors(self) -> Iterator[None]:
+        """Failures of the driver, in our words.
+
+        Raises:
+            StorageError: the database failed.
+            UnstorableValueError: a value is such that no database keeps it.
+        """
+        try:
+            yield
         except DBAPIError as error:
             raise _translated(error) from error
         except StatementError as error:
             raise UnstorableValueError(f"A value cannot be stored: {error.orig}.") from error
+        except orjson.JSONEncodeError as error:
+            raise UnstorableValueError(f"A value cannot be stored: {error}.") from error
         except OSError as error:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
+
+    def open_writer(self) -> Engine:
+        """A second engine on the SQLite file, for one thread that only writes; the caller disposes of it."""
+        engine = create_engine(self._url.set(drivername="sqlite"), poolclass=StaticPool, connect_args=_ANY_THREAD)
+        event.listen(engine, "connect", _prepare_sqlite)
+        return engine
 
     async def ping(self) -> None:
         """Return when the database has answered.

@@ -1,102 +1,86 @@
-"""Executions and node runs in the database."""
+"""Executions and their journals in the database."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+import asyncio
+import itertools
+import time
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from typing import Any, Self
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Engine, Select, func, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.cursors import decode_cursor, encode_cursor
 from storage.database import Database
-from storage.records import error_to_json, execution_from_row, node_run_from_row, node_run_to_row
+from storage.group_commit import GroupCommit, Note
+from storage.records import execution_from_row, execution_to_bytes, micros, records_from_bytes, records_to_bytes
 from storage.search import contains
-from storage.tables import executions
-from storage.tables import node_runs as node_runs_table
-from workflow.errors import ExecutionNotFoundError, IllegalTransitionError
-from workflow.executions import ErrorRecord, Execution, NodeRun
+from storage.tables import executions, journal
+from workflow.errors import ExecutionNotFoundError
+from workflow.executions import Execution, Record
 from workflow.ports import ExecutionFilter, Page
-from workflow.states import TRANSITIONS, ExecutionState
+from workflow.states import ExecutionState
 
-_UNFINISHED = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
+_HELD = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
 
 
-class SqlExecutionRepository:
-    """Implements :class:`workflow.ports.ExecutionRepository`."""
+class SqlExecutionStore:
+    """Implements :class:`workflow.ports.ExecutionStore`; an async context manager around its writer.
 
-    def __init__(self, database: Database) -> None:
+    ``owner`` names this process; its leases last ``lease_seconds`` unless renewed.
+    """
+
+    def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
         self._database = database
+        self._owner = owner
+        self._lease = timedelta(seconds=lease_seconds)
+        self._lease_until: int | None = None
+        self._positions = itertools.count(time.time_ns() // 1_000)
+        self._statements = _Statements("", "")
+        self._writer: ThreadPoolExecutor | None = None
+        self._engine: Engine | None = None
+        self._commit = GroupCommit(self._write)
 
-    async def add(self, execution: Execution) -> None:
-        """Store a new execution; see the port."""
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                insert(executions).values(
-                    id=execution.id,
-                    workflow_id=execution.workflow_id,
-                    workflow_name=execution.workflow_name,
-                    workflow_version=execution.workflow_version,
-                    state=execution.state.value,
-                    trigger=execution.trigger,
-                    start_node=execution.start_node,
-                    input=execution.input,
-                    created_at=execution.created_at,
-                )
+    async def __aenter__(self) -> Self:
+        self._statements = _Statements.of(self._database)
+        if self._database.is_sqlite:
+            # A thread and a connection of its own: a hop through the async driver costs more than the write.
+            self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
+            self._engine = self._database.open_writer()
+        await self._commit.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._commit.__aexit__(*exc_info)
+        if self._writer is not None:
+            self._writer.shutdown()
+        if self._engine is not None:
+            self._engine.dispose()
+
+    def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
+        """Note an execution as it is now; see the port."""
+        error, held = execution.error, execution.is_held
+        with self._database.translated_errors():
+            row = (
+                execution.id,
+                execution.workflow_id,
+                execution.state.value,
+                micros(execution.created_at),
+                error.message.replace("\0", "\ufffd") if error is not None else None,
+                micros(execution.wake_at),
+                self._owner if held else None,
+                self._lease_until if held else None,
+                execution_to_bytes(execution),
             )
+            entries = [records_to_bytes(records)] if records else []
+        self._commit.note(execution.id, Note(row, entries, held))
 
-    async def start(self, execution_id: str, *, now: datetime) -> bool:
-        """Move queued to running; see the port."""
-        return await self._move(execution_id, ExecutionState.QUEUED, state=ExecutionState.RUNNING, started_at=now)
-
-    async def hand_back(self, execution_id: str) -> None:
-        """Move running to queued; see the port."""
-        await self._move(execution_id, ExecutionState.RUNNING, state=ExecutionState.QUEUED, started_at=None)
-
-    async def _move(
-        self, execution_id: str, origin: ExecutionState, *, state: ExecutionState, started_at: datetime | None
-    ) -> bool:
-        async with self._database.transaction() as connection:
-            moved = await connection.execute(
-                update(executions)
-                .where(executions.c.id == execution_id, executions.c.state == origin.value)
-                .values(state=state.value, started_at=started_at)
-            )
-        return bool(moved.rowcount)
-
-    async def finish(
-        self,
-        execution_id: str,
-        *,
-        state: ExecutionState,
-        output: Any,
-        error: ErrorRecord | None,
-        node_runs: Sequence[NodeRun],
-        now: datetime,
-    ) -> None:
-        """Store the end and every node run; see the port."""
-        origins = {origin.value for (origin, _), target in TRANSITIONS.items() if target is state}
-        async with self._database.transaction() as connection:
-            ended = await connection.execute(
-                update(executions)
-                .where(executions.c.id == execution_id, executions.c.state.in_(origins))
-                .values(
-                    state=state.value,
-                    output=output,
-                    error=error_to_json(error),
-                    error_message=error.message.replace("\0", "�") if error is not None else None,
-                    finished_at=now,
-                )
-            )
-            if not ended.rowcount:
-                found = await connection.execute(select(executions.c.state).where(executions.c.id == execution_id))
-                actual = found.scalar_one_or_none()
-                if actual is None:
-                    raise ExecutionNotFoundError(execution_id)
-                raise IllegalTransitionError(f"An execution that is {actual} cannot become {state.value}.")
-            if node_runs:
-                rows = [node_run_to_row(execution_id, place, run) for place, run in enumerate(node_runs)]
-                await connection.execute(insert(node_runs_table), rows)
+    async def committed(self, execution_id: str) -> None:
+        """Return when everything noted is on the disk; see the port."""
+        await self._commit.committed(execution_id)
 
     async def get(self, execution_id: str) -> Execution:
         """One execution; see the port."""
@@ -105,14 +89,12 @@ class SqlExecutionRepository:
             raise ExecutionNotFoundError(execution_id)
         return found[0]
 
-    async def node_runs(self, execution_id: str, *, node: str | None = None) -> Sequence[NodeRun]:
-        """The recorded runs; see the port."""
-        query = select(node_runs_table).where(node_runs_table.c.execution_id == execution_id)
-        if node is not None:
-            query = query.where(node_runs_table.c.node == node)
+    async def journal(self, execution_id: str) -> Sequence[Record]:
+        """Everything in the journal; see the port."""
+        query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
         async with self._database.transaction() as connection:
-            rows = await connection.execute(query.order_by(node_runs_table.c.position))
-            return [node_run_from_row(row) for row in rows]
+            rows = (await connection.execute(query)).scalars().all()
+        return [record for row in rows for record in records_from_bytes(row)]
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first; see the port."""
@@ -131,10 +113,107 @@ class SqlExecutionRepository:
         next_cursor = encode_cursor(found[limit - 1].id) if len(found) > limit else None
         return Page(found[:limit], next_cursor)
 
-    async def unfinished(self) -> Sequence[Execution]:
-        """Every queued or running execution; see the port."""
-        return await self._all(select(executions).where(executions.c.state.in_(_UNFINISHED)).order_by(executions.c.id))
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
+        """Waiting executions whose time has come; see the port."""
+        query = select(executions).where(executions.c.wake_at <= now).order_by(executions.c.wake_at).limit(limit)
+        return await self._all(query)
+
+    async def next_due(self) -> datetime | None:
+        """When the next waiting execution goes on; see the port."""
+        async with self._database.transaction() as connection:
+            found: datetime | None = (await connection.execute(select(func.min(executions.c.wake_at)))).scalar_one()
+        return found
+
+    async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
+        """Take leases that have expired; see the port."""
+        free = (
+            select(executions.c.id)
+            .where(
+                executions.c.state.in_(_HELD),
+                or_(executions.c.lease_owner.is_(None), executions.c.lease_owner != self._owner),
+                or_(executions.c.lease_expires_at.is_(None), executions.c.lease_expires_at < expired_before),
+            )
+            .order_by(executions.c.id)
+            .limit(limit)
+        )
+        if not self._database.is_sqlite:
+            free = free.with_for_update(skip_locked=True)
+        taken = (
+            update(executions)
+            .where(executions.c.id.in_(free))
+            .values(lease_owner=self._owner, lease_expires_at=now + self._lease)
+            .returning(executions)
+        )
+        async with self._database.transaction() as connection:
+            found = sorted((await connection.execute(taken)).all(), key=lambda row: str(row.id))
+        self._lease_until = micros(now + self._lease)
+        for row in found:
+            self._commit.is_stored(row.id)
+        return [execution_from_row(row) for row in found]
+
+    async def renew(self, *, now: datetime) -> None:
+        """Prolong the leases; see the port."""
+        self._lease_until = micros(now + self._lease)
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                update(executions)
+                .where(executions.c.lease_owner == self._owner, executions.c.state.in_(_HELD))
+                .values(lease_expires_at=now + self._lease)
+            )
+
+    async def release(self) -> None:
+        """Let go of the leases; see the port."""
+        async with self._database.transaction() as connection:
+            await connection.execute(
+                update(executions).where(executions.c.lease_owner == self._owner).values(lease_expires_at=None)
+            )
 
     async def _all(self, query: Select[Any]) -> list[Execution]:
         async with self._database.transaction() as connection:
             return [execution_from_row(row) for row in await connection.execute(query)]
+
+    async def _write(self, notes: Collection[tuple[str, Note]]) -> None:
+        """One transaction for all of a batch.
+
+        Raises:
+            StorageError: nothing of it was written.
+        """
+        rows = [note.row for _, note in notes]
+        entries = [(execution_id, next(self._positions), data) for execution_id, note in notes for data in note.entries]
+        if self._writer is not None:
+            await asyncio.get_running_loop().run_in_executor(self._writer, self._write_sqlite, rows, entries)
+            return
+        async with self._database.transaction() as connection:
+            await connection.exec_driver_sql(self._statements.execution, rows)
+            if entries:
+                await connection.exec_driver_sql(self._statements.journal, entries)
+
+    def _write_sqlite(self, rows: list[tuple[Any, ...]], entries: list[tuple[Any, ...]]) -> None:
+        if self._engine is None:
+            raise RuntimeError("the store is not open")
+        with self._database.translated_errors(), self._engine.begin() as connection:
+            connection.exec_driver_sql(self._statements.execution, rows)
+            if entries:
+                connection.exec_driver_sql(self._statements.journal, entries)
+
+
+class _Statements:
+    """The two statements that every batch is made of, as text for the driver: made once, run for many rows."""
+
+    def __init__(self, execution: str, journal_entry: str) -> None:
+        self.execution = execution
+        self.journal = journal_entry
+
+    @classmethod
+    def of(cls, database: Database) -> Self:
+        module: Any = sqlite if database.is_sqlite else postgresql
+        dialect: Any = database.engine.dialect
+        upsert = module.insert(executions)
+        upsert = upsert.on_conflict_do_update(
+            index_elements=["id"],
+            set_={
+                name: upsert.excluded[name]
+                for name in ("state", "error_message", "wake_at", "lease_owner", "lease_expires_at", "data")
+            },
+        )
+        return cls(str(upsert.compile(dialect=dialect)), str(insert(journal).compile(dialect=dialect)))

@@ -1,14 +1,40 @@
-"""Node runs and errors as rows and back."""
+"""Executions and journal records as JSON bytes and back."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row
+import orjson
 
-from workflow.executions import ErrorRecord, Execution, NodeRun
+from workflow.executions import (
+    EffectKey,
+    EffectResult,
+    EffectStart,
+    ErrorRecord,
+    Execution,
+    NodeRun,
+    Parent,
+    Record,
+    Resumption,
+    Suspension,
+)
 from workflow.items import Item, Outputs, Pair, Source
 from workflow.states import ExecutionState
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def micros(moment: datetime | None) -> int | None:
+    """Whole microseconds since 1970, the form in which times are stored."""
+    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(stored: int | None) -> Any:
+    """The time of whole microseconds since 1970."""
+    return None if stored is None else _EPOCH + stored * _MICROSECOND
 
 
 def error_to_json(error: ErrorRecord | None) -> dict[str, Any] | None:
@@ -21,59 +47,165 @@ def error_from_json(stored: dict[str, Any] | None) -> ErrorRecord | None:
     return ErrorRecord(**stored) if stored is not None else None
 
 
-def node_run_to_row(execution_id: str, position: int, run: NodeRun) -> dict[str, Any]:
-    """The row of one node run. An item is ``[json, pairs]``, a pair ``[input, item]``."""
-    return {
-        "execution_id": execution_id,
-        "position": position,
-        "node": run.node,
-        "run_index": run.run_index,
-        "status": run.status,
-        "started_at": run.started_at,
-        "duration_ms": run.duration_ms,
-        "items_in": run.items_in,
-        "sources": [None if source is None else tuple(source) for source in run.sources],
-        "outputs": {
-            output: [(item.json, [tuple(pair) for pair in item.paired]) for item in items]
-            for output, items in run.outputs.items()
-        },
-        "error": error_to_json(run.error),
-    }
-
-
-def node_run_from_row(row: Row[Any]) -> NodeRun:
-    """The node run of a row."""
-    outputs: Outputs = {
-        output: [Item(json, tuple(Pair(*pair) for pair in pairs)) for json, pairs in items]
-        for output, items in row.outputs.items()
-    }
-    return NodeRun(
-        node=row.node,
-        run_index=row.run_index,
-        status=row.status,
-        started_at=row.started_at,
-        duration_ms=row.duration_ms,
-        items_in=row.items_in,
-        sources=tuple(Source(*source) if source is not None else None for source in row.sources),
-        outputs=outputs,
-        error=error_from_json(row.error),
+def execution_to_bytes(execution: Execution) -> bytes:
+    """What the row's own columns do not hold."""
+    return orjson.dumps(
+        {
+            "name": execution.workflow_name,
+            "version": execution.workflow_version,
+            "trigger": execution.trigger,
+            "start": execution.start_node,
+            "input": execution.input,
+            "started": micros(execution.started_at),
+            "finished": micros(execution.finished_at),
+            "output": execution.output,
+            "error": error_to_json(execution.error),
+            "mode": execution.mode,
+            "pins": execution.pins,
+            "priority": execution.priority,
+            "parent": [execution.parent.execution_id, *execution.parent.key] if execution.parent else None,
+            "rerun_of": execution.rerun_of,
+            "notified": micros(execution.notified_at),
+        }
     )
 
 
-def execution_from_row(row: Row[Any]) -> Execution:
+def execution_from_row(row: Any) -> Execution:
     """The execution of a row."""
+    data = row.data
     return Execution(
         id=row.id,
         workflow_id=row.workflow_id,
-        workflow_name=row.workflow_name,
-        workflow_version=row.workflow_version,
+        workflow_name=data["name"],
+        workflow_version=data["version"],
         state=ExecutionState(row.state),
-        trigger=row.trigger,
-        start_node=row.start_node,
-        input=row.input,
+        trigger=data["trigger"],
+        start_node=data["start"],
+        input=data["input"],
         created_at=row.created_at,
-        started_at=row.started_at,
-        finished_at=row.finished_at,
-        output=row.output,
-        error=error_from_json(row.error),
+        started_at=moment(data["started"]),
+        finished_at=moment(data["finished"]),
+        output=data["output"],
+        error=error_from_json(data["error"]),
+        wake_at=row.wake_at,
+        mode=data["mode"],
+        pins=data["pins"],
+        priority=data["priority"],
+        parent=Parent(data["parent"][0], EffectKey(*data["parent"][1:])) if data["parent"] else None,
+        rerun_of=data["rerun_of"],
+        notified_at=moment(data["notified"]),
     )
+
+
+def records_to_bytes(records: Sequence[Record]) -> bytes:
+    """Journal records: a list of lists, each with its kind first, to keep names out of every row."""
+    return orjson.dumps([_ENCODERS[type(record)](record) for record in records])
+
+
+def records_from_bytes(stored: bytes) -> list[Record]:
+    """The journal records of one row."""
+    return [_DECODERS[kind](*members) for kind, *members in orjson.loads(stored)]
+
+
+def _run_to_json(run: NodeRun) -> list[Any]:
+    return [
+        "run",
+        run.node,
+        run.run_index,
+        run.status,
+        micros(run.started_at),
+        run.duration_ms,
+        run.items_in,
+        micros(run.logical_time),
+        [None if source is None else tuple(source) for source in run.sources],
+        {
+            # An item is [json, pairs], a pair [input, item].
+            output: [(item.json, [tuple(pair) for pair in item.paired]) for item in items]
+            for output, items in run.outputs.items()
+        },
+        error_to_json(run.error),
+    ]
+
+
+def _run_from_json(
+    node: str,
+    run_index: int,
+    status: Any,
+    started: int,
+    duration: float,
+    items_in: int,
+    logical: int,
+    sources: Any,
+    outputs: Any,
+    error: Any,
+) -> NodeRun:
+    made: Outputs = {
+        output: [Item(json, tuple(Pair(*pair) for pair in pairs)) for json, pairs in items]
+        for output, items in outputs.items()
+    }
+    return NodeRun(
+        node=node,
+        run_index=run_index,
+        status=status,
+        started_at=moment(started),
+        duration_ms=duration,
+        items_in=items_in,
+        logical_time=moment(logical),
+        sources=tuple(Source(*source) if source is not None else None for source in sources),
+        outputs=made,
+        error=error_from_json(error),
+    )
+
+
+def _effect_to_json(effect: EffectResult) -> list[Any]:
+    return ["effect", *effect.key, micros(effect.at), effect.attempts, effect.result, error_to_json(effect.error)]
+
+
+def _effect_from_json(
+    node: str, run_index: int, item_index: int, at: int, attempts: int, result: Any, error: Any
+) -> EffectResult:
+    key = EffectKey(node, run_index, item_index)
+    return EffectResult(key=key, at=moment(at), attempts=attempts, result=result, error=error_from_json(error))
+
+
+def _suspension_to_json(record: Suspension) -> list[Any]:
+    return ["suspend", *record.key, micros(record.at), record.kind, micros(record.wake_at), record.details]
+
+
+def _suspension_from_json(
+    node: str, run_index: int, item_index: int, at: int, kind: Any, wake_at: int | None, details: Any
+) -> Suspension:
+    key = EffectKey(node, run_index, item_index)
+    return Suspension(key=key, at=moment(at), kind=kind, wake_at=moment(wake_at), details=details)
+
+
+def _resumption_to_json(record: Resumption) -> list[Any]:
+    return ["resume", *record.key, micros(record.at), record.by, record.data]
+
+
+def _resumption_from_json(node: str, run_index: int, item_index: int, at: int, by: str, data: Any) -> Resumption:
+    return Resumption(key=EffectKey(node, run_index, item_index), at=moment(at), by=by, data=data)
+
+
+def _start_to_json(record: EffectStart) -> list[Any]:
+    return ["start", *record.key, micros(record.at)]
+
+
+def _start_from_json(node: str, run_index: int, item_index: int, at: int) -> EffectStart:
+    return EffectStart(key=EffectKey(node, run_index, item_index), at=moment(at))
+
+
+_ENCODERS: dict[type, Callable[[Any], list[Any]]] = {
+    NodeRun: _run_to_json,
+    EffectResult: _effect_to_json,
+    Suspension: _suspension_to_json,
+    Resumption: _resumption_to_json,
+    EffectStart: _start_to_json,
+}
+_DECODERS: dict[str, Callable[..., Record]] = {
+    "run": _run_from_json,
+    "effect": _effect_from_json,
+    "suspend": _suspension_from_json,
+    "resume": _resumption_from_json,
+    "start": _start_from_json,
+}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from sqlalchemy import (
+    BigInteger,
     Column,
-    Float,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     String,
@@ -57,35 +58,38 @@ executions = Table(
     # Ids rise with time, so the primary key is also the order of every list.
     Column("id", String(36), primary_key=True),
     Column("workflow_id", String(36), nullable=False),
-    Column("workflow_name", Text, nullable=False),
-    Column("workflow_version", Integer, nullable=False),
     Column("state", String(16), nullable=False),
-    Column("trigger", String(16), nullable=False),
-    Column("start_node", Text, nullable=False),
-    Column("input", JsonBytes),
-    Column("output", JsonBytes),
-    Column("error", JsonBytes),
-    Column("error_message", Text),
     Column("created_at", UtcTime, nullable=False),
-    Column("started_at", UtcTime),
-    Column("finished_at", UtcTime),
+    Column("error_message", Text),
+    # When a waiting execution goes on by itself.
+    Column("wake_at", UtcTime),
+    # Which process has the execution in hand, and until when others leave it alone.
+    Column("lease_owner", String(36)),
+    Column("lease_expires_at", UtcTime),
+    # Everything that no query asks for; see storage.records.
+    Column("data", JsonBytes, nullable=False),
     Index("executions_by_workflow", "workflow_id", "id"),
     Index("executions_by_state", "state", "id"),
+    Index("executions_by_wake", "wake_at"),
 )
 
-node_runs = Table(
-    "node_runs",
+idempotency_keys = Table(
+    "idempotency_keys",
     metadata,
-    Column("execution_id", String(36), ForeignKey("executions.id"), nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("node", Text, nullable=False),
-    Column("run_index", Integer, nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("started_at", UtcTime, nullable=False),
-    Column("duration_ms", Float, nullable=False),
-    Column("items_in", Integer, nullable=False),
-    Column("sources", JsonBytes, nullable=False),
-    Column("outputs", JsonBytes, nullable=False),
-    Column("error", JsonBytes),
+    Column("workflow_id", String(36), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("execution_id", String(36), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("workflow_id", "key"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("execution_id", String(36), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
     PrimaryKeyConstraint("execution_id", "position"),
+    # One tree in place of a table and its index; executions are written side by side.
+    sqlite_with_rowid=False,
 )

@@ -11,11 +11,12 @@ import mcp_types as types
 from pydantic import Field
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, Inspection
+from engine.control import Control
+from engine.executions import ExecutionService, Inspection, Submission
 from tools.budget import fit
 from tools.tool import READ_ONLY, Answer, Arguments, ReportProgress, Tool, object_schema
 from workflow.errors import NodeNotFoundError
-from workflow.executions import Execution, NodeRun
+from workflow.executions import Execution, Mode, NodeRun, Priority, Suspension
 from workflow.findings import did_you_mean, nearest
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
@@ -33,6 +34,14 @@ class ExecuteWorkflow(Arguments):
     )
     trigger: str | None = Field(default=None, description="Name of the trigger to start at; default: the manual one.")
     wait_seconds: float = Field(default=20, ge=0, le=50, description="How long to wait for the end; 0 not at all.")
+    mode: Mode = Field(default="live", description="test mocks every effect: nothing is sent anywhere.")
+    pins: dict[str, list[dict[str, Any]]] | None = Field(
+        default=None, description="With mode test: node → items that it gives in place of running."
+    )
+    priority: Priority | None = None
+    idempotency_key: str | None = Field(
+        default=None, max_length=200, description="The same key within 24 h gives the same execution."
+    )
 
 
 class InspectExecution(Arguments):
@@ -53,7 +62,12 @@ class ListExecutions(Arguments):
 
 class ControlExecution(Arguments):
     execution_id: str = EXECUTION_ID
-    action: Literal["cancel"]
+    action: Literal["cancel", "resume", "redrive", "discard", "rerun"] = Field(
+        description="resume answers what it waits for; redrive and discard are for dead ones; rerun starts a new "
+        "execution from node on, with the results that lie before it."
+    )
+    node: str | None = Field(default=None, description="resume: which of several waiting nodes. rerun: where to start.")
+    data: Any = Field(default=None, description='resume: the answer, for an approval {"choice": …, "comment"?}.')
 
 
 EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "string"}
@@ -62,9 +76,10 @@ EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "strin
 class RunningTools:
     """The tools' work, over the services that REST uses too."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService) -> None:
+    def __init__(self, *, authoring: Authoring, service: ExecutionService, control: Control) -> None:
         self._authoring = authoring
         self._service = service
+        self._control = control
 
     def tools(self) -> list[Tool[Any]]:
         """The tools, in the order in which they are listed."""
@@ -105,7 +120,8 @@ class RunningTools:
             Tool(
                 name="control_execution",
                 title="Control an execution",
-                description="End an execution that has not ended; requests under way are broken off.",
+                description="Cancel an execution (requests under way are broken off), answer what it waits for, "
+                "queue a dead one again, or run it again from a node.",
                 arguments=ControlExecution,
                 annotations=types.ToolAnnotations(
                     read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
@@ -118,9 +134,17 @@ class RunningTools:
     async def execute_workflow(self, arguments: ExecuteWorkflow, report_progress: ReportProgress) -> Answer:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
         plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
-        live = await self._service.submit(plan, trigger="manual", start_node=arguments.trigger, data=arguments.input)
-        await self._wait(live.execution.id, arguments.wait_seconds, report_progress)
-        execution = await self._service.get(live.execution.id)
+        submission = Submission(
+            trigger="manual",
+            start_node=arguments.trigger,
+            data=arguments.input,
+            mode=arguments.mode,
+            pins=arguments.pins,
+            priority=arguments.priority,
+        )
+        execution_id = await self._service.execute(plan, submission, key=arguments.idempotency_key)
+        await self._wait(execution_id, arguments.wait_seconds, report_progress)
+        execution = await self._service.get(execution_id)
         content = execution_summary(execution)
         links: tuple[types.ResourceLink, ...] = ()
         if execution.output is not None:
@@ -128,7 +152,9 @@ class RunningTools:
             if was_cut:
                 content["output_is_cut"] = True
                 links = (execution_link(execution),)
-        if execution.state not in FINISHED:
+        if execution.state is ExecutionState.WAITING:
+            content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
+        elif execution.state not in FINISHED | {ExecutionState.DEAD}:
             content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
         elif execution.error is not None:
             content["next"] = "Call inspect_execution with the node that failed to see what it was given."
@@ -177,17 +203,29 @@ class RunningTools:
         return Answer(content)
 
     async def control_execution(self, arguments: ControlExecution, report_progress: ReportProgress) -> Answer:
-        """Cancel."""
-        return Answer(execution_summary(await self._service.cancel(arguments.execution_id)))
+        """Do what the action says."""
+        execution_id = arguments.execution_id
+        match arguments.action:
+            case "cancel":
+                execution = await self._control.cancel(execution_id)
+            case "discard":
+                execution = await self._control.discard(execution_id)
+            case "resume":
+                execution = await self._control.resume(
+                    execution_id, node=arguments.node, data=arguments.data, by="agent"
+                )
+            case "redrive":
+                execution = (await self._control.redrive(execution_id)).execution
+            case "rerun":
+                execution = (await self._control.rerun(execution_id, from_node=arguments.node)).execution
+        return Answer(execution_summary(execution))
 
     async def _wait(self, execution_id: str, wait_seconds: float, report_progress: ReportProgress) -> None:
         """Wait for the end, passing on each node that has run."""
         ends = time.monotonic() + wait_seconds
-        async for event in self._service.follow(execution_id, timeout_seconds=wait_seconds):
-            if "node" in event.data:
-                data = event.data
-                message = f"{data['node']} ({data['finished']} of {data['total']})"
-                await report_progress(data["finished"], data["total"], message)
+        async for step in self._service.follow(execution_id, timeout_seconds=wait_seconds):
+            message = f"{step.node} ({step.finished} of {step.total})"
+            await report_progress(step.finished, step.total, message)
         await self._service.wait(execution_id, timeout_seconds=ends - time.monotonic())
 
 
@@ -206,6 +244,12 @@ def execution_summary(execution: Execution) -> dict[str, Any]:
         summary["duration_ms"] = round(execution.duration_ms, 1)
     if execution.error is not None:
         summary["error"] = execution.error.to_json()
+    if execution.wake_at is not None:
+        summary["waits_until"] = utc_text(execution.wake_at)
+    if execution.mode != "live":
+        summary["mode"] = execution.mode
+    if execution.rerun_of is not None:
+        summary["rerun_of"] = execution.rerun_of
     return summary
 
 
@@ -214,9 +258,21 @@ def overview(inspection: Inspection) -> dict[str, Any]:
     content: dict[str, Any] = {"nodes": [node_run_summary(run) for run in inspection.node_runs]}
     if inspection.running:
         content["running"] = list(inspection.running)
+    if inspection.retrying:
+        content["retrying"] = dict(inspection.retrying)
+    if inspection.waiting:
+        content["waiting"] = [waiting_summary(each) for each in inspection.waiting]
     if inspection.execution.output is not None:
         content["output"] = inspection.execution.output
     return content
+
+
+def waiting_summary(waiting: Suspension) -> dict[str, Any]:
+    """An item that waits: where, for what, and until when."""
+    summary: dict[str, Any] = {"node": waiting.key.node, "item_index": waiting.key.item_index, "for": waiting.kind}
+    if waiting.wake_at is not None:
+        summary["until"] = utc_text(waiting.wake_at)
+    return {**summary, **waiting.details}
 
 
 def node_run_summary(run: NodeRun) -> dict[str, Any]:

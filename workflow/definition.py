@@ -17,6 +17,25 @@ ERROR_OUTPUT = "error"
 """The extra output that a node with ``on_error: error_output`` sends failed items to."""
 
 
+class RetryDefinition(BaseModel):
+    """How often a node tries again after a transient failure, and how long it waits in between."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_attempts: int = Field(default=6, ge=1, le=20, description="The first one counts; 1 never tries again.")
+    first_delay_seconds: float = Field(default=1, gt=0, le=3600, description="Doubles with each attempt.")
+    max_delay_seconds: float = Field(default=16, gt=0, le=3600)
+
+
+class ConcurrencyDefinition(BaseModel):
+    """How many executions of the workflow run at once, and what becomes of the others."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: int = Field(ge=1, le=1_000)
+    policy: Literal["queue", "reject"] = "queue"
+
+
 class NodeDefinition(BaseModel):
     """One step.
 
@@ -31,6 +50,11 @@ class NodeDefinition(BaseModel):
     parameters: dict[str, Any] = Field(default_factory=dict)
     timeout_seconds: float | None = Field(default=None, gt=0, le=86_400)
     on_error: OnError = "stop"
+    retry: RetryDefinition | None = Field(default=None, description="For nodes that reach outside.")
+    on_recovery: Literal["repeat", "ask"] = Field(
+        default="repeat",
+        description="What a crash in the middle of the node's effect does: repeat it, or wait to be told.",
+    )
     disabled: bool = Field(default=False, description="A disabled node passes its items on unchanged.")
     notes: str | None = Field(default=None, max_length=10_000)
 
@@ -41,6 +65,12 @@ class WorkflowSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     timeout_seconds: float = Field(default=300, gt=0, le=86_400, description="Longest run of one execution.")
+    durability: Literal["effects", "every_node", "none"] = Field(
+        default="effects", description="What must be on the disk before the execution goes on."
+    )
+    error_workflow: str | None = Field(default=None, description="Id of a workflow to run when an execution fails.")
+    concurrency: ConcurrencyDefinition | None = None
+    priority: Literal["low", "normal", "high"] = "normal"
     timezone: str = Field(default="UTC", description="IANA name; what $now and $today are told in.")
 
     @field_validator("timezone")

@@ -29,6 +29,8 @@ class ErrorKind(StrEnum):
     """A bounded queue is full; try again after ``retry_after_seconds``."""
     FORBIDDEN = "forbidden"
     """The caller has not proved that they may."""
+    UNAVAILABLE = "unavailable"
+    """Something that the server needs is not there now; the same request may work later."""
     FAILED = "failed"
     """The work was tried and failed."""
 
@@ -186,12 +188,44 @@ class QueueFullError(JobsprintError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class ConcurrencyLimitError(JobsprintError):
+    """The workflow runs as many executions as it may, and takes no more; nothing was accepted.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    code = "concurrency_limit"
+    kind = ErrorKind.OVERLOADED
+
+    def __init__(self, workflow_id: str, limit: int, *, retry_after_seconds: int = 1) -> None:
+        super().__init__(
+            f"Workflow {workflow_id!r} runs {limit} executions already, and its policy is to reject more.",
+            fix=f"Try again in {retry_after_seconds} s, or set settings.concurrency.policy to queue.",
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotWaitingError(JobsprintError):
+    """The execution does not wait for this."""
+
+    code = "not_waiting"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, execution_id: str, state: str) -> None:
+        super().__init__(
+            f"Nothing in execution {execution_id!r} waits for this; it is {state}.",
+            fix="Look at it with inspect_execution: it may have been resumed already.",
+        )
+
+
 class NodeError(JobsprintError):
     """A node failed on its data. The executor turns it into the node run's failure.
 
     Attributes:
         transient: whether trying again may help (contract "Failure").
         item_index: index of the input item it failed on, or ``None`` for the node as a whole.
+        retry_after_seconds: how long the other side asked to be left alone, where it did.
     """
 
     code = "node_failed"
@@ -205,11 +239,13 @@ class NodeError(JobsprintError):
         item_index: int | None = None,
         pointer: str | None = None,
         fix: str | None = None,
+        retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message, pointer=pointer, fix=fix)
         self.node_code = code or self.code
         self.transient = transient
         self.item_index = item_index
+        self.retry_after_seconds = retry_after_seconds
 
 
 class ExpressionError(JobsprintError):
@@ -235,7 +271,36 @@ class OutboundError(JobsprintError):
 
     code = "outbound_failed"
 
-    def __init__(self, message: str, *, code: str, transient: bool, fix: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str,
+        transient: bool,
+        fix: str | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message, fix=fix)
         self.outbound_code = code
         self.transient = transient
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StorageError(JobsprintError):
+    """The store did not do as it was told: it is gone, full or locked."""
+
+    code = "storage_failed"
+    kind = ErrorKind.UNAVAILABLE
+
+
+class NotAcceptedError(StorageError):
+    """A new execution could not be stored; it is forgotten, as if it had never been sent."""
+
+    code = "not_accepted"
+
+
+class UnstorableValueError(JobsprintError):
+    """A value that JSON can spell and no store keeps: a whole number beyond 64 bits, half a surrogate pair."""
+
+    code = "unstorable_value"
+    kind = ErrorKind.INVALID

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from workflow.items import Outputs, Source
+from workflow.items import JsonObject, Outputs, Source
 from workflow.states import ExecutionState
 
-Trigger = Literal["manual", "webhook"]
+Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
+Mode = Literal["live", "test"]
 NodeRunStatus = Literal["succeeded", "failed", "cancelled"]
+SuspensionKind = Literal["timer", "call", "approval", "child", "decision"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -41,11 +43,38 @@ class ErrorRecord:
         return shown
 
 
+class RunKey(NamedTuple):
+    """A node run: which node, and which of its runs."""
+
+    node: str
+    run_index: int
+
+
+class EffectKey(NamedTuple):
+    """One item's effect in a node run."""
+
+    node: str
+    run_index: int
+    item_index: int
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EffectResult:
+    """What an effect came to: ``result``, or ``error`` where it failed for good. ``at`` is when, in UTC."""
+
+    key: EffectKey
+    at: datetime
+    attempts: int = 1
+    result: JsonObject | None = None
+    error: ErrorRecord | None = None
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class NodeRun:
     """One run of one node.
 
     ``sources`` says, per input, where its items came from; ``started_at`` is UTC; ``duration_ms`` is wall time.
+    ``logical_time`` is the execution's own clock after the run: the time of the latest effect that led here.
     """
 
     node: str
@@ -54,9 +83,15 @@ class NodeRun:
     started_at: datetime
     duration_ms: float
     items_in: int
+    logical_time: datetime
     sources: tuple[Source | None, ...] = ()
     outputs: Outputs = field(default_factory=dict)
     error: ErrorRecord | None = None
+
+    @property
+    def key(self) -> RunKey:
+        """What tells it from the execution's other node runs."""
+        return RunKey(self.node, self.run_index)
 
     @property
     def items_out(self) -> int:
@@ -65,8 +100,53 @@ class NodeRun:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
+class Suspension:
+    """An item that waits: ``kind`` says for what, ``wake_at`` when it goes on at the latest, ``details`` the rest."""
+
+    key: EffectKey
+    at: datetime
+    kind: SuspensionKind
+    wake_at: datetime | None = None
+    details: JsonObject = field(default_factory=dict)
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Resumption:
+    """Why a waiting item goes on: ``by`` says who made it, ``data`` what they said."""
+
+    key: EffectKey
+    at: datetime
+    by: str
+    data: Any = None
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EffectStart:
+    """An effect is about to happen. Noted only where a crash in its middle is to be asked about."""
+
+    key: EffectKey
+    at: datetime
+
+
+Record = NodeRun | EffectResult | Suspension | Resumption | EffectStart
+"""What a journal is made of: what must not happen twice, and what is kept to be looked at."""
+
+
+class Parent(NamedTuple):
+    """The item of another execution that waits for this one."""
+
+    execution_id: str
+    key: EffectKey
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
 class Execution:
-    """One run of one version of a workflow. Times are UTC; ``output`` is what the caller gets."""
+    """One run of one version of a workflow. Times are UTC; ``output`` is what the caller gets.
+
+    In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
+    ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,
+    or ``None`` where only somebody else can make it go on.
+    """
 
     id: str
     workflow_id: str
@@ -81,6 +161,18 @@ class Execution:
     finished_at: datetime | None = None
     output: Any = None
     error: ErrorRecord | None = None
+    wake_at: datetime | None = None
+    mode: Mode = "live"
+    pins: dict[str, list[JsonObject]] | None = None
+    priority: Priority = "normal"
+    parent: Parent | None = None
+    rerun_of: str | None = None
+    notified_at: datetime | None = None
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a process has it in hand: it holds its lease, and another takes over when it is gone."""
+        return self.state in (ExecutionState.QUEUED, ExecutionState.RUNNING)
 
     @property
     def duration_ms(self) -> float | None:

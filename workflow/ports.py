@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from workflow.definition import WorkflowDefinition
-from workflow.executions import ErrorRecord, Execution, NodeRun
+from workflow.executions import Execution, Record
 from workflow.messages import Event, Job
 from workflow.states import ExecutionState
 
@@ -137,49 +137,35 @@ class ExecutionFilter:
     created_after: datetime | None = None
 
 
-class ExecutionRepository(Protocol):
-    """Executions and their node runs."""
+class ExecutionStore(Protocol):
+    """Executions and their journals. Whoever holds an execution's lease is the only one who writes it."""
 
-    async def add(self, execution: Execution) -> None:
-        """Store a new execution; it is on disk when this returns."""
-        ...
+    def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
+        """Note an execution as it is now, and what to add to its journal; the next batch takes both to the disk.
 
-    async def start(self, execution_id: str, *, now: datetime) -> bool:
-        """Move queued to running. False where it is not queued (any more): the caller leaves it alone."""
-        ...
-
-    async def finish(
-        self,
-        execution_id: str,
-        *,
-        state: ExecutionState,
-        output: Any,
-        error: ErrorRecord | None,
-        node_runs: Sequence[NodeRun],
-        now: datetime,
-    ) -> None:
-        """Store the end and every node run, in one transaction.
-
-        Raises:
-            ExecutionNotFoundError: no such execution.
-            IllegalTransitionError: it has ended already.
+        Of several states noted before a batch only the last is written. Never waits.
         """
         ...
 
-    async def hand_back(self, execution_id: str) -> None:
-        """Move running to queued: its worker stops before it is done."""
+    async def committed(self, execution_id: str) -> None:
+        """Return when everything noted of the execution so far is on the disk.
+
+        Raises:
+            StorageError: the batch could not be written. A new execution is forgotten then; of one that was
+                stored before, what is noted stays noted for the next batch.
+        """
         ...
 
     async def get(self, execution_id: str) -> Execution:
-        """One execution.
+        """One execution as it is on the disk.
 
         Raises:
             ExecutionNotFoundError: no such execution.
         """
         ...
 
-    async def node_runs(self, execution_id: str, *, node: str | None = None) -> Sequence[NodeRun]:
-        """The recorded runs in the order in which they started, of one node or all."""
+    async def journal(self, execution_id: str) -> Sequence[Record]:
+        """Everything in the execution's journal, in the order in which it was noted."""
         ...
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
@@ -190,8 +176,32 @@ class ExecutionRepository(Protocol):
         """
         ...
 
-    async def unfinished(self) -> Sequence[Execution]:
-        """Every queued or running execution, oldest first: what a start-up has to look after."""
+    async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
+        """Take queued and running executions whose lease another process let end before then, oldest first."""
+        ...
+
+    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
+        """Waiting executions whose time has come, the longest over first."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """When the next waiting execution goes on by itself."""
+        ...
+
+    async def renew(self, *, now: datetime) -> None:
+        """Prolong every lease that this process holds."""
+        ...
+
+    async def release(self) -> None:
+        """Let go of every lease that this process holds, so that others need not wait for their end."""
+        ...
+
+
+class IdempotencyKeys(Protocol):
+    """Keys that make a submission happen once, each for a day."""
+
+    async def take(self, workflow_id: str, key: str, execution_id: str, *, now: datetime) -> str:
+        """Bind the key to ``execution_id`` unless it is bound; the id that it is bound to then."""
         ...
 
 

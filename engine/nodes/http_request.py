@@ -79,17 +79,33 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
             response = await call.http.send(_request(parameters, call.effect_key(index)))
         except OutboundError as error:
             raise NodeError(
-                error.message, code=error.outbound_code, transient=error.transient, fix=error.fix
+                error.message,
+                code=error.outbound_code,
+                transient=error.transient,
+                fix=error.fix,
+                retry_after_seconds=error.retry_after_seconds,
             ) from error
         body = _read(response, parameters.response)
         if parameters.fail_on_status and response.status >= 400:
             raise NodeError(
                 f"{parameters.method} {_without_query(response.url)} answered {response.status}: {body!r:.300}",
                 code="http_status",
-                transient=response.status >= 500 or response.status in RETRYABLE_STATUSES,
+                transient=is_transient(response.status),
+                retry_after_seconds=_retry_after(response),
                 fix="Set fail_on_status to false to go on with the answer, or mend the request.",
             )
         return {"status": response.status, "headers": dict(response.headers), "body": body}
+
+
+def is_transient(status: int) -> bool:
+    """Whether the same request may get a better answer later."""
+    return status >= 500 or status in RETRYABLE_STATUSES
+
+
+def _retry_after(response: HttpResponse) -> float | None:
+    """Seconds that the header Retry-After asks for; its form as a date is rare and not read (RFC 9110, 10.2.3)."""
+    given = response.headers.get("retry-after", "")
+    return float(given) if given.isdecimal() else None
 
 
 def _request(parameters: HttpRequestParameters, key: str) -> HttpRequest:

@@ -35,6 +35,14 @@ async def look(client: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
     return content
 
 
+async def until_ended(client: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
+    """The execution when it is queued and running no more."""
+    async with asyncio.timeout(20):
+        while (seen := await look(client, execution_id))["status"] in ("queued", "running"):
+            await asyncio.to_thread(lambda: None)
+    return seen
+
+
 async def test_sigterm_lets_executions_end_within_the_grace_time(data_dir: Path, target: HttpTarget) -> None:
     with ServerProcess(data_dir) as server:
         async with httpx2.AsyncClient(base_url=server.url) as client:
@@ -64,22 +72,22 @@ async def test_executions_that_do_not_end_in_time_are_queued_again(data_dir: Pat
         assert await asyncio.to_thread(server.stop) == 0
         target.release.set()
         server.start()
-        async with httpx2.AsyncClient(base_url=server.url) as client, asyncio.timeout(20):
-            while (await look(client, execution_id))["status"] in ("queued", "running"):
-                await asyncio.to_thread(lambda: None)
-            assert (await look(client, execution_id))["status"] == "succeeded"
+        async with httpx2.AsyncClient(base_url=server.url) as client:
+            assert (await until_ended(client, execution_id))["status"] == "succeeded"
 
 
-async def test_a_killed_server_says_at_its_next_start_what_was_cut_off(data_dir: Path, target: HttpTarget) -> None:
+async def test_a_killed_server_goes_on_at_its_next_start_with_the_same_key(data_dir: Path, target: HttpTarget) -> None:
     server = ServerProcess(data_dir)
     server.start()
     async with httpx2.AsyncClient(base_url=server.url) as client:
         execution_id = await start_waiting(client, target)
     server.kill()
+    target.release.set()
     with server:
         async with httpx2.AsyncClient(base_url=server.url) as client:
-            seen = await look(client, execution_id)
-    assert (seen["status"], seen["error"]["code"]) == ("failed", "interrupted")
+            ended = await until_ended(client, execution_id)
+    assert (ended["status"], [node["node"] for node in ended["nodes"]]) == ("succeeded", ["start", "ask"])
+    assert target.keys == [f"{execution_id}:ask:0:0"] * 2
 
 
 async def test_a_full_server_says_when_to_try_again_and_stores_nothing(data_dir: Path, target: HttpTarget) -> None:

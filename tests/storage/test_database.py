@@ -9,9 +9,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from storage.database import Database, StorageError
+from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.tables import metadata
+from workflow.errors import StorageError
 
 
 async def test_migrations_make_the_tables_of_the_code(empty_database: Database) -> None:

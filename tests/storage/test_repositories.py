@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from storage.database import Database, UnstorableValueError
-from storage.executions import SqlExecutionRepository
+from storage.database import Database
+from storage.executions import SqlExecutionStore
+from storage.idempotency import SqlIdempotencyKeys
 from storage.workflows import SqlWorkflowRepository
 from workflow.definition import WorkflowDefinition
 from workflow.errors import (
     ExecutionNotFoundError,
-    IllegalTransitionError,
     InvalidArgumentsError,
+    UnstorableValueError,
     VersionConflictError,
     WebhookNotFoundError,
     WebhookPathTakenError,
     WorkflowNotFoundError,
 )
-from workflow.executions import ErrorRecord, Execution, NodeRun
+from workflow.executions import (
+    EffectKey,
+    EffectResult,
+    EffectStart,
+    ErrorRecord,
+    Execution,
+    NodeRun,
+    Parent,
+    Record,
+    Resumption,
+    Suspension,
+)
 from workflow.items import Item, Pair, Source
 from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
@@ -56,10 +71,29 @@ def workflows(database: Database) -> SqlWorkflowRepository:
     return SqlWorkflowRepository(database)
 
 
+LEASE_SECONDS = 30
+
+
+@asynccontextmanager
+async def opened(database: Database, owner: str) -> AsyncIterator[SqlExecutionStore]:
+    """A store of a process named ``owner`` that has just started."""
+    async with SqlExecutionStore(database, owner=owner, lease_seconds=LEASE_SECONDS) as store:
+        assert await store.claim(now=NOW, expired_before=NOW, limit=10) == []
+        yield store
+
+
 @pytest.fixture
-def executions(database: Database) -> SqlExecutionRepository:
-    """The repository of executions."""
-    return SqlExecutionRepository(database)
+async def store(database: Database) -> AsyncIterator[SqlExecutionStore]:
+    """The store of executions."""
+    async with opened(database, "one") as store:
+        yield store
+
+
+@pytest.fixture
+async def other(database: Database) -> AsyncIterator[SqlExecutionStore]:
+    """The same store in the hands of another process."""
+    async with opened(database, "other") as store:
+        yield store
 
 
 class TestWorkflows:
@@ -172,111 +206,148 @@ class TestWorkflows:
             await workflows.get("w")
 
 
-RUN = NodeRun(
-    node="a",
-    run_index=1,
-    status="succeeded",
-    started_at=NOW,
-    duration_ms=1.5,
-    items_in=1,
-    sources=(None, Source("start", 0, "main")),
-    outputs={"true": [Item({"x": [1, None, "\x00"]}, (Pair(0, 0), Pair(1, 2)))], "false": []},
-    error=ErrorRecord(code="c", message="m", node="a", item_index=3, pointer="/p", fix="f", transient=True),
-)
+KEY = EffectKey("a", 1, 3)
+ERROR = ErrorRecord(code="c", message="m", node="a", item_index=3, pointer="/p", fix="f", transient=True)
+RECORDS: list[Record] = [
+    NodeRun(
+        node="a",
+        run_index=1,
+        status="succeeded",
+        started_at=NOW,
+        duration_ms=1.5,
+        items_in=1,
+        logical_time=NOW,
+        sources=(None, Source("start", 0, "main")),
+        outputs={"true": [Item({"x": [1, None, "\x00"]}, (Pair(0, 0), Pair(1, 2)))], "false": []},
+        error=ERROR,
+    ),
+    EffectStart(key=KEY, at=NOW),
+    EffectResult(key=KEY, at=NOW, attempts=2, result={"ok": True}),
+    EffectResult(key=KEY, at=NOW, error=ERROR),
+    Suspension(key=KEY, at=NOW, kind="approval", wake_at=NOW, details={"choices": ["yes"]}),
+    Resumption(key=KEY, at=NOW, by="agent", data={"choice": "yes"}),
+]
 
 
 class TestExecutions:
-    async def test_an_execution_goes_from_queued_to_its_end(self, executions: SqlExecutionRepository) -> None:
-        await executions.add(execution(1))
-        assert await executions.get("execution-001") == execution(1)
-        assert await executions.start("execution-001", now=NOW)
-        later = NOW + timedelta(milliseconds=250)
-        await executions.finish(
-            "execution-001",
-            state=ExecutionState.FAILED,
+    async def test_an_execution_is_read_back_as_it_was_saved(self, store: SqlExecutionStore) -> None:
+        full = execution(
+            1,
+            started_at=NOW,
+            finished_at=NOW + timedelta(milliseconds=250),
             output={"items": {}},
-            error=RUN.error,
-            node_runs=[RUN],
-            now=later,
+            error=ERROR,
+            mode="test",
+            pins={"a": [{"x": 1}]},
+            priority="high",
+            parent=Parent("p", KEY),
+            rerun_of="r",
+            notified_at=NOW,
+            state=ExecutionState.FAILED,
         )
-        ended = await executions.get("execution-001")
-        assert (ended.state, ended.started_at, ended.finished_at) == (ExecutionState.FAILED, NOW, later)
-        assert (ended.output, ended.error, ended.duration_ms) == ({"items": {}}, RUN.error, 250)
-        assert await executions.node_runs("execution-001") == [RUN]
+        store.save(full)
+        await store.committed(full.id)
+        assert await store.get(full.id) == full
+        assert full.duration_ms == 250
 
-    async def test_only_one_worker_starts_it(self, executions: SqlExecutionRepository) -> None:
-        await executions.add(execution(1))
-        started = await asyncio.gather(*(executions.start("execution-001", now=NOW) for _ in range(5)))
-        assert sorted(started) == [False] * 4 + [True]
+    async def test_the_journal_keeps_every_kind_of_record_in_order(self, store: SqlExecutionStore) -> None:
+        for records in (RECORDS[:2], RECORDS[2:3], RECORDS[3:]):
+            store.save(execution(1), records)
+            await store.committed("execution-001")
+        assert await store.journal("execution-001") == RECORDS
 
-    async def test_it_ends_once(self, executions: SqlExecutionRepository) -> None:
-        await executions.add(execution(1))
-        end: dict[str, Any] = {"state": ExecutionState.CANCELLED, "output": None, "error": None, "now": NOW}
-        await executions.finish("execution-001", node_runs=[RUN], **end)
-        with pytest.raises(IllegalTransitionError):
-            await executions.finish("execution-001", node_runs=[RUN, RUN], **end)
-        assert len(await executions.node_runs("execution-001")) == 1
-        with pytest.raises(ExecutionNotFoundError):
-            await executions.finish("absent", node_runs=[], **end)
-        with pytest.raises(ExecutionNotFoundError):
-            await executions.get("absent")
-
-    async def test_what_a_worker_hands_back_is_queued_again(self, executions: SqlExecutionRepository) -> None:
-        await executions.add(execution(1))
-        await executions.start("execution-001", now=NOW)
-        await executions.hand_back("execution-001")
-        assert (await executions.get("execution-001")).state is ExecutionState.QUEUED
-        assert await executions.start("execution-001", now=NOW)
-
-    async def test_a_start_up_finds_what_has_not_ended(self, executions: SqlExecutionRepository) -> None:
-        for number in (1, 2, 3):
-            await executions.add(execution(number))
-        await executions.start("execution-002", now=NOW)
-        await executions.finish(
-            "execution-003", state=ExecutionState.CANCELLED, output=None, error=None, node_runs=[], now=NOW
-        )
-        assert [each.id for each in await executions.unfinished()] == ["execution-001", "execution-002"]
-
-    async def test_node_runs_come_in_order_and_of_one_node_where_asked(
-        self, executions: SqlExecutionRepository
+    async def test_of_several_states_before_a_batch_the_last_is_written_with_all_records(
+        self, store: SqlExecutionStore
     ) -> None:
-        runs = [NodeRun(**{**FIELDS, "node": node, "run_index": 0}) for node in ("a", "b", "c")]
-        await executions.add(execution(1))
-        await executions.start("execution-001", now=NOW)
-        await executions.finish(
-            "execution-001", state=ExecutionState.SUCCEEDED, output=None, error=None, node_runs=runs, now=NOW
-        )
-        assert [run.node for run in await executions.node_runs("execution-001")] == ["a", "b", "c"]
-        assert [run.node for run in await executions.node_runs("execution-001", node="b")] == ["b"]
+        store.save(execution(1), RECORDS[:1])
+        store.save(execution(1, state=ExecutionState.RUNNING, started_at=NOW), RECORDS[1:])
+        await store.committed("execution-001")
+        assert (await store.get("execution-001")).state is ExecutionState.RUNNING
+        assert await store.journal("execution-001") == RECORDS
 
-    async def test_lists_are_filtered_and_paged_newest_first(self, executions: SqlExecutionRepository) -> None:
+    async def test_what_nobody_waits_for_is_written_all_the_same(self, store: SqlExecutionStore) -> None:
+        store.save(execution(1))
+        async with asyncio.timeout(5):
+            while True:
+                with contextlib.suppress(ExecutionNotFoundError):
+                    await store.get("execution-001")
+                    return
+
+    async def test_thousands_at_once_are_all_written(self, store: SqlExecutionStore) -> None:
+        every = [execution(number) for number in range(1_500)]
+        for each in every:
+            store.save(each, RECORDS[:1])
+        await asyncio.gather(*(store.committed(each.id) for each in every))
+        assert len((await store.page(ExecutionFilter(), limit=2_000, cursor=None)).items) == 1_500
+
+    @pytest.mark.parametrize("value", [2**70, "\ud800"])
+    async def test_what_cannot_be_stored_is_refused_at_once(self, store: SqlExecutionStore, value: Any) -> None:
+        with pytest.raises(UnstorableValueError):
+            store.save(execution(1, input={"x": value}))
+        with pytest.raises(ExecutionNotFoundError):
+            await store.get("execution-001")
+
+    async def test_another_process_takes_over_only_what_was_let_go(
+        self, store: SqlExecutionStore, other: SqlExecutionStore
+    ) -> None:
+        for number, state in enumerate((ExecutionState.QUEUED, ExecutionState.RUNNING, ExecutionState.WAITING)):
+            store.save(execution(number, state=state))
+        await store.committed("execution-000")
+        still = NOW + timedelta(seconds=LEASE_SECONDS - 1)
+        assert await other.claim(now=still, expired_before=still, limit=9) == []
+        gone = NOW + timedelta(seconds=LEASE_SECONDS + 1)
+        taken = await other.claim(now=gone, expired_before=gone, limit=9)
+        assert [each.id for each in taken] == ["execution-000", "execution-001"]
+        assert await store.claim(now=gone, expired_before=gone, limit=9) == []
+
+    async def test_leases_are_prolonged_and_released(self, store: SqlExecutionStore, other: SqlExecutionStore) -> None:
+        store.save(execution(1))
+        await store.committed("execution-001")
+        later = NOW + timedelta(seconds=LEASE_SECONDS - 1)
+        await store.renew(now=later)
+        gone = NOW + timedelta(seconds=LEASE_SECONDS + 1)
+        assert await other.claim(now=gone, expired_before=gone, limit=9) == []
+        await store.release()
+        assert len(await other.claim(now=gone, expired_before=gone, limit=9)) == 1
+
+    async def test_waiting_executions_are_found_when_they_are_due(self, store: SqlExecutionStore) -> None:
+        for number in range(3):
+            wake_at = NOW + timedelta(hours=number) if number else None
+            store.save(execution(number, state=ExecutionState.WAITING, wake_at=wake_at))
+        await store.committed("execution-000")
+        assert await store.next_due() == NOW + timedelta(hours=1)
+        assert await store.due(now=NOW, limit=9) == []
+        due = await store.due(now=NOW + timedelta(hours=2), limit=9)
+        assert [each.id for each in due] == ["execution-001", "execution-002"]
+
+    async def test_lists_are_filtered_and_paged_newest_first(self, store: SqlExecutionStore) -> None:
         for number in range(6):
-            await executions.add(execution(number, workflow_id="even" if number % 2 == 0 else "odd"))
-        error = ErrorRecord(code="c", message="The Disk is full")
-        await executions.finish(
-            "execution-004", state=ExecutionState.FAILED, output=None, error=error, node_runs=[], now=NOW
-        )
+            members: dict[str, Any] = {"workflow_id": "even" if number % 2 == 0 else "odd"}
+            if number == 4:
+                error = ErrorRecord(code="c", message="The Disk is full")
+                members |= {"state": ExecutionState.FAILED, "error": error}
+            store.save(execution(number, **members))
+        await store.committed("execution-000")
 
         async def ids(where: ExecutionFilter) -> list[str]:
-            return [each.id[-1] for each in (await executions.page(where, limit=10, cursor=None)).items]
+            return [each.id[-1] for each in (await store.page(where, limit=10, cursor=None)).items]
 
         assert await ids(ExecutionFilter()) == list("543210")
         assert await ids(ExecutionFilter(workflow_id="odd")) == list("531")
         assert await ids(ExecutionFilter(state=ExecutionState.FAILED)) == ["4"]
         assert await ids(ExecutionFilter(text="disk")) == ["4"]
         assert await ids(ExecutionFilter(created_after=NOW + timedelta(seconds=3))) == list("54")
-        first = await executions.page(ExecutionFilter(), limit=4, cursor=None)
-        second = await executions.page(ExecutionFilter(), limit=4, cursor=first.next_cursor)
+        first = await store.page(ExecutionFilter(), limit=4, cursor=None)
+        second = await store.page(ExecutionFilter(), limit=4, cursor=first.next_cursor)
         assert [each.id[-1] for each in [*first.items, *second.items]] == list("543210")
         assert second.next_cursor is None
 
 
-FIELDS: dict[str, Any] = {
-    "status": "succeeded",
-    "started_at": NOW,
-    "duration_ms": 1.0,
-    "items_in": 0,
-    "sources": (),
-    "outputs": {},
-    "error": None,
-}
+class TestIdempotencyKeys:
+    async def test_a_key_is_bound_once_for_a_day(self, database: Database) -> None:
+        keys = SqlIdempotencyKeys(database)
+        taken = await asyncio.gather(*(keys.take("w", "k", f"e{n}", now=NOW) for n in range(5)))
+        assert len(set(taken)) == 1
+        assert await keys.take("other", "k", "x", now=NOW) == "x"
+        assert await keys.take("w", "k", "late", now=NOW + timedelta(hours=23)) == taken[0]
+        assert await keys.take("w", "k", "next day", now=NOW + timedelta(hours=25)) == "next day"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,13 +13,14 @@ from engine.executor import Executor
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import WorkerPool
 from engine.expressions.scope import NodeView, Scope
+from engine.journal import Journal
 from engine.node_runner import NodeRunner
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
 from workflow.checks import check_definition
 from workflow.errors import ExpressionError
-from workflow.executions import Execution, NodeRun
+from workflow.executions import Execution, NodeRun, Record
 from workflow.ports import HttpClient
 from workflow.states import ExecutionState
 
@@ -27,11 +28,14 @@ NOON = datetime(2024, 1, 6, 12, 0, tzinfo=UTC)
 
 
 class FixedClock:
-    """A clock that stands still."""
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = NOON
 
     def now(self) -> datetime:
-        """Noon of a day in 2024."""
-        return NOON
+        """Noon of a day in 2024, or what ``at`` was set to."""
+        return self.at
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,6 +68,8 @@ class EngineHarness:
     pool: WorkerPool
     evaluator: Evaluator
     http: HttpClient
+    clock: FixedClock = field(default_factory=FixedClock)
+    slept: list[float] = field(default_factory=list)
 
     def plan(self, document: Mapping[str, Any]) -> Plan:
         """The compiled definition; it must have no error."""
@@ -71,10 +77,17 @@ class EngineHarness:
         assert report.definition is not None, [finding.to_json() for finding in report.findings]
         return compile_plan("w", 1, report.definition, registry=self.registry, evaluator=self.evaluator)
 
-    def start(self, document: Mapping[str, Any], data: Any = None) -> tuple[Run, Executor]:
-        """A run that is ready to be executed."""
+    def start(
+        self,
+        document: Mapping[str, Any],
+        data: Any = None,
+        *,
+        recorded: Sequence[Record] = (),
+        saved: list[Record] | None = None,
+        **members: Any,
+    ) -> tuple[Run, Executor]:
+        """A run that is ready to be executed; what its journal saves goes to ``saved``."""
         plan = self.plan(document)
-        trigger = plan.trigger(node=None).name
         execution = Execution(
             id="e",
             workflow_id="w",
@@ -82,17 +95,33 @@ class EngineHarness:
             workflow_version=1,
             state=ExecutionState.RUNNING,
             trigger="manual",
-            start_node=trigger,
+            start_node=plan.trigger(node=None).name,
             input=data,
             created_at=NOON,
+            **members,
         )
-        run = Run(execution=execution, plan=plan, clock_offset=(NOON, time.perf_counter()))
-        runner = NodeRunner(evaluator=self.evaluator, http=self.http, clock=FixedClock())
+        kept = saved if saved is not None else []
+
+        async def committed() -> None:
+            """Everything is on the disk at once."""
+
+        journal = Journal(
+            recorded=recorded,
+            save=kept.extend,
+            committed=committed,
+            durability=plan.definition.settings.durability,
+        )
+        run = Run(execution=execution, plan=plan, journal=journal, clock_offset=(NOON, time.perf_counter()))
+        runner = NodeRunner(evaluator=self.evaluator, http=self.http, clock=self.clock, sleep=self.sleep)
         return run, Executor(run, runner, lambda node_run: None)
 
-    async def execute(self, document: Mapping[str, Any], data: Any = None) -> Finished:
-        """Execute to the end."""
-        run, executor = self.start(document, data)
+    async def sleep(self, seconds: float) -> None:
+        """Time passes at once."""
+        self.slept.append(seconds)
+
+    async def execute(self, document: Mapping[str, Any], data: Any = None, **options: Any) -> Finished:
+        """Execute as far as it goes."""
+        run, executor = self.start(document, data, **options)
         return Finished(run, await executor.execute(input_items(data)))
 
     async def node(self, node_type: str, parameters: Mapping[str, Any], data: Any, **settings: Any) -> Finished:

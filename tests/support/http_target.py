@@ -20,10 +20,11 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(slots=True)
 class HttpTarget:
-    """``url`` is where it listens; ``received`` what came; ``release`` lets waiting requests go."""
+    """``url`` is where it listens; ``received`` what came; ``keys`` of waiting requests, which ``release`` lets go."""
 
     url: str = ""
     received: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -46,6 +47,7 @@ class HttpTarget:
 
     async def wait(self, request: Request) -> Response:
         """Nothing until the test says so."""
+        self.keys.append(request.headers.get("idempotency-key", ""))
         self.arrived.set()
         await self.release.wait()
         return JSONResponse({"waited": True})

@@ -1,4 +1,4 @@
-"""Workflows with versions and webhook paths; executions with node runs."""
+"""Workflows with versions and webhook paths; executions with their journals."""
 
 from __future__ import annotations
 
@@ -42,33 +42,30 @@ def upgrade() -> None:
         "executions",
         sa.Column("id", sa.String(36), primary_key=True),
         sa.Column("workflow_id", sa.String(36), nullable=False),
-        sa.Column("workflow_name", sa.Text, nullable=False),
-        sa.Column("workflow_version", sa.Integer, nullable=False),
         sa.Column("state", sa.String(16), nullable=False),
-        sa.Column("trigger", sa.String(16), nullable=False),
-        sa.Column("start_node", sa.Text, nullable=False),
-        sa.Column("input", sa.LargeBinary),
-        sa.Column("output", sa.LargeBinary),
-        sa.Column("error", sa.LargeBinary),
-        sa.Column("error_message", sa.Text),
         sa.Column("created_at", sa.BigInteger, nullable=False),
-        sa.Column("started_at", sa.BigInteger),
-        sa.Column("finished_at", sa.BigInteger),
+        sa.Column("error_message", sa.Text),
+        sa.Column("wake_at", sa.BigInteger),
+        sa.Column("lease_owner", sa.String(36)),
+        sa.Column("lease_expires_at", sa.BigInteger),
+        sa.Column("data", sa.LargeBinary, nullable=False),
     )
     op.create_index("executions_by_workflow", "executions", ["workflow_id", "id"])
     op.create_index("executions_by_state", "executions", ["state", "id"])
+    op.create_index("executions_by_wake", "executions", ["wake_at"])
     op.create_table(
-        "node_runs",
-        sa.Column("execution_id", sa.String(36), sa.ForeignKey("executions.id"), nullable=False),
-        sa.Column("position", sa.Integer, nullable=False),
-        sa.Column("node", sa.Text, nullable=False),
-        sa.Column("run_index", sa.Integer, nullable=False),
-        sa.Column("status", sa.String(16), nullable=False),
-        sa.Column("started_at", sa.BigInteger, nullable=False),
-        sa.Column("duration_ms", sa.Float, nullable=False),
-        sa.Column("items_in", sa.Integer, nullable=False),
-        sa.Column("sources", sa.LargeBinary, nullable=False),
-        sa.Column("outputs", sa.LargeBinary, nullable=False),
-        sa.Column("error", sa.LargeBinary),
+        "idempotency_keys",
+        sa.Column("workflow_id", sa.String(36), nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("execution_id", sa.String(36), nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("workflow_id", "key"),
+    )
+    op.create_table(
+        "journal",
+        sa.Column("execution_id", sa.String(36), nullable=False),
+        sa.Column("position", sa.BigInteger, nullable=False),
+        sa.Column("data", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("execution_id", "position"),
+        sqlite_with_rowid=False,
     )

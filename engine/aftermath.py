@@ -1,0 +1,64 @@
+"""What follows from an execution's end: its parent goes on, its user is told, its error workflow runs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from engine.authoring import Authoring
+from engine.control import Control
+from engine.executions import ExecutionService, Submission
+from engine.plan import Plan
+from workflow.errors import JobsprintError
+from workflow.executions import Execution
+from workflow.states import ExecutionState
+
+logger = logging.getLogger(__name__)
+
+
+class Aftermath:
+    """Called once for every execution that has ended or begun to wait, when that is stored."""
+
+    def __init__(
+        self,
+        *,
+        authoring: Authoring,
+        service: ExecutionService,
+        control: Control,
+        on_waiting: Callable[[], None],
+    ) -> None:
+        self._authoring = authoring
+        self._service = service
+        self._control = control
+        self._on_waiting = on_waiting
+
+    async def see_to(self, execution: Execution, plan: Plan) -> None:
+        """Do what follows. A failure of it is logged: it must not touch the execution itself."""
+        if execution.state is ExecutionState.WAITING:
+            self._on_waiting()
+            return
+        try:
+            if execution.parent is not None:
+                await self._control.wake(execution.parent.execution_id, execution.parent.key, data=None, by="child")
+        except JobsprintError as error:
+            logger.info("the parent of execution %s does not wait for it: %s", execution.id, error.message)
+        if execution.state not in (ExecutionState.FAILED, ExecutionState.DEAD):
+            return
+        self._service.announcements.user_notified(execution)
+        error_workflow = plan.definition.settings.error_workflow
+        if error_workflow is not None and error_workflow != execution.workflow_id:
+            await self._run_error_workflow(error_workflow, execution)
+
+    async def _run_error_workflow(self, workflow_id: str, execution: Execution) -> None:
+        data = {
+            "execution": {"id": execution.id, "status": execution.state.value, "trigger": execution.trigger},
+            "workflow": {"id": execution.workflow_id, "name": execution.workflow_name},
+            "error": execution.error.to_json() if execution.error is not None else None,
+        }
+        try:
+            plan = self._authoring.plan(await self._authoring.workflows.get(workflow_id))
+            await self._service.accepted(
+                await self._service.submit(plan, Submission(trigger="workflow", data=data, mode=execution.mode))
+            )
+        except JobsprintError as error:
+            logger.warning("the error workflow of execution %s could not run: %s", execution.id, error.message)

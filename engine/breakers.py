@@ -1,0 +1,76 @@
+"""Circuit breakers around outgoing HTTP, one per target: a target that keeps failing is left alone for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from engine.nodes.http_request import is_transient
+from workflow.breaker import Breaker, BreakerState
+from workflow.errors import OutboundError
+from workflow.ports import HttpClient, HttpRequest, HttpResponse
+
+
+class BreakerHttpClient:
+    """An :class:`~workflow.ports.HttpClient` that asks the target's breaker before it sends.
+
+    ``monotonic`` gives seconds that never go back.
+    """
+
+    def __init__(self, inner: HttpClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._inner = inner
+        self._monotonic = monotonic
+        self._breakers: dict[str, Breaker] = {}
+
+    async def send(self, request: HttpRequest) -> HttpResponse:
+        """Send; see the port.
+
+        Raises:
+            OutboundError: also with the code ``circuit_open``, where the target has failed too often.
+        """
+        target = target_of(request.url)
+        breaker, wait_seconds = self._breakers.get(target, Breaker()).before_call(self._monotonic())
+        if wait_seconds is not None:
+            raise OutboundError(
+                f"{target} has failed too often; it is left alone for another {wait_seconds:.0f} s.",
+                code="circuit_open",
+                transient=True,
+                fix="See what is wrong with it; calls go through again by themselves when it has recovered.",
+                retry_after_seconds=wait_seconds,
+            )
+        self._keep(target, breaker)
+        try:
+            response = await self._inner.send(request)
+        except asyncio.CancelledError:
+            self._keep(target, self._breakers.get(target, Breaker()).after_cancel())
+            raise
+        except OutboundError as error:
+            now = self._breakers.get(target, Breaker())
+            self._keep(target, now.after_failure(self._monotonic()) if error.transient else now.after_cancel())
+            raise
+        now = self._breakers.get(target, Breaker())
+        failed = is_transient(response.status) and response.status != RATE_LIMITED
+        self._keep(target, now.after_failure(self._monotonic()) if failed else now.after_success())
+        return response
+
+    def state(self, url: str) -> BreakerState:
+        """The state of the breaker of a URL's target."""
+        return self._breakers.get(target_of(url), Breaker()).state
+
+    def _keep(self, target: str, breaker: Breaker) -> None:
+        if breaker == Breaker():
+            self._breakers.pop(target, None)
+        else:
+            self._breakers[target] = breaker
+
+
+RATE_LIMITED = 429
+"""Asks for patience and shows that the target works: it does not open the breaker."""
+
+
+def target_of(url: str) -> str:
+    """What a breaker stands for: scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

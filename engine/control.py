@@ -1,0 +1,190 @@
+"""What can be done to an execution: cancel it, resume it, redrive or discard it, run it again from a node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from engine.authoring import Authoring
+from engine.executions import ExecutionService, Submission, waiting_in
+from engine.live import LiveExecution
+from engine.plan import Plan
+from workflow import graph
+from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NodeNotFoundError, NotWaitingError
+from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
+from workflow.ports import Clock
+from workflow.states import ExecutionEvent, ExecutionState, next_state
+
+
+class Control:
+    """Moves executions on from outside their run. Every method returns when what it did is stored."""
+
+    def __init__(self, *, authoring: Authoring, service: ExecutionService, clock: Clock) -> None:
+        self._authoring = authoring
+        self._service = service
+        self._clock = clock
+
+    async def cancel(self, execution_id: str) -> Execution:
+        """End an execution that has not ended.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+            IllegalTransitionError: it has ended already.
+        """
+        execution = await self._service.get(execution_id)
+        next_state(execution.state, ExecutionEvent.CANCEL)
+        live = self._service.live.get(execution_id)
+        if live is not None:
+            live.is_cancelled_by_caller = True
+        if live is not None and live.task is not None:
+            live.task.cancel()
+            await live.finished.wait()
+        else:
+            await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
+        ended = await self._service.get(execution_id)
+        if ended.state is not ExecutionState.CANCELLED:
+            raise IllegalTransitionError(
+                f"The execution {ended.state} before it could be cancelled.", fix="Look at it with inspect_execution."
+            )
+        return ended
+
+    async def discard(self, execution_id: str) -> Execution:
+        """Give a dead letter up.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+            IllegalTransitionError: it is not dead.
+        """
+        execution = await self._service.get(execution_id)
+        if execution.state is not ExecutionState.DEAD:
+            raise IllegalTransitionError(
+                f"An execution that is {execution.state} cannot be discarded; only a dead one can.",
+                fix="Cancel it, if it has not ended.",
+            )
+        return await self.cancel(execution_id)
+
+    async def redrive(self, execution_id: str) -> LiveExecution:
+        """Queue a dead letter again: what it did before counts, the node that failed runs again.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+            IllegalTransitionError: it is not dead.
+        """
+        execution = await self._service.store.get(execution_id)
+        state = next_state(execution.state, ExecutionEvent.REDRIVE)
+        queued = replace(execution, state=state, finished_at=None, error=None, notified_at=None)
+        return await self._requeue(queued, [])
+
+    async def resume(
+        self, execution_id: str, *, node: str | None = None, data: Any = None, by: str, kinds: Sequence[str] = ()
+    ) -> Execution:
+        """Tell a waiting execution what it waits for. ``node`` says which of several waiting nodes is meant.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+            NotWaitingError: nothing (of these ``kinds``) waits there.
+            InvalidArgumentsError: several do, or the answer is none of the choices.
+        """
+        records = await self._service.store.journal(execution_id)
+        live = self._service.live.get(execution_id)
+        waiting = list(live.run.waiting.values()) if live is not None and live.run is not None else waiting_in(records)
+        found = [each for each in waiting if node in (None, each.key.node) and (not kinds or each.kind in kinds)]
+        if not found:
+            execution = await self._service.get(execution_id)
+            raise NotWaitingError(execution_id, execution.state)
+        if len(found) > 1:
+            names = ", ".join(dict.fromkeys(each.key.node for each in found))
+            raise InvalidArgumentsError(
+                f"{len(found)} items wait, in {names}.", pointer="/node", fix="Name the node that you mean."
+            )
+        _check_answer(found[0], data)
+        return await self.wake(execution_id, found[0].key, data=data, by=by)
+
+    async def wake(self, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
+        """Let one waiting item go on."""
+        resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
+        live = self._service.live.get(execution_id)
+        if live is not None:
+            if live.run is not None:
+                live.run.journal.note(resumption)
+                live.resumes = True
+            return live.execution
+        execution = await self._service.store.get(execution_id)
+        queued = replace(execution, state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
+        return (await self._requeue(queued, [resumption])).execution
+
+    async def wake_due(self, execution: Execution) -> None:
+        """Let an execution go on whose timer is over; its journal says which item."""
+        if self._service.live.get(execution.id) is None:
+            await self._requeue(replace(execution, state=ExecutionState.QUEUED, wake_at=None), [])
+
+    async def take_up(self, execution: Execution) -> None:
+        """Queue an execution again that another process, or this one before it was killed, had in hand."""
+        if self._service.live.get(execution.id) is None:
+            await self._requeue(replace(execution, state=ExecutionState.QUEUED), [])
+
+    async def rerun(self, execution_id: str, *, from_node: str | None, plan: Plan | None = None) -> LiveExecution:
+        """Execute again: what ran before ``from_node`` counts as done, it and what lies behind run again.
+
+        ``plan`` is an edited definition; without it the version that ran before is used.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+            NodeNotFoundError: there is no such node.
+        """
+        execution = await self._service.store.get(execution_id)
+        if plan is None:
+            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+            plan = self._authoring.plan(stored)
+        recorded: list[Record] = []
+        if from_node is not None:
+            kept = _upstream(plan, from_node)
+            recorded = [
+                record
+                for record in await self._service.store.journal(execution_id)
+                if (record.node if isinstance(record, NodeRun) else record.key.node) in kept
+            ]
+        live = await self._service.submit(
+            plan,
+            Submission(
+                trigger=execution.trigger,
+                start_node=execution.start_node,
+                data=execution.input,
+                mode=execution.mode,
+                pins=execution.pins,
+                priority=execution.priority,
+                rerun_of=execution.id,
+                recorded=recorded,
+            ),
+        )
+        await self._service.accepted(live)
+        return live
+
+    async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
+        stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+        live = LiveExecution(execution, self._authoring.plan(stored), recorded=None)
+        self._service.store.save(execution, records)
+        await self._service.store.committed(execution.id)
+        await self._service.live.add(live)
+        self._service.announcements.state_changed(execution)
+        return live
+
+
+def _upstream(plan: Plan, from_node: str) -> set[str]:
+    """The nodes that neither are ``from_node`` nor lie behind it."""
+    if from_node not in plan.index_by_name:
+        raise NodeNotFoundError(f"The workflow has no node {from_node!r}.", pointer="/node")
+    edges = [graph.Edge(plan.nodes[edge.source].name, "", plan.nodes[edge.target].name, "") for edge in plan.edges]
+    return set(plan.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
+
+
+def _check_answer(waiting: Suspension, data: Any) -> None:
+    choices = waiting.details.get("choices")
+    if waiting.kind != "approval" or not choices:
+        return
+    answer = data.get("choice") if isinstance(data, dict) else data
+    if answer not in choices:
+        raise InvalidArgumentsError(
+            f"{answer!r} is none of the choices.", pointer="/data", fix=f'Answer {{"choice": one of {choices}}}.'
+        )

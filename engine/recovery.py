@@ -1,0 +1,113 @@
+"""Leases and timers: what others left behind is taken up, and what waits goes on when its time has come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from engine.control import Control
+from engine.executions import ExecutionService
+from workflow.errors import JobsprintError, StorageError, WorkflowNotFoundError
+from workflow.executions import ErrorRecord, Execution
+from workflow.ports import Clock
+from workflow.states import ExecutionState
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+LONGEST_SLEEP_SECONDS = 30.0
+"""Timers of other processes are looked for so often; those of this one wake the clock themselves."""
+AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Recovery:
+    """Keeps this process's leases, takes up those that expired, and wakes what is due.
+
+    ``is_alone`` says that no other process works on the store, so that every lease found at the start is dead.
+    """
+
+    def __init__(
+        self, *, service: ExecutionService, control: Control, clock: Clock, lease_seconds: float, is_alone: bool
+    ) -> None:
+        self._service = service
+        self._control = control
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._is_alone = is_alone
+        self._changed = asyncio.Event()
+
+    def look_again(self) -> None:
+        """An execution has begun to wait: it may be the next that is due."""
+        self._changed.set()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Take up what was left behind, and watch until the context is left."""
+        await self._take_up(AFTER_EVERYTHING if self._is_alone else self._clock.now())
+        tasks = [
+            asyncio.create_task(self._forever(self._keep_leases, "leases"), name="leases"),
+            asyncio.create_task(self._forever(self._wake_due, "timers"), name="timers"),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(StorageError):  # without it the leases expire by themselves
+                await self._service.store.release()
+
+    async def _forever(self, step: Callable[[], Awaitable[None]], name: str) -> None:
+        while True:
+            try:
+                await step()
+            except StorageError as error:
+                logger.warning("%s: %s", name, error.message)
+                await asyncio.sleep(1)
+
+    async def _keep_leases(self) -> None:
+        await asyncio.sleep(self._lease_seconds / 3)
+        await self._service.store.renew(now=self._clock.now())
+        if not self._is_alone:
+            await self._take_up(self._clock.now())
+
+    async def _take_up(self, expired_before: datetime) -> None:
+        while True:
+            limit = min(BATCH, self._service.live.room)
+            if limit <= 0:
+                return
+            found = await self._service.store.claim(now=self._clock.now(), expired_before=expired_before, limit=limit)
+            await asyncio.gather(*(self._one(self._control.take_up, execution) for execution in found))
+            if len(found) < limit:
+                return
+
+    async def _wake_due(self) -> None:
+        self._changed.clear()
+        due = await self._service.store.due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.live.room)))
+        await asyncio.gather(*(self._one(self._control.wake_due, execution) for execution in due))
+        if due:
+            return
+        following = await self._service.store.next_due()
+        pause = LONGEST_SLEEP_SECONDS
+        if following is not None:
+            pause = min(pause, max(0.0, (following - self._clock.now()).total_seconds()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._changed.wait()
+
+    async def _one(self, step: Callable[[Execution], Awaitable[None]], execution: Execution) -> None:
+        try:
+            await step(execution)
+        except WorkflowNotFoundError as error:
+            record = ErrorRecord(code=error.code, message="The workflow was deleted before the execution went on.")
+            failed = self._service.ended(replace(execution, error=record), ExecutionState.FAILED, None)
+            await self._service.move(failed, [], live=None)
+        except StorageError:
+            raise
+        except JobsprintError as error:
+            logger.warning("execution %s cannot go on: %s", execution.id, error.message)

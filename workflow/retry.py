@@ -1,0 +1,34 @@
+"""When to try again after a failure: the arithmetic, without a clock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from workflow.definition import RetryDefinition
+
+if TYPE_CHECKING:
+    from workflow.definition import NodeDefinition
+
+RETRY_AFTER_MAX_SECONDS = 300.0
+"""A server that asks for a longer pause than this is not waited for."""
+
+DEFAULT_RETRY = RetryDefinition()
+"""1, 2, 4, 8, 16 s between at most six attempts (contract "Failure")."""
+
+
+def retry_of(node: NodeDefinition) -> RetryDefinition:
+    """The node's own way to retry, or the contract's."""
+    return node.retry or DEFAULT_RETRY
+
+
+def delay_seconds(retry: RetryDefinition, *, attempts: int, retry_after_seconds: float | None) -> float | None:
+    """How long to wait before the next attempt, after ``attempts`` have failed; ``None`` to give up.
+
+    What the other side asked for (``Retry-After``) holds where it is longer than our own delay.
+    """
+    if attempts >= retry.max_attempts:
+        return None
+    delay: float = min(retry.first_delay_seconds * 2 ** (attempts - 1), retry.max_delay_seconds)
+    if retry_after_seconds is None:
+        return delay
+    return max(delay, retry_after_seconds) if retry_after_seconds <= RETRY_AFTER_MAX_SECONDS else None

@@ -36,6 +36,8 @@ class Announcements:
 
     def state_changed(self, execution: Execution) -> None:
         """An execution is in a new state; ``duration`` is in milliseconds, once it has ended."""
+        if not self._bus.is_heard(execution.workflow_id):
+            return
         data: dict[str, Any] = {"status": execution.state.value}
         if execution.duration_ms is not None:
             data["duration"] = round(execution.duration_ms)
@@ -43,6 +45,8 @@ class Announcements:
 
     def node_finished(self, execution: Execution, node_run: NodeRun, *, finished: int, total: int) -> None:
         """A node has run; ``finished`` of ``total`` node runs are done as far as is known."""
+        if not self._bus.is_heard(execution.workflow_id):
+            return
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
         self._publish("workflow.node_finished", execution, data)
 

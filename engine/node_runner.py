@@ -28,7 +28,7 @@ from workflow.ports import Clock, HttpClient
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True)
 class Outcome:
     """How a node run ended. With an ``error`` and outputs, the node's ``on_error`` let it go on.
 

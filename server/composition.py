@@ -35,12 +35,15 @@ from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
+from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
 from tools.resources import Resources
 from tools.running import RunningTools
 
 VERSION = version("jobsprint")
+SHARED_CACHE_SECONDS = 1.0
+"""How old a workflow may be that another process on the same database has changed."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -70,7 +73,9 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
 
         database = await stack.enter_async_context(Database(settings.effective_database_url))
         await migrate(database)
-        workflows = SqlWorkflowRepository(database)
+        workflows = WorkflowCache(
+            SqlWorkflowRepository(database), seconds=None if database.is_sqlite else SHARED_CACHE_SECONDS
+        )
         store = await stack.enter_async_context(
             SqlExecutionStore(database, owner=new_id(), lease_seconds=settings.lease_seconds)
         )

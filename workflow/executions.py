@@ -69,9 +69,9 @@ class EffectResult:
     error: ErrorRecord | None = None
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NodeRun:
-    """One run of one node.
+    """One run of one node. Nobody changes it after it was made (not frozen for the reason that items are not).
 
     ``sources`` says, per input, where its items came from; ``started_at`` is UTC; ``duration_ms`` is wall time.
     ``logical_time`` is the execution's own clock after the run: the time of the latest effect that led here.

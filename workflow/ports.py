@@ -245,6 +245,10 @@ class EventBus(Protocol):
         """Tell every listener. Never waits: a listener that does not keep up loses the oldest events."""
         ...
 
+    def is_heard(self, aggregate_id: str) -> bool:
+        """Whether anybody may listen to the aggregate now: events that nobody hears need not be made."""
+        ...
+
     def subscribe(self, aggregate_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Listen from now on, to one aggregate or to all; leaving the context ends it."""
         ...

@@ -7,10 +7,22 @@ what the syntax does not cover, while running (:class:`FallThroughError`) values
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
-from engine.expressions.fast_syntax import Binary, Choice, Constant, Node, Not, NotFastError, Path, Undefined, parse
+from engine.expressions.fast_syntax import (
+    Binary,
+    Call,
+    Choice,
+    Constant,
+    Node,
+    Not,
+    NotFastError,
+    Path,
+    Undefined,
+    parse,
+)
 from engine.expressions.scope import Scope
 from engine.expressions.template import Template
 from workflow.errors import ExpressionError
@@ -102,6 +114,10 @@ class _Generator:
                 return "UNDEFINED"
             case Path():
                 return self._write_path(node, depth)
+            case Call(method, target):
+                inner, name = self._write(target, depth), self._variable()
+                self._line(depth, f"{name} = {_METHODS[method]}({inner})")
+                return name
             case Not(operand):
                 inner, name = self._write(operand, depth), self._variable()
                 self._line(depth, f"{name} = not is_truthy({inner})")
@@ -167,11 +183,18 @@ _CALLS = {
     "!==": "not is_same({}, {})",
     "==": "is_loosely_same({}, {})",
     "!=": "not is_loosely_same({}, {})",
+    "+": "plus({}, {})",
+    "-": "minus({}, {})",
+    "*": "times({}, {})",
+    "/": "over({}, {})",
     "<": "is_less({}, {})",
     ">": "is_less({1}, {0})",
     "<=": "is_less_or_same({}, {})",
     ">=": "is_less_or_same({1}, {0})",
 }
+
+
+_METHODS = {"toUpperCase": "to_upper", "toLowerCase": "to_lower", "trim": "trimmed", "toString": "to_string"}
 
 
 def _item_of(scope: Scope, node: str | None, which: str, index: int) -> Any:
@@ -266,6 +289,74 @@ def _is_less_or_same(left: Any, right: Any) -> bool:
     return bool(left <= right)
 
 
+def _number(value: float) -> Any:
+    """A result as JavaScript has it: 3 and 3.0 are one number there, and infinities are no JSON."""
+    if isinstance(value, int):
+        if -LARGEST_EXACT <= value <= LARGEST_EXACT:
+            return value
+        raise FallThroughError
+    if not math.isfinite(value):
+        raise FallThroughError
+    return int(value) if value.is_integer() and abs(value) <= LARGEST_EXACT else value
+
+
+def _check_numbers(left: Any, right: Any) -> None:
+    if not (_is_number(left) and _is_number(right)):
+        raise FallThroughError
+
+
+def _plus(left: Any, right: Any) -> Any:
+    if isinstance(left, str) or isinstance(right, str):
+        # Beside text, null and undefined become words here, unlike between the texts of a template.
+        if left is None or right is None or left is UNDEFINED or right is UNDEFINED:
+            raise FallThroughError
+        return _to_text(left) + _to_text(right)
+    _check_numbers(left, right)
+    return _number(left + right)
+
+
+def _minus(left: Any, right: Any) -> Any:
+    _check_numbers(left, right)
+    return _number(left - right)
+
+
+def _times(left: Any, right: Any) -> Any:
+    _check_numbers(left, right)
+    return _number(left * right)
+
+
+def _over(left: Any, right: Any) -> Any:
+    _check_numbers(left, right)
+    if right == 0:
+        raise FallThroughError
+    return _number(float(left) / float(right))
+
+
+def _ascii(value: Any) -> str:
+    """Text whose letters and blanks mean the same in both languages."""
+    if isinstance(value, str) and value.isascii():
+        return value
+    raise FallThroughError
+
+
+def _to_upper(value: Any) -> str:
+    return _ascii(value).upper()
+
+
+def _to_lower(value: Any) -> str:
+    return _ascii(value).lower()
+
+
+def _trimmed(value: Any) -> str:
+    return _ascii(value).strip(" \t\n\v\f\r")
+
+
+def _to_string(value: Any) -> str:
+    if value is None or value is UNDEFINED:
+        raise FallThroughError
+    return _to_text(value)
+
+
 def _to_text(value: Any) -> str:
     """A value inside text. Floats and objects have their own spelling in JavaScript."""
     if isinstance(value, str):
@@ -289,5 +380,13 @@ _RUNTIME: dict[str, Any] = {
     "is_less_or_same": _is_less_or_same,
     "item_of": _item_of,
     "to_text": _to_text,
+    "plus": _plus,
+    "minus": _minus,
+    "times": _times,
+    "over": _over,
+    "to_upper": _to_upper,
+    "to_lower": _to_lower,
+    "trimmed": _trimmed,
+    "to_string": _to_string,
     "walk": _walk,
 }

@@ -11,7 +11,7 @@ _TOKEN = re.compile(
         (?P<number>(?:0|[1-9]\d{0,14})(?:\.\d{1,15})?(?![\w.$]))
       | (?P<string>'[^'\\\n]*'|"[^"\\\n]*")
       | (?P<name>[A-Za-z_$][A-Za-z0-9_$]*)
-      | (?P<mark>===|!==|==|!=|<=|>=|&&|\|\||\?\?|\?\.(?!\d)|[<>!?:.()\[\]])
+      | (?P<mark>===|!==|==|!=|<=|>=|&&|\|\||\?\?|\?\.(?!\d)|[<>!?:.()\[\]]|\+(?![+=])|-(?![-=])|\*(?![*=])|/(?![=/*]))
     )""",
     re.VERBOSE,
 )
@@ -22,7 +22,7 @@ FORBIDDEN_NAMES = frozenset({"__proto__", "constructor", "prototype"})
 _LITERALS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _SCOPE_ROOTS = frozenset({"$execution", "$workflow", "$vars", "$prevNode", "$parameter"})
 _COUNTERS = frozenset({"$itemIndex", "$runIndex"})
-_BINARY = (("||", "??"), ("&&",), ("===", "!==", "==", "!="), ("<", ">", "<=", ">="))
+_BINARY = (("||", "??"), ("&&",), ("===", "!==", "==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/"))
 """Operators from the loosest to the tightest."""
 
 
@@ -55,6 +55,18 @@ class Path:
     node: str | None = None
 
 
+METHODS = frozenset({"toUpperCase", "toLowerCase", "trim", "toString"})
+"""Methods without arguments that the fast path knows, at the end of a path."""
+
+
+@dataclass(slots=True, frozen=True)
+class Call:
+    """A method without arguments, called on what a path leads to."""
+
+    method: str
+    target: Path
+
+
 @dataclass(slots=True, frozen=True)
 class Not:
     """Logical negation."""
@@ -80,7 +92,7 @@ class Choice:
     otherwise: Node
 
 
-Node = Constant | Undefined | Path | Not | Binary | Choice
+Node = Constant | Undefined | Path | Call | Not | Binary | Choice
 
 
 def parse(source: str) -> Node:
@@ -168,14 +180,24 @@ class _Parser:
         if text in _COUNTERS:
             return Path(text, ())
         if text == "$json" or text in _SCOPE_ROOTS:
-            return Path(text, self._steps())
+            return self._called(Path(text, self._steps()))
         if text == "$input":
-            return self._node_path(None)
+            return self._called(self._node_path(None))
         if text == "$" and self._take("("):
             node = self._string()
             self._expect(")")
-            return self._node_path(node)
+            return self._called(self._node_path(node))
         raise NotFastError
+
+    def _called(self, path: Path) -> Node:
+        """The path, or the call of a known method at its end."""
+        if not self._take("("):
+            return path
+        self._expect(")")
+        *before, (method, is_optional) = path.steps
+        if method not in METHODS or is_optional or self.peek() in (".", "?.", "[", "("):
+            raise NotFastError
+        return Call(str(method), Path(path.root, tuple(before), path.node))
 
     def _node_path(self, node: str | None) -> Path:
         """``.item.json…``, ``.first().json…`` or ``.last().json…`` of a node, or of the input where it is ``None``."""
@@ -206,7 +228,7 @@ class _Parser:
                 steps.append((self._name(), False))
                 continue
             if not self._take("["):
-                if self.peek() == "(":
+                if self.peek() == "(" and not steps:
                     raise NotFastError
                 return tuple(steps)
             kind, text = self._next()

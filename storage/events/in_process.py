@@ -46,6 +46,10 @@ class InProcessEventBus:
             for listener in self._by_aggregate.get(aggregate_id, ()):
                 listener.put(event)
 
+    def is_heard(self, aggregate_id: str) -> bool:
+        """Whether somebody listens to the aggregate or to all."""
+        return aggregate_id in self._by_aggregate or None in self._by_aggregate
+
     @asynccontextmanager
     async def subscribe(self, aggregate_id: str | None = None) -> AsyncGenerator[AsyncIterator[Event]]:
         """Listen from now on."""

@@ -65,6 +65,12 @@ async def value_of(evaluator: Evaluator, source: str, *, item: dict[str, Any] = 
         ("={{ $workflow.name }}", "test"),
         ("={{ $input.item.json.n }}", 7),
         ("={{ $input.first().json.n }}", 7),
+        ("={{ $json.n + 1 }}", 8),
+        ("={{ ($json.n - 2) * $json.price / 3 }}", 2.5),
+        ("={{ $json.n / 2 + 0.5 }}", 4),
+        ("={{ 'a' + $json.n + $json.flag }}", "a7true"),
+        ("={{ $json['with space'].toUpperCase() + '!' }}", "WS!"),
+        ("={{ $json.n.toString() }}", "7"),
     ],
 )
 async def test_simple_expressions_take_the_fast_path(evaluator: Evaluator, source: str, value: Any) -> None:
@@ -74,12 +80,15 @@ async def test_simple_expressions_take_the_fast_path(evaluator: Evaluator, sourc
 @pytest.mark.parametrize(
     ("source", "value"),
     [
-        ("={{ $json.n + 1 }}", 8),
+        ("={{ $json.n % 4 }}", 3),
         ("={{ $json.price }}!", None),
         ("={{ $json.list.map(x => x * 2) }}", [6, 2, 4]),
         ("={{ ({a: $json.n}) }}", {"a": 7}),
         ("={{ {a: $json.n} }}", {"a": 7}),
         ("={{ $json.text.toUpperCase() }}", "HÉLLO"),
+        ("={{ $json.text + $json.nul }}", "héllonull"),
+        ("={{ $json.n / $json.zero }}", None),
+        ("={{ $json.list + $json.n }}", "3,1,27"),
         ("={{ 'a-b-c'.replace(/-/g, '+') }}", "a+b+c"),
         ("={{ NaN }}", None),
         ("={{ [1, undefined, NaN] }}", [1, None, None]),
@@ -131,8 +140,8 @@ NODES = Nodes({"other": [{"v": 1}, {"v": 2}]})
         ("={{ $('other').all().map(item => item.json.v) }}", [1, 2]),
         ("={{ $('other').all()[1].json.v }}", 2),
         ("={{ $('other').itemMatching(0).json.v }}", 1),
-        ('={{ $node["other"].json.v + 0 }}', 1),
-        ("={{ $node.other.json.v + 0 }}", 1),
+        ('={{ $node["other"].json.v % 4 }}', 1),
+        ("={{ $node.other.json.v % 4 }}", 1),
         ("={{ $items('other').length }}", 2),
         ("={{ $('other').isExecuted }}", True),
         ("={{ $('oth' + 'er').first().json.v }}", 1),
@@ -165,7 +174,7 @@ async def test_an_error_says_what_went_wrong_where(evaluator: Evaluator, source:
 
 
 async def test_one_bad_item_leaves_the_others_their_values(evaluator: Evaluator) -> None:
-    compiled = evaluator.compile("={{ $json.a.b + 0 }}")
+    compiled = evaluator.compile("={{ (0, $json.a.b + 0) }}")
     rows = await evaluator.evaluate([compiled], scope_of([{"a": {"b": 1}}, {}, {"a": {"b": 3}}]), execution_id="e")
     assert rows[0] == [1]
     assert isinstance(rows[1], ExpressionError)
@@ -174,7 +183,7 @@ async def test_one_bad_item_leaves_the_others_their_values(evaluator: Evaluator)
 
 
 async def test_without_items_there_is_one_evaluation(evaluator: Evaluator) -> None:
-    assert await evaluator.evaluate([evaluator.compile("={{ 1 + 1 }}")], scope_of([]), execution_id="e") == [[2]]
+    assert await evaluator.evaluate([evaluator.compile("={{ (0, 1 + 1) }}")], scope_of([]), execution_id="e") == [[2]]
 
 
 async def test_syntax_errors_are_found_before_anything_runs(evaluator: Evaluator) -> None:
@@ -213,6 +222,13 @@ FAST_SOURCES = [
     "={{ !$json.a }}",
     "={{ $json.a ? $json.b : 'no' }}",
     "={{ $json.toString }}",
+    "={{ $json.a + $json.b }}",
+    "={{ $json.a - $json.b }}",
+    "={{ $json.a * $json.b }}",
+    "={{ $json.a / $json.b }}",
+    "={{ $json.a.toUpperCase() }}",
+    "={{ $json.a.trim() }}",
+    "={{ $json.a.toString() }}",
 ]
 
 

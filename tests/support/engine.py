@@ -60,7 +60,7 @@ class Finished:
         return [run.node for run in self.run.order]
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class EngineHarness:
     """Compiles and executes definitions."""
 

@@ -11,20 +11,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
+from engine.loops import LoopBody
 from engine.node_runner import NodeRunner, NodeStart, Outcome
+from engine.nodes.loop import BATCH, DONE, LoopParameters
 from engine.plan import PlanNode
 from engine.run import Run, Sources
 from workflow.executions import NodeRun, RunKey
-from workflow.items import Items, Source
+from workflow.items import Item, Items, Outputs, Pair, Source
 from workflow.states import ExecutionState
 
 INLINE_SECONDS = 0.005
 """How long pure nodes may run on without letting the event loop turn: five milliseconds are not felt elsewhere."""
+
+
+BEFORE_EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 class Delivery(NamedTuple):
@@ -54,6 +59,17 @@ class _NodeProgress:
 
 
 @dataclass(slots=True)
+class _LoopProgress:
+    """How far a loop is with the items it was given last; ``None`` between two deliveries."""
+
+    items: Items | None = None
+    source: Source | None = None
+    time: datetime = BEFORE_EVERYTHING
+    position: int = 0
+    results: Items = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Executor:
     """Executes one run from its trigger to its end."""
 
@@ -63,6 +79,7 @@ class Executor:
     _waiting: list[deque[Delivery]] = field(init=False)
     _closed: list[bool] = field(init=False)
     _progress: list[_NodeProgress] = field(init=False)
+    _loops: dict[int, _LoopProgress] = field(init=False)
     _ready: deque[int] = field(default_factory=deque)
     _tasks: dict[asyncio.Task[Outcome], _Started] = field(default_factory=dict)
 
@@ -70,6 +87,7 @@ class Executor:
         self._waiting = [deque() for _ in self.run.plan.edges]
         self._closed = [False] * len(self.run.plan.edges)
         self._progress = [_NodeProgress() for _ in self.run.plan.nodes]
+        self._loops = {loop: _LoopProgress() for loop in self.run.plan.bodies}
 
     async def execute(self, items: Items) -> ExecutionState:
         """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
@@ -116,10 +134,14 @@ class Executor:
         progress = self._progress[node.index]
         if progress.is_running or progress.is_waiting or progress.is_done:
             return
+        body = self.run.plan.bodies.get(node.index)
+        if body is not None:
+            self._advance_loop(node, body)
+            return
         if node.type.waits_for_all_inputs:
             if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
                 return
-            if progress.runs == 0 and any(self._waiting[edge] for edges in node.edges_in for edge in edges):
+            if any(self._waiting[edge] for edges in node.edges_in for edge in edges):
                 self._start_joined(node)
                 return
         elif node.edges_in:
@@ -134,10 +156,82 @@ class Executor:
                     return
                 progress.edge += 1
         progress.is_done = True
-        for edges in node.edges_out.values():
-            for edge in edges:
+        self._close(node, [edge for edges in node.edges_out.values() for edge in edges])
+
+    def _close(self, node: PlanNode, edges: Iterable[int]) -> None:
+        """Nothing more comes over these edges, for this round of the loop that the node lies in, if in any.
+
+        Ways out of that loop stay open: the next round may use them. They close with the loop.
+        """
+        around = self.run.plan.enclosing.get(node.index)
+        for edge in edges:
+            if around is None or edge in around.inner:
                 self._closed[edge] = True
                 self._ready.append(self.run.plan.edges[edge].target)
+
+    def _advance_loop(self, node: PlanNode, body: LoopBody) -> None:
+        """Go round with the next batch, or on with the next items, when what is under way has come back."""
+        progress, state = self._progress[node.index], self._loops[node.index]
+        if state.items is not None:
+            if not all(self._closed[edge] for edge in body.back):
+                return
+            for edge in node.edges_in[0]:
+                if edge in body.back:
+                    while self._waiting[edge]:
+                        delivery = self._waiting[edge].popleft()
+                        state.results += [Item(item.json) for item in delivery.items]
+                        state.time = max(state.time, delivery.time)
+            if state.position < len(state.items):
+                self._go_round(node, body, state)
+                return
+            self._emit(node, {DONE: state.results}, (None,), state.time)
+            state.items = None
+        forward = [edge for edge in node.edges_in[0] if edge not in body.back]
+        while progress.edge < len(forward):
+            edge = forward[progress.edge]
+            if self._waiting[edge]:
+                delivery = self._waiting[edge].popleft()
+                self._loops[node.index] = _LoopProgress(delivery.items, delivery.source, delivery.time)
+                self._go_round(node, body, self._loops[node.index])
+                return
+            if not self._closed[edge]:
+                return
+            progress.edge += 1
+        progress.is_done = True
+        own = [edge for edges in node.edges_out.values() for edge in edges]
+        self._close(node, [*own, *body.leaving])
+
+    def _go_round(self, node: PlanNode, body: LoopBody, state: _LoopProgress) -> None:
+        """Open the body afresh and send the next batch into it."""
+        for edge in body.inner:
+            self._closed[edge] = False
+        for index in body.nodes:
+            self._progress[index] = _NodeProgress(runs=self._progress[index].runs)
+            if index in self._loops:
+                self._loops[index] = _LoopProgress()
+        size = LoopParameters.model_validate(node.definition.parameters).batch_size
+        first = state.position
+        batch = (state.items or [])[first : first + size]
+        state.position += len(batch)
+        items = [Item(item.json, (Pair(0, first + place),)) for place, item in enumerate(batch)]
+        self._emit(node, {BATCH: items}, (state.source,), state.time)
+        for edges in node.edges_out.values():
+            for edge in edges:
+                if edge in body.inner:
+                    self._closed[edge] = True
+        self._ready += sorted(body.nodes)
+
+    def _emit(self, node: PlanNode, outputs: Outputs, sources: Sources, time_: datetime) -> None:
+        """A run of a loop node: it does no work of its own but to part and to gather."""
+        progress = self._progress[node.index]
+        start = NodeStart(node, progress.runs, [[]], sources, time_)
+        progress.runs += 1
+        recorded = self.run.journal.run(RunKey(node.name, start.run_index))
+        if recorded is not None:
+            self.run.record(recorded)
+        else:
+            recorded = self._record(_Started(start, time.perf_counter()), Outcome(outputs, time_))
+        self._pass_on(node, recorded)
 
     def _start_joined(self, node: PlanNode) -> None:
         """Run a node that waits for all its inputs, with everything that came for each."""
@@ -146,6 +240,8 @@ class Executor:
         now = self.run.execution.created_at
         for edges in node.edges_in:
             deliveries = [delivery for edge in edges for delivery in self._waiting[edge]]
+            for edge in edges:
+                self._waiting[edge].clear()
             inputs.append([item for delivery in deliveries for item in delivery.items])
             # Items of several deliveries have no one source; a single delivery keeps its own.
             sources.append(deliveries[0].source if len(deliveries) == 1 else None)

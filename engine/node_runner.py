@@ -8,20 +8,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from engine.effects import EffectRun, FatalEffectError, Sleep, latest
 from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.scope import Scope
-from engine.node_type import BatchNode, EffectNode, Emission, ItemNode, NodeCall
+from engine.node_type import AsyncNode, BatchNode, EffectNode, Emission, ItemNode, NodeCall
 from engine.plan import PlanNode
 from engine.run import Ancestry, Run, Sources
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
-from workflow.executions import EffectKey, EffectResult, ErrorRecord, Resumption
+from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Mode
 from workflow.items import Item, Items, Outputs, Pair
 from workflow.ports import Clock, HttpClient
 
@@ -43,6 +43,28 @@ class Outcome:
     waits: bool = False
 
 
+class ChildStarter(Protocol):
+    """Starts other workflows; :class:`engine.children.Children` is the one there is."""
+
+    async def ensure(
+        self, parent_id: str, key: EffectKey, workflow_id: str, data: Any, *, mode: Mode, wait: bool
+    ) -> Execution:
+        """The item's execution as it is now, started if it is not there yet."""
+        ...
+
+
+@dataclass(slots=True, frozen=True)
+class BoundChildren:
+    """A :class:`ChildStarter` for one execution, as its nodes see it."""
+
+    starter: ChildStarter
+    parent: Execution
+
+    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
+        """The item's execution as it is now, started if it is not there yet."""
+        return await self.starter.ensure(self.parent.id, key, workflow_id, data, mode=self.parent.mode, wait=wait)
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class NodeRunner:
     """Runs nodes. ``start`` does what needs no waiting at once, and hands back the rest to be awaited."""
@@ -50,6 +72,8 @@ class NodeRunner:
     evaluator: Evaluator
     http: HttpClient
     clock: Clock
+    children: ChildStarter
+    resume_url: Callable[[str], str | None]
     sleep: Sleep = asyncio.sleep
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
@@ -62,7 +86,7 @@ class NodeRunner:
             pinned = work.pinned()
             if pinned is not None:
                 return pinned
-        if node.type.has_effect:
+        if isinstance(node.type, EffectNode | AsyncNode):
             return work.finish_later()
         values = work.fast_values() if node.parameters.templates else []
         return work.finish_later() if values is None else work.finish(values)
@@ -116,15 +140,27 @@ class _Work:
         except ExpressionError as error:
             return self._failed(error)
         except TimeoutError:
-            return self._failed(
-                NodeError(
-                    f"The node's expressions took longer than {self.node.definition.timeout_seconds} s.",
-                    code="node_timeout",
-                    fix="Raise the node's timeout_seconds, or give it less to do.",
-                )
-            )
+            return self._failed(self._too_slow())
         kind = self.node.type
-        return await self._run_effects(kind, values) if isinstance(kind, EffectNode) else self.finish(values)
+        if isinstance(kind, EffectNode):
+            return await self._run_effects(kind, values)
+        return await self._run_async(kind, values) if isinstance(kind, AsyncNode) else self.finish(values)
+
+    async def _run_async(self, kind: AsyncNode[Any], values: Values) -> Outcome:
+        try:
+            async with asyncio.timeout(self.node.definition.timeout_seconds):
+                return Outcome(await kind.run(self._call(values)), self.start.now)
+        except TimeoutError:
+            return self._failed(self._too_slow())
+        except Exception as error:
+            return self._failed(error)
+
+    def _too_slow(self) -> NodeError:
+        return NodeError(
+            f"The node took longer than {self.node.definition.timeout_seconds} s.",
+            code="node_timeout",
+            fix="Raise the node's timeout_seconds, or give it less to do.",
+        )
 
     def pinned(self) -> Outcome | None:
         """In a test: the items pinned to the node, or a mock of its effect; ``None`` where it runs as it is."""
@@ -238,22 +274,35 @@ class _Work:
             http=self.runner.http,
             respond=self.run.answer,
             effect_key=self._effect_key,
-            resumption=self._resumption,
+            resumption=lambda index: self.run.journal.resumption(self._item_key(index)),
+            item_key=self._item_key,
+            resume_url=self.runner.resume_url(self.run.execution.id),
+            children=BoundChildren(self.runner.children, self.run.execution),
+            run_script=self._run_script,
         )
 
     def _effect_key(self, item_index: int) -> str:
         """``{execution}:{node}:{run}:{item}``: the same again when the effect is repeated."""
         return f"{self.run.execution.id}:{self.node.name}:{self.start.run_index}:{item_index}"
 
-    def _resumption(self, item_index: int) -> Resumption | None:
-        return self.run.journal.resumption(EffectKey(self.node.name, self.start.run_index, item_index))
+    def _item_key(self, item_index: int) -> EffectKey:
+        return EffectKey(self.node.name, self.start.run_index, item_index)
+
+    async def _run_script(self, source: str, each: bool) -> Sequence[Any]:
+        return await self.runner.evaluator.run_script(
+            source, self._scope(), each=each, execution_id=self.run.execution.id
+        )
 
     def _scope(self) -> Scope:
         run, source = self.run, self.start.sources[0] if self.start.sources else None
         return Scope(
             items=[item.json for item in self.start.inputs[0]],
             nodes=Ancestry(run, self.start.sources),
-            execution={"id": run.execution.id, "mode": run.execution.trigger},
+            execution={
+                "id": run.execution.id,
+                "mode": run.execution.trigger,
+                "resumeUrl": self.runner.resume_url(run.execution.id),
+            },
             workflow={"id": run.plan.workflow_id, "name": run.plan.definition.name},
             run_index=self.start.run_index,
             prev_node={

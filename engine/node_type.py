@@ -1,26 +1,27 @@
 """What a node type is: the interface that every file in ``engine/nodes`` implements.
 
-Three ways to be one, by what the work needs:
+Four ways to be one, by what the work needs:
 
 * :class:`ItemNode` — one item in, at most one item out, nothing leaves the process;
 * :class:`BatchNode` — all items at once, nothing leaves the process;
+* :class:`AsyncNode` — the same, in a sandbox of its own;
 * :class:`EffectNode` — waits for the world outside through a port.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
-from workflow.executions import Resumption, SuspensionKind
+from workflow.executions import EffectKey, Execution, Resumption, SuspensionKind
 from workflow.items import Item, Items, JsonObject, Outputs, Pair
 from workflow.ports import HttpClient
 
@@ -48,6 +49,18 @@ class WebhookResponse:
     body: Any
 
 
+class ChildRunner(Protocol):
+    """Starts other workflows for one node run."""
+
+    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
+        """The item's execution as it is now, started if it is not there yet.
+
+        Raises:
+            JobsprintError: it cannot be started.
+        """
+        ...
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class NodeCall(Generic[P]):
     """One run of one node: what it works on and what it may use.
@@ -55,7 +68,8 @@ class NodeCall(Generic[P]):
     ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` makes the
     parameters with every expression evaluated for item ``i`` of the first input, anew at each call. ``now`` is
     the execution's time at the start of this run. ``effect_key(i)`` is the idempotency key of item ``i``;
-    ``resumption(i)`` says why it goes on after it waited.
+    ``resumption(i)`` says why it goes on after it waited, and ``resume_url`` where that can be asked for.
+    ``children`` starts other workflows. ``run_script(source, each)`` runs JavaScript on all items, or on each.
     """
 
     node: str
@@ -66,6 +80,10 @@ class NodeCall(Generic[P]):
     respond: Callable[[WebhookResponse], None]
     effect_key: Callable[[int], str]
     resumption: Callable[[int], Resumption | None]
+    item_key: Callable[[int], EffectKey]
+    resume_url: str | None
+    children: ChildRunner
+    run_script: Callable[[str, bool], Awaitable[Sequence[Any]]]
 
     @property
     def items(self) -> Items:
@@ -97,6 +115,7 @@ class NodeType(ABC, Generic[P]):
     keywords: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
     is_trigger: ClassVar[bool] = False
+    loop_output: ClassVar[str | None] = None
     has_effect: ClassVar[bool] = False
     waits_for_all_inputs: ClassVar[bool] = False
     is_mocked_in_tests: ClassVar[bool] = True
@@ -157,6 +176,18 @@ class BatchNode(NodeType[P]):
 
         Raises:
             NodeError: the node as a whole failed.
+        """
+
+
+class AsyncNode(NodeType[P]):
+    """Looks at all items at once and takes its time, without reaching outside: run again, it gives the same."""
+
+    @abstractmethod
+    async def run(self, call: NodeCall[P]) -> Outputs:
+        """The items per output.
+
+        Raises:
+            NodeError, ExpressionError: the node as a whole failed.
         """
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.expressions.evaluator import CompiledTemplate, Evaluator, Row
+from engine.loops import LoopBody, find_bodies
 from engine.node_type import NodeType
 from engine.parameters import ParameterModel, Path, template_leaves
 from engine.registry import NodeRegistry
@@ -79,7 +80,10 @@ class PlanNode:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Plan:
-    """A compiled workflow. Immutable; any number of executions share it."""
+    """A compiled workflow. Immutable; any number of executions share it.
+
+    ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in.
+    """
 
     workflow_id: str
     version: int
@@ -87,6 +91,8 @@ class Plan:
     nodes: tuple[PlanNode, ...]
     edges: tuple[PlanEdge, ...]
     index_by_name: Mapping[str, int]
+    bodies: Mapping[int, LoopBody]
+    enclosing: Mapping[int, LoopBody]
 
     @property
     def responds(self) -> bool:
@@ -136,6 +142,7 @@ def compile_plan(
     ports_out = [_outputs(definition.nodes[name], kind) for name, kind in zip(names, types, strict=True)]
 
     edges: list[PlanEdge] = []
+    batch_edges: list[tuple[int, int, bool]] = []
     edges_in: list[list[list[int]]] = [[[] for _ in ports] for ports in ports_in]
     edges_out: list[dict[str, list[int]]] = [{} for _ in names]
     for left, right in definition.connections:
@@ -147,6 +154,8 @@ def compile_plan(
         edges_in[there][place].append(len(edges))
         edges_out[here].setdefault(source.port or ports_out[here][0], []).append(len(edges))
         edges.append(PlanEdge(source=here, target=there, input=place))
+        output = source.port or ports_out[here][0]
+        batch_edges.append((here, there, output == types[here].loop_output))
 
     nodes = tuple(
         PlanNode(
@@ -162,7 +171,13 @@ def compile_plan(
         )
         for index, name in enumerate(names)
     )
+    bodies = find_bodies(
+        batch_edges, [node.index for node in nodes if node.type.loop_output], [n.index for n in nodes if not n.inputs]
+    )
     return Plan(
+        bodies={body.loop: body for body in bodies},
+        # Smaller bodies lie inside larger ones, so the last one that is written is the innermost.
+        enclosing={node: body for body in sorted(bodies, key=lambda each: -len(each.nodes)) for node in body.nodes},
         workflow_id=workflow_id,
         version=version,
         definition=definition,

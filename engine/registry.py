@@ -8,10 +8,14 @@ from typing import Any
 
 from engine.node_type import NodeType
 from engine.nodes.aggregate import Aggregate
+from engine.nodes.approval import Approval
+from engine.nodes.code import Code
+from engine.nodes.execute_workflow import ExecuteWorkflow, ForEach
 from engine.nodes.filter import Filter
 from engine.nodes.http_request import HttpRequestNode
 from engine.nodes.if_ import If
 from engine.nodes.limit import Limit
+from engine.nodes.loop import Loop
 from engine.nodes.manual import Manual
 from engine.nodes.merge import Merge
 from engine.nodes.no_op import NoOp
@@ -21,6 +25,7 @@ from engine.nodes.sort import Sort
 from engine.nodes.split_out import SplitOut
 from engine.nodes.stop_and_error import StopAndError
 from engine.nodes.switch import Switch
+from engine.nodes.wait import Wait
 from engine.nodes.webhook import Webhook
 from workflow.errors import JobsprintError
 
@@ -43,6 +48,12 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     StopAndError,
     HttpRequestNode,
     Respond,
+    Wait,
+    Approval,
+    Code,
+    ExecuteWorkflow,
+    ForEach,
+    Loop,
 )
 
 

@@ -19,6 +19,7 @@ from server.guards import Guards, allowed_hosts, allowed_origins
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.rest import RestApi, json_response
+from server.resume import Resume
 from server.settings import Settings
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
@@ -73,6 +74,7 @@ def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessi
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),
         *webhooks.routes(),
+        *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),

@@ -14,6 +14,7 @@ from engine.aftermath import Aftermath
 from engine.announcements import Announcements
 from engine.authoring import Authoring
 from engine.breakers import BreakerHttpClient
+from engine.children import Children
 from engine.control import Control
 from engine.executions import ExecutionService
 from engine.expressions.evaluator import Evaluator
@@ -22,10 +23,12 @@ from engine.live import LiveExecutions
 from engine.node_runner import NodeRunner
 from engine.recovery import Recovery
 from engine.registry import load_registry
+from engine.resume_links import ResumeLinks
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
 from server.mcp import build_mcp_server
+from server.secret_key import load_secret_key
 from server.settings import BadSettingsError, Settings
 from storage.clock import SystemClock
 from storage.database import Database
@@ -54,6 +57,7 @@ class Services:
     authoring: Authoring
     executions: ExecutionService
     control: Control
+    links: ResumeLinks
     webhooks: WebhookIntake
     mcp: McpServer[object]
 
@@ -109,6 +113,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             clock=clock,
             new_id=new_id,
         )
+        links = ResumeLinks(base_url=settings.base_url, secret=load_secret_key(settings))
         control = Control(authoring=authoring, service=service, clock=clock)
         recovery = Recovery(
             service=service,
@@ -121,7 +126,13 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             queue=queue,
             service=service,
             aftermath=Aftermath(authoring=authoring, service=service, control=control, on_waiting=recovery.look_again),
-            runner=NodeRunner(evaluator=evaluator, http=BreakerHttpClient(http), clock=clock),
+            runner=NodeRunner(
+                evaluator=evaluator,
+                http=BreakerHttpClient(http),
+                clock=clock,
+                children=Children(authoring=authoring, service=service),
+                resume_url=links.url,
+            ),
             evaluator=evaluator,
             clock=clock,
             concurrency=settings.worker_concurrency,
@@ -139,6 +150,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             authoring=authoring,
             executions=service,
             control=control,
+            links=links,
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,

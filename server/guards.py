@@ -46,16 +46,17 @@ class Guards:
         # httptools keeps blanks after a header's value, which RFC 9110 (5.5) says are not part of it.
         scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         headers = Headers(scope=scope)
-        # Webhooks are for strangers: they come by whatever name the outside knows, and prove themselves otherwise.
-        is_webhook = scope["path"].startswith("/webhooks/")
-        if not is_webhook and not _matches(headers.get("host", ""), self._hosts):
+        # Webhooks and resume links are for strangers: they come by whatever name the outside knows, and prove
+        # themselves in other ways.
+        is_for_strangers = scope["path"].startswith(("/webhooks/", "/resume/"))
+        if not is_for_strangers and not _matches(headers.get("host", ""), self._hosts):
             refusal = problem(
                 421,
                 code="host_not_allowed",
                 title="The server does not answer to this Host.",
                 fix="Add it to JOBSPRINT_ALLOWED_HOSTS.",
             )
-        elif not is_webhook and "origin" in headers and not _matches(headers["origin"], self._origins):
+        elif not is_for_strangers and "origin" in headers and not _matches(headers["origin"], self._origins):
             refusal = problem(
                 403,
                 code="origin_not_allowed",

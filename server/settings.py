@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     webhook_response_timeout_seconds: float = Field(
         default=30, gt=0, le=3_600, description="How long a webhook's caller waits for the workflow's own answer."
     )
+    secret_key: SecretStr | None = Field(
+        default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
+    )
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )

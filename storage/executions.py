@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import time
 from collections.abc import Collection, Sequence
@@ -19,7 +20,7 @@ from storage.group_commit import GroupCommit, Note
 from storage.records import execution_from_row, execution_to_bytes, micros, records_from_bytes, records_to_bytes
 from storage.search import contains
 from storage.tables import executions, journal
-from workflow.errors import ExecutionNotFoundError
+from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.executions import Execution, Record
 from workflow.ports import ExecutionFilter, Page
 from workflow.states import ExecutionState
@@ -84,6 +85,7 @@ class SqlExecutionStore:
 
     async def get(self, execution_id: str) -> Execution:
         """One execution; see the port."""
+        await self._written(execution_id)
         found = await self._all(select(executions).where(executions.c.id == execution_id))
         if not found:
             raise ExecutionNotFoundError(execution_id)
@@ -91,10 +93,16 @@ class SqlExecutionStore:
 
     async def journal(self, execution_id: str) -> Sequence[Record]:
         """Everything in the journal; see the port."""
+        await self._written(execution_id)
         query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
         async with self._database.transaction() as connection:
             rows = (await connection.execute(query)).scalars().all()
         return [record for row in rows for record in records_from_bytes(row)]
+
+    async def _written(self, execution_id: str) -> None:
+        """Let what is noted go to the disk first, so that readers find what they were told of."""
+        with contextlib.suppress(StorageError):
+            await self._commit.committed(execution_id)
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first; see the port."""

@@ -38,6 +38,11 @@ class NodeSpec(Protocol):
         """Whether executions start at its nodes; a trigger takes no input."""
         ...
 
+    @property
+    def loop_output(self) -> str | None:
+        """The output behind which connections may lead back to the node; only loops have one."""
+        ...
+
     def inputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
         """Names of the inputs, the default one first; empty for triggers."""
         ...

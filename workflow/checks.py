@@ -238,11 +238,13 @@ class _Check:
                 'for example "start": {"type": "manual"}, and connect it to the first node.',
             )
         targets = graph.successors(self.edges)
-        for cycle in graph.find_cycles(self.nodes, targets):
+        straight = [edge for edge in self.edges if edge.output != self.specs[edge.source].loop_output]
+        for cycle in graph.find_cycles(self.nodes, graph.successors(straight)):
             self._add(
                 "cycle",
                 pointer("nodes", cycle[0]),
-                f"The connections run in a circle: {' → '.join([*cycle, cycle[0]])}. Remove one of them.",
+                f"The connections run in a circle: {' → '.join([*cycle, cycle[0]])}. Remove one of them, or lead the "
+                "circle through a loop node's output batch.",
             )
         if triggers and not self._has_broken_connection():
             for name in self.nodes.keys() - graph.reachable(triggers, targets):

@@ -108,6 +108,23 @@ class Evaluator:
             )
         return [row if isinstance(row, list) else _row_error(row, index, scope) for index, row in enumerate(rows)]
 
+    async def run_script(self, source: str, scope: Scope, *, each: bool, execution_id: str) -> Sequence[Any]:
+        """What a function with this body returns: a list for all items, or a value for each item.
+
+        Raises:
+            ExpressionError: it failed or overran a limit.
+        """
+        used = _compiled(source, Template(("", ""), (source,)), None)
+        needs_time = "luxon" in used.libraries
+        request = _request([used], scope, needs_time=needs_time, script={"source": source, "each": each})
+        answer = await self._pool.call("script", execution_id, request, libraries=sorted(used.libraries))
+        result = orjson.loads(answer)
+        if isinstance(result, dict):
+            raise ExpressionError(
+                result["message"], code=result["code"], item_index=result.get("item"), fix=result.get("fix")
+            )
+        return list(result)
+
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
         """For each template that parses: what keeps one of its expressions from compiling, or ``None``."""
         expressions = [
@@ -134,6 +151,11 @@ class Evaluator:
 
 def _compile(source: str) -> CompiledTemplate:
     template = parse_template(source)
+    return _compiled(source, template, compile_fast(template))
+
+
+def _compiled(source: str, template: Template, fast: FastTemplate | None) -> CompiledTemplate:
+    """What the JavaScript of a template asks for, read off its text."""
     code = "\n".join(template.expressions)
     libraries = {"luxon"} if _LUXON.search(code) else set()
     if "jmespath" in code:
@@ -143,14 +165,16 @@ def _compile(source: str) -> CompiledTemplate:
     return CompiledTemplate(
         source=source,
         template=template,
-        fast=compile_fast(template),
+        fast=fast,
         libraries=frozenset(libraries),
         node_names=frozenset(names) if len(names) == uses else None,
         needs_pairs=bool(uses) and _PAIRED.search(code) is not None,
     )
 
 
-def _request(templates: Sequence[CompiledTemplate], scope: Scope, *, needs_time: bool) -> bytes:
+def _request(
+    templates: Sequence[CompiledTemplate], scope: Scope, *, needs_time: bool, script: dict[str, Any] | None = None
+) -> bytes:
     items = scope.items or ({},)
     names: set[str] = set()
     for template in templates:
@@ -174,6 +198,7 @@ def _request(templates: Sequence[CompiledTemplate], scope: Scope, *, needs_time:
             "timezone": scope.timezone,
             "seed": scope.seed,
             "needsTime": needs_time,
+            "script": script,
         }
     )
 

@@ -240,6 +240,75 @@ async def test_http_request_reads_json_only_where_it_is_said_to_be_json(
     assert as_json.items("node")[0]["body"] == {"a": 1}
 
 
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({"javascript": "return items.map(item => ({ twice: item.n * 2 }));"}, [{"twice": 2}, {"twice": 4}]),
+        ({"javascript": "return [{ json: { sum: items.reduce((sum, item) => sum + item.n, 0) } }];"}, [{"sum": 3}]),
+        ({"javascript": "return { one: $input.all().length, at: $now.year };"}, [{"one": 2, "at": 2024}]),
+        (
+            {"javascript": "for (const item of items) item.x = $('start').first().json.n;\nreturn items;"},
+            [{"n": 1, "x": 1}, {"n": 2, "x": 1}],
+        ),
+        (
+            {"javascript": "return $json.n > 1 ? { ...$json, i: $itemIndex } : null;", "mode": "each_item"},
+            [{"n": 2, "i": 1}],
+        ),
+        ({"javascript": "return;"}, []),
+    ],
+)
+async def test_code_returns_items(harness: EngineHarness, parameters: dict[str, Any], expected: list[Any]) -> None:
+    done = await harness.node("code", parameters, [{"n": 1}, {"n": 2}])
+    assert done.state is ExecutionState.SUCCEEDED, done.run.error
+    assert done.items("node") == expected
+
+
+@pytest.mark.parametrize(
+    ("javascript", "code"),
+    [
+        ("return [1];", "bad_code_result"),
+        ("return 'text';", "bad_code_result"),
+        ("throw new Error('mine')", "expression_failed"),
+        ("return (", "expression_failed"),
+        ("for (;;);", "expression_timeout"),
+        ("return (async () => ({}))()", "promise_result"),
+    ],
+)
+async def test_code_that_does_not_work_says_why(harness: EngineHarness, javascript: str, code: str) -> None:
+    done = await harness.node("code", {"javascript": javascript}, None)
+    assert done.run.error is not None
+    assert done.run.error.code == code
+
+
+async def test_code_passes_pairs_on(harness: EngineHarness) -> None:
+    document = {
+        "name": "pairs",
+        "nodes": {
+            "start": {"type": "manual"},
+            "code": {"type": "code", "parameters": {"javascript": "return items.map(({ n }) => ({ m: n }));"}},
+            "look": {"type": "set", "parameters": {"fields": {"from": "={{ $('start').item.json.n }}"}}},
+        },
+        "connections": [["start", "code"], ["code", "look"]],
+    }
+    done = await harness.execute(document, [{"n": 5}, {"n": 6}])
+    assert [item["from"] for item in done.items("look")] == [5, 6]
+
+
+async def test_in_a_test_effects_are_mocked_and_pins_are_given(harness: EngineHarness, target: HttpTarget) -> None:
+    document = {
+        "name": "test mode",
+        "nodes": {
+            "start": {"type": "manual"},
+            "one": {"type": "http_request", "parameters": {"url": f"{target.url}/echo"}},
+            "two": {"type": "http_request", "parameters": {"url": f"{target.url}/echo"}},
+        },
+        "connections": [["start", "one"], ["one", "two"]],
+    }
+    done = await harness.execute(document, {"n": 1}, mode="test", pins={"one": [{"status": 200}, {"status": 404}]})
+    assert done.items("two") == [{"status": 200, "mocked": "http_request"}, {"status": 404, "mocked": "http_request"}]
+    assert target.received == []
+
+
 async def test_respond_answers_once(harness: EngineHarness) -> None:
     document = {
         "name": "respond",

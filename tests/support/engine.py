@@ -19,7 +19,7 @@ from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
 from workflow.checks import check_definition
-from workflow.errors import ExpressionError
+from workflow.errors import ExpressionError, WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Record
 from workflow.ports import HttpClient
 from workflow.states import ExecutionState
@@ -112,7 +112,14 @@ class EngineHarness:
             durability=plan.definition.settings.durability,
         )
         run = Run(execution=execution, plan=plan, journal=journal, clock_offset=(NOON, time.perf_counter()))
-        runner = NodeRunner(evaluator=self.evaluator, http=self.http, clock=self.clock, sleep=self.sleep)
+        runner = NodeRunner(
+            evaluator=self.evaluator,
+            http=self.http,
+            clock=self.clock,
+            sleep=self.sleep,
+            children=NoChildren(),
+            resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
+        )
         return run, Executor(run, runner, lambda node_run: None)
 
     async def sleep(self, seconds: float) -> None:
@@ -137,6 +144,16 @@ class EngineHarness:
             },
             data,
         )
+
+
+class NoChildren:
+    """An engine alone has no other workflows."""
+
+    async def ensure(
+        self, parent_id: str, key: Any, workflow_id: str, data: Any, *, mode: Any, wait: bool
+    ) -> Execution:
+        """There are none."""
+        raise WorkflowNotFoundError(workflow_id)
 
 
 class NoOtherNodes:

@@ -149,14 +149,17 @@
     });
   };
 
+  const refusePromise = (value) => {
+    if (typeof value?.then !== 'function') return;
+    throw new AccessError({
+      code: 'promise_result',
+      message: 'It gives a promise, and nothing here can wait for one.',
+      fix: 'Give the value itself.',
+    });
+  };
+
   const jsonOf = (value) => {
-    if (typeof value?.then === 'function') {
-      throw new AccessError({
-        code: 'promise_result',
-        message: 'The expression gives a promise, and expressions cannot wait.',
-        fix: 'Give the value itself.',
-      });
-    }
+    refusePromise(value);
     if (typeof value === 'number' && !(value - value === 0)) return 'null'; // NaN and the infinities
     return stringify(value) ?? 'null';
   };
@@ -209,6 +212,37 @@
     return `[${rows.join(',')}]`;
   };
 
+  // What a function of somebody's own returns: a list for all items, or a value for each. `{code, …}` is an error.
+  const runScript = (requestText) => {
+    const request = parse(requestText);
+    nowMs = request.now;
+    state = seedFrom(request.seed);
+    const items = wrap(request.items);
+    const scope = scopeOf(request, items);
+    const { source, each } = request.script;
+    const luxon = request.needsTime ? globalThis.luxonFor(request.now, request.timezone) : undefined;
+    current = 0;
+    try {
+      const run = new Compile(...PARAMETERS, 'items', source);
+      const call = () => run(
+        scope.$, items[current]?.json, scope.$input, scope.$node, scope.$items, request.execution, request.workflow,
+        request.vars, request.prevNode, request.runIndex, current, request.parameters, luxon?.now, luxon?.today,
+        request.items,
+      );
+      if (each) {
+        const results = [];
+        for (; current < items.length; current++) results.push(jsonOf(call()));
+        return `[${results.join(',')}]`;
+      }
+      const returned = call();
+      refusePromise(returned);
+      if (returned === undefined || returned === null) return '[]';
+      return jsonOf(isArray(returned) ? returned : [returned]);
+    } catch (error) {
+      return stringify({ ...describe(error), item: each ? current : undefined });
+    }
+  };
+
   // What keeps each source from being an expression, or null.
   const check = (sourcesText) => stringify(parse(sourcesText).map((source) => {
     try {
@@ -219,5 +253,6 @@
     }
   }));
 
-  return (task, text) => (task === 'check' ? check(text) : evaluate(text));
+  const tasks = { check, evaluate, script: runScript };
+  return (task, text) => tasks[task](text);
 })()

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check demo bench lock format docs clean
+.PHONY: help run test check demo chaos bench lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ check: $(READY) ## Check style, types and the rules of who imports whom
 
 demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow on real GitHub webhooks
 	$(BIN)/python -m examples.github_triage
+
+chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about two minutes)
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
 
 bench: $(READY) ## Measure start-up, memory, and the cost of many items
 	$(BIN)/python -m benchmarks.startup

@@ -18,11 +18,11 @@ from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.scope import Scope
 from engine.node_type import AsyncNode, BatchNode, EffectNode, Emission, ItemNode, NodeCall
 from engine.plan import PlanNode
-from engine.run import Ancestry, Run, Sources
+from engine.run import Ancestry, PlannedEffect, Run, Sources
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
 from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Mode
-from workflow.items import Item, Items, Outputs, Pair
+from workflow.items import Item, Items, JsonObject, Outputs, Pair
 from workflow.ports import Clock, HttpClient
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class NodeRunner:
         node = start.node
         if node.definition.disabled:
             return Outcome(_passed_on(node, start.inputs), start.now)
-        if run.execution.mode == "test":
+        if run.execution.mode != "live":
             pinned = work.pinned()
             if pinned is not None:
                 return pinned
@@ -143,8 +143,34 @@ class _Work:
             return self._failed(self._too_slow())
         kind = self.node.type
         if isinstance(kind, EffectNode):
-            return await self._run_effects(kind, values)
+            return self._planned(kind, values) if self.is_plan else await self._run_effects(kind, values)
         return await self._run_async(kind, values) if isinstance(kind, AsyncNode) else self.finish(values)
+
+    def _planned(self, kind: EffectNode[Any], values: Values) -> Outcome:
+        """Tell what the effects would be, and go on with mocks of their results."""
+        call = self._call(values)
+        made = []
+        for index, item in enumerate(call.items):
+            parameters: JsonObject | None = None
+            unknown, repeatable = None, False
+            try:
+                model = call.parameters(index)
+                parameters = model.model_dump(mode="json", exclude_unset=True)
+                repeatable = kind.is_repeatable(model)
+            except JobsprintError as error:
+                unknown = error.message
+            self.run.planned.append(
+                PlannedEffect(
+                    node=self.node.name,
+                    type=kind.name,
+                    item_index=index,
+                    parameters=parameters,
+                    unknown=unknown,
+                    is_repeatable=repeatable,
+                )
+            )
+            made.append(Item({**item.json, "mocked": kind.name}, (Pair(0, index),)))
+        return Outcome({self.node.outputs[0]: made}, self.start.now)
 
     async def _run_async(self, kind: AsyncNode[Any], values: Values) -> Outcome:
         try:
@@ -162,6 +188,10 @@ class _Work:
             fix="Raise the node's timeout_seconds, or give it less to do.",
         )
 
+    @property
+    def is_plan(self) -> bool:
+        return self.run.execution.mode == "plan"
+
     def pinned(self) -> Outcome | None:
         """In a test: the items pinned to the node, or a mock of its effect; ``None`` where it runs as it is."""
         pins = self.run.execution.pins or {}
@@ -171,7 +201,7 @@ class _Work:
                 Item(json, (Pair(0, min(index, len(items) - 1)),)) for index, json in enumerate(pins[self.node.name])
             ]
             return Outcome({self.node.outputs[0]: made}, self.start.now)
-        if not self.node.type.has_effect or not self.node.type.is_mocked_in_tests:
+        if self.is_plan or not self.node.type.has_effect or not self.node.type.is_mocked_in_tests:
             return None
         made = [
             Item({**item.json, "mocked": self.node.type.name}, (Pair(0, index),)) for index, item in enumerate(items)

@@ -209,6 +209,11 @@ class EffectNode(NodeType[P]):
 
     has_effect = True
 
+    def is_repeatable(self, parameters: P) -> bool:
+        """Whether doing it twice with these parameters does no harm by its nature."""
+        del parameters
+        return False
+
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
         """Where an item's result goes: the first output, unless the type says otherwise."""
         return Emission(outputs[0], result)

@@ -19,12 +19,37 @@ from workflow.items import JsonObject, Source
 Sources = tuple[Source | None, ...]
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class PlannedEffect:
+    """An effect that would happen: with which parameters, or why those cannot be known yet.
+
+    ``is_repeatable`` says whether doing it twice does no harm by its nature.
+    """
+
+    node: str
+    type: str
+    item_index: int
+    parameters: JsonObject | None
+    unknown: str | None = None
+    is_repeatable: bool = False
+
+    def to_json(self) -> JsonObject:
+        """The effect as it is shown."""
+        shown: JsonObject = {"node": self.node, "type": self.type, "item_index": self.item_index}
+        if self.parameters is not None:
+            shown |= {"parameters": self.parameters, "repeatable": self.is_repeatable}
+        if self.unknown is not None:
+            shown["unknown"] = self.unknown
+        return shown
+
+
 @dataclass(slots=True, kw_only=True)
 class Run:
     """One execution in progress. Only its executor changes it; anyone may read it.
 
     ``runs`` holds node runs by node in order of their run index; ``order`` all of them as they ended. ``running``
-    names the nodes at work, ``waiting`` the items that wait, ``retrying`` what nodes try again and why.
+    names the nodes at work, ``waiting`` the items that wait, ``retrying`` what nodes try again and why, ``planned``
+    the effects that a plan found.
     """
 
     execution: Execution
@@ -34,6 +59,7 @@ class Run:
     running: dict[str, int] = field(default_factory=dict)
     waiting: dict[EffectKey, Suspension] = field(default_factory=dict)
     retrying: dict[str, str] = field(default_factory=dict)
+    planned: list[PlannedEffect] = field(default_factory=list)
     journal: Journal
     response: WebhookResponse | None = None
     error: ErrorRecord | None = None

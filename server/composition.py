@@ -21,15 +21,18 @@ from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
 from engine.live import LiveExecutions
 from engine.node_runner import NodeRunner
+from engine.planning import Planner
 from engine.recovery import Recovery
 from engine.registry import load_registry
 from engine.resume_links import ResumeLinks
+from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
 from server.mcp import build_mcp_server
 from server.secret_key import load_secret_key
 from server.settings import BadSettingsError, Settings
+from storage.blobs import BlobStore
 from storage.clock import SystemClock
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
@@ -81,7 +84,12 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             SqlWorkflowRepository(database), seconds=None if database.is_sqlite else SHARED_CACHE_SECONDS
         )
         store = await stack.enter_async_context(
-            SqlExecutionStore(database, owner=new_id(), lease_seconds=settings.lease_seconds)
+            SqlExecutionStore(
+                database,
+                blobs=BlobStore(settings.data_dir / "blobs"),
+                owner=new_id(),
+                lease_seconds=settings.lease_seconds,
+            )
         )
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
         announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
@@ -122,28 +130,39 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             lease_seconds=settings.lease_seconds,
             is_alone=database.is_sqlite,
         )
+        runner = NodeRunner(
+            evaluator=evaluator,
+            http=BreakerHttpClient(http),
+            clock=clock,
+            children=Children(authoring=authoring, service=service),
+            resume_url=links.url,
+        )
         worker = Worker(
             queue=queue,
             service=service,
             aftermath=Aftermath(authoring=authoring, service=service, control=control, on_waiting=recovery.look_again),
-            runner=NodeRunner(
-                evaluator=evaluator,
-                http=BreakerHttpClient(http),
-                clock=clock,
-                children=Children(authoring=authoring, service=service),
-                resume_url=links.url,
-            ),
+            runner=runner,
             evaluator=evaluator,
             clock=clock,
             concurrency=settings.worker_concurrency,
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         )
+        retention = Retention(
+            store=store,
+            clock=clock,
+            days=settings.retention_days,
+            count=settings.retention_count,
+            interval_seconds=settings.retention_interval_seconds,
+        )
         await stack.enter_async_context(recovery.watching())
+        await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
         tools = [
             *AuthoringTools(authoring).tools(),
-            *RunningTools(authoring=authoring, service=service, control=control).tools(),
+            *RunningTools(
+                authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
+            ).tools(),
         ]
         yield Services(
             database=database,

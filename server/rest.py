@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,7 +19,7 @@ from tools.authoring import workflow_header
 from tools.running import execution_summary, overview
 from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
-from workflow.executions import Mode, Priority
+from workflow.executions import Priority
 from workflow.findings import Finding
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
@@ -35,7 +35,7 @@ class ExecuteBody(BaseModel):
     input: dict[str, Any] | list[dict[str, Any]] | None = None
     trigger: str | None = None
     wait_seconds: float = Field(default=0, ge=0, le=50)
-    mode: Mode = "live"
+    mode: Literal["live", "test"] = "live"
     pins: dict[str, list[dict[str, Any]]] | None = None
     priority: Priority | None = None
 

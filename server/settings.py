@@ -67,6 +67,13 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=30, ge=1, le=3_600, description="How long after a process is gone others take over its executions."
     )
+    retention_days: float | None = Field(
+        default=30, gt=0, description="How long ended executions are kept; empty keeps them for good."
+    )
+    retention_count: int | None = Field(
+        default=None, ge=0, description="How many executions are kept at most; empty sets no bound."
+    )
+    retention_interval_seconds: float = Field(default=600, ge=1, description="How often old executions are deleted.")
     shutdown_grace_seconds: float = Field(
         default=10, ge=0, le=3_600, description="How long executions may go on when the server stops."
     )
@@ -96,6 +103,11 @@ class Settings(BaseSettings):
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
+
+    @field_validator("retention_days", "retention_count", mode="before")
+    @classmethod
+    def _none_if_empty(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @field_validator("allowed_hosts", "allowed_origins", mode="before")
     @classmethod

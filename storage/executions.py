@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Engine, Select, func, insert, or_, select, update
+from sqlalchemy import Engine, Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from storage.blobs import BlobStore
 from storage.cursors import decode_cursor, encode_cursor
 from storage.database import Database
 from storage.group_commit import GroupCommit, Note
@@ -23,8 +24,9 @@ from storage.tables import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.executions import Execution, Record
 from workflow.ports import ExecutionFilter, Page
-from workflow.states import ExecutionState
+from workflow.states import FINISHED, ExecutionState
 
+_ENDED = tuple(state.value for state in FINISHED)
 _HELD = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
 
 
@@ -34,8 +36,9 @@ class SqlExecutionStore:
     ``owner`` names this process; its leases last ``lease_seconds`` unless renewed.
     """
 
-    def __init__(self, database: Database, *, owner: str, lease_seconds: float) -> None:
+    def __init__(self, database: Database, *, blobs: BlobStore, owner: str, lease_seconds: float) -> None:
         self._database = database
+        self._blobs = blobs
         self._owner = owner
         self._lease = timedelta(seconds=lease_seconds)
         self._lease_until: int | None = None
@@ -97,7 +100,8 @@ class SqlExecutionStore:
         query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
         async with self._database.transaction() as connection:
             rows = (await connection.execute(query)).scalars().all()
-        return [record for row in rows for record in records_from_bytes(row)]
+        with self._database.translated_errors():
+            return [record for row in rows for record in records_from_bytes(self._blobs.get(execution_id, row))]
 
     async def _written(self, execution_id: str) -> None:
         """Let what is noted go to the disk first, so that readers find what they were told of."""
@@ -132,6 +136,24 @@ class SqlExecutionStore:
             found: datetime | None = (await connection.execute(select(func.min(executions.c.wake_at)))).scalar_one()
         return found
 
+    async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
+        """Delete ended executions; see the port. Their age counts from when they were created."""
+        due = []
+        if ended_before is not None:
+            due.append(executions.c.created_at < ended_before)
+        if keep is not None:
+            oldest_kept = select(executions.c.id).order_by(executions.c.id.desc()).offset(keep).limit(1)
+            due.append(executions.c.id <= oldest_kept.scalar_subquery())
+        if not due:
+            return 0
+        chosen = select(executions.c.id).where(executions.c.state.in_(_ENDED), or_(*due))
+        async with self._database.transaction() as connection:
+            ids = (await connection.execute(chosen.order_by(executions.c.id).limit(limit))).scalars().all()
+            await connection.execute(delete(journal).where(journal.c.execution_id.in_(ids)))
+            await connection.execute(delete(executions).where(executions.c.id.in_(ids)))
+        await asyncio.to_thread(self._blobs.delete, ids)
+        return len(ids)
+
     async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
         """Take leases that have expired; see the port."""
         free = (
@@ -157,7 +179,7 @@ class SqlExecutionStore:
         self._lease_until = micros(now + self._lease)
         for row in found:
             self._commit.is_stored(row.id)
-        return [execution_from_row(row) for row in found]
+        return [self._execution(row) for row in found]
 
     async def renew(self, *, now: datetime) -> None:
         """Prolong the leases; see the port."""
@@ -178,7 +200,12 @@ class SqlExecutionStore:
 
     async def _all(self, query: Select[Any]) -> list[Execution]:
         async with self._database.transaction() as connection:
-            return [execution_from_row(row) for row in await connection.execute(query)]
+            rows = (await connection.execute(query)).all()
+        return [self._execution(row) for row in rows]
+
+    def _execution(self, row: Any) -> Execution:
+        with self._database.translated_errors():
+            return execution_from_row(row, self._blobs.get(row.id, row.data))
 
     async def _write(self, notes: Collection[tuple[str, Note]]) -> None:
         """One transaction for all of a batch.
@@ -186,23 +213,39 @@ class SqlExecutionStore:
         Raises:
             StorageError: nothing of it was written.
         """
-        rows = [note.row for _, note in notes]
-        entries = [(execution_id, next(self._positions), data) for execution_id, note in notes for data in note.entries]
+        positions = [next(self._positions) for _, note in notes for _ in note.entries]
+        loop = asyncio.get_running_loop()
         if self._writer is not None:
-            await asyncio.get_running_loop().run_in_executor(self._writer, self._write_sqlite, rows, entries)
+            await loop.run_in_executor(self._writer, self._write_sqlite, notes, positions)
             return
+        rows, entries = await asyncio.to_thread(self._rows, notes, positions)
         async with self._database.transaction() as connection:
             await connection.exec_driver_sql(self._statements.execution, rows)
             if entries:
                 await connection.exec_driver_sql(self._statements.journal, entries)
 
-    def _write_sqlite(self, rows: list[tuple[Any, ...]], entries: list[tuple[Any, ...]]) -> None:
+    def _write_sqlite(self, notes: Collection[tuple[str, Note]], positions: Sequence[int]) -> None:
         if self._engine is None:
             raise RuntimeError("the store is not open")
+        rows, entries = self._rows(notes, positions)
         with self._database.translated_errors(), self._engine.begin() as connection:
             connection.exec_driver_sql(self._statements.execution, rows)
             if entries:
                 connection.exec_driver_sql(self._statements.journal, entries)
+
+    def _rows(
+        self, notes: Collection[tuple[str, Note]], positions: Sequence[int]
+    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+        """Parameters for both statements; what is too large for a row is in a file by then."""
+        put, place = self._blobs.put, iter(positions)
+        with self._database.translated_errors():
+            rows = [(*note.row[:-1], put(execution_id, note.row[-1])) for execution_id, note in notes]
+            entries = [
+                (execution_id, next(place), put(execution_id, data))
+                for execution_id, note in notes
+                for data in note.entries
+            ]
+        return rows, entries
 
 
 class _Statements:

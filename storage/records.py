@@ -70,9 +70,9 @@ def execution_to_bytes(execution: Execution) -> bytes:
     )
 
 
-def execution_from_row(row: Any) -> Execution:
-    """The execution of a row."""
-    data = row.data
+def execution_from_row(row: Any, stored: bytes) -> Execution:
+    """The execution of a row; ``stored`` is what :func:`execution_to_bytes` made."""
+    data = orjson.loads(stored)
     return Execution(
         id=row.id,
         workflow_id=row.workflow_id,

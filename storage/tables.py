@@ -67,7 +67,7 @@ executions = Table(
     Column("lease_owner", String(36)),
     Column("lease_expires_at", UtcTime),
     # Everything that no query asks for; see storage.records.
-    Column("data", JsonBytes, nullable=False),
+    Column("data", LargeBinary, nullable=False),
     Index("executions_by_workflow", "workflow_id", "id"),
     Index("executions_by_state", "state", "id"),
     Index("executions_by_wake", "wake_at"),

@@ -13,10 +13,11 @@ from pydantic import Field
 from engine.authoring import Authoring
 from engine.control import Control
 from engine.executions import ExecutionService, Inspection, Submission
+from engine.planning import Planner
 from tools.budget import fit
 from tools.tool import READ_ONLY, Answer, Arguments, ReportProgress, Tool, object_schema
 from workflow.errors import NodeNotFoundError
-from workflow.executions import Execution, Mode, NodeRun, Priority, Suspension
+from workflow.executions import Execution, NodeRun, Priority, Suspension
 from workflow.findings import did_you_mean, nearest
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
@@ -34,14 +35,26 @@ class ExecuteWorkflow(Arguments):
     )
     trigger: str | None = Field(default=None, description="Name of the trigger to start at; default: the manual one.")
     wait_seconds: float = Field(default=20, ge=0, le=50, description="How long to wait for the end; 0 not at all.")
-    mode: Mode = Field(default="live", description="test mocks every effect: nothing is sent anywhere.")
+    mode: Literal["live", "test"] = Field(
+        default="live", description="test mocks every effect: nothing is sent anywhere."
+    )
     pins: dict[str, list[dict[str, Any]]] | None = Field(
         default=None, description="With mode test: node → items that it gives in place of running."
     )
     priority: Priority | None = None
+    plan_hash: str | None = Field(
+        default=None, description="Of plan_execution: refused if the run would do anything else now."
+    )
     idempotency_key: str | None = Field(
         default=None, max_length=200, description="The same key within 24 h gives the same execution."
     )
+
+
+class PlanExecution(Arguments):
+    workflow_id: str = Field(description="Id of the workflow.")
+    input: dict[str, Any] | list[dict[str, Any]] | None = Field(default=None, description="As in execute_workflow.")
+    trigger: str | None = Field(default=None, description="As in execute_workflow.")
+    max_tokens: int = Field(default=2000, ge=200, le=50_000, description="Budget for the answer.")
 
 
 class InspectExecution(Arguments):
@@ -76,7 +89,8 @@ EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "strin
 class RunningTools:
     """The tools' work, over the services that REST uses too."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, control: Control) -> None:
+    def __init__(self, *, authoring: Authoring, service: ExecutionService, control: Control, planner: Planner) -> None:
+        self._planner = planner
         self._authoring = authoring
         self._service = service
         self._control = control
@@ -84,6 +98,18 @@ class RunningTools:
     def tools(self) -> list[Tool[Any]]:
         """The tools, in the order in which they are listed."""
         return [
+            Tool(
+                name="plan_execution",
+                title="Plan a run",
+                description="What a run would do, without doing it: each effect with its resolved parameters and "
+                "whether it can be repeated safely. Pass plan_hash to execute_workflow to run exactly this.",
+                arguments=PlanExecution,
+                annotations=READ_ONLY,
+                output_schema=object_schema(
+                    {"plan_hash": "string", "effects": {"type": "array", "items": {"type": "object"}}}
+                ),
+                handler=self.plan_execution,
+            ),
             Tool(
                 name="execute_workflow",
                 title="Run a workflow",
@@ -131,9 +157,25 @@ class RunningTools:
             ),
         ]
 
+    async def plan_execution(self, arguments: PlanExecution, report_progress: ReportProgress) -> Answer:
+        """The effects of a run that does not happen."""
+        plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
+        planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
+        effects, was_cut = fit([effect.to_json() for effect in planned.effects], arguments.max_tokens)
+        content: dict[str, Any] = {"plan_hash": planned.hash, "effects": effects, "nodes": list(planned.nodes)}
+        if was_cut:
+            content["is_cut"] = True
+        if planned.error is not None:
+            content["error"] = planned.error.to_json()
+        return Answer(content)
+
     async def execute_workflow(self, arguments: ExecuteWorkflow, report_progress: ReportProgress) -> Answer:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
         plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
+        if arguments.plan_hash is not None:
+            await self._planner.check(
+                plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash
+            )
         submission = Submission(
             trigger="manual",
             start_node=arguments.trigger,

@@ -206,6 +206,20 @@ class ConcurrencyLimitError(JobsprintError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class PlanChangedError(JobsprintError):
+    """A run would not do any more what was planned; nothing was started."""
+
+    code = "plan_changed"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, expected: str, actual: str) -> None:
+        super().__init__(
+            f"A run would not do what plan {expected} says: now it is {actual}. Nothing was started.",
+            pointer="/plan_hash",
+            fix="Call plan_execution again, look at what has changed, and execute with the new plan_hash.",
+        )
+
+
 class NotWaitingError(JobsprintError):
     """The execution does not wait for this."""
 

@@ -11,7 +11,7 @@ from workflow.states import ExecutionState
 
 Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
-Mode = Literal["live", "test"]
+Mode = Literal["live", "test", "plan"]
 NodeRunStatus = Literal["succeeded", "failed", "cancelled"]
 SuspensionKind = Literal["timer", "call", "approval", "child", "decision"]
 

@@ -176,6 +176,10 @@ class ExecutionStore(Protocol):
         """
         ...
 
+    async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
+        """Delete up to ``limit`` executions that ended before then, or are not among the latest ``keep``."""
+        ...
+
     async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
         """Take queued and running executions whose lease another process let end before then, oldest first."""
         ...

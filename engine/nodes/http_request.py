@@ -68,6 +68,9 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
     def concurrency(self, parameters: HttpRequestParameters) -> int:
         return parameters.concurrency
 
+    def is_repeatable(self, parameters: HttpRequestParameters) -> bool:
+        return parameters.method != "POST" and parameters.method != "PATCH"  # RFC 9110, 9.2.2
+
     async def run_item(
         self,
         index: int,

@@ -168,3 +168,39 @@ async def test_every_durability_gives_the_same_result(mcp_http: McpCaller) -> No
         ran = await mcp_http.call("execute_workflow", workflow_id=workflow_id, input={"n": 1})
         seen = await until(mcp_http, ran["execution_id"], "succeeded")
         assert seen["output"] == {"items": {"set": [{"n": 1, "x": 1}]}}
+
+
+async def test_a_plan_tells_every_effect_and_its_hash_holds_a_run_to_it(
+    mcp_http: McpCaller, target: HttpTarget
+) -> None:
+    nodes = {
+        "start": START,
+        "post": {
+            "type": "http_request",
+            "parameters": {"url": f"{target.url}/echo", "method": "POST", "json_body": {"n": "={{ $json.n }}"}},
+        },
+        "then": {"type": "http_request", "parameters": {"url": "={{ $json.body.next.url }}"}},
+    }
+    workflow_id = await mcp_http.create(nodes, ("start", "post"), ("post", "then"))
+    planned = await mcp_http.call("plan_execution", workflow_id=workflow_id, input=[{"n": 1}, {"n": 2}])
+    first, second, third, _ = planned["effects"]
+    assert first == {
+        "node": "post",
+        "type": "http_request",
+        "item_index": 0,
+        "parameters": {"url": f"{target.url}/echo", "method": "POST", "json_body": {"n": 1}},
+        "repeatable": False,
+    }
+    assert second["parameters"]["json_body"] == {"n": 2}
+    assert "next" in third["unknown"]
+    assert target.received == []
+    other = await mcp_http.fail(
+        "execute_workflow", workflow_id=workflow_id, input={"n": 3}, plan_hash=planned["plan_hash"]
+    )
+    assert (other["code"], other["pointer"]) == ("plan_changed", "/plan_hash")
+    assert target.received == []
+    ran = await mcp_http.call(
+        "execute_workflow", workflow_id=workflow_id, input=[{"n": 1}, {"n": 2}], plan_hash=planned["plan_hash"]
+    )
+    assert ran["status"] == "failed"
+    assert len(target.received) == 2

@@ -24,6 +24,7 @@ TOOLS = [
     "get_workflow",
     "list_workflows",
     "delete_workflow",
+    "plan_execution",
     "execute_workflow",
     "inspect_execution",
     "list_executions",
@@ -143,7 +144,9 @@ async def test_the_tools_are_few_small_and_honest(mcp_http: McpCaller) -> None:
         assert tool.annotations is not None
         assert tool.input_schema.get("additionalProperties") is False
         hints = tool.annotations
-        assert hints.read_only_hint is (tool.name.split("_")[0] in ("find", "validate", "get", "list", "inspect"))
+        assert hints.read_only_hint is (
+            tool.name.split("_")[0] in ("find", "validate", "get", "list", "inspect", "plan")
+        )
 
 
 async def test_six_mistakes_get_six_findings_whose_patches_make_it_valid(mcp_http: McpCaller) -> None:

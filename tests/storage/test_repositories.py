@@ -7,10 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage.blobs import LARGEST_ROW_BYTES, BlobStore
 from storage.database import Database
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
@@ -75,24 +77,25 @@ LEASE_SECONDS = 30
 
 
 @asynccontextmanager
-async def opened(database: Database, owner: str) -> AsyncIterator[SqlExecutionStore]:
+async def opened(database: Database, folder: Path, owner: str) -> AsyncIterator[SqlExecutionStore]:
     """A store of a process named ``owner`` that has just started."""
-    async with SqlExecutionStore(database, owner=owner, lease_seconds=LEASE_SECONDS) as store:
+    blobs = BlobStore(folder / "blobs")
+    async with SqlExecutionStore(database, blobs=blobs, owner=owner, lease_seconds=LEASE_SECONDS) as store:
         assert await store.claim(now=NOW, expired_before=NOW, limit=10) == []
         yield store
 
 
 @pytest.fixture
-async def store(database: Database) -> AsyncIterator[SqlExecutionStore]:
+async def store(database: Database, tmp_path: Path) -> AsyncIterator[SqlExecutionStore]:
     """The store of executions."""
-    async with opened(database, "one") as store:
+    async with opened(database, tmp_path, "one") as store:
         yield store
 
 
 @pytest.fixture
-async def other(database: Database) -> AsyncIterator[SqlExecutionStore]:
+async def other(database: Database, tmp_path: Path) -> AsyncIterator[SqlExecutionStore]:
     """The same store in the hands of another process."""
-    async with opened(database, "other") as store:
+    async with opened(database, tmp_path, "other") as store:
         yield store
 
 
@@ -341,6 +344,39 @@ class TestExecutions:
         second = await store.page(ExecutionFilter(), limit=4, cursor=first.next_cursor)
         assert [each.id[-1] for each in [*first.items, *second.items]] == list("543210")
         assert second.next_cursor is None
+
+    async def test_what_is_too_large_for_a_row_is_in_a_file_and_read_back(
+        self, store: SqlExecutionStore, tmp_path: Path
+    ) -> None:
+        large = {"text": "x" * LARGEST_ROW_BYTES}
+        big = execution(1, input=large, state=ExecutionState.SUCCEEDED)
+        record = EffectResult(key=KEY, at=NOW, result=large)
+        store.save(big, [record])
+        await store.committed(big.id)
+        assert await store.get(big.id) == big
+        assert await store.journal(big.id) == [record]
+        assert len(list((tmp_path / "blobs" / big.id).iterdir())) == 2
+
+    async def test_ended_executions_are_pruned_by_age_and_number(
+        self, store: SqlExecutionStore, tmp_path: Path
+    ) -> None:
+        for number in range(6):
+            state = ExecutionState.RUNNING if number == 1 else ExecutionState.SUCCEEDED
+            text = {"text": "x" * LARGEST_ROW_BYTES} if number == 0 else None
+            store.save(execution(number, state=state, input=text), RECORDS[:1])
+        await store.committed("execution-000")
+
+        async def left() -> list[str]:
+            return [each.id[-1] for each in (await store.page(ExecutionFilter(), limit=10, cursor=None)).items]
+
+        assert await store.prune(ended_before=None, keep=None, limit=9) == 0
+        assert await store.prune(ended_before=NOW + timedelta(seconds=3), keep=None, limit=1) == 1
+        assert not (tmp_path / "blobs" / "execution-000").exists()
+        assert await store.journal("execution-000") == []
+        assert await store.prune(ended_before=NOW + timedelta(seconds=3), keep=None, limit=9) == 1
+        assert await left() == list("5431")
+        assert await store.prune(ended_before=None, keep=1, limit=9) == 2
+        assert await left() == list("51"), "what runs is never pruned"
 
 
 class TestIdempotencyKeys:

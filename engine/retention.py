@@ -1,0 +1,61 @@
+"""What has ended long ago is let go of, by age and by number."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from workflow.errors import StorageError
+from workflow.ports import Clock, ExecutionStore
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 500
+"""Executions deleted in one transaction: it must not hold writers up."""
+
+
+class Retention:
+    """Prunes ended executions every ``interval_seconds``: those older than ``days``, and all but the latest ``count``.
+
+    ``None`` keeps them whatever their age, or their number.
+    """
+
+    def __init__(
+        self, *, store: ExecutionStore, clock: Clock, days: float | None, count: int | None, interval_seconds: float
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._days = days
+        self._count = count
+        self._interval_seconds = interval_seconds
+
+    async def prune(self) -> int:
+        """Let go of what is due; how many executions that was."""
+        before = self._clock.now() - timedelta(days=self._days) if self._days is not None else None
+        total = 0
+        while pruned := await self._store.prune(ended_before=before, keep=self._count, limit=CHUNK):
+            total += pruned
+            await asyncio.sleep(0)
+        return total
+
+    @asynccontextmanager
+    async def pruning(self) -> AsyncIterator[None]:
+        """Prune now and again until the context is left."""
+        task = asyncio.create_task(self._forever(), name="retention")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _forever(self) -> None:
+        while True:
+            try:
+                if pruned := await self.prune():
+                    logger.info("let go of %d executions that had ended", pruned)
+            except StorageError as error:
+                logger.warning("old executions could not be deleted: %s", error.message)
+            await asyncio.sleep(self._interval_seconds)

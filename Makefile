@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check demo chaos bench lock format docs clean
+.PHONY: help run test check demo chaos bench bench-peers lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,9 +38,13 @@ demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow 
 chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about two minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
 
-bench: $(READY) ## Measure start-up, memory, and the cost of many items
+bench: $(READY) ## Measure start-up, memory, many items, durability, growth (about three minutes)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.items
+	$(BIN)/python -m benchmarks.durability
+
+bench-peers: $(READY) ## Measure beside a real n8n: PEER_SCRIPT=… installs, starts and loads it
+	$(BIN)/python -m benchmarks.peers $(PEER_SCRIPT)
 
 format: $(READY) ## Put the code into its standard form
 	$(BIN)/ruff check --fix .

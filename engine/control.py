@@ -108,11 +108,17 @@ class Control:
         if live is not None:
             if live.run is not None:
                 live.run.journal.note(resumption)
-                live.resumes = True
+            else:
+                self._service.store.save(live.execution, [resumption])
+            live.resumes = True
             return live.execution
         execution = await self._service.store.get(execution_id)
         queued = replace(execution, state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
+
+    async def wake_with(self, execution: Execution, records: Sequence[Record]) -> None:
+        """Let a waiting execution go on that was resumed while it was being stored."""
+        await self._requeue(replace(execution, state=ExecutionState.QUEUED, wake_at=None), records)
 
     async def wake_due(self, execution: Execution) -> None:
         """Let an execution go on whose timer is over; its journal says which item."""

@@ -114,7 +114,8 @@ class Worker:
                 if state is not ExecutionState.WAITING or not live.resumes:
                     break
                 live.resumes = False
-                recorded = run.journal.records
+                self._service.store.save(live.execution, run.journal.flush())
+                recorded = await self._service.store.journal(execution.id)
         finally:
             self._evaluator.forget(execution.id)
         await self._settle(live, run, state)
@@ -172,7 +173,8 @@ class Worker:
             await self._committed(settled.id)
         await self._service.live.retire(live)
         self._service.announcements.state_changed(settled)
-        await self._aftermath.see_to(settled, live.plan)
+        # What woke it while it was being stored comes too late for this run, and must not be lost.
+        await self._aftermath.see_to(settled, live.plan, too_late=run.journal.flush())
 
     async def _committed(self, execution_id: str) -> None:
         """Wait for the disk for as long as it takes: the results are worth it."""

@@ -48,12 +48,12 @@ def load(script: str, cases: str, *options: str) -> Measured:
 
 def measure_own(script: str, cases: str) -> Measured:
     """Jobsprint's figures."""
-    with tempfile.TemporaryDirectory(prefix="jobsprint-") as folder:
-        with ServerProcess(Path(folder), {"JOBSPRINT_LOG_LEVEL": "warning"}) as server:
-            for case in PEER_CASES:
-                httpx2.post(f"{server.url}/api/workflows", json=case()).raise_for_status()
-            base = f"{server.url}/webhooks/"
-            return load(script, cases, "--base", base, "--pid", str(server.process.pid))
+    settings = {"JOBSPRINT_LOG_LEVEL": "warning"}
+    with tempfile.TemporaryDirectory(prefix="jobsprint-") as folder, ServerProcess(Path(folder), settings) as server:
+        for case in PEER_CASES:
+            httpx2.post(f"{server.url}/api/workflows", json=case()).raise_for_status()
+        base = f"{server.url}/webhooks/"
+        return load(script, cases, "--base", base, "--pid", str(server.process.pid))
 
 
 def measure_peer(script: str, cases: str, engine: str) -> Measured:

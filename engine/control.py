@@ -130,19 +130,18 @@ class Control:
         if self._service.live.get(execution.id) is None:
             await self._requeue(replace(execution, state=ExecutionState.QUEUED), [])
 
-    async def rerun(self, execution_id: str, *, from_node: str | None, plan: Plan | None = None) -> LiveExecution:
+    async def rerun(self, execution_id: str, *, from_node: str | None, as_it_is_now: bool = False) -> LiveExecution:
         """Execute again: what ran before ``from_node`` counts as done, it and what lies behind run again.
 
-        ``plan`` is an edited definition; without it the version that ran before is used.
+        ``as_it_is_now`` takes the workflow's current version in place of the one that ran before.
 
         Raises:
             ExecutionNotFoundError: there is none.
             NodeNotFoundError: there is no such node.
         """
         execution = await self._service.store.get(execution_id)
-        if plan is None:
-            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
-            plan = self._authoring.plan(stored)
+        version = None if as_it_is_now else execution.workflow_version
+        plan = self._authoring.plan(await self._authoring.workflows.get(execution.workflow_id, version))
         recorded: list[Record] = []
         if from_node is not None:
             kept = _upstream(plan, from_node)

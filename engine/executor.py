@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from engine.loops import LoopBody
-from engine.node_runner import NodeRunner, NodeStart, Outcome
+from engine.node_run import NodeStart, Outcome
+from engine.node_runner import NodeRunner
 from engine.nodes.loop import BATCH, DONE, LoopParameters
 from engine.plan import PlanNode
 from engine.run import Run, Sources

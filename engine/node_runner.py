@@ -11,36 +11,23 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
+from engine import rehearsal
 from engine.effects import EffectRun, FatalEffectError, Sleep, latest
 from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.scope import Scope
+from engine.node_run import NodeStart, Outcome
 from engine.node_type import AsyncNode, BatchNode, EffectNode, Emission, ItemNode, NodeCall
 from engine.plan import PlanNode
-from engine.run import Ancestry, PlannedEffect, Run, Sources
+from engine.run import Ancestry, Run
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
 from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Mode
-from workflow.items import Item, Items, JsonObject, Outputs, Pair
+from workflow.items import Item, Items, Outputs, Pair
 from workflow.ports import Clock, HttpClient
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Outcome:
-    """How a node run ended. With an ``error`` and outputs, the node's ``on_error`` let it go on.
-
-    ``waits`` says that some of its items wait, so that it has not ended yet. ``logical_time`` is the execution's
-    own time after it.
-    """
-
-    outputs: Outputs
-    logical_time: datetime
-    error: ErrorRecord | None = None
-    stops: bool = False
-    waits: bool = False
 
 
 class ChildStarter(Protocol):
@@ -81,32 +68,15 @@ class NodeRunner:
         work = _Work(self, run, start)
         node = start.node
         if node.definition.disabled:
-            return Outcome(_passed_on(node, start.inputs), start.now)
-        if run.execution.mode != "live":
-            pinned = work.pinned()
-            if pinned is not None:
-                return pinned
+            return rehearsal.passed_on(start)
+        if run.execution.mode == "test":
+            rehearsed = rehearsal.in_test(start, run.execution)
+            if rehearsed is not None:
+                return rehearsed
         if isinstance(node.type, EffectNode | AsyncNode):
             return work.finish_later()
         values = work.fast_values() if node.parameters.templates else []
         return work.finish_later() if values is None else work.finish(values)
-
-
-class NodeStart(NamedTuple):
-    """A node run that is to start: which, with what, from where, and when by the execution's own clock."""
-
-    node: PlanNode
-    run_index: int
-    inputs: Sequence[Items]
-    sources: Sources
-    now: datetime
-
-
-def _passed_on(node: PlanNode, inputs: Sequence[Items]) -> Outputs:
-    items = [
-        Item(item.json, (Pair(place, index),)) for place, each in enumerate(inputs) for index, item in enumerate(each)
-    ]
-    return {node.outputs[0]: items}
 
 
 Values = Sequence[Row]
@@ -143,34 +113,10 @@ class _Work:
             return self._failed(self._too_slow())
         kind = self.node.type
         if isinstance(kind, EffectNode):
-            return self._planned(kind, values) if self.is_plan else await self._run_effects(kind, values)
+            if self.run.execution.mode == "plan":
+                return rehearsal.planned(kind, self._call(values), self.start, self.run)
+            return await self._run_effects(kind, values)
         return await self._run_async(kind, values) if isinstance(kind, AsyncNode) else self.finish(values)
-
-    def _planned(self, kind: EffectNode[Any], values: Values) -> Outcome:
-        """Tell what the effects would be, and go on with mocks of their results."""
-        call = self._call(values)
-        made = []
-        for index, item in enumerate(call.items):
-            parameters: JsonObject | None = None
-            unknown, repeatable = None, False
-            try:
-                model = call.parameters(index)
-                parameters = model.model_dump(mode="json", exclude_unset=True)
-                repeatable = kind.is_repeatable(model)
-            except JobsprintError as error:
-                unknown = error.message
-            self.run.planned.append(
-                PlannedEffect(
-                    node=self.node.name,
-                    type=kind.name,
-                    item_index=index,
-                    parameters=parameters,
-                    unknown=unknown,
-                    is_repeatable=repeatable,
-                )
-            )
-            made.append(Item({**item.json, "mocked": kind.name}, (Pair(0, index),)))
-        return Outcome({self.node.outputs[0]: made}, self.start.now)
 
     async def _run_async(self, kind: AsyncNode[Any], values: Values) -> Outcome:
         try:
@@ -187,26 +133,6 @@ class _Work:
             code="node_timeout",
             fix="Raise the node's timeout_seconds, or give it less to do.",
         )
-
-    @property
-    def is_plan(self) -> bool:
-        return self.run.execution.mode == "plan"
-
-    def pinned(self) -> Outcome | None:
-        """In a test: the items pinned to the node, or a mock of its effect; ``None`` where it runs as it is."""
-        pins = self.run.execution.pins or {}
-        items = self.start.inputs[0] if self.start.inputs else []
-        if self.node.name in pins:
-            made = [
-                Item(json, (Pair(0, min(index, len(items) - 1)),)) for index, json in enumerate(pins[self.node.name])
-            ]
-            return Outcome({self.node.outputs[0]: made}, self.start.now)
-        if self.is_plan or not self.node.type.has_effect or not self.node.type.is_mocked_in_tests:
-            return None
-        made = [
-            Item({**item.json, "mocked": self.node.type.name}, (Pair(0, index),)) for index, item in enumerate(items)
-        ]
-        return Outcome({self.node.outputs[0]: made}, self.start.now)
 
     def finish(self, values: Values) -> Outcome:
         """Do work that does not wait."""

@@ -55,6 +55,7 @@ class RerunBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     node: str | None = None
+    as_it_is_now: bool = False
 
 
 class PageQuery(BaseModel):
@@ -219,7 +220,9 @@ class RestApi:
     async def rerun_execution(self, request: Request) -> Response:
         """202 with a new execution that starts at a node of an old one."""
         body = _validated(RerunBody, await _optional_json(request))
-        live = await self.control.rerun(request.path_params["execution_id"], from_node=body.node)
+        live = await self.control.rerun(
+            request.path_params["execution_id"], from_node=body.node, as_it_is_now=body.as_it_is_now
+        )
         location = f"/api/executions/{live.execution.id}"
         return json_response(execution_summary(live.execution), 202, {"location": location})
 

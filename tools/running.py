@@ -80,6 +80,7 @@ class ControlExecution(Arguments):
         "execution from node on, with the results that lie before it."
     )
     node: str | None = Field(default=None, description="resume: which of several waiting nodes. rerun: where to start.")
+    as_it_is_now: bool = Field(default=False, description="rerun: with the workflow's current version.")
     data: Any = Field(default=None, description='resume: the answer, for an approval {"choice": …, "comment"?}.')
 
 
@@ -259,7 +260,10 @@ class RunningTools:
             case "redrive":
                 execution = (await self._control.redrive(execution_id)).execution
             case "rerun":
-                execution = (await self._control.rerun(execution_id, from_node=arguments.node)).execution
+                live = await self._control.rerun(
+                    execution_id, from_node=arguments.node, as_it_is_now=arguments.as_it_is_now
+                )
+                execution = live.execution
         return Answer(execution_summary(execution))
 
     async def _wait(self, execution_id: str, wait_seconds: float, report_progress: ReportProgress) -> None:
@@ -286,6 +290,8 @@ def execution_summary(execution: Execution) -> dict[str, Any]:
         summary["duration_ms"] = round(execution.duration_ms, 1)
     if execution.error is not None:
         summary["error"] = execution.error.to_json()
+    if execution.notified_at is not None:
+        summary["user_notified_at"] = utc_text(execution.notified_at)
     if execution.wake_at is not None:
         summary["waits_until"] = utc_text(execution.wake_at)
     if execution.mode != "live":

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from engine.expressions.template import is_template
-from engine.node_type import BatchNode, NodeCall, Parameters
+from engine.node_type import BatchNode, NodeCall, Parameters, paired
 from workflow.catalogue import ParameterProblem
 from workflow.items import Outputs
 
@@ -48,4 +48,4 @@ class Loop(BatchNode[LoopParameters]):
 
     def run(self, call: NodeCall[LoopParameters]) -> Outputs:
         """Only where it is not connected back to itself: then everything is done at once."""
-        return {DONE: list(call.items)}
+        return {DONE: paired([item.json for item in call.items], range(len(call.items)))}

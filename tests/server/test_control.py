@@ -124,6 +124,16 @@ async def test_running_again_from_a_node_keeps_what_came_before(mcp_http: McpCal
     done = await until(mcp_http, again["execution_id"], "succeeded")
     assert done["output"] == {"items": {"pick": [{"path": "/echo"}]}}
     assert len(target.received) == 1, "the request before the node was not sent again"
+    changes = {"parameters": {"fields": {"path": "edited"}}}
+    operations = [{"op": "update_node", "name": "pick", "changes": changes}]
+    await mcp_http.call("update_workflow", workflow_id=workflow_id, expected_version=1, operations=operations)
+    edited = await mcp_http.call(
+        "control_execution", execution_id=first["execution_id"], action="rerun", node="pick", as_it_is_now=True
+    )
+    assert (await until(mcp_http, edited["execution_id"], "succeeded"))["output"] == {
+        "items": {"pick": [{"path": "edited"}]}
+    }
+    assert len(target.received) == 1
     whole = await mcp_http.call("control_execution", execution_id=first["execution_id"], action="rerun")
     await until(mcp_http, whole["execution_id"], "succeeded")
     assert len(target.received) == 2

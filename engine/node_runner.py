@@ -24,7 +24,7 @@ from engine.run import Ancestry, Run
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
 from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Mode
-from workflow.items import Item, Items, Outputs, Pair
+from workflow.items import Item, Items, JsonObject, Outputs, from_item
 from workflow.ports import Clock, HttpClient
 
 logger = logging.getLogger(__name__)
@@ -159,7 +159,7 @@ class _Work:
                 first_error = first_error or record
                 emission = self._emission_of(item, record)
             if emission is not None:
-                outputs.setdefault(emission.output, []).append(Item(emission.json, (Pair(0, index),)))
+                outputs.setdefault(emission.output, []).append(Item(emission.json, from_item(index)))
         return Outcome(outputs, self.start.now, first_error)
 
     async def _run_effects(self, kind: EffectNode[Any], values: Values) -> Outcome:
@@ -204,7 +204,7 @@ class _Work:
                 emission = self._emission_of(items[index], result.error)
             else:
                 emission = kind.emission(result.result or {}, self.node.outputs)
-            outputs.setdefault(emission.output, []).append(Item(emission.json, (Pair(0, index),)))
+            outputs.setdefault(emission.output, []).append(Item(emission.json, from_item(index)))
         return Outcome(outputs, now, first_error)
 
     def _concurrency(self, kind: EffectNode[Any], call: NodeCall[Any]) -> int:
@@ -232,7 +232,7 @@ class _Work:
             effect_key=self._effect_key,
             resumption=lambda index: self.run.journal.resumption(self._item_key(index)),
             item_key=self._item_key,
-            resume_url=self.runner.resume_url(self.run.execution.id),
+            resume_url=self._resume_url,
             children=BoundChildren(self.runner.children, self.run.execution),
             run_script=self._run_script,
         )
@@ -240,6 +240,17 @@ class _Work:
     def _effect_key(self, item_index: int) -> str:
         """``{execution}:{node}:{run}:{item}``: the same again when the effect is repeated."""
         return f"{self.run.execution.id}:{self.node.name}:{self.start.run_index}:{item_index}"
+
+    def _resume_url(self) -> str | None:
+        return self.runner.resume_url(self.run.execution.id)
+
+    def _execution_in_scope(self) -> JsonObject:
+        execution = self.run.execution
+        seen = {"id": execution.id, "mode": execution.trigger}
+        # Signing takes longer than most expressions, so only those who ask for the link get it.
+        if any("resumeUrl" in template.source for template in self.node.parameters.templates):
+            return {**seen, "resumeUrl": self._resume_url()}
+        return seen
 
     def _item_key(self, item_index: int) -> EffectKey:
         return EffectKey(self.node.name, self.start.run_index, item_index)
@@ -254,11 +265,7 @@ class _Work:
         return Scope(
             items=[item.json for item in self.start.inputs[0]],
             nodes=Ancestry(run, self.start.sources),
-            execution={
-                "id": run.execution.id,
-                "mode": run.execution.trigger,
-                "resumeUrl": self.runner.resume_url(run.execution.id),
-            },
+            execution=self._execution_in_scope(),
             workflow={"id": run.plan.workflow_id, "name": run.plan.definition.name},
             run_index=self.start.run_index,
             prev_node={
@@ -288,7 +295,7 @@ class _Work:
         if self.node.definition.on_error == "stop":
             return Outcome({}, self.start.now, record, stops=True)
         emissions = [self._emission_of(item, record) for item in self.start.inputs[0]]
-        items = [Item(emission.json, (Pair(0, index),)) for index, emission in enumerate(emissions)]
+        items = [Item(emission.json, from_item(index)) for index, emission in enumerate(emissions)]
         return Outcome({emissions[0].output: items} if emissions else {}, self.start.now, record)
 
     def _record(self, error: Exception, item_index: int | None) -> ErrorRecord:

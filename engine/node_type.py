@@ -22,14 +22,19 @@ from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
 from workflow.executions import EffectKey, Execution, Resumption, SuspensionKind
-from workflow.items import Item, Items, JsonObject, Outputs, Pair
+from workflow.items import Item, Items, JsonObject, Outputs, from_item
 from workflow.ports import HttpClient
 
 
 class Parameters(BaseModel):
-    """Root of all parameter models: unknown fields are errors, and values never change."""
+    """Root of all parameter models: unknown fields are errors, and values never change.
+
+    ``trusts_free_values`` says that its validators ask nothing of what stands in places of type ``Any``, so that an
+    expression's value can be put there unchecked.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    trusts_free_values: ClassVar[bool] = False
 
 
 class NoParameters(Parameters):
@@ -68,7 +73,7 @@ class NodeCall(Generic[P]):
     ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` makes the
     parameters with every expression evaluated for item ``i`` of the first input, anew at each call. ``now`` is
     the execution's time at the start of this run. ``effect_key(i)`` is the idempotency key of item ``i``;
-    ``resumption(i)`` says why it goes on after it waited, and ``resume_url`` where that can be asked for.
+    ``resumption(i)`` says why it goes on after it waited, and ``resume_url()`` where that can be asked for.
     ``children`` starts other workflows. ``run_script(source, each)`` runs JavaScript on all items, or on each.
     """
 
@@ -81,7 +86,7 @@ class NodeCall(Generic[P]):
     effect_key: Callable[[int], str]
     resumption: Callable[[int], Resumption | None]
     item_key: Callable[[int], EffectKey]
-    resume_url: str | None
+    resume_url: Callable[[], str | None]
     children: ChildRunner
     run_script: Callable[[str, bool], Awaitable[Sequence[Any]]]
 
@@ -242,9 +247,9 @@ class TriggerNode(BatchNode[P]):
         return {MAIN: list(call.items)}
 
 
-def paired(items: Sequence[JsonObject], sources: Sequence[int], *, input_index: int = 0) -> Items:
-    """Items that each came from one item of one input."""
-    return [Item(json, (Pair(input_index, source),)) for json, source in zip(items, sources, strict=True)]
+def paired(items: Sequence[JsonObject], sources: Sequence[int]) -> Items:
+    """Items that each came from one item of the first input."""
+    return [Item(json, from_item(source)) for json, source in zip(items, sources, strict=True)]
 
 
 def require(condition: bool, message: str, *, fix: str | None = None) -> None:

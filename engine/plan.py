@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine.expressions.evaluator import CompiledTemplate, Evaluator, Row
+from engine.filling import Make, lead_to_free_places, maker
 from engine.loops import LoopBody, find_bodies
 from engine.node_type import NodeType
-from engine.parameters import ParameterModel, Path, template_leaves
+from engine.parameters import ParameterModel, template_leaves
 from engine.registry import NodeRegistry
 from workflow import graph
 from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
@@ -21,13 +22,13 @@ from workflow.findings import Finding, pointer
 class NodeParameters:
     """A node's parameters: built already where they hold no template, else ready to be filled in.
 
-    ``templates[i]`` belongs at ``paths[i]`` of ``skeleton``.
+    ``make`` puts the templates' values into their places; ``is_whole`` says that what it makes needs no more check.
     """
 
     schema: ParameterModel
-    skeleton: Mapping[str, Any]
-    paths: tuple[Path, ...]
     templates: tuple[CompiledTemplate, ...]
+    make: Make
+    is_whole: bool
     constant: Any | None
 
     def fill(self, values: Row, item_index: int) -> Any:
@@ -39,14 +40,8 @@ class NodeParameters:
         """
         if isinstance(values, ExpressionError):
             raise values
-        filled = _copied(self.skeleton)
-        for path, value in zip(self.paths, values, strict=True):
-            *parents, last = path
-            here = filled
-            for part in parents:
-                here = here[part]
-            here[last] = value
-        return self.schema.build(filled, item_index=item_index)
+        made = self.make(values)
+        return made if self.is_whole else self.schema.build(made, item_index=item_index)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -209,19 +204,14 @@ def _outputs(node: NodeDefinition, kind: NodeType[Any]) -> tuple[str, ...]:
 
 def _parameters(raw: dict[str, Any], kind: NodeType[Any], evaluator: Evaluator) -> NodeParameters:
     leaves = template_leaves(raw)
+    paths = [path for path, _ in leaves]
+    model = kind.parameter_model
+    is_whole = bool(leaves) and model.trusts_free_values and lead_to_free_places(model, paths)
+    whole = kind.schema.build(raw) if is_whole or not leaves else raw
     return NodeParameters(
         schema=kind.schema,
-        skeleton=raw,
-        paths=tuple(path for path, _ in leaves),
         templates=tuple(evaluator.compile(source) for _, source in leaves),
-        constant=None if leaves else kind.schema.build(raw),
+        make=maker(whole, paths) if leaves else lambda values: whole,
+        is_whole=is_whole,
+        constant=None if leaves else whole,
     )
-
-
-def _copied(value: Any) -> Any:
-    """A copy of the containers; what they hold is shared, nobody changes it."""
-    if isinstance(value, dict):
-        return {name: _copied(member) for name, member in value.items()}
-    if isinstance(value, list):
-        return [_copied(member) for member in value]
-    return value

@@ -9,7 +9,7 @@ from engine.node_type import EffectNode, NodeCall
 from engine.run import PlannedEffect, Run
 from workflow.errors import JobsprintError
 from workflow.executions import Execution
-from workflow.items import Item, Items, JsonObject, Pair
+from workflow.items import Item, Items, JsonObject, Pair, from_item
 
 
 def passed_on(start: NodeStart) -> Outcome:
@@ -60,4 +60,4 @@ def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: R
 
 
 def _mocks(items: Items, kind: str) -> Items:
-    return [Item({**item.json, "mocked": kind}, (Pair(0, index),)) for index, item in enumerate(items)]
+    return [Item({**item.json, "mocked": kind}, from_item(index)) for index, item in enumerate(items)]

@@ -71,9 +71,10 @@ def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessi
         return json_response(description)
 
     routes = [
+        # Routes are tried in this order, and webhooks are the many.
+        *webhooks.routes(),
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),
-        *webhooks.routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

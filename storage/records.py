@@ -20,7 +20,7 @@ from workflow.executions import (
     Resumption,
     Suspension,
 )
-from workflow.items import Item, Outputs, Pair, Source
+from workflow.items import Item, Outputs, Pair, Source, from_item
 from workflow.states import ExecutionState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,12 +119,22 @@ def _run_to_json(run: NodeRun) -> list[Any]:
         micros(run.logical_time),
         [None if source is None else tuple(source) for source in run.sources],
         {
-            # An item is [json, pairs], a pair [input, item].
-            output: [(item.json, [tuple(pair) for pair in item.paired]) for item in items]
+            # An item is [json, pairs], a pair [input, item]; one pair with the first input is its item alone.
+            output: [(item.json, _pairs_to_json(item.paired)) for item in items]
             for output, items in run.outputs.items()
         },
         error_to_json(run.error),
     ]
+
+
+def _pairs_to_json(pairs: tuple[Pair, ...]) -> int | list[tuple[int, ...]]:
+    if len(pairs) == 1 and pairs[0].input == 0:
+        return pairs[0].item
+    return [tuple(pair) for pair in pairs]
+
+
+def _pairs_from_json(stored: Any) -> tuple[Pair, ...]:
+    return from_item(stored) if isinstance(stored, int) else tuple(Pair(*pair) for pair in stored)
 
 
 def _run_from_json(
@@ -140,8 +150,7 @@ def _run_from_json(
     error: Any,
 ) -> NodeRun:
     made: Outputs = {
-        output: [Item(json, tuple(Pair(*pair) for pair in pairs)) for json, pairs in items]
-        for output, items in outputs.items()
+        output: [Item(json, _pairs_from_json(pairs)) for json, pairs in items] for output, items in outputs.items()
     }
     return NodeRun(
         node=node,

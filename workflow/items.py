@@ -29,6 +29,21 @@ class Item:
 
 
 Items = list[Item]
+
+_PAIRS: list[tuple[Pair, ...]] = []
+_KEPT_PAIRS = 100_000
+
+
+def from_item(index: int) -> tuple[Pair, ...]:
+    """The pairs of an item that came from item ``index`` of the first input, as most do; made once for each index."""
+    if index < len(_PAIRS):
+        return _PAIRS[index]
+    if index >= _KEPT_PAIRS:
+        return (Pair(0, index),)
+    _PAIRS.extend((Pair(0, place),) for place in range(len(_PAIRS), index + 1))
+    return _PAIRS[index]
+
+
 Outputs = dict[str, Items]
 """A node's result: a list of items per output name; an output that is absent or empty starts nothing."""
 

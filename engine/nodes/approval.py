@@ -66,7 +66,7 @@ class Approval(EffectNode[ApprovalParameters]):
                     "question": parameters.question,
                     "choices": parameters.choices,
                     **({"who": parameters.who} if parameters.who else {}),
-                    "resume_url": call.resume_url,
+                    "resume_url": call.resume_url(),
                 },
             )
         data = resumption.data if isinstance(resumption.data, dict) else {"choice": resumption.data}

@@ -9,7 +9,7 @@ from pydantic import Field
 from engine.node_type import AsyncNode, NodeCall, Parameters
 from workflow.catalogue import MAIN
 from workflow.errors import NodeError
-from workflow.items import Item, Items, Outputs, Pair
+from workflow.items import Item, Items, Outputs, Pair, from_item
 
 
 class CodeParameters(Parameters):
@@ -46,7 +46,7 @@ class Code(AsyncNode[CodeParameters]):
         results = await call.run_script(parameters.javascript, parameters.mode == "each_item")
         if parameters.mode == "each_item":
             kept = [
-                Item(_object(result, index), (Pair(0, index),))
+                Item(_object(result, index), from_item(index))
                 for index, result in enumerate(results)
                 if result is not None
             ]
@@ -69,7 +69,7 @@ def _object(result: Any, item_index: int | None) -> dict[str, Any]:
 def _paired(made: list[dict[str, Any]], count: int) -> Items:
     """As many out as in: one from one. One out: from all. Otherwise nobody knows."""
     if len(made) == count:
-        return [Item(json, (Pair(0, index),)) for index, json in enumerate(made)]
+        return [Item(json, from_item(index)) for index, json in enumerate(made)]
     if len(made) == 1:
         return [Item(made[0], tuple(Pair(0, index) for index in range(count)))]
     return [Item(json) for json in made]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -50,6 +50,8 @@ class Comparison(Parameters):
 
 class Condition(Parameters):
     """Either ``condition`` (an expression that gives true or false) or ``comparisons``."""
+
+    trusts_free_values: ClassVar[bool] = True
 
     condition: bool | None = Field(
         default=None, description='An expression that gives true or false: "={{ $json.score > 0.8 }}"'

@@ -38,6 +38,9 @@ def write(json: JsonObject, path: str, value: Any) -> None:
 
     ``json`` itself must be the caller's own; what it holds is shared and therefore copied.
     """
+    if "." not in path:
+        json[path] = value
+        return
     *parents, last = path.split(".")
     here = json
     for part in parents:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +14,8 @@ from workflow.items import Item
 
 class SetParameters(Parameters):
     """Which fields the item gets and loses."""
+
+    trusts_free_values: ClassVar[bool] = True
 
     fields: dict[str, Any] = Field(
         default_factory=dict, description="Field → value; a dot in a name makes a nested object."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -22,6 +22,8 @@ class Rule(Condition):
 
 class SwitchParameters(Parameters):
     """The rules, tried in order."""
+
+    trusts_free_values: ClassVar[bool] = True
 
     rules: list[Rule] = Field(min_length=1, max_length=100, description="The first that holds decides.")
 

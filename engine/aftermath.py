@@ -10,7 +10,7 @@ from engine.control import Control
 from engine.executions import ExecutionService, Submission
 from engine.plan import Plan
 from workflow.errors import JobsprintError
-from workflow.executions import Execution, Record
+from workflow.executions import Execution, Parent, Record
 from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -42,17 +42,21 @@ class Aftermath:
             if too_late:
                 await self._control.wake_with(execution, too_late)
             return
-        try:
-            if execution.parent is not None:
-                await self._control.wake(execution.parent.execution_id, execution.parent.key, data=None, by="child")
-        except JobsprintError as error:
-            logger.info("the parent of execution %s does not wait for it: %s", execution.id, error.message)
+        if execution.parent is not None:
+            await self._wake_parent(execution.parent)
         if execution.state not in (ExecutionState.FAILED, ExecutionState.DEAD):
             return
         self._service.announcements.user_notified(execution)
         error_workflow = plan.definition.settings.error_workflow
         if error_workflow is not None and error_workflow != execution.workflow_id:
             await self._run_error_workflow(error_workflow, execution)
+
+    async def _wake_parent(self, parent: Parent) -> None:
+        """Tell the parent. Where that fails it finds out by itself, when it looks after its child."""
+        try:
+            await self._control.wake(parent.execution_id, parent.key, data=None, by="child")
+        except JobsprintError as error:
+            logger.info("execution %s was not told that its child has ended: %s", parent.execution_id, error.message)
 
     async def _run_error_workflow(self, workflow_id: str, execution: Execution) -> None:
         data = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from engine.node_type import EffectNode, NodeCall, SuspendError
@@ -155,9 +155,12 @@ class EffectRun:
 
     def _suspend(self, key: EffectKey, wish: SuspendError) -> None:
         self.suspended += 1
-        noted = self.run.journal.suspension(key)
-        if noted is None:
-            noted = Suspension(key=key, at=self.clock.now(), kind=wish.kind, wake_at=wish.wake_at, details=wish.details)
+        noted, now = self.run.journal.suspension(key), self.clock.now()
+        if noted is None or self.run.journal.resumption(key) is not None:
+            wake_at = wish.wake_at
+            if wish.recheck_seconds is not None:
+                wake_at = now + timedelta(seconds=wish.recheck_seconds)
+            noted = Suspension(key=key, at=now, kind=wish.kind, wake_at=wake_at, details=wish.details)
             self.run.journal.note(noted)
         self.run.waiting[key] = noted
 

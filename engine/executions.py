@@ -143,6 +143,9 @@ class ExecutionService:
         wanted = self._new_id()
         execution_id = await self._keys.take(plan.workflow_id, key, wanted, now=now)
         if execution_id != wanted and await self._exists(execution_id):
+            first = self.live.get(execution_id)
+            if first is not None:
+                await self.accepted(first)
             return execution_id
         live = await self.submit(plan, replace(submission, execution_id=execution_id))
         await self.accepted(live)

@@ -122,6 +122,7 @@ class Journal:
                 self._effects[record.key] = record
             case Suspension():
                 self._suspensions[record.key] = record
+                self._resumptions.pop(record.key, None)
             case Resumption():
                 self._resumptions[record.key] = record
             case EffectStart():

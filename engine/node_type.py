@@ -199,13 +199,22 @@ class AsyncNode(NodeType[P]):
 class SuspendError(Exception):
     """Raised by an :class:`EffectNode`: the item waits, and costs nothing until it is resumed.
 
-    The node is then called again for the item, and ``call.resumption`` says why.
+    The node is then called again for the item, and ``call.resumption`` says why. ``recheck_seconds`` has it called
+    again in any case, for where the news that it waits for might be lost.
     """
 
-    def __init__(self, kind: SuspensionKind, *, wake_at: datetime | None = None, details: JsonObject | None = None):
+    def __init__(
+        self,
+        kind: SuspensionKind,
+        *,
+        wake_at: datetime | None = None,
+        recheck_seconds: float | None = None,
+        details: JsonObject | None = None,
+    ):
         super().__init__(kind)
         self.kind: SuspensionKind = kind
         self.wake_at = wake_at
+        self.recheck_seconds = recheck_seconds
         self.details = details or {}
 
 

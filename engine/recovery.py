@@ -48,7 +48,7 @@ class Recovery:
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Take up what was left behind, and watch until the context is left."""
-        await self._take_up(AFTER_EVERYTHING if self._is_alone else self._clock.now())
+        await self._take_up()
         tasks = [
             asyncio.create_task(self._forever(self._keep_leases, "leases"), name="leases"),
             asyncio.create_task(self._forever(self._wake_due, "timers"), name="timers"),
@@ -73,10 +73,11 @@ class Recovery:
     async def _keep_leases(self) -> None:
         await asyncio.sleep(self._lease_seconds / 3)
         await self._service.store.renew(now=self._clock.now())
-        if not self._is_alone:
-            await self._take_up(self._clock.now())
+        await self._take_up()
 
-    async def _take_up(self, expired_before: datetime) -> None:
+    async def _take_up(self) -> None:
+        """Take what others let go of, as far as there is room; the rest comes with the next look."""
+        expired_before = AFTER_EVERYTHING if self._is_alone else self._clock.now()
         while True:
             limit = min(BATCH, self._service.live.room)
             if limit <= 0:

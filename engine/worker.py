@@ -104,9 +104,7 @@ class Worker:
         execution = live.execution
         live.execution = replace(execution, state=ExecutionState.RUNNING, started_at=execution.started_at or now)
         self._service.announcements.state_changed(live.execution)
-        recorded = live.recorded
-        if recorded is None:
-            recorded = await self._service.store.journal(execution.id)
+        recorded = live.recorded if live.recorded is not None else await self._recorded(execution.id)
         try:
             while True:
                 run = live.run = self._new_run(live, recorded)
@@ -115,10 +113,19 @@ class Worker:
                     break
                 live.resumes = False
                 self._service.store.save(live.execution, run.journal.flush())
-                recorded = await self._service.store.journal(execution.id)
+                recorded = await self._recorded(execution.id)
         finally:
             self._evaluator.forget(execution.id)
         await self._settle(live, run, state)
+
+    async def _recorded(self, execution_id: str) -> Sequence[Record]:
+        """The journal, for which it waits as long as it takes: without it effects would happen again."""
+        while True:
+            try:
+                return await self._service.store.journal(execution_id)
+            except StorageError as error:
+                logger.warning("execution %s waits for its journal: %s", execution_id, error.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
 
     def _new_run(self, live: LiveExecution, recorded: Sequence[Record]) -> Run:
         store, execution_id = self._service.store, live.execution.id

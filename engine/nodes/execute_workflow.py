@@ -12,6 +12,9 @@ from workflow.executions import Execution
 from workflow.items import Item, JsonObject
 from workflow.states import ExecutionState
 
+RECHECK_SECONDS = 60.0
+"""How often a parent looks after its child by itself: a crash may lose the news of the child's end."""
+
 
 class SubWorkflowParameters(Parameters):
     """Which workflow, with what, and whether to wait for it."""
@@ -54,7 +57,8 @@ class ExecuteWorkflow(EffectNode[SubWorkflowParameters]):
         if not parameters.wait:
             return {"execution_id": child.id}
         if child.state in (ExecutionState.QUEUED, ExecutionState.RUNNING, ExecutionState.WAITING):
-            raise SuspendError("child", details={"execution_id": child.id})
+            details = {"execution_id": child.id}
+            raise SuspendError("child", recheck_seconds=RECHECK_SECONDS, details=details)
         return _result(child, parameters.on_failure)
 
 

@@ -70,6 +70,7 @@ class EngineHarness:
     http: HttpClient
     clock: FixedClock = field(default_factory=FixedClock)
     slept: list[float] = field(default_factory=list)
+    children: Any = None
 
     def plan(self, document: Mapping[str, Any]) -> Plan:
         """The compiled definition; it must have no error."""
@@ -117,7 +118,7 @@ class EngineHarness:
             http=self.http,
             clock=self.clock,
             sleep=self.sleep,
-            children=NoChildren(),
+            children=self.children or NoChildren(),
             resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
         )
         return run, Executor(run, runner, lambda node_run: None)

@@ -1,0 +1,80 @@
+"""What waits is noted once, goes on when it is told to, and looks again where the news might be lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from tests.support.engine import NOON, EngineHarness
+from workflow.executions import EffectKey, Execution, Record, Resumption, Suspension
+from workflow.states import ExecutionState
+
+KEY = EffectKey("node", 0, 0)
+
+
+class SlowChild:
+    """A sub-workflow that ends when it is told to."""
+
+    state = ExecutionState.RUNNING
+
+    async def ensure(self, parent_id: str, key: Any, workflow_id: str, data: Any, **options: Any) -> Execution:
+        """The child as it is."""
+        return Execution(
+            id="child",
+            workflow_id=workflow_id,
+            workflow_name="child",
+            workflow_version=1,
+            state=self.state,
+            trigger="workflow",
+            start_node="start",
+            input=data,
+            created_at=NOON,
+            output={"items": {}},
+        )
+
+
+async def test_a_parent_looks_after_its_child_even_if_the_news_of_its_end_is_lost(harness: EngineHarness) -> None:
+    child = SlowChild()
+    harness.children = child
+    saved: list[Record] = []
+    document = {
+        "name": "parent",
+        "nodes": {
+            "start": {"type": "manual"},
+            "node": {"type": "execute_workflow", "parameters": {"workflow_id": "w"}},
+        },
+        "connections": [["start", "node"]],
+    }
+    first = await harness.execute(document, saved=saved)
+    saved += first.run.journal.flush()
+    assert first.state is ExecutionState.WAITING
+    assert first.run.wake_at == harness.clock.now() + timedelta(seconds=60)
+
+    harness.clock.at += timedelta(seconds=61)
+    second = await harness.execute(document, recorded=list(saved))
+    saved += second.run.journal.flush()
+    assert second.state is ExecutionState.WAITING
+    assert second.run.wake_at == harness.clock.now() + timedelta(seconds=60), "it waits anew, not in the past"
+
+    harness.clock.at += timedelta(seconds=61)
+    child.state = ExecutionState.SUCCEEDED
+    third = await harness.execute(document, recorded=list(saved))
+    assert third.items("node") == [{"execution_id": "child", "status": "succeeded", "output": {"items": {}}}]
+
+
+async def test_waiting_again_takes_back_an_old_resumption(harness: EngineHarness) -> None:
+    now = harness.clock.now()
+    old: list[Record] = [
+        Suspension(key=KEY, at=now, kind="call"),
+        Resumption(key=KEY, at=now, by="link", data=1),
+        Suspension(key=KEY, at=now, kind="call"),
+    ]
+    done = await harness.execute(
+        {
+            "name": "call",
+            "nodes": {"start": {"type": "manual"}, "node": {"type": "wait", "parameters": {"for_call": True}}},
+            "connections": [["start", "node"]],
+        },
+        recorded=old,
+    )
+    assert done.state is ExecutionState.WAITING

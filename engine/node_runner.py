@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from engine import rehearsal
 from engine.effects import EffectRun, FatalEffectError, Sleep, latest
@@ -73,7 +73,7 @@ class NodeRunner:
             rehearsed = rehearsal.in_test(start, run.execution)
             if rehearsed is not None:
                 return rehearsed
-        if isinstance(node.type, EffectNode | AsyncNode):
+        if node.takes_time:
             return work.finish_later()
         values = work.fast_values() if node.parameters.templates else []
         return work.finish_later() if values is None else work.finish(values)
@@ -138,13 +138,11 @@ class _Work:
         """Do work that does not wait."""
         kind, call = self.node.type, self._call(values)
         try:
-            if isinstance(kind, ItemNode):
-                return self._run_items(kind, call)
-            if isinstance(kind, BatchNode):
-                return Outcome(kind.run(call), self.start.now)
+            if self.node.is_item_node:
+                return self._run_items(cast(ItemNode[Any], kind), call)
+            return Outcome(cast(BatchNode[Any], kind).run(call), self.start.now)
         except Exception as error:
             return self._failed(error)
-        raise TypeError(f"{kind!r} is none of ItemNode, BatchNode, EffectNode")
 
     def _run_items(self, kind: ItemNode[Any], call: NodeCall[Any]) -> Outcome:
         outputs: Outputs = {}

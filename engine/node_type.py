@@ -66,9 +66,9 @@ class ChildRunner(Protocol):
         ...
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NodeCall(Generic[P]):
-    """One run of one node: what it works on and what it may use.
+    """One run of one node: what it works on and what it may use. Nodes do not change it.
 
     ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` makes the
     parameters with every expression evaluated for item ``i`` of the first input, anew at each call. ``now`` is

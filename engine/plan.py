@@ -9,7 +9,7 @@ from typing import Any
 from engine.expressions.evaluator import CompiledTemplate, Evaluator, Row
 from engine.filling import Make, lead_to_free_places, maker
 from engine.loops import LoopBody, find_bodies
-from engine.node_type import NodeType
+from engine.node_type import AsyncNode, EffectNode, ItemNode, NodeType
 from engine.parameters import ParameterModel, template_leaves
 from engine.registry import NodeRegistry
 from workflow import graph
@@ -55,7 +55,10 @@ class PlanEdge:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class PlanNode:
-    """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`."""
+    """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`.
+
+    ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more.
+    """
 
     index: int
     name: str
@@ -66,6 +69,8 @@ class PlanNode:
     outputs: tuple[str, ...]
     edges_in: tuple[tuple[int, ...], ...]
     edges_out: Mapping[str, tuple[int, ...]]
+    is_item_node: bool
+    takes_time: bool
 
     @property
     def is_leaf(self) -> bool:
@@ -100,10 +105,12 @@ class Plan:
         Raises:
             NodeNotFoundError: there is no such trigger.
         """
+        named = self.nodes[self.index_by_name[node]] if node is not None and node in self.index_by_name else None
+        if named is not None and named.type.is_trigger and not named.definition.disabled:
+            return named
         triggers = [each for each in self.nodes if each.type.is_trigger and not each.definition.disabled]
-        if node is not None:
-            found = next((each for each in triggers if each.name == node), None)
-        else:
+        found = None
+        if node is None:
             found = next((each for each in triggers if each.type.name == type_name), None) or next(iter(triggers), None)
         if found is None:
             raise NodeNotFoundError(
@@ -163,6 +170,8 @@ def compile_plan(
             outputs=ports_out[index],
             edges_in=tuple(map(tuple, edges_in[index])),
             edges_out={output: tuple(found) for output, found in edges_out[index].items()},
+            is_item_node=isinstance(types[index], ItemNode),
+            takes_time=isinstance(types[index], EffectNode | AsyncNode),
         )
         for index, name in enumerate(names)
     )

@@ -139,9 +139,11 @@ class Parent(NamedTuple):
     key: EffectKey
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Execution:
     """One run of one version of a workflow. Times are UTC; ``output`` is what the caller gets.
+
+    Nobody changes it after it was made (not frozen for the reason that items are not).
 
     In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
     ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,

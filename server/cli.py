@@ -33,7 +33,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
     async def run() -> None:
-        async with running_services(settings) as services, http_app(settings, services) as app:
+        async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             calm_garbage_collector()
             await HttpServer(settings, app).serve(sockets=[listener])
 
@@ -46,7 +46,7 @@ def stdio() -> None:
     settings = _settings()
 
     async def run() -> None:
-        async with running_services(settings) as services, stdio_server() as (incoming, outgoing):
+        async with running_services(settings, has_http=False) as services, stdio_server() as (incoming, outgoing):
             calm_garbage_collector()
             await services.mcp.run(incoming, outgoing, services.mcp.create_initialization_options())
 

@@ -66,8 +66,10 @@ class Services:
 
 
 @asynccontextmanager
-async def running_services(settings: Settings) -> AsyncIterator[Services]:
+async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterator[Services]:
     """The whole of Jobsprint but for its edges, with a worker at work, until the context is left.
+
+    Without HTTP there is nothing that links to waiting executions could lead to, so none are made.
 
     Raises:
         BadSettingsError: another process uses the data folder.
@@ -135,7 +137,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             http=BreakerHttpClient(http),
             clock=clock,
             children=Children(authoring=authoring, service=service),
-            resume_url=links.url,
+            resume_url=links.url if has_http else lambda execution_id: None,
         )
         worker = Worker(
             queue=queue,

@@ -320,7 +320,7 @@ def waiting_summary(waiting: Suspension) -> dict[str, Any]:
     summary: dict[str, Any] = {"node": waiting.key.node, "item_index": waiting.key.item_index, "for": waiting.kind}
     if waiting.wake_at is not None:
         summary["until"] = utc_text(waiting.wake_at)
-    return {**summary, **waiting.details}
+    return {**summary, **{name: value for name, value in waiting.details.items() if value is not None}}
 
 
 def node_run_summary(run: NodeRun) -> dict[str, Any]:

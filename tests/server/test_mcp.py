@@ -295,3 +295,15 @@ async def test_an_execution_that_takes_too_long_fails_and_shows_how_far_it_came(
     assert (ran["status"], ran["error"]["code"]) == ("failed", "execution_timeout")
     seen = await mcp_http.call("inspect_execution", execution_id=ran["execution_id"])
     assert [(node["node"], node["status"]) for node in seen["nodes"]] == [("start", "succeeded"), ("ask", "cancelled")]
+
+
+async def test_only_a_server_that_http_reaches_gives_links_to_what_waits(mcp: McpCaller) -> None:
+    wait = {"type": "wait", "parameters": {"for_call": True}}
+    workflow_id = await mcp.create({"start": START, "wait": wait}, ("start", "wait"))
+    ran = await mcp.call("execute_workflow", workflow_id=workflow_id, input={"n": 1})
+    seen = await mcp.call("inspect_execution", execution_id=ran["execution_id"])
+    assert ("resume_url" in seen["waiting"][0]) is str(mcp.client.server).startswith("http")
+    resumed = await mcp.call("control_execution", execution_id=ran["execution_id"], action="resume", data="go")
+    assert resumed["status"] in ("queued", "running", "succeeded")
+    done = await mcp.call("inspect_execution", execution_id=ran["execution_id"], wait_seconds=20)
+    assert done["output"]["items"]["wait"] == [{"n": 1, "resume": {"by": "agent", "data": "go"}}]

@@ -82,7 +82,8 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
         for method in sorted(route.methods or ()):
             operation = _OPERATIONS.get((method, route.path))
             if operation is not None:
-                summary = (inspect.getdoc(route.endpoint) or "").partition("\n")[0]
+                documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
+                summary = (inspect.getdoc(documented) or "").partition("\n")[0]
                 paths.setdefault(route.path, {})[method.lower()] = _operation(route.path, operation, summary, schemas)
     return {
         "openapi": "3.1.0",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from engine.executions import ExecutionService
 from engine.live import LiveExecution
@@ -22,7 +24,10 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(slots=True, frozen=True)
 class Webhooks:
-    """Takes requests in and gives the workflow's own answer, or 202 where it has none."""
+    """Takes requests in and gives the workflow's own answer, or 202 where it has none.
+
+    It speaks ASGI itself: Starlette's request and wrappers would cost as much as a small workflow.
+    """
 
     intake: WebhookIntake
     service: ExecutionService
@@ -30,20 +35,24 @@ class Webhooks:
 
     def routes(self) -> list[Route]:
         """The one route."""
-        return [Route("/webhooks/{path}", self.receive, methods=METHODS)]
+        return [Route("/webhooks/{path}", self, methods=METHODS)]
 
-    async def receive(self, request: Request) -> Response:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the workflow that listens; wait for its answer where it gives one."""
+        query = scope["query_string"]
+        request = WebhookRequest(
+            path=scope["path_params"]["path"],
+            method="GET" if scope["method"] == "HEAD" else scope["method"],
+            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+            query=parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else [],
+            body=await _body(receive),
+        )
+        response = await self._respond(request)
+        await response(scope, receive, send)
+
+    async def _respond(self, request: WebhookRequest) -> Response:
         try:
-            accepted = await self.intake.accept(
-                WebhookRequest(
-                    path=request.path_params["path"],
-                    method="GET" if request.method == "HEAD" else request.method,
-                    headers=dict(request.headers),
-                    query=request.query_params.multi_items(),
-                    body=await request.body(),
-                )
-            )
+            accepted = await self.intake.accept(request)
         except MethodNotAllowedError as error:
             return problem(405, code=error.code, title=error.message, headers={"allow": ", ".join(error.allowed)})
         live = accepted.live
@@ -74,6 +83,22 @@ class Webhooks:
             if not live.answered.cancelled():
                 raise  # the client went away; the execution goes on
             return None
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        ClientDisconnect: the sender went away before it was there.
+    """
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
 
 
 def _response(answer: WebhookResponse) -> Response:

@@ -1,4 +1,4 @@
-"""What follows from an execution's end: its parent goes on, its user is told, its error workflow runs."""
+"""What follows from an execution's end: its error workflow runs, its parent goes on, its user is told."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Aftermath:
-    """Called once for every execution that has ended or begun to wait, when that is stored."""
+    """Asked by the worker as an execution ends or begins to wait, and again when that is stored."""
 
     def __init__(
         self,
@@ -44,12 +44,8 @@ class Aftermath:
             return
         if execution.parent is not None:
             await self._wake_parent(execution.parent)
-        if execution.state not in (ExecutionState.FAILED, ExecutionState.DEAD):
-            return
-        self._service.announcements.user_notified(execution)
-        error_workflow = plan.definition.settings.error_workflow
-        if error_workflow is not None and error_workflow != execution.workflow_id:
-            await self._run_error_workflow(error_workflow, execution)
+        if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
+            self._service.announcements.user_notified(execution)
 
     async def _wake_parent(self, parent: Parent) -> None:
         """Tell the parent. Where that fails it finds out by itself, when it looks after its child."""
@@ -58,16 +54,27 @@ class Aftermath:
         except JobsprintError as error:
             logger.info("execution %s was not told that its child has ended: %s", parent.execution_id, error.message)
 
-    async def _run_error_workflow(self, workflow_id: str, execution: Execution) -> None:
+    async def handler_of(self, execution: Execution, plan: Plan) -> Plan | None:
+        """The error workflow that is to run after this end, if any."""
+        workflow_id = plan.definition.settings.error_workflow
+        if execution.state not in (ExecutionState.FAILED, ExecutionState.DEAD) or workflow_id is None:
+            return None
+        if workflow_id == execution.workflow_id:
+            return None
+        try:
+            return self._authoring.plan(await self._authoring.workflows.get(workflow_id))
+        except JobsprintError as error:
+            logger.warning("the error workflow of execution %s cannot run: %s", execution.id, error.message)
+            return None
+
+    async def start_handler(self, handler: Plan, execution: Execution) -> None:
+        """Submit the error workflow. Called as the end is noted, so that both reach the disk in one batch."""
         data = {
             "execution": {"id": execution.id, "status": execution.state.value, "trigger": execution.trigger},
             "workflow": {"id": execution.workflow_id, "name": execution.workflow_name},
             "error": execution.error.to_json() if execution.error is not None else None,
         }
         try:
-            plan = self._authoring.plan(await self._authoring.workflows.get(workflow_id))
-            await self._service.accepted(
-                await self._service.submit(plan, Submission(trigger="workflow", data=data, mode=execution.mode))
-            )
+            await self._service.submit(handler, Submission(trigger="workflow", data=data, mode=execution.mode))
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s could not run: %s", execution.id, error.message)

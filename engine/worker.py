@@ -174,8 +174,11 @@ class Worker:
             if state is ExecutionState.FAILED and self._is_dead_letter(live, run):
                 state = ExecutionState.DEAD
             settled = self._service.ended(live.execution, state, run)
+        handler = await self._aftermath.handler_of(settled, live.plan)
         live.execution = settled
         self._service.store.save(settled, run.journal.flush())
+        if handler is not None:
+            await self._aftermath.start_handler(handler, settled)
         if live.plan.definition.settings.durability != "none":
             await self._committed(settled.id)
         await self._service.live.retire(live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
@@ -10,6 +11,7 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
+from tools.caller import LOCAL_USER
 from tools.resources import Resources
 from tools.tool import Tool
 from workflow.errors import JobsprintError
@@ -20,6 +22,20 @@ INSTRUCTIONS = (
     "expected. Every error says what is wrong, where, and how to mend it; findings carry JSON Patches that "
     'update_workflow takes as {"op":"patch"}.'
 )
+
+
+@dataclass(slots=True, frozen=True)
+class _SessionCaller:
+    """A :class:`tools.caller.Caller` over the SDK's context of a request."""
+
+    context: ServerRequestContext[Any]
+
+    @property
+    def user(self) -> str:
+        return LOCAL_USER
+
+    async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        await self.context.session.report_progress(done, total, message)
 
 
 def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Resources) -> Server[Any]:
@@ -38,7 +54,7 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
         tool = by_name.get(params.name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-        return await tool.call(params.arguments or {}, context.session.report_progress)
+        return await tool.call(params.arguments or {}, _SessionCaller(context))
 
     async def list_resources(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None

@@ -9,9 +9,10 @@ from pydantic import Field
 
 from engine.authoring import Authoring, Saved
 from engine.node_type import NodeType
+from tools.caller import Caller
 from tools.node_search import search
 from tools.pictures import mermaid
-from tools.tool import READ_ONLY, Answer, Arguments, ReportProgress, Tool, object_schema
+from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, NodeNotFoundError
 from workflow.findings import Finding, did_you_mean, nearest
 from workflow.messages import utc_text
@@ -167,7 +168,7 @@ class AuthoringTools:
             ),
         ]
 
-    async def find_nodes(self, arguments: FindNodes, report_progress: ReportProgress) -> Answer:
+    async def find_nodes(self, arguments: FindNodes, caller: Caller) -> Answer:
         """Types that fit a query, or everything about one."""
         registry = self._authoring.registry
         if arguments.name is None:
@@ -182,7 +183,7 @@ class AuthoringTools:
             )
         return Answer({"nodes": [node_type_details(kind)]})
 
-    async def validate_workflow(self, arguments: ValidateWorkflow, report_progress: ReportProgress) -> Answer:
+    async def validate_workflow(self, arguments: ValidateWorkflow, caller: Caller) -> Answer:
         """The findings; an invalid definition is a good answer, not a failure."""
         document: Any = arguments.definition
         if arguments.operations is not None:
@@ -203,11 +204,11 @@ class AuthoringTools:
         report = await self._authoring.check(document)
         return Answer({"valid": report.is_valid, "findings": _json(report.findings)})
 
-    async def create_workflow(self, arguments: CreateWorkflow, report_progress: ReportProgress) -> Answer:
+    async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
         """Store version 1."""
         return _saved(await self._authoring.create(arguments.definition))
 
-    async def update_workflow(self, arguments: UpdateWorkflow, report_progress: ReportProgress) -> Answer:
+    async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
         """Store the next version."""
         if (arguments.operations is None) == (arguments.definition is None):
             raise InvalidArgumentsError(
@@ -227,7 +228,7 @@ class AuthoringTools:
             )
         return _saved(saved)
 
-    async def get_workflow(self, arguments: GetWorkflow, report_progress: ReportProgress) -> Answer:
+    async def get_workflow(self, arguments: GetWorkflow, caller: Caller) -> Answer:
         """One version in the view asked for."""
         stored = await self._authoring.workflows.get(arguments.workflow_id, arguments.version)
         content = workflow_header(stored)
@@ -241,7 +242,7 @@ class AuthoringTools:
                 content["nodes"] = {name: node.type for name, node in stored.definition.nodes.items()}
         return Answer(content)
 
-    async def list_workflows(self, arguments: ListWorkflows, report_progress: ReportProgress) -> Answer:
+    async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
         """One page."""
         page = await self._authoring.workflows.page(text=arguments.text, limit=arguments.limit, cursor=arguments.cursor)
         content: dict[str, Any] = {
@@ -261,7 +262,7 @@ class AuthoringTools:
             content["next_cursor"] = page.next_cursor
         return Answer(content)
 
-    async def delete_workflow(self, arguments: DeleteWorkflow, report_progress: ReportProgress) -> Answer:
+    async def delete_workflow(self, arguments: DeleteWorkflow, caller: Caller) -> Answer:
         """Hide it."""
         await self._authoring.delete(arguments.workflow_id)
         return Answer({"workflow_id": arguments.workflow_id, "deleted": True})

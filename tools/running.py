@@ -15,7 +15,8 @@ from engine.control import Control
 from engine.executions import ExecutionService, Inspection, Submission
 from engine.planning import Planner
 from tools.budget import fit
-from tools.tool import READ_ONLY, Answer, Arguments, ReportProgress, Tool, object_schema
+from tools.caller import Caller
+from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.errors import NodeNotFoundError
 from workflow.executions import Execution, NodeRun, Priority, Suspension
 from workflow.findings import did_you_mean, nearest
@@ -158,7 +159,7 @@ class RunningTools:
             ),
         ]
 
-    async def plan_execution(self, arguments: PlanExecution, report_progress: ReportProgress) -> Answer:
+    async def plan_execution(self, arguments: PlanExecution, caller: Caller) -> Answer:
         """The effects of a run that does not happen."""
         plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
         planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
@@ -170,7 +171,7 @@ class RunningTools:
             content["error"] = planned.error.to_json()
         return Answer(content)
 
-    async def execute_workflow(self, arguments: ExecuteWorkflow, report_progress: ReportProgress) -> Answer:
+    async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
         plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
         if arguments.plan_hash is not None:
@@ -186,7 +187,7 @@ class RunningTools:
             priority=arguments.priority,
         )
         execution_id = await self._service.execute(plan, submission, key=arguments.idempotency_key)
-        await self._wait(execution_id, arguments.wait_seconds, report_progress)
+        await self._wait(execution_id, arguments.wait_seconds, caller)
         execution = await self._service.get(execution_id)
         content = execution_summary(execution)
         links: tuple[types.ResourceLink, ...] = ()
@@ -203,9 +204,9 @@ class RunningTools:
             content["next"] = "Call inspect_execution with the node that failed to see what it was given."
         return Answer(content, links=links)
 
-    async def inspect_execution(self, arguments: InspectExecution, report_progress: ReportProgress) -> Answer:
+    async def inspect_execution(self, arguments: InspectExecution, caller: Caller) -> Answer:
         """The whole execution in a line per node run, or one node in full."""
-        await self._wait(arguments.execution_id, arguments.wait_seconds, report_progress)
+        await self._wait(arguments.execution_id, arguments.wait_seconds, caller)
         inspection = await self._service.inspect(arguments.execution_id)
         execution = inspection.execution
         if arguments.node is None:
@@ -231,7 +232,7 @@ class RunningTools:
             )
         return {"runs": [node_run_details(run, inspection.node_runs) for run in runs]}
 
-    async def list_executions(self, arguments: ListExecutions, report_progress: ReportProgress) -> Answer:
+    async def list_executions(self, arguments: ListExecutions, caller: Caller) -> Answer:
         """One page."""
         where = ExecutionFilter(
             workflow_id=arguments.workflow_id,
@@ -245,7 +246,7 @@ class RunningTools:
             content["next_cursor"] = page.next_cursor
         return Answer(content)
 
-    async def control_execution(self, arguments: ControlExecution, report_progress: ReportProgress) -> Answer:
+    async def control_execution(self, arguments: ControlExecution, caller: Caller) -> Answer:
         """Do what the action says."""
         execution_id = arguments.execution_id
         match arguments.action:
@@ -266,12 +267,12 @@ class RunningTools:
                 execution = live.execution
         return Answer(execution_summary(execution))
 
-    async def _wait(self, execution_id: str, wait_seconds: float, report_progress: ReportProgress) -> None:
+    async def _wait(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
         """Wait for the end, passing on each node that has run."""
         ends = time.monotonic() + wait_seconds
         async for step in self._service.follow(execution_id, timeout_seconds=wait_seconds):
             message = f"{step.node} ({step.finished} of {step.total})"
-            await report_progress(step.finished, step.total, message)
+            await caller.report_progress(step.finished, step.total, message)
         await self._service.wait(execution_id, timeout_seconds=ends - time.monotonic())
 
 

@@ -10,6 +10,7 @@ import mcp_types as types
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tools.caller import Caller
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, JobsprintError
 from workflow.findings import Finding
 from workflow.shape import model_findings
@@ -26,9 +27,6 @@ class Arguments(BaseModel):
 
 
 A = TypeVar("A", bound=Arguments)
-
-ReportProgress = Callable[[float, float | None, str | None], Awaitable[None]]
-"""``(done, total, message)`` to the caller, where they asked for it."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -50,7 +48,7 @@ class Tool(Generic[A]):
     arguments: type[A]
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
-    handler: Callable[[A, ReportProgress], Awaitable[Answer]]
+    handler: Callable[[A, Caller], Awaitable[Answer]]
     listed: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -64,10 +62,10 @@ class Tool(Generic[A]):
         )
         object.__setattr__(self, "listed", listed)
 
-    async def call(self, arguments: dict[str, Any], report_progress: ReportProgress) -> types.CallToolResult:
+    async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult:
         """The answer, or the failure as a result that says how to mend it."""
         try:
-            answer = await self.handler(self._parse(arguments), report_progress)
+            answer = await self.handler(self._parse(arguments), caller)
         except JobsprintError as error:
             return failure(error)
         text = answer.text if answer.text is not None else orjson.dumps(answer.content).decode()

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.expressions.evaluator import CompiledTemplate, Evaluator, Row
 from engine.filling import Make, lead_to_free_places, maker
+from engine.item_loops import ItemLoop, LoopCode
 from engine.loops import LoopBody, find_bodies
 from engine.node_type import AsyncNode, EffectNode, ItemNode, NodeType
 from engine.parameters import ParameterModel, template_leaves
@@ -57,7 +58,8 @@ class PlanEdge:
 class PlanNode:
     """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`.
 
-    ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more.
+    ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more. ``loop``
+    is an item node's whole work compiled, where it can be.
     """
 
     index: int
@@ -71,6 +73,7 @@ class PlanNode:
     edges_out: Mapping[str, tuple[int, ...]]
     is_item_node: bool
     takes_time: bool
+    loop: ItemLoop | None
 
     @property
     def is_leaf(self) -> bool:
@@ -172,6 +175,7 @@ def compile_plan(
             edges_out={output: tuple(found) for output, found in edges_out[index].items()},
             is_item_node=isinstance(types[index], ItemNode),
             takes_time=isinstance(types[index], EffectNode | AsyncNode),
+            loop=_loop(definition.nodes[name].parameters, types[index], evaluator),
         )
         for index, name in enumerate(names)
     )
@@ -209,6 +213,15 @@ def _type_of(name: str, node: NodeDefinition, registry: NodeRegistry) -> NodeTyp
 def _outputs(node: NodeDefinition, kind: NodeType[Any]) -> tuple[str, ...]:
     outputs = tuple(kind.outputs_of(node.parameters))
     return (*outputs, ERROR_OUTPUT) if node.on_error == "error_output" and ERROR_OUTPUT not in outputs else outputs
+
+
+def _loop(raw: dict[str, Any], kind: NodeType[Any], evaluator: Evaluator) -> ItemLoop | None:
+    if not isinstance(kind, ItemNode):
+        return None
+    forms = {path: evaluator.compile(source).fast for path, source in template_leaves(raw)}
+    fast = {path: form for path, form in forms.items() if form is not None}
+    code = LoopCode(fast)
+    return code.finish() if len(fast) == len(forms) and kind.write_loop(raw, code) else None
 
 
 def _parameters(raw: dict[str, Any], kind: NodeType[Any], evaluator: Evaluator) -> NodeParameters:

@@ -71,6 +71,7 @@ class PlanNode:
     outputs: tuple[str, ...]
     edges_in: tuple[tuple[int, ...], ...]
     edges_out: Mapping[str, tuple[int, ...]]
+    every_edge_out: tuple[int, ...]
     is_item_node: bool
     takes_time: bool
     loop: ItemLoop | None
@@ -85,7 +86,8 @@ class PlanNode:
 class Plan:
     """A compiled workflow. Immutable; any number of executions share it.
 
-    ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in.
+    ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in. ``roots`` are
+    the nodes that nothing leads to but ways back to a loop.
     """
 
     workflow_id: str
@@ -96,6 +98,7 @@ class Plan:
     index_by_name: Mapping[str, int]
     bodies: Mapping[int, LoopBody]
     enclosing: Mapping[int, LoopBody]
+    roots: tuple[int, ...]
 
     @property
     def responds(self) -> bool:
@@ -173,6 +176,7 @@ def compile_plan(
             outputs=ports_out[index],
             edges_in=tuple(map(tuple, edges_in[index])),
             edges_out={output: tuple(found) for output, found in edges_out[index].items()},
+            every_edge_out=tuple(edge for found in edges_out[index].values() for edge in found),
             is_item_node=isinstance(types[index], ItemNode),
             takes_time=isinstance(types[index], EffectNode | AsyncNode),
             loop=_loop(definition.nodes[name].parameters, types[index], evaluator),
@@ -182,8 +186,10 @@ def compile_plan(
     bodies = find_bodies(
         batch_edges, [node.index for node in nodes if node.type.loop_output], [n.index for n in nodes if not n.inputs]
     )
+    back = frozenset().union(*(body.back for body in bodies))
     return Plan(
         bodies={body.loop: body for body in bodies},
+        roots=tuple(node.index for node in nodes if all(edge in back for edges in node.edges_in for edge in edges)),
         # Smaller bodies lie inside larger ones, so the last one that is written is the innermost.
         enclosing={node: body for body in sorted(bodies, key=lambda each: -len(each.nodes)) for node in body.nodes},
         workflow_id=workflow_id,

@@ -126,25 +126,32 @@ def _run_to_json(run: NodeRun) -> list[Any]:
 
 
 def _items_to_json(items: Items) -> list[Any]:
-    """``[jsons, pairs]``; ``pairs`` is ``None`` where each item is from the one at its place in the first input."""
+    """``[jsons, pairs]``.
+
+    ``pairs`` is ``None`` where each item is from the one at its place in the first input, and a number where all are
+    from that one. Otherwise an item's pairs are ``[input, item]``; one with the first input is its item alone.
+    """
     pairs = [item.paired for item in items]
-    in_place = pairs_of(len(items))
-    # Pairs of the usual kind are the same objects everywhere, so this mostly compares addresses.
-    if all(map(operator.is_, pairs, in_place)):
-        return [[item.json for item in items], None]
-    return [[item.json for item in items], [_pairs_to_json(each) for each in pairs]]
+    stored: Any
+    # Pairs of the usual kind are the same objects everywhere, so these comparisons are of addresses.
+    if all(map(operator.is_, pairs, pairs_of(len(items)))):
+        stored = None
+    elif all(each is pairs[0] for each in pairs) and _is_plain(pairs[0]):
+        stored = pairs[0][0].item
+    else:
+        stored = [each[0].item if _is_plain(each) else [tuple(pair) for pair in each] for each in pairs]
+    return [[item.json for item in items], stored]
 
 
-def _pairs_to_json(pairs: tuple[Pair, ...]) -> int | list[tuple[int, ...]]:
-    """An item's pairs ``[input, item]``; one with the first input is its item alone."""
-    if len(pairs) == 1 and pairs[0].input == 0:
-        return pairs[0].item
-    return [tuple(pair) for pair in pairs]
+def _is_plain(pairs: tuple[Pair, ...]) -> bool:
+    return len(pairs) == 1 and pairs[0].input == 0
 
 
-def _items_from_json(jsons: list[Any], pairs: list[Any] | None) -> Items:
+def _items_from_json(jsons: list[Any], pairs: list[Any] | int | None) -> Items:
     if pairs is None:
         return list(map(Item, jsons, pairs_of(len(jsons))))
+    if isinstance(pairs, int):
+        return [Item(json, from_item(pairs)) for json in jsons]
     return [Item(json, _pairs_from_json(each)) for json, each in zip(jsons, pairs, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""What happens to executions, told to the event bus in the contract's words."""
+"""What happens to executions and workflows, told to the event bus in the contract's words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from workflow.executions import Execution, NodeRun
 from workflow.messages import Event
 from workflow.ports import Clock, EventBus, NewId
+from workflow.publication import WorkflowChange
 from workflow.states import ExecutionState
 
 EVENT_TYPES = {
@@ -55,13 +56,22 @@ class Announcements:
         error = execution.error.to_json() if execution.error is not None else None
         self._publish("user.notified", execution, {"status": execution.state.value, "error": error})
 
+    def workflow_changed(self, change: WorkflowChange, workflow_id: str) -> None:
+        """A workflow itself is not any more what it was."""
+        if self._bus.is_heard(workflow_id):
+            self._tell(f"workflow.{change}", workflow_id, {"workflowId": workflow_id, "change": change})
+
     def _publish(self, event_type: str, execution: Execution, data: dict[str, Any]) -> None:
+        identity = {"workflowId": execution.workflow_id, "executionId": execution.id}
+        self._tell(event_type, execution.workflow_id, identity | data)
+
+    def _tell(self, event_type: str, workflow_id: str, data: dict[str, Any]) -> None:
         self._bus.publish(
             Event(
                 event_id=self._new_id(),
                 timestamp=self._clock.now(),
                 event_type=event_type,
-                aggregate_id=execution.workflow_id,
-                data={"workflowId": execution.workflow_id, "executionId": execution.id, **data},
+                aggregate_id=workflow_id,
+                data=data,
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import mcp_types as types
 import orjson
@@ -18,6 +18,12 @@ from workflow.shape import model_findings
 READ_ONLY = types.ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
+
+
+Toolset = Literal["authoring", "running"]
+AUTHORING: frozenset[Toolset] = frozenset({"authoring"})
+RUNNING: frozenset[Toolset] = frozenset({"running"})
+BOTH: frozenset[Toolset] = AUTHORING | RUNNING
 
 
 class Arguments(BaseModel):
@@ -40,7 +46,10 @@ class Answer:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Tool(Generic[A]):
-    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it."""
+    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
+
+    ``toolsets`` are those that it belongs to, for clients that are shown one of them only.
+    """
 
     name: str
     title: str
@@ -49,6 +58,7 @@ class Tool(Generic[A]):
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer]]
+    toolsets: frozenset[Toolset] = BOTH
     listed: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:

@@ -36,10 +36,12 @@ class McpCaller:
         assert error["message"]
         return error
 
-    async def create(self, nodes: dict[str, Any], *connections: tuple[str, str], name: str = "test") -> str:
-        """The id of a new workflow."""
+    async def create(
+        self, nodes: dict[str, Any], *connections: tuple[str, str], name: str = "test", publish: bool = False
+    ) -> str:
+        """The id of a new workflow, a draft or published."""
         definition = {"name": name, "nodes": nodes, "connections": [list(each) for each in connections]}
-        made = await self.call("create_workflow", definition=definition)
+        made = await self.call("create_workflow", definition=definition, publish=publish)
         return str(made["workflow_id"])
 
 

@@ -126,9 +126,10 @@ def failure(error: JobsprintError) -> types.CallToolResult:
 
 def compact_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The model's JSON Schema in few bytes: no titles, no ``null`` branches for optional members, no nulls
-    as defaults, no class docstrings."""
+    as defaults, nothing that holds anyway, no class docstrings."""
     schema = _compact(model.model_json_schema())
-    schema.pop("description", None)
+    for described in (schema, *schema.get("$defs", {}).values()):
+        described.pop("description", None)
     return dict(schema)
 
 
@@ -147,7 +148,11 @@ def _compact(schema: Any) -> Any:
 
 
 def _is_noise(name: str, member: Any) -> bool:
-    return (name == "title" and isinstance(member, str)) or (name == "default" and member is None)
+    return (
+        (name == "title" and isinstance(member, str))
+        or (name == "default" and member is None)
+        or (name == "additionalProperties" and member is True)
+    )
 
 
 def object_schema(required: dict[str, Any], **optional: Any) -> dict[str, Any]:

@@ -24,11 +24,11 @@ class Difference:
         """The lines in one, cut where they are many."""
         if not self.lines:
             return "Nothing changed."
-        text = self.lines[0]
+        text, room = self.lines[0], SUMMARY_CHARACTERS - len("; and 10000 more")
         for place, line in enumerate(self.lines[1:], 1):
             longer = f"{text}; {line[:1].lower()}{line[1:]}"
-            if len(longer) > SUMMARY_CHARACTERS:
-                return f"{text}; and {len(self.lines) - place} more"[:SUMMARY_CHARACTERS]
+            if len(longer) > room:
+                return f"{text[:room]}; and {len(self.lines) - place} more"
             text = longer
         return text[:SUMMARY_CHARACTERS]
 

@@ -67,22 +67,17 @@ class PublishedTools:
         self._execute = execute
         self._made: dict[str, tuple[object, dict[str, PublishedTool]]] = {}
 
-    async def tools(self, user: str) -> Mapping[str, PublishedTool]:
-        """The user's tools by name, in the names' order. Costs nothing while nothing has changed."""
-        exposed = await self._publishing.exposed(user)
-        made_of, tools = self._made.get(user, (None, {}))
-        if made_of is not exposed:
-            tools = {exposure.name: self._tool(exposure, workflow) for exposure, workflow in exposed}
-            self._made[user] = (exposed, tools)
-        return tools
+    async def all(self, user: str) -> Sequence[PublishedTool]:
+        """The user's tools, in the order of their names. Costs nothing while nothing has changed."""
+        return list((await self._by_name(user)).values())
 
     async def get(self, user: str, name: str) -> PublishedTool | None:
         """The user's tool of this name."""
-        return (await self.tools(user)).get(name)
+        return (await self._by_name(user)).get(name)
 
     async def prompts(self, user: str) -> Sequence[types.Prompt]:
         """The user's workflows that are prompts too."""
-        return [_prompt(tool) for tool in (await self.tools(user)).values() if tool.exposure.as_prompt]
+        return [_prompt(tool) for tool in await self.all(user) if tool.exposure.as_prompt]
 
     async def prompt(self, user: str, name: str, arguments: Mapping[str, str]) -> types.GetPromptResult | None:
         """What the assistant is told to do, or ``None`` where the user has no such prompt."""
@@ -95,6 +90,14 @@ class PublishedTools:
                 types.PromptMessage(role="user", content=types.TextContent(type="text", text=_told(tool, arguments)))
             ],
         )
+
+    async def _by_name(self, user: str) -> Mapping[str, PublishedTool]:
+        exposed = await self._publishing.exposed(user)
+        made_of, tools = self._made.get(user, (None, {}))
+        if made_of is not exposed:
+            tools = {exposure.name: self._tool(exposure, workflow) for exposure, workflow in exposed}
+            self._made[user] = (exposed, tools)
+        return tools
 
     def _tool(self, exposure: Exposure, workflow: StoredWorkflow) -> PublishedTool:
         schema = input_schema(exposure, workflow.definition)

@@ -72,7 +72,7 @@ class Toolbox:
     async def listed(self, user: str, wanted: Selection) -> list[types.Tool]:
         """What ``tools/list`` answers, always in the same order."""
         selection = self._selection.narrowed(wanted)
-        theirs = [tool for name, tool in (await self.published.tools(user)).items() if name not in self._own]
+        theirs = [tool for tool in await self.published.all(user) if tool.name not in self._own]
         every: list[CallableTool] = [*self._own.values(), *theirs]
         return [tool.listed for tool in every if selection.includes(tool)]
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 RESTORABLE = timedelta(days=30)
 """How long a deleted workflow can be brought back (contract of ``delete_workflow``); then it is gone for good."""
 
 TOOL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,29}$"
 """At most 30 characters: clients put their own prefix before a tool's name, and models see no more than 64."""
-
-WorkflowChange = Literal["created", "updated", "deleted", "restored", "published", "unpublished"]
-"""What events tell of a workflow itself."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from workflow.publication import Exposure, Publication
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
 """The input schema of a workflow that says nothing of its input."""
 
-
 SCHEMA_FIX = 'For example {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}.'
 
 

@@ -73,9 +73,10 @@ async def _set_published(connection: AsyncConnection, workflow_id: str, version:
 async def _claim_paths(connection: AsyncConnection, workflow_id: str, paths: Sequence[str]) -> None:
     """Take the paths, or say whose one of them is.
 
-    The savepoint keeps the transaction usable after PostgreSQL has refused a row.
+    In order, so that two who want the same ones do not wait for each other. The savepoint keeps the transaction
+    usable after PostgreSQL has refused a row.
     """
-    for path in paths:
+    for path in sorted(paths):
         try:
             async with connection.begin_nested():
                 await connection.execute(insert(paths_table).values(path=path, workflow_id=workflow_id))

@@ -95,7 +95,12 @@ class PublishedTools:
         exposed = await self._publishing.exposed(user)
         made_of, tools = self._made.get(user, (None, {}))
         if made_of is not exposed:
-            tools = {exposure.name: self._tool(exposure, workflow) for exposure, workflow in exposed}
+            tools = {
+                exposure.name: self._tool(exposure, workflow)
+                for exposure, workflow in exposed
+                # A later version may have lost its manual trigger: then there is nowhere to start.
+                if manual_trigger(workflow.definition) is not None
+            }
             self._made[user] = (exposed, tools)
         return tools
 

@@ -42,12 +42,14 @@ CITY = {
 }
 
 
-class Statements(Database):
+class CountingDatabase(Database):
     """A database that counts its transactions."""
+
+    transactions = 0
 
     def transaction(self) -> Any:
         """One transaction more."""
-        self.transactions = getattr(self, "transactions", 0) + 1
+        self.transactions += 1
         return super().transaction()
 
 
@@ -55,7 +57,7 @@ class Statements(Database):
 class Workshop:
     """Authoring, publishing and the tools that come of it."""
 
-    database: Statements
+    database: CountingDatabase
     authoring: Authoring
     publishing: Publishing
     tools: PublishedTools
@@ -78,7 +80,7 @@ class Workshop:
 @pytest.fixture
 async def workshop(registry: NodeRegistry, pool: WorkerPool, tmp_path: Path) -> AsyncIterator[Workshop]:
     """A workshop with a database of its own."""
-    async with Statements(f"sqlite:///{tmp_path / 'test.db'}") as database:
+    async with CountingDatabase(f"sqlite:///{tmp_path / 'test.db'}") as database:
         await migrate(database)
         clock, bus, ids = FixedClock(), InProcessEventBus(), count()
         announcements = Announcements(bus=bus, clock=clock, new_id=lambda: f"event-{next(ids)}")
@@ -150,6 +152,16 @@ async def test_a_call_runs_the_published_version_from_its_manual_trigger(worksho
     ]
     assert (await tool.call({"days": "x"}, caller)).is_error
     assert len(workshop.executed) == 1, "what does not fit is not run"
+
+
+async def test_a_version_without_a_manual_trigger_is_no_tool(workshop: Workshop) -> None:
+    workflow_id = await workshop.publish("triage")
+    hook = {"type": "webhook", "parameters": {"path": "hook"}}
+    await workshop.authoring.merge(workflow_id, {"nodes": {"start": None, "hook": hook}}, expected_version=1)
+    await workshop.publishing.publish(workflow_id)
+    assert await workshop.tools.all("local") == []
+    await workshop.publishing.publish(workflow_id, version=1)
+    assert [tool.name for tool in await workshop.tools.all("local")] == ["triage"]
 
 
 async def test_workflows_are_prompts_where_they_ask_for_it(workshop: Workshop) -> None:

@@ -127,7 +127,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             new_id=new_id,
         )
         publishing = Publishing(authoring=authoring, announcements=announcements)
-        live = LiveExecutions(queue=queue, clock=clock, new_id=new_id, capacity=settings.queue_capacity)
+        live = LiveExecutions(queue=queue, capacity=settings.queue_capacity)
         service = ExecutionService(
             store=store,
             live=live,

@@ -74,7 +74,7 @@ class Executor:
     run: Run
     runner: NodeRunner
     on_node_finished: Callable[[NodeRun], None]
-    _waiting: list[deque[Delivery]] = field(init=False)
+    _waiting: list[list[Delivery]] = field(init=False)
     _closed: list[bool] = field(init=False)
     _progress: list[_NodeProgress] = field(init=False)
     _loops: dict[int, _LoopProgress] = field(init=False)
@@ -82,7 +82,7 @@ class Executor:
     _tasks: dict[asyncio.Task[Outcome], NodeStart] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._waiting = [deque() for _ in self.run.plan.edges]
+        self._waiting = [[] for _ in self.run.plan.edges]
         self._closed = [False] * len(self.run.plan.edges)
         self._progress = [_NodeProgress() for _ in self.run.plan.nodes]
         self._loops = {loop: _LoopProgress() for loop in self.run.plan.bodies}
@@ -167,7 +167,7 @@ class Executor:
         else:
             edge = self._next_edge(node, progress)
             if edge is not None:
-                delivery = self._waiting[edge].popleft()
+                delivery = self._waiting[edge].pop(0)
                 self._start(node, [delivery.items], (delivery.source,), delivery.time)
 
     def _next_edge(self, node: PlanNode, progress: _NodeProgress) -> int | None:
@@ -218,7 +218,7 @@ class Executor:
             for edge in node.edges_in[0]:
                 if edge in body.back:
                     while self._waiting[edge]:
-                        delivery = self._waiting[edge].popleft()
+                        delivery = self._waiting[edge].pop(0)
                         state.results += [Item(item.json) for item in delivery.items]
                         state.time = max(state.time, delivery.time)
             if state.position < len(state.items):
@@ -230,7 +230,7 @@ class Executor:
         while progress.edge < len(forward):
             edge = forward[progress.edge]
             if self._waiting[edge]:
-                delivery = self._waiting[edge].popleft()
+                delivery = self._waiting[edge].pop(0)
                 self._loops[node.index] = _LoopProgress(delivery.items, delivery.source, delivery.time)
                 self._go_round(node, body, self._loops[node.index])
                 return

@@ -27,8 +27,8 @@ WAITING = 10_000
 
 
 def create(server: ServerProcess, definition: object) -> str:
-    """The id of a new workflow."""
-    made = httpx2.post(f"{server.url}/api/workflows", json=definition)
+    """The id of a new workflow, published."""
+    made = httpx2.post(f"{server.url}/api/workflows", params={"publish": True}, json=definition)
     made.raise_for_status()
     return str(made.json()["workflow_id"])
 

@@ -51,7 +51,7 @@ def measure_own(script: str, cases: str) -> Measured:
     settings = {"JOBSPRINT_LOG_LEVEL": "warning"}
     with tempfile.TemporaryDirectory(prefix="jobsprint-") as folder, ServerProcess(Path(folder), settings) as server:
         for case in PEER_CASES:
-            httpx2.post(f"{server.url}/api/workflows", json=case()).raise_for_status()
+            httpx2.post(f"{server.url}/api/workflows", params={"publish": True}, json=case()).raise_for_status()
         base = f"{server.url}/webhooks/"
         return load(script, cases, "--base", base, "--pid", str(server.process.pid))
 

@@ -62,7 +62,7 @@ class Aftermath:
         if workflow_id == execution.workflow_id:
             return None
         try:
-            return self._authoring.plan(await self._authoring.workflows.get(workflow_id))
+            return await self._authoring.plan_in_use(workflow_id)
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s cannot run: %s", execution.id, error.message)
             return None

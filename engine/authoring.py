@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from engine.announcements import Announcements
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.template import NODE_REFERENCE
 from engine.parameters import template_leaves
@@ -14,11 +15,16 @@ from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from workflow.checks import Report, check_definition, webhook_paths
 from workflow.definition import WorkflowDefinition
+from workflow.differences import Difference, difference
 from workflow.documents import parse_document
-from workflow.errors import ExpressionError, InvalidDefinitionError, VersionConflictError
+from workflow.errors import ExpressionError, InvalidDefinitionError, NotPublishedError, VersionConflictError
 from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
-from workflow.operations import Operation, apply_operations
+from workflow.operations import Operation, apply_operations, merge_patch
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
+from workflow.publication import Publication
+
+VersionChoice = int | Literal["published"] | None
+"""A version by its number, the published one, or (``None``) the current one."""
 
 PLANS_KEPT = 512
 """Compiled plans kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
@@ -41,11 +47,13 @@ class Authoring:
         registry: NodeRegistry,
         evaluator: Evaluator,
         workflows: WorkflowRepository,
+        announcements: Announcements,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self.registry = registry
         self.workflows = workflows
+        self._announcements = announcements
         self._evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
@@ -68,21 +76,25 @@ class Authoring:
         usable = report.definition if all(finding.severity != "error" for finding in found) else None
         return Report(usable, findings)
 
-    async def create(self, document: Any) -> Saved:
-        """Store a new workflow.
+    async def create(self, document: Any, *, publish: bool = False) -> Saved:
+        """Store a new workflow, as a draft or published at once.
 
         Raises:
             InvalidDefinitionError: a finding is an error.
-            WebhookPathTakenError: another workflow listens on one of its paths.
+            WebhookPathTakenError: it is to be published, and another workflow listens on one of its paths.
         """
         report = await self.check(document)
         definition = _valid(report)
         stored = await self.workflows.create(
             self._new_id(),
             definition,
-            webhook_paths=webhook_paths(definition, self.registry),
+            change="Created",
+            publication=Publication(webhook_paths=webhook_paths(definition, self.registry)) if publish else None,
             now=self._clock.now(),
         )
+        self._announcements.workflow_changed("created", stored.id)
+        if publish:
+            self._announcements.workflow_changed("published", stored.id)
         return Saved(stored, report.findings)
 
     async def replace(self, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
@@ -90,7 +102,7 @@ class Authoring:
 
         Raises:
             InvalidDefinitionError: a finding is an error.
-            WorkflowNotFoundError, VersionConflictError, WebhookPathTakenError: see the repository.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(workflow_id, expected_version)
         report = await self.check(document)
@@ -102,19 +114,88 @@ class Authoring:
         Raises:
             InvalidOperationError: an operation cannot be applied.
             InvalidDefinitionError: the result has a finding that is an error.
-            WorkflowNotFoundError, VersionConflictError, WebhookPathTakenError: see the repository.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(workflow_id, expected_version)
         changed = apply_operations(current.definition.to_json(), list(operations))
         return await self._save(current, await self.check(changed))
 
+    async def merge(self, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
+        """Apply a JSON Merge Patch (RFC 7396) and store the result as the next version.
+
+        Raises:
+            InvalidDefinitionError: the result has a finding that is an error.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
+        """
+        current = await self._expected(workflow_id, expected_version)
+        return await self._save(current, await self.check(merge_patch(current.definition.to_json(), changes)))
+
+    async def restore_version(self, workflow_id: str, version: int, *, expected_version: int | None) -> Saved:
+        """Make an old version the draft again, as a version of its own.
+
+        Raises:
+            InvalidDefinitionError: it is not valid any more, for example because a node type is gone.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
+        """
+        current = await self._expected(workflow_id, expected_version)
+        old = await self.workflows.get(workflow_id, version)
+        report = await self.check(old.definition.to_json())
+        return await self._save(current, report, change=f"Restored version {version}")
+
+    async def version(self, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
+        """The version asked for.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version.
+            NotPublishedError: the published one was asked for, and there is none.
+        """
+        if choice != "published":
+            return await self.workflows.get(workflow_id, choice)
+        current = await self.workflows.get(workflow_id)
+        if current.published_version is None:
+            raise NotPublishedError(workflow_id)
+        return await self.workflows.get(workflow_id, current.published_version)
+
+    async def plan_in_use(self, workflow_id: str) -> Plan:
+        """What other workflows run: the published version, or the draft where none is, so that drafts can be tried.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+            InvalidDefinitionError: see :meth:`plan`.
+        """
+        current = await self.workflows.get(workflow_id)
+        return self.plan(await self.workflows.get(workflow_id, current.published_version))
+
+    async def compare(self, workflow_id: str, base: int | None, version: VersionChoice) -> tuple[int, int, Difference]:
+        """How a version differs from ``base``, by default the one before it: both numbers, and the difference.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version.
+            NotPublishedError: see :meth:`version`.
+        """
+        newer = await self.version(workflow_id, version)
+        older = await self.workflows.get(workflow_id, base if base is not None else max(1, newer.version - 1))
+        found = difference(older.definition.to_json(), newer.definition.to_json())
+        return older.version, newer.version, found
+
     async def delete(self, workflow_id: str) -> None:
-        """Take a workflow out of use.
+        """Take a workflow out of use; it can be restored for a while.
 
         Raises:
             WorkflowNotFoundError: there is none.
         """
         await self.workflows.delete(workflow_id, now=self._clock.now())
+        self._announcements.workflow_changed("deleted", workflow_id)
+
+    async def restore(self, workflow_id: str) -> StoredWorkflow:
+        """Bring a deleted workflow back, as a draft.
+
+        Raises:
+            WorkflowNotFoundError: there is none, or it is gone for good.
+        """
+        stored = await self.workflows.restore(workflow_id)
+        self._announcements.workflow_changed("restored", workflow_id)
+        return stored
 
     def plan(self, stored: StoredWorkflow) -> Plan:
         """The compiled plan of a stored version.
@@ -141,15 +222,16 @@ class Authoring:
             raise VersionConflictError(workflow_id, expected=expected_version, actual=current.version)
         return current
 
-    async def _save(self, current: StoredWorkflow, report: Report) -> Saved:
+    async def _save(self, current: StoredWorkflow, report: Report, *, change: str | None = None) -> Saved:
         definition = _valid(report)
         stored = await self.workflows.save_version(
             current.id,
             definition,
             expected_version=current.version,
-            webhook_paths=webhook_paths(definition, self.registry),
+            change=change or difference(current.definition.to_json(), definition.to_json()).summary,
             now=self._clock.now(),
         )
+        self._announcements.workflow_changed("updated", stored.id)
         return Saved(stored, report.findings)
 
     async def _expression_findings(self, document: Any) -> list[Finding]:

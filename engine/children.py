@@ -40,7 +40,7 @@ class Children:
         return child
 
     async def _start(self, child_id: str, parent: Parent | None, workflow_id: str, data: Any, mode: Mode) -> Execution:
-        plan = self._authoring.plan(await self._authoring.workflows.get(workflow_id))
+        plan = await self._authoring.plan_in_use(workflow_id)
         submission = Submission(trigger="workflow", data=data, mode=mode, parent=parent, execution_id=child_id)
         live = await self._service.submit(plan, submission)
         await self._service.accepted(live)

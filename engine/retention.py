@@ -1,4 +1,4 @@
-"""What has ended long ago is let go of, by age and by number."""
+"""What has ended or was deleted long ago is let go of, by age and by number."""
 
 from __future__ import annotations
 
@@ -9,24 +9,33 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from workflow.errors import StorageError
-from workflow.ports import Clock, ExecutionStore
+from workflow.ports import Clock, ExecutionStore, WorkflowRepository
+from workflow.publication import RESTORABLE
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 500
-"""Executions deleted in one transaction: it must not hold writers up."""
+"""Executions or workflows deleted in one transaction: it must not hold writers up."""
 
 
 class Retention:
     """Prunes ended executions every ``interval_seconds``: those older than ``days``, and all but the latest ``count``.
 
-    ``None`` keeps them whatever their age, or their number.
+    ``None`` keeps them whatever their age, or their number. Workflows go when they cannot be restored any more.
     """
 
     def __init__(
-        self, *, store: ExecutionStore, clock: Clock, days: float | None, count: int | None, interval_seconds: float
+        self,
+        *,
+        store: ExecutionStore,
+        workflows: WorkflowRepository,
+        clock: Clock,
+        days: float | None,
+        count: int | None,
+        interval_seconds: float,
     ) -> None:
         self._store = store
+        self._workflows = workflows
         self._clock = clock
         self._days = days
         self._count = count
@@ -38,6 +47,15 @@ class Retention:
         total = 0
         while pruned := await self._store.prune(ended_before=before, keep=self._count, limit=CHUNK):
             total += pruned
+            await asyncio.sleep(0)
+        return total
+
+    async def purge(self) -> int:
+        """Let go of workflows that were deleted too long ago to be restored; how many that was."""
+        before = self._clock.now() - RESTORABLE
+        total = 0
+        while purged := await self._workflows.purge(deleted_before=before, limit=CHUNK):
+            total += purged
             await asyncio.sleep(0)
         return total
 
@@ -56,6 +74,8 @@ class Retention:
             try:
                 if pruned := await self.prune():
                     logger.info("let go of %d executions that had ended", pruned)
+                if purged := await self.purge():
+                    logger.info("let go of %d workflows that had been deleted", purged)
             except StorageError as error:
-                logger.warning("old executions could not be deleted: %s", error.message)
+                logger.warning("old executions and workflows could not be deleted: %s", error.message)
             await asyncio.sleep(self._interval_seconds)

@@ -18,6 +18,7 @@ from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
+from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
 from server.settings import Settings
@@ -76,6 +77,7 @@ def _routes(
         *webhooks.routes(),
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),
+        *Publications(services.authoring, services.publishing).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

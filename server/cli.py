@@ -23,12 +23,20 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable work
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]
+ReadOnly = Annotated[
+    bool | None,
+    typer.Option("--read-only", help="Give MCP clients only tools that change nothing.", show_default=False),
+]
+Toolset = Annotated[
+    str | None,
+    typer.Option(help="Give MCP clients the tools of authoring, of running, or all; default JOBSPRINT_TOOLSET."),
+]
 
 
 @cli.command()
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(host: Host = None, port: Port = None, read_only: ReadOnly = None, toolset: Toolset = None) -> None:
     """Serve MCP, the REST API and webhooks over HTTP."""
-    settings = _settings(host=host, port=port)
+    settings = _settings(host=host, port=port, read_only=read_only, toolset=toolset)
     listener = _listen(settings)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
@@ -41,9 +49,9 @@ def serve(host: Host = None, port: Port = None) -> None:
 
 
 @cli.command()
-def stdio() -> None:
+def stdio(read_only: ReadOnly = None, toolset: Toolset = None) -> None:
     """Serve MCP on standard input and output."""
-    settings = _settings()
+    settings = _settings(read_only=read_only, toolset=toolset)
 
     async def run() -> None:
         async with running_services(settings, has_http=False) as services, stdio_server() as (incoming, outgoing):

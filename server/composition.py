@@ -22,6 +22,7 @@ from engine.expressions.pool import Limits, WorkerPool
 from engine.live import LiveExecutions
 from engine.node_runner import NodeRunner
 from engine.planning import Planner
+from engine.publishing import Publishing
 from engine.recovery import Recovery
 from engine.registry import load_registry
 from engine.resume_links import ResumeLinks
@@ -44,8 +45,13 @@ from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
+from tools.node_types import NodeTypeTools
+from tools.published import PublishedTools
+from tools.publishing import PublishingTools
 from tools.resources import Resources
 from tools.running import RunningTools
+from tools.toolbox import Selection, Toolbox
+from tools.workflows import WorkflowTools
 
 VERSION = version("jobsprint")
 SHARED_CACHE_SECONDS = 1.0
@@ -58,6 +64,7 @@ class Services:
 
     database: Database
     authoring: Authoring
+    publishing: Publishing
     executions: ExecutionService
     control: Control
     links: ResumeLinks
@@ -112,8 +119,14 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         evaluator = Evaluator(pool=pool)
 
         authoring = Authoring(
-            registry=load_registry(), evaluator=evaluator, workflows=workflows, clock=clock, new_id=new_id
+            registry=load_registry(),
+            evaluator=evaluator,
+            workflows=workflows,
+            announcements=announcements,
+            clock=clock,
+            new_id=new_id,
         )
+        publishing = Publishing(authoring=authoring, announcements=announcements)
         live = LiveExecutions(queue=queue, capacity=settings.queue_capacity)
         service = ExecutionService(
             store=store,
@@ -151,6 +164,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         retention = Retention(
             store=store,
+            workflows=workflows,
             clock=clock,
             days=settings.retention_days,
             count=settings.retention_count,
@@ -160,15 +174,29 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
+        running_tools = RunningTools(
+            authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
+        )
+        workflow_tools = WorkflowTools(authoring)
         tools = [
+            *NodeTypeTools(authoring.registry).tools(),
             *AuthoringTools(authoring).tools(),
-            *RunningTools(
-                authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
-            ).tools(),
+            *workflow_tools.reading_tools(),
+            *PublishingTools(publishing).tools(),
+            *workflow_tools.deleting_tools(),
+            *running_tools.tools(),
         ]
+        publishing.reserve(tool.name for tool in tools)
+        execute = next(tool for tool in tools if tool.name == "execute_workflow")
+        toolbox = Toolbox(
+            own=tools,
+            published=PublishedTools(publishing=publishing, execute=execute),
+            selection=Selection.of(settings.toolset, read_only=settings.read_only),
+        )
         yield Services(
             database=database,
             authoring=authoring,
+            publishing=publishing,
             executions=service,
             control=control,
             links=links,
@@ -178,7 +206,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
             mcp=build_mcp_server(
-                version=VERSION, tools=tools, resources=Resources(authoring=authoring, service=service)
+                version=VERSION, toolbox=toolbox, resources=Resources(authoring=authoring, service=service)
             ),
         )
 

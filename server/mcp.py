@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +10,17 @@ from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
+from server.selection import wanted_tools
 from tools.caller import LOCAL_USER
 from tools.resources import Resources
-from tools.tool import Tool
+from tools.toolbox import Toolbox
 from workflow.errors import JobsprintError
 
 INSTRUCTIONS = (
     "Jobsprint runs workflows: graphs of nodes that pass items (JSON objects) on. To build one: find_nodes for the "
     "types you need, create_workflow, execute_workflow, and inspect_execution where the result is not what you "
-    "expected. Every error says what is wrong, where, and how to mend it; findings carry JSON Patches that "
-    'update_workflow takes as {"op":"patch"}.'
+    "expected; publish_workflow puts it into use. Every error says what is wrong, where, and how to mend it; findings "
+    'carry JSON Patches that update_workflow takes as {"op":"patch"}.'
 )
 
 
@@ -38,23 +38,23 @@ class _SessionCaller:
         await self.context.session.report_progress(done, total, message)
 
 
-def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Resources) -> Server[Any]:
+def build_mcp_server(*, version: str, toolbox: Toolbox, resources: Resources) -> Server[Any]:
     """The server with all its handlers; it holds no state of its own."""
-    by_name = {tool.name: tool for tool in tools}
-    listed = types.ListToolsResult(tools=[tool.listed for tool in by_name.values()])
 
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return listed
+        caller = _SessionCaller(context)
+        return types.ListToolsResult(tools=await toolbox.listed(caller.user, wanted_tools(context.request)))
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
-        tool = by_name.get(params.name)
+        caller = _SessionCaller(context)
+        tool = await toolbox.get(caller.user, params.name, wanted_tools(context.request))
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-        return await tool.call(params.arguments or {}, _SessionCaller(context))
+        return await tool.call(params.arguments or {}, caller)
 
     async def list_resources(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
@@ -79,17 +79,12 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
             raise MCPError(types.INVALID_PARAMS, error.message, {"uri": str(params.uri), "fix": error.fix}) from error
         return types.ReadResourceResult(contents=[contents])
 
-    def input_schema(name: str) -> Mapping[str, Any] | None:
-        """Spares the SDK a whole ``tools/list`` for every call with arguments."""
-        tool = by_name.get(name)
-        return tool.listed.input_schema if tool is not None else None
-
     return Server(
         "jobsprint",
         version=version,
         title="Jobsprint",
         instructions=INSTRUCTIONS,
-        get_tool_input_schema=input_schema,
+        get_tool_input_schema=toolbox.input_schema,
         on_list_tools=list_tools,
         on_call_tool=call_tool,
         on_list_resources=list_resources,

@@ -8,11 +8,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
-from server.rest import ExecuteBody, ExecutionsQuery, PageQuery, RerunBody, ResumeBody
+from server.publications import DifferenceQuery, PublishBody, VersionsQuery
+from server.rest import (
+    CreateQuery,
+    ExecuteBody,
+    ExecutionsQuery,
+    RerunBody,
+    ResumeBody,
+    VersionQuery,
+    WorkflowsQuery,
+)
 from workflow.definition import WorkflowDefinition
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
@@ -29,16 +38,44 @@ class Operation:
     problems: tuple[int, ...] = ()
 
 
+class Changes(RootModel[dict[str, Any] | list[dict[str, Any]]]):
+    """What changes: ``{"operations": […]}``, a JSON Merge Patch, or (an array) a JSON Patch."""
+
+
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/workflows"): Operation(
-        success={201: "The stored workflow."}, body=WorkflowDefinition, problems=(400, 409)
+        success={201: "The stored workflow."}, body=WorkflowDefinition, query=CreateQuery, problems=(400, 409)
     ),
-    ("GET", "/api/workflows"): Operation(success={200: "A page of workflows."}, query=PageQuery, problems=(400,)),
-    ("GET", "/api/workflows/{workflow_id}"): Operation(success={200: "The workflow."}, problems=(404,)),
+    ("GET", "/api/workflows"): Operation(success={200: "A page of workflows."}, query=WorkflowsQuery, problems=(400,)),
+    ("GET", "/api/workflows/{workflow_id}"): Operation(
+        success={200: "The workflow."}, query=VersionQuery, problems=(400, 404, 409)
+    ),
     ("PUT", "/api/workflows/{workflow_id}"): Operation(
         success={200: "The new version."}, body=WorkflowDefinition, problems=(400, 404, 409)
     ),
+    ("PATCH", "/api/workflows/{workflow_id}"): Operation(
+        success={200: "The new version."}, body=Changes, problems=(400, 404, 409)
+    ),
     ("DELETE", "/api/workflows/{workflow_id}"): Operation(success={204: "It is out of use."}, problems=(404,)),
+    ("POST", "/api/workflows/{workflow_id}/restore"): Operation(
+        success={200: "The workflow, back as a draft."}, problems=(404,)
+    ),
+    ("GET", "/api/workflows/{workflow_id}/versions"): Operation(
+        success={200: "A page of versions, newest first."}, query=VersionsQuery, problems=(400, 404)
+    ),
+    ("POST", "/api/workflows/{workflow_id}/versions/{version}/restore"): Operation(
+        success={200: "The new version."}, problems=(400, 404, 409)
+    ),
+    ("GET", "/api/workflows/{workflow_id}/difference"): Operation(
+        success={200: "What has changed."}, query=DifferenceQuery, problems=(400, 404, 409)
+    ),
+    ("POST", "/api/workflows/{workflow_id}/publish"): Operation(
+        success={200: "The published version."}, body=PublishBody, problems=(400, 404, 409)
+    ),
+    ("POST", "/api/workflows/{workflow_id}/unpublish"): Operation(success={200: "The draft."}, problems=(404, 409)),
+    ("DELETE", "/api/workflows/{workflow_id}/tool"): Operation(
+        success={204: "It is no tool any more."}, problems=(404, 409)
+    ),
     ("POST", "/api/workflows/{workflow_id}/execute"): Operation(
         success={200: "The execution, ended.", 202: "The execution, under way."},
         body=ExecuteBody,

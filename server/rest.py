@@ -17,11 +17,12 @@ from engine.control import Control
 from engine.executions import ExecutionService, Submission
 from tools.authoring import workflow_header
 from tools.running import execution_summary, overview
+from tools.workflows import summary_content
 from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
 from workflow.executions import Priority
 from workflow.findings import Finding
-from workflow.messages import utc_text
+from workflow.operations import parse_operations
 from workflow.ports import ExecutionFilter
 from workflow.shape import model_findings
 from workflow.states import ExecutionState
@@ -33,6 +34,7 @@ class ExecuteBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     input: dict[str, Any] | list[dict[str, Any]] | None = None
+    version: int | Literal["published"] | None = None
     trigger: str | None = None
     wait_seconds: float = Field(default=0, ge=0, le=50)
     mode: Literal["live", "test"] = "live"
@@ -68,6 +70,28 @@ class PageQuery(BaseModel):
     cursor: str | None = None
 
 
+class CreateQuery(BaseModel):
+    """Query of ``POST /api/workflows``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    publish: bool = False
+
+
+class WorkflowsQuery(PageQuery):
+    """Query of ``GET /api/workflows``; ``deleted`` lists those that can be restored."""
+
+    deleted: bool = False
+
+
+class VersionQuery(BaseModel):
+    """Query of ``GET /api/workflows/{id}``; by default the current version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int | Literal["published"] | None = None
+
+
 class ExecutionsQuery(PageQuery):
     """Query of ``GET /api/executions``."""
 
@@ -99,6 +123,7 @@ class RestApi:
             Route("/api/workflows", self.list_workflows, methods=["GET"]),
             Route("/api/workflows/{workflow_id}", self.get_workflow, methods=["GET"]),
             Route("/api/workflows/{workflow_id}", self.replace_workflow, methods=["PUT"]),
+            Route("/api/workflows/{workflow_id}", self.change_workflow, methods=["PATCH"]),
             Route("/api/workflows/{workflow_id}", self.delete_workflow, methods=["DELETE"]),
             Route("/api/workflows/{workflow_id}/execute", self.execute_workflow, methods=["POST"]),
             Route("/api/executions", self.list_executions, methods=["GET"]),
@@ -110,36 +135,25 @@ class RestApi:
         ]
 
     async def create_workflow(self, request: Request) -> Response:
-        """Store a definition: 201 with the workflow."""
-        saved = await self.authoring.create(await _definition(request))
+        """Store a definition as a draft, or published with ``?publish=true``: 201 with the workflow."""
+        query = query_in(request, CreateQuery)
+        saved = await self.authoring.create(await definition_in(request), publish=query.publish)
         location = f"/api/workflows/{saved.workflow.id}"
-        return json_response(_workflow(saved), 201, {"location": location})
+        return json_response(saved_content(saved), 201, {"location": location})
 
     async def list_workflows(self, request: Request) -> Response:
         """A page of workflows."""
-        query = _query(request, PageQuery)
-        page = await self.authoring.workflows.page(text=query.text, limit=query.limit, cursor=query.cursor)
-        listed = [
-            {
-                "workflow_id": each.id,
-                "name": each.name,
-                "description": each.description,
-                "version": each.version,
-                "nodes": each.node_count,
-                "updated_at": utc_text(each.updated_at),
-            }
-            for each in page.items
-        ]
+        query = query_in(request, WorkflowsQuery)
+        page = await self.authoring.workflows.page(
+            text=query.text, limit=query.limit, cursor=query.cursor, deleted=query.deleted
+        )
+        listed = [summary_content(each) for each in page.items]
         return json_response({"workflows": listed, "next_cursor": page.next_cursor})
 
     async def get_workflow(self, request: Request) -> Response:
-        """The current version, or ``?version=n``."""
-        version = request.query_params.get("version")
-        if version is not None and not version.isdecimal():
-            raise InvalidArgumentsError("version is not a whole number.", pointer="/version")
-        stored = await self.authoring.workflows.get(
-            request.path_params["workflow_id"], int(version) if version is not None else None
-        )
+        """The current version, or ``?version=n``, or ``?version=published``."""
+        query = query_in(request, VersionQuery)
+        stored = await self.authoring.version(request.path_params["workflow_id"], query.version)
         return json_response(
             {**workflow_header(stored), "definition": stored.definition.to_json()},
             headers={"etag": f'"{stored.version}"'},
@@ -147,25 +161,42 @@ class RestApi:
 
     async def replace_workflow(self, request: Request) -> Response:
         """Store the next version. ``If-Match: "n"`` refuses where the current one is not ``n``."""
-        match = request.headers.get("if-match", "").strip().strip('"')
-        if match and not match.isdecimal():
-            raise InvalidArgumentsError('If-Match is not a version such as "3".', pointer="/if-match")
         saved = await self.authoring.replace(
-            request.path_params["workflow_id"],
-            await _definition(request),
-            expected_version=int(match) if match else None,
+            request.path_params["workflow_id"], await definition_in(request), expected_version=expected_version(request)
         )
-        return json_response(_workflow(saved))
+        return json_response(saved_content(saved))
+
+    async def change_workflow(self, request: Request) -> Response:
+        """Store the next version, made by ``{"operations": […]}``, a JSON Patch or a JSON Merge Patch.
+
+        An array is a JSON Patch (RFC 6902), any other object a merge patch (RFC 7396). ``If-Match`` as for PUT.
+        """
+        workflow_id, expected = request.path_params["workflow_id"], expected_version(request)
+        changes = await definition_in(request)
+        if isinstance(changes, list):
+            changes = {"operations": [{"op": "patch", "patch": changes}]}
+        if not isinstance(changes, dict):
+            raise InvalidArgumentsError(
+                "The body is neither an object nor an array.",
+                pointer="",
+                fix='Send {"operations": […]}, a JSON Patch, or the members of the definition that change.',
+            )
+        if changes.keys() == {"operations"} and isinstance(changes["operations"], list):
+            operations = parse_operations(changes["operations"])
+            saved = await self.authoring.change(workflow_id, operations, expected_version=expected)
+        else:
+            saved = await self.authoring.merge(workflow_id, changes, expected_version=expected)
+        return json_response(saved_content(saved))
 
     async def delete_workflow(self, request: Request) -> Response:
-        """204 when it is out of use."""
+        """204 when it is out of use; it can be restored for a while."""
         await self.authoring.delete(request.path_params["workflow_id"])
         return Response(status_code=204)
 
     async def execute_workflow(self, request: Request) -> Response:
         """202 with the execution; 200 where ``wait_seconds`` saw its end."""
-        body = _validated(ExecuteBody, await _optional_json(request))
-        plan = self.authoring.plan(await self.authoring.workflows.get(request.path_params["workflow_id"]))
+        body = validated(ExecuteBody, await optional_json(request))
+        plan = self.authoring.plan(await self.authoring.version(request.path_params["workflow_id"], body.version))
         submission = Submission(
             trigger="manual",
             start_node=body.trigger,
@@ -186,7 +217,7 @@ class RestApi:
 
     async def list_executions(self, request: Request) -> Response:
         """A page of executions."""
-        query = _query(request, ExecutionsQuery)
+        query = query_in(request, ExecutionsQuery)
         where = ExecutionFilter(
             workflow_id=query.workflow_id, state=query.status, text=query.text, created_after=query.created_after
         )
@@ -206,7 +237,7 @@ class RestApi:
 
     async def resume_execution(self, request: Request) -> Response:
         """The execution, which goes on with what it waited for."""
-        body = _validated(ResumeBody, await _optional_json(request))
+        body = validated(ResumeBody, await optional_json(request))
         execution = await self.control.resume(
             request.path_params["execution_id"], node=body.node, data=body.data, by="rest"
         )
@@ -219,7 +250,7 @@ class RestApi:
 
     async def rerun_execution(self, request: Request) -> Response:
         """202 with a new execution that starts at a node of an old one."""
-        body = _validated(RerunBody, await _optional_json(request))
+        body = validated(RerunBody, await optional_json(request))
         live = await self.control.rerun(
             request.path_params["execution_id"], from_node=body.node, as_it_is_now=body.as_it_is_now
         )
@@ -227,13 +258,25 @@ class RestApi:
         return json_response(execution_summary(live.execution), 202, {"location": location})
 
 
-async def _optional_json(request: Request) -> Any:
+def expected_version(request: Request) -> int | None:
+    """The version in ``If-Match``.
+
+    Raises:
+        InvalidArgumentsError: it is none.
+    """
+    match = request.headers.get("if-match", "").strip().strip('"')
+    if match and not match.isdecimal():
+        raise InvalidArgumentsError('If-Match is not a version such as "3".', pointer="/if-match")
+    return int(match) if match else None
+
+
+async def optional_json(request: Request) -> Any:
     """The body's JSON; an empty body is an empty object."""
     raw = await request.body()
     return parse_document(raw)[0] if raw.strip() else {}
 
 
-async def _definition(request: Request) -> Any:
+async def definition_in(request: Request) -> Any:
     """The body's JSON.
 
     Raises:
@@ -246,18 +289,29 @@ async def _definition(request: Request) -> Any:
     return document
 
 
-def _workflow(saved: Saved) -> dict[str, Any]:
+def saved_content(saved: Saved) -> dict[str, Any]:
+    """A stored version with its definition and warnings."""
     content = {**workflow_header(saved.workflow), "definition": saved.workflow.definition.to_json()}
     if saved.warnings:
         content["warnings"] = [finding.to_json() for finding in saved.warnings]
     return content
 
 
-def _query(request: Request, model: type[M]) -> M:
-    return _validated(model, dict(request.query_params))
+def query_in(request: Request, model: type[M]) -> M:
+    """The query as the model has it.
+
+    Raises:
+        InvalidArgumentsError: it does not fit.
+    """
+    return validated(model, dict(request.query_params))
 
 
-def _validated(model: type[M], document: Any) -> M:
+def validated(model: type[M], document: Any) -> M:
+    """A body as the model has it.
+
+    Raises:
+        InvalidArgumentsError: it does not fit.
+    """
     try:
         return model.model_validate(document)
     except ValidationError:

@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://… or sqlite:///…; by default jobsprint.db in data_dir."
     )
+    toolset: Literal["authoring", "running", "all"] = Field(
+        default="all", description="Which tools MCP clients get: those to build workflows, those to run them, or all."
+    )
+    read_only: bool = Field(default=False, description="Give MCP clients only the tools that change nothing.")
     log_level: Literal["error", "warning", "info", "debug"] = Field(default="info", description="Least level to log.")
     log_format: Literal["text", "json"] = Field(default="text", description="json writes one object per line.")
     worker_concurrency: int = Field(default=50, ge=1, le=1_000, description="Executions that run at once.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     ForeignKey,
     Index,
@@ -14,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from storage.columns import JsonBytes, UtcTime
@@ -27,11 +29,14 @@ workflows = Table(
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("version", Integer, nullable=False),
+    # The version in use, if any; ``version`` is the draft.
+    Column("published_version", Integer),
     Column("node_count", Integer, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("deleted_at", UtcTime),
     Index("workflows_by_update", "updated_at", "id"),
+    Index("workflows_by_deletion", "deleted_at"),
 )
 
 workflow_versions = Table(
@@ -40,6 +45,8 @@ workflow_versions = Table(
     Column("workflow_id", String(36), ForeignKey("workflows.id"), nullable=False),
     Column("version", Integer, nullable=False),
     Column("definition", JsonBytes, nullable=False),
+    # How it differs from the version before, in a line.
+    Column("change", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("workflow_id", "version"),
 )
@@ -50,6 +57,19 @@ webhook_paths = Table(
     Column("path", Text, primary_key=True),
     Column("workflow_id", String(36), ForeignKey("workflows.id"), nullable=False),
     Index("webhook_paths_by_workflow", "workflow_id"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("workflow_id", String(36), ForeignKey("workflows.id"), primary_key=True),
+    # Whose tool it is; names are unique among a user's tools.
+    Column("owner", Text, nullable=False),
+    Column("name", String(30), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("input_schema", JsonBytes),
+    Column("as_prompt", Boolean, nullable=False),
+    UniqueConstraint("owner", "name", name="exposures_name"),
 )
 
 executions = Table(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from workflow.definition import WorkflowDefinition
 from workflow.ports import Page, StoredWorkflow, WorkflowRepository, WorkflowSummary
+from workflow.publication import Exposure, Publication, VersionSummary
+
+Exposed = Sequence[tuple[Exposure, StoredWorkflow]]
 
 KEPT = 1_000
 """Versions and webhook paths kept: about 20 KB each for ten nodes."""
@@ -29,64 +33,116 @@ class WorkflowCache:
         self._seconds = seconds
         self._monotonic = monotonic
         self._kept: OrderedDict[tuple[str, Any], tuple[float, StoredWorkflow]] = OrderedDict()
+        self._exposed: dict[str, tuple[float, Exposed]] = {}
+        self._changes = 0
 
     async def create(
-        self, workflow_id: str, definition: WorkflowDefinition, *, webhook_paths: Sequence[str], now: datetime
-    ) -> StoredWorkflow:
-        """Store version 1; see the port."""
-        return await self._inner.create(workflow_id, definition, webhook_paths=webhook_paths, now=now)
-
-    async def save_version(
         self,
         workflow_id: str,
         definition: WorkflowDefinition,
         *,
-        expected_version: int,
-        webhook_paths: Sequence[str],
+        change: str,
+        publication: Publication | None = None,
         now: datetime,
     ) -> StoredWorkflow:
+        """Store version 1; see the port."""
+        with self._forgetting(workflow_id):
+            return await self._inner.create(workflow_id, definition, change=change, publication=publication, now=now)
+
+    async def save_version(
+        self, workflow_id: str, definition: WorkflowDefinition, *, expected_version: int, change: str, now: datetime
+    ) -> StoredWorkflow:
         """Store the next version; see the port."""
-        try:
+        with self._forgetting(workflow_id):
             return await self._inner.save_version(
-                workflow_id, definition, expected_version=expected_version, webhook_paths=webhook_paths, now=now
+                workflow_id, definition, expected_version=expected_version, change=change, now=now
             )
-        finally:
-            self._forget(workflow_id)
+
+    async def publish(self, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
+        """Put a version into use; see the port."""
+        with self._forgetting(workflow_id):
+            return await self._inner.publish(workflow_id, version, publication)
+
+    async def unpublish(self, workflow_id: str) -> None:
+        """Take a workflow out of use; see the port."""
+        with self._forgetting(workflow_id):
+            await self._inner.unpublish(workflow_id)
+
+    async def withdraw_tool(self, workflow_id: str) -> None:
+        """Offer the workflow as a tool no more; see the port."""
+        with self._forgetting(workflow_id):
+            await self._inner.withdraw_tool(workflow_id)
 
     async def delete(self, workflow_id: str, *, now: datetime) -> None:
         """Hide a workflow; see the port."""
-        try:
+        with self._forgetting(workflow_id):
             await self._inner.delete(workflow_id, now=now)
-        finally:
-            self._forget(workflow_id)
+
+    async def restore(self, workflow_id: str) -> StoredWorkflow:
+        """Bring a deleted workflow back; see the port."""
+        return await self._inner.restore(workflow_id)
+
+    async def purge(self, *, deleted_before: datetime, limit: int) -> int:
+        """Delete workflows for good; see the port."""
+        return await self._inner.purge(deleted_before=deleted_before, limit=limit)
 
     async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
         """One version; see the port."""
-        key = (workflow_id, version)
-        return self._known(key) or self._keep(key, await self._inner.get(workflow_id, version))
+        key, changes = (workflow_id, version), self._changes
+        return self._known(key) or self._keep(key, await self._inner.get(workflow_id, version), changes)
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
         """The workflow that listens on ``path``; see the port."""
-        key = ("", path)
-        return self._known(key) or self._keep(key, await self._inner.by_webhook_path(path))
+        key, changes = ("", path), self._changes
+        return self._known(key) or self._keep(key, await self._inner.by_webhook_path(path), changes)
 
-    async def page(self, *, text: str | None, limit: int, cursor: str | None) -> Page[WorkflowSummary]:
+    async def exposed(self, owner: str) -> Exposed:
+        """The workflows that are tools; the same object again as long as nothing has changed. See the port."""
+        kept = self._exposed.get(owner)
+        if kept is not None and self._is_fresh(kept[0]):
+            return kept[1]
+        asked_at, changes = self._monotonic(), self._changes
+        found = await self._inner.exposed(owner)
+        if kept is not None and kept[1] == found:
+            found = kept[1]
+        if changes == self._changes:
+            self._exposed[owner] = (asked_at, found)
+        return found
+
+    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
+        """A workflow's versions, newest first; see the port."""
+        return await self._inner.versions(workflow_id, limit=limit, cursor=cursor)
+
+    async def page(
+        self, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
+    ) -> Page[WorkflowSummary]:
         """Workflows, last updated first; see the port."""
-        return await self._inner.page(text=text, limit=limit, cursor=cursor)
+        return await self._inner.page(text=text, limit=limit, cursor=cursor, deleted=deleted)
 
     def _known(self, key: tuple[str, Any]) -> StoredWorkflow | None:
         found = self._kept.get(key)
-        if found is None or (self._seconds is not None and self._monotonic() - found[0] > self._seconds):
-            return None
-        return found[1]
+        return found[1] if found is not None and self._is_fresh(found[0]) else None
 
-    def _keep(self, key: tuple[str, Any], workflow: StoredWorkflow) -> StoredWorkflow:
+    def _is_fresh(self, asked_at: float) -> bool:
+        return self._seconds is None or self._monotonic() - asked_at <= self._seconds
+
+    def _keep(self, key: tuple[str, Any], workflow: StoredWorkflow, changes: int) -> StoredWorkflow:
+        """Keep what was read when there had been so many ``changes``: with another since, it may be old already."""
+        if changes != self._changes:
+            return workflow
         self._kept[key] = (self._monotonic(), workflow)
         self._kept.move_to_end(key)
         if len(self._kept) > KEPT:
             self._kept.popitem(last=False)
         return workflow
 
-    def _forget(self, workflow_id: str) -> None:
-        for key in [key for key, (_, workflow) in self._kept.items() if workflow.id == workflow_id]:
-            del self._kept[key]
+    @contextmanager
+    def _forgetting(self, workflow_id: str) -> Iterator[None]:
+        """Forget the workflow when what changes it is over, however it ends."""
+        try:
+            yield
+        finally:
+            for key in [key for key, (_, workflow) in self._kept.items() if workflow.id == workflow_id]:
+                del self._kept[key]
+            self._exposed.clear()
+            self._changes += 1

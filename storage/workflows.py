@@ -1,4 +1,4 @@
-"""Workflows, their versions and webhook paths in the database."""
+"""Workflows, their versions, and what is published of them, in the database."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, tuple_, update
-from sqlalchemy.exc import IntegrityError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.columns import UtcTime
 from storage.cursors import decode_cursor, encode_cursor
 from storage.database import Database
+from storage.publications import drop_tool, put_into_use, read_exposed, take_out_of_use
 from storage.search import contains
 from storage.tables import webhook_paths as paths_table
 from storage.tables import workflow_versions, workflows
-from workflow.definition import WorkflowDefinition
-from workflow.errors import VersionConflictError, WebhookNotFoundError, WebhookPathTakenError, WorkflowNotFoundError
-from workflow.ports import Page, StoredWorkflow, WorkflowSummary
-
-_VERSION_COLUMNS = (
-    workflows.c.id,
-    workflow_versions.c.version,
-    workflow_versions.c.definition,
-    workflows.c.created_at,
-    workflow_versions.c.created_at.label("updated_at"),
+from storage.versions import (
+    VERSION_COLUMNS,
+    add_version,
+    current_version,
+    read_version,
+    stored_workflow,
+    summary_values,
+    workflow_summary,
 )
+from workflow.definition import WorkflowDefinition
+from workflow.errors import VersionConflictError, WebhookNotFoundError
+from workflow.ports import Page, StoredWorkflow, WorkflowSummary
+from workflow.publication import Exposure, Publication, VersionSummary
 
 
 class SqlWorkflowRepository:
@@ -36,27 +37,35 @@ class SqlWorkflowRepository:
         self._database = database
 
     async def create(
-        self, workflow_id: str, definition: WorkflowDefinition, *, webhook_paths: Sequence[str], now: datetime
+        self,
+        workflow_id: str,
+        definition: WorkflowDefinition,
+        *,
+        change: str,
+        publication: Publication | None = None,
+        now: datetime,
     ) -> StoredWorkflow:
         """Store version 1; see the port."""
         async with self._database.transaction() as connection:
             await connection.execute(
                 insert(workflows).values(
-                    id=workflow_id, version=1, created_at=now, updated_at=now, **_summary_values(definition)
+                    id=workflow_id, version=1, created_at=now, updated_at=now, **summary_values(definition)
                 )
             )
-            await _add_version(connection, workflow_id, 1, definition, now)
-            await _claim_paths(connection, workflow_id, webhook_paths)
-        return StoredWorkflow(id=workflow_id, version=1, definition=definition, created_at=now, updated_at=now)
+            await add_version(connection, workflow_id, 1, definition, change=change, now=now)
+            if publication is not None:
+                await put_into_use(connection, workflow_id, 1, publication)
+        return StoredWorkflow(
+            id=workflow_id,
+            version=1,
+            definition=definition,
+            created_at=now,
+            updated_at=now,
+            published_version=None if publication is None else 1,
+        )
 
     async def save_version(
-        self,
-        workflow_id: str,
-        definition: WorkflowDefinition,
-        *,
-        expected_version: int,
-        webhook_paths: Sequence[str],
-        now: datetime,
+        self, workflow_id: str, definition: WorkflowDefinition, *, expected_version: int, change: str, now: datetime
     ) -> StoredWorkflow:
         """Store the next version; see the port. Of several at once with the same expectation, one wins."""
         version = expected_version + 1
@@ -68,41 +77,50 @@ class SqlWorkflowRepository:
                     workflows.c.version == expected_version,
                     workflows.c.deleted_at.is_(None),
                 )
-                .values(version=version, updated_at=now, **_summary_values(definition))
-                .returning(workflows.c.created_at)
+                .values(version=version, updated_at=now, **summary_values(definition))
+                .returning(workflows.c.created_at, workflows.c.published_version)
             )
-            created_at = moved.scalar_one_or_none()
-            if created_at is None:
-                actual = await _current_version(connection, workflow_id)
+            row = moved.one_or_none()
+            if row is None:
+                actual = await current_version(connection, workflow_id)
                 raise VersionConflictError(workflow_id, expected=expected_version, actual=actual)
-            await _add_version(connection, workflow_id, version, definition, now)
-            await connection.execute(delete(paths_table).where(paths_table.c.workflow_id == workflow_id))
-            await _claim_paths(connection, workflow_id, webhook_paths)
+            await add_version(connection, workflow_id, version, definition, change=change, now=now)
         return StoredWorkflow(
-            id=workflow_id, version=version, definition=definition, created_at=created_at, updated_at=now
+            id=workflow_id,
+            version=version,
+            definition=definition,
+            created_at=row.created_at,
+            updated_at=now,
+            published_version=row.published_version,
         )
 
     async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
         """One version; see the port."""
-        wanted = workflows.c.version if version is None else version
-        query = (
-            select(*_VERSION_COLUMNS)
-            .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)
-            .where(
-                workflows.c.id == workflow_id,
-                workflows.c.deleted_at.is_(None),
-                workflow_versions.c.version == wanted,
-            )
-        )
         async with self._database.transaction() as connection:
-            row = (await connection.execute(query)).one_or_none()
-        if row is None:
-            raise WorkflowNotFoundError(workflow_id, version)
-        return _stored(row)
+            return await read_version(connection, workflow_id, version)
 
-    async def page(self, *, text: str | None, limit: int, cursor: str | None) -> Page[WorkflowSummary]:
+    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
+        """A workflow's versions, newest first; see the port."""
+        query = select(workflow_versions.c.version, workflow_versions.c.created_at, workflow_versions.c.change).where(
+            workflow_versions.c.workflow_id == workflow_id
+        )
+        if cursor is not None:
+            (last,) = decode_cursor(cursor, int)
+            query = query.where(workflow_versions.c.version < last)
+        query = query.order_by(workflow_versions.c.version.desc()).limit(limit + 1)
+        async with self._database.transaction() as connection:
+            await current_version(connection, workflow_id)
+            rows = (await connection.execute(query)).all()
+        listed = [VersionSummary(version=row.version, created_at=row.created_at, change=row.change) for row in rows]
+        return Page(listed[:limit], encode_cursor(listed[limit - 1].version) if len(listed) > limit else None)
+
+    async def page(
+        self, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
+    ) -> Page[WorkflowSummary]:
         """Workflows, last updated first; see the port."""
-        query = select(workflows).where(workflows.c.deleted_at.is_(None))
+        query = select(workflows).where(
+            workflows.c.deleted_at.is_not(None) if deleted else workflows.c.deleted_at.is_(None)
+        )
         if text:
             query = query.where(or_(contains(workflows.c.name, text), contains(workflows.c.description, text)))
         if cursor is not None:
@@ -116,94 +134,69 @@ class SqlWorkflowRepository:
         if len(rows) > limit:
             last = rows[limit - 1]
             next_cursor = encode_cursor(UtcTime().process_bind_param(last.updated_at, _NO_DIALECT) or 0, last.id)
-        return Page([_summary(row) for row in rows[:limit]], next_cursor)
+        return Page([workflow_summary(row) for row in rows[:limit]], next_cursor)
+
+    async def publish(self, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
+        """Put a version into use; see the port."""
+        async with self._database.transaction() as connection:
+            await put_into_use(connection, workflow_id, version, publication)
+            return await read_version(connection, workflow_id, version)
+
+    async def unpublish(self, workflow_id: str) -> None:
+        """Take a workflow out of use; see the port."""
+        async with self._database.transaction() as connection:
+            await take_out_of_use(connection, workflow_id)
+
+    async def withdraw_tool(self, workflow_id: str) -> None:
+        """Offer the workflow as a tool no more; see the port."""
+        async with self._database.transaction() as connection:
+            await current_version(connection, workflow_id)
+            await drop_tool(connection, workflow_id)
+
+    async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
+        """The workflows that are tools; see the port."""
+        async with self._database.transaction() as connection:
+            return await read_exposed(connection, owner)
 
     async def delete(self, workflow_id: str, *, now: datetime) -> None:
-        """Hide a workflow; see the port."""
+        """Unpublish and hide a workflow; see the port."""
         async with self._database.transaction() as connection:
-            hidden = await connection.execute(
-                update(workflows)
-                .where(workflows.c.id == workflow_id, workflows.c.deleted_at.is_(None))
-                .values(deleted_at=now)
-            )
-            if hidden.rowcount == 0:
-                raise WorkflowNotFoundError(workflow_id)
-            await connection.execute(delete(paths_table).where(paths_table.c.workflow_id == workflow_id))
+            await take_out_of_use(connection, workflow_id)
+            await connection.execute(update(workflows).where(workflows.c.id == workflow_id).values(deleted_at=now))
+
+    async def restore(self, workflow_id: str) -> StoredWorkflow:
+        """Bring a deleted workflow back; see the port."""
+        async with self._database.transaction() as connection:
+            await connection.execute(update(workflows).where(workflows.c.id == workflow_id).values(deleted_at=None))
+            return await read_version(connection, workflow_id, None)
+
+    async def purge(self, *, deleted_before: datetime, limit: int) -> int:
+        """Delete workflows for good; see the port."""
+        # Locked, so that none is brought back in between (SQLite has one writer at a time anyway).
+        due = select(workflows.c.id).where(workflows.c.deleted_at < deleted_before).limit(limit).with_for_update()
+        async with self._database.transaction() as connection:
+            ids = (await connection.execute(due)).scalars().all()
+            if ids:
+                await connection.execute(delete(workflow_versions).where(workflow_versions.c.workflow_id.in_(ids)))
+                await connection.execute(delete(workflows).where(workflows.c.id.in_(ids)))
+        return len(ids)
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
         """The workflow that listens on ``path``; see the port."""
         query = (
-            select(*_VERSION_COLUMNS)
+            select(*VERSION_COLUMNS)
             .join(paths_table, paths_table.c.workflow_id == workflows.c.id)
             .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)
-            .where(paths_table.c.path == path, workflow_versions.c.version == workflows.c.version)
+            .where(paths_table.c.path == path, workflow_versions.c.version == workflows.c.published_version)
         )
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
-            raise WebhookNotFoundError(f"No workflow listens on webhook path {path!r}.")
-        return _stored(row)
+            raise WebhookNotFoundError(
+                f"No published workflow listens on webhook path {path!r}.",
+                fix="Publish the workflow that is to listen there.",
+            )
+        return stored_workflow(row)
 
 
 _NO_DIALECT: Any = None
-
-
-async def _add_version(
-    connection: AsyncConnection, workflow_id: str, version: int, definition: WorkflowDefinition, now: datetime
-) -> None:
-    await connection.execute(
-        insert(workflow_versions).values(
-            workflow_id=workflow_id, version=version, definition=definition.to_json(), created_at=now
-        )
-    )
-
-
-async def _claim_paths(connection: AsyncConnection, workflow_id: str, paths: Sequence[str]) -> None:
-    """Take the paths, or say whose one of them is.
-
-    The savepoint keeps the transaction usable after PostgreSQL has refused a row.
-    """
-    for path in paths:
-        try:
-            async with connection.begin_nested():
-                await connection.execute(insert(paths_table).values(path=path, workflow_id=workflow_id))
-        except IntegrityError as error:
-            owner = await connection.execute(select(paths_table.c.workflow_id).where(paths_table.c.path == path))
-            raise WebhookPathTakenError(path, owner.scalar_one_or_none() or "unknown") from error
-
-
-async def _current_version(connection: AsyncConnection, workflow_id: str) -> int:
-    query = select(workflows.c.version).where(workflows.c.id == workflow_id, workflows.c.deleted_at.is_(None))
-    version = (await connection.execute(query)).scalar_one_or_none()
-    if version is None:
-        raise WorkflowNotFoundError(workflow_id)
-    return int(version)
-
-
-def _summary_values(definition: WorkflowDefinition) -> dict[str, Any]:
-    return {
-        "name": definition.name,
-        "description": definition.description,
-        "node_count": len(definition.nodes),
-    }
-
-
-def _stored(row: Any) -> StoredWorkflow:
-    return StoredWorkflow(
-        id=row.id,
-        version=row.version,
-        definition=WorkflowDefinition.model_validate(row.definition),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )
-
-
-def _summary(row: Any) -> WorkflowSummary:
-    return WorkflowSummary(
-        id=row.id,
-        name=row.name,
-        description=row.description,
-        version=row.version,
-        node_count=row.node_count,
-        updated_at=row.updated_at,
-    )

@@ -1,20 +1,17 @@
-"""Tools to find node types and to make, check, read, change and delete workflows."""
+"""Tools to check, make and change workflows."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import mcp_types as types
 from pydantic import Field
 
 from engine.authoring import Authoring, Saved
-from engine.node_type import NodeType
 from tools.caller import Caller
-from tools.node_search import search
-from tools.pictures import mermaid
-from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
-from workflow.errors import InvalidArgumentsError, NodeNotFoundError
-from workflow.findings import Finding, did_you_mean, nearest
+from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from workflow.errors import InvalidArgumentsError
+from workflow.findings import Finding
 from workflow.messages import utc_text
 from workflow.operations import apply_operations, parse_operations
 from workflow.ports import StoredWorkflow
@@ -30,11 +27,6 @@ DEFINITION_HELP = (
 WORKFLOW_ID = Field(description="Id of the workflow.")
 
 
-class FindNodes(Arguments):
-    query: str | None = Field(default=None, description="Words for what the node should do; empty lists all.")
-    name: str | None = Field(default=None, description="Exact type: gives its parameter schema and an example.")
-
-
 class ValidateWorkflow(Arguments):
     definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition.")
     workflow_id: str | None = Field(default=None, description="With operations: the workflow to try them on.")
@@ -45,6 +37,7 @@ class ValidateWorkflow(Arguments):
 
 class CreateWorkflow(Arguments):
     definition: dict[str, Any] | str = Field(description=DEFINITION_HELP)
+    publish: bool = Field(default=False, description="Publish it at once, as publish_workflow does.")
 
 
 class UpdateWorkflow(Arguments):
@@ -60,28 +53,13 @@ class UpdateWorkflow(Arguments):
         '{"op":"patch","patch":[JSON Patch on the definition]}',
     )
     definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition in their place.")
-
-
-class GetWorkflow(Arguments):
-    workflow_id: str = WORKFLOW_ID
-    version: int | None = Field(default=None, ge=1, description="Default: the current one.")
-    view: Literal["definition", "summary", "picture"] = Field(
-        default="definition", description="picture is a Mermaid flowchart."
-    )
-
-
-class ListWorkflows(Arguments):
-    text: str | None = Field(default=None, description="Only those whose name or description contains it.")
-    limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
-
-
-class DeleteWorkflow(Arguments):
-    workflow_id: str = WORKFLOW_ID
+    restore_version: int | None = Field(default=None, ge=1, description="In their place: this old version, again.")
 
 
 FINDINGS = {"type": "array", "items": {"type": "object"}}
-SAVED = object_schema({"workflow_id": "string", "version": "integer", "name": "string"}, warnings=FINDINGS)
+SAVED = object_schema(
+    {"workflow_id": "string", "version": "integer", "name": "string", "status": "string"}, warnings=FINDINGS
+)
 
 
 class AuthoringTools:
@@ -97,16 +75,6 @@ class AuthoringTools:
         )
         return [
             Tool(
-                name="find_nodes",
-                title="Find node types",
-                description="Search the node types that workflows are made of. Call it with a name before using a "
-                "type you have not used: it gives the parameter schema and an example.",
-                arguments=FindNodes,
-                annotations=READ_ONLY,
-                output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
-                handler=self.find_nodes,
-            ),
-            Tool(
                 name="validate_workflow",
                 title="Check a workflow",
                 description="Check a definition (or operations on a stored workflow) without saving: every problem at "
@@ -115,73 +83,31 @@ class AuthoringTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
                 handler=self.validate_workflow,
+                toolsets=AUTHORING,
             ),
             Tool(
                 name="create_workflow",
                 title="Create a workflow",
-                description="Check and store a new workflow, all or nothing. It can be run at once.",
+                description="Check and store a new workflow, all or nothing. It is a draft that execute_workflow can "
+                "run at once; webhooks listen when it is published.",
                 arguments=CreateWorkflow,
                 annotations=changes,
                 output_schema=SAVED,
                 handler=self.create_workflow,
+                toolsets=AUTHORING,
             ),
             Tool(
                 name="update_workflow",
                 title="Change a workflow",
-                description="Store a new version, made by operations or a whole definition; atomic. Older versions "
-                "stay readable. Give operations or definition.",
+                description="Store a new draft version, made by operations, a whole definition or an old version; "
+                "atomic. Older versions stay readable, and a published one stays in use.",
                 arguments=UpdateWorkflow,
                 annotations=changes,
                 output_schema=SAVED,
                 handler=self.update_workflow,
-            ),
-            Tool(
-                name="get_workflow",
-                title="Read a workflow",
-                description="A workflow's definition, summary or picture.",
-                arguments=GetWorkflow,
-                annotations=READ_ONLY,
-                output_schema=object_schema({"workflow_id": "string", "version": "integer", "name": "string"}),
-                handler=self.get_workflow,
-            ),
-            Tool(
-                name="list_workflows",
-                title="List workflows",
-                description="The workflows there are, last changed first.",
-                arguments=ListWorkflows,
-                annotations=READ_ONLY,
-                output_schema=object_schema(
-                    {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
-                ),
-                handler=self.list_workflows,
-            ),
-            Tool(
-                name="delete_workflow",
-                title="Delete a workflow",
-                description="Take a workflow out of use and free its webhook paths. Its executions stay readable.",
-                arguments=DeleteWorkflow,
-                annotations=types.ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-                ),
-                output_schema=object_schema({"workflow_id": "string", "deleted": "boolean"}),
-                handler=self.delete_workflow,
+                toolsets=AUTHORING,
             ),
         ]
-
-    async def find_nodes(self, arguments: FindNodes, caller: Caller) -> Answer:
-        """Types that fit a query, or everything about one."""
-        registry = self._authoring.registry
-        if arguments.name is None:
-            return Answer({"nodes": [_brief(kind) for kind in search(registry, arguments.query)]})
-        kind = registry.get(arguments.name)
-        if kind is None:
-            near = nearest(arguments.name, registry.names())
-            raise NodeNotFoundError(
-                f"There is no node type {arguments.name!r}.{did_you_mean(near)}",
-                pointer="/name",
-                fix="Call find_nodes with a query, or without arguments to list all types.",
-            )
-        return Answer({"nodes": [node_type_details(kind)]})
 
     async def validate_workflow(self, arguments: ValidateWorkflow, caller: Caller) -> Answer:
         """The findings; an invalid definition is a good answer, not a failure."""
@@ -206,100 +132,53 @@ class AuthoringTools:
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
         """Store version 1."""
-        return _saved(await self._authoring.create(arguments.definition))
+        return _saved(await self._authoring.create(arguments.definition, publish=arguments.publish))
 
     async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
         """Store the next version."""
-        if (arguments.operations is None) == (arguments.definition is None):
+        workflow_id, expected = arguments.workflow_id, arguments.expected_version
+        ways = (arguments.operations, arguments.definition, arguments.restore_version)
+        if sum(way is not None for way in ways) != 1:
             raise InvalidArgumentsError(
-                "Give either operations or definition.",
+                "Give one of operations, definition and restore_version.",
                 pointer="/operations",
                 fix='For example operations: [{"op": "update_node", "name": "…", "changes": {…}}].',
             )
         if arguments.operations is not None:
-            saved = await self._authoring.change(
-                arguments.workflow_id,
-                parse_operations(arguments.operations),
-                expected_version=arguments.expected_version,
+            operations = parse_operations(arguments.operations)
+            saved = await self._authoring.change(workflow_id, operations, expected_version=expected)
+        elif arguments.restore_version is not None:
+            saved = await self._authoring.restore_version(
+                workflow_id, arguments.restore_version, expected_version=expected
             )
         else:
-            saved = await self._authoring.replace(
-                arguments.workflow_id, arguments.definition, expected_version=arguments.expected_version
-            )
+            saved = await self._authoring.replace(workflow_id, arguments.definition, expected_version=expected)
         return _saved(saved)
-
-    async def get_workflow(self, arguments: GetWorkflow, caller: Caller) -> Answer:
-        """One version in the view asked for."""
-        stored = await self._authoring.workflows.get(arguments.workflow_id, arguments.version)
-        content = workflow_header(stored)
-        match arguments.view:
-            case "definition":
-                content["definition"] = stored.definition.to_json()
-            case "picture":
-                content["picture"] = mermaid(stored.definition)
-            case "summary":
-                content["description"] = stored.definition.description
-                content["nodes"] = {name: node.type for name, node in stored.definition.nodes.items()}
-        return Answer(content)
-
-    async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
-        """One page."""
-        page = await self._authoring.workflows.page(text=arguments.text, limit=arguments.limit, cursor=arguments.cursor)
-        content: dict[str, Any] = {
-            "workflows": [
-                {
-                    "workflow_id": each.id,
-                    "name": each.name,
-                    "description": each.description,
-                    "version": each.version,
-                    "nodes": each.node_count,
-                    "updated_at": utc_text(each.updated_at),
-                }
-                for each in page.items
-            ]
-        }
-        if page.next_cursor is not None:
-            content["next_cursor"] = page.next_cursor
-        return Answer(content)
-
-    async def delete_workflow(self, arguments: DeleteWorkflow, caller: Caller) -> Answer:
-        """Hide it."""
-        await self._authoring.delete(arguments.workflow_id)
-        return Answer({"workflow_id": arguments.workflow_id, "deleted": True})
 
 
 def workflow_header(stored: StoredWorkflow) -> dict[str, Any]:
     """What every answer about a version starts with."""
-    return {
+    header: dict[str, Any] = {
         "workflow_id": stored.id,
         "version": stored.version,
         "name": stored.definition.name,
         "updated_at": utc_text(stored.updated_at),
+        "status": "draft" if stored.published_version is None else "published",
     }
-
-
-def node_type_details(kind: NodeType[Any]) -> dict[str, Any]:
-    """Everything that somebody who uses a type needs to know."""
-    details = {
-        **_brief(kind),
-        "documentation": kind.documentation,
-        "inputs": list(kind.inputs_of(kind.example)),
-        "outputs": list(kind.outputs_of(kind.example)),
-        "parameters": kind.schema.json_schema(),
-    }
-    if kind.example:
-        details["example"] = {"type": kind.name, "parameters": dict(kind.example)}
-    return details
-
-
-def _brief(kind: NodeType[Any]) -> dict[str, Any]:
-    return {"type": kind.name, "title": kind.title, "group": kind.group, "summary": kind.summary}
+    if stored.published_version is not None:
+        header["published_version"] = stored.published_version
+    return header
 
 
 def _saved(saved: Saved) -> Answer:
     content = workflow_header(saved.workflow)
     if saved.warnings:
         content["warnings"] = _json(saved.warnings)
+    published = saved.workflow.published_version
+    if published is None:
+        content["next"] = "It is a draft: execute_workflow runs it, publish_workflow puts it into use."
+    elif published != saved.workflow.version:
+        content["next"] = f"Version {published} stays in use until publish_workflow puts this one in its place."
     return Answer(content)
 
 

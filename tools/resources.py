@@ -12,7 +12,8 @@ import orjson
 
 from engine.authoring import Authoring
 from engine.executions import ExecutionService
-from tools.authoring import node_type_details, workflow_header
+from tools.authoring import workflow_header
+from tools.node_types import node_type_details
 from tools.pictures import mermaid
 from tools.running import execution_summary, node_run_details, overview
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NodeNotFoundError

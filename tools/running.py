@@ -16,7 +16,7 @@ from engine.executions import ExecutionService, Inspection, Submission
 from engine.planning import Planner
 from tools.budget import fit
 from tools.caller import Caller
-from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
+from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.errors import NodeNotFoundError
 from workflow.executions import Execution, NodeRun, Priority, Suspension
 from workflow.findings import did_you_mean, nearest
@@ -31,6 +31,7 @@ OUTPUT_TOKENS = 1_500
 
 class ExecuteWorkflow(Arguments):
     workflow_id: str = Field(description="Id of the workflow.")
+    version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(
         default=None, description="An object, or a list of objects: the trigger's items."
     )
@@ -53,6 +54,7 @@ class ExecuteWorkflow(Arguments):
 
 class PlanExecution(Arguments):
     workflow_id: str = Field(description="Id of the workflow.")
+    version: int | Literal["published"] | None = Field(default=None, description="As in execute_workflow.")
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(default=None, description="As in execute_workflow.")
     trigger: str | None = Field(default=None, description="As in execute_workflow.")
     max_tokens: int = Field(default=2000, ge=200, le=50_000, description="Budget for the answer.")
@@ -111,18 +113,21 @@ class RunningTools:
                     {"plan_hash": "string", "effects": {"type": "array", "items": {"type": "object"}}}
                 ),
                 handler=self.plan_execution,
+                toolsets=RUNNING,
             ),
             Tool(
                 name="execute_workflow",
                 title="Run a workflow",
-                description="Run the current version. Waits up to wait_seconds for the end and gives the output; the "
-                "execution goes on in any case, and its id always comes back: look at it with inspect_execution.",
+                description="Run the current version, draft or not. Waits up to wait_seconds for the end and gives the "
+                "output; the execution goes on in any case, and its id always comes back: look at it with "
+                "inspect_execution.",
                 arguments=ExecuteWorkflow,
                 annotations=types.ToolAnnotations(
                     read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
                 ),
                 output_schema=object_schema(EXECUTION, output="object", error="object"),
                 handler=self.execute_workflow,
+                toolsets=RUNNING,
             ),
             Tool(
                 name="inspect_execution",
@@ -133,6 +138,7 @@ class RunningTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema(EXECUTION, nodes={"type": "array", "items": {"type": "object"}}),
                 handler=self.inspect_execution,
+                toolsets=RUNNING,
             ),
             Tool(
                 name="list_executions",
@@ -144,6 +150,7 @@ class RunningTools:
                     {"executions": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_executions,
+                toolsets=RUNNING,
             ),
             Tool(
                 name="control_execution",
@@ -156,12 +163,13 @@ class RunningTools:
                 ),
                 output_schema=object_schema(EXECUTION),
                 handler=self.control_execution,
+                toolsets=RUNNING,
             ),
         ]
 
     async def plan_execution(self, arguments: PlanExecution, caller: Caller) -> Answer:
         """The effects of a run that does not happen."""
-        plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
+        plan = self._authoring.plan(await self._authoring.version(arguments.workflow_id, arguments.version))
         planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
         effects, was_cut = fit([effect.to_json() for effect in planned.effects], arguments.max_tokens)
         content: dict[str, Any] = {"plan_hash": planned.hash, "effects": effects, "nodes": list(planned.nodes)}
@@ -173,7 +181,7 @@ class RunningTools:
 
     async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
-        plan = self._authoring.plan(await self._authoring.workflows.get(arguments.workflow_id))
+        plan = self._authoring.plan(await self._authoring.version(arguments.workflow_id, arguments.version))
         if arguments.plan_hash is not None:
             await self._planner.check(
                 plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import mcp_types as types
 import orjson
@@ -18,6 +18,12 @@ from workflow.shape import model_findings
 READ_ONLY = types.ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
+
+
+Toolset = Literal["authoring", "running"]
+AUTHORING: frozenset[Toolset] = frozenset({"authoring"})
+RUNNING: frozenset[Toolset] = frozenset({"running"})
+BOTH: frozenset[Toolset] = AUTHORING | RUNNING
 
 
 class Arguments(BaseModel):
@@ -40,7 +46,10 @@ class Answer:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Tool(Generic[A]):
-    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it."""
+    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
+
+    ``toolsets`` are those that it belongs to, for clients that are shown one of them only.
+    """
 
     name: str
     title: str
@@ -49,6 +58,7 @@ class Tool(Generic[A]):
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer]]
+    toolsets: frozenset[Toolset] = BOTH
     listed: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,9 +126,10 @@ def failure(error: JobsprintError) -> types.CallToolResult:
 
 def compact_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The model's JSON Schema in few bytes: no titles, no ``null`` branches for optional members, no nulls
-    as defaults, no class docstrings."""
+    as defaults, nothing that holds anyway, no class docstrings."""
     schema = _compact(model.model_json_schema())
-    schema.pop("description", None)
+    for described in (schema, *schema.get("$defs", {}).values()):
+        described.pop("description", None)
     return dict(schema)
 
 
@@ -137,7 +148,11 @@ def _compact(schema: Any) -> Any:
 
 
 def _is_noise(name: str, member: Any) -> bool:
-    return (name == "title" and isinstance(member, str)) or (name == "default" and member is None)
+    return (
+        (name == "title" and isinstance(member, str))
+        or (name == "default" and member is None)
+        or (name == "additionalProperties" and member is True)
+    )
 
 
 def object_schema(required: dict[str, Any], **optional: Any) -> dict[str, Any]:

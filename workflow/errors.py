@@ -160,8 +160,35 @@ class WebhookPathTakenError(JobsprintError):
 
     def __init__(self, path: str, workflow_id: str) -> None:
         super().__init__(
-            f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was saved.",
-            fix="Choose another path, or delete or change the other workflow.",
+            f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was published.",
+            fix="Choose another path, or unpublish the other workflow.",
+        )
+
+
+class NotPublishedError(JobsprintError):
+    """The published version of a workflow was asked for, and it has none."""
+
+    code = "not_published"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, workflow_id: str) -> None:
+        super().__init__(
+            f"Workflow {workflow_id!r} has no published version.",
+            fix="Publish it with publish_workflow, or use its current version.",
+        )
+
+
+class ToolNameTakenError(JobsprintError):
+    """Another tool has this name already."""
+
+    code = "tool_name_taken"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, name: str, owner: str) -> None:
+        super().__init__(
+            f"The tool name {name!r} belongs to {owner}; nothing was published.",
+            pointer="/tool/name",
+            fix="Choose another name.",
         )
 
 

@@ -146,7 +146,7 @@ class _Editor:
                 self._add_node(operation)
             case UpdateNode():
                 name = self._known(operation.name)
-                self._nodes[name] = _merged(self._nodes[name], operation.changes)
+                self._nodes[name] = merge_patch(self._nodes[name], operation.changes)
             case RemoveNode():
                 self._remove_node(operation.name)
             case RenameNode():
@@ -157,7 +157,7 @@ class _Editor:
                 self._disconnect(operation)
             case SetWorkflow():
                 for member, value in operation.model_dump(exclude={"op"}, exclude_none=True).items():
-                    self._document[member] = _merged(self._document.get(member), value)
+                    self._document[member] = merge_patch(self._document.get(member), value)
             case Patch():
                 return self._patched(operation)
             case _:
@@ -234,8 +234,8 @@ class _Editor:
         return graph.format_end(parsed._replace(node=new))
 
 
-def _merged(target: Any, changes: Any) -> Any:
-    """JSON Merge Patch (RFC 7396)."""
+def merge_patch(target: Any, changes: Any) -> Any:
+    """``target`` with a JSON Merge Patch (RFC 7396) applied; neither is changed."""
     if not isinstance(changes, dict):
         return changes
     merged = dict(target) if isinstance(target, dict) else {}
@@ -243,7 +243,7 @@ def _merged(target: Any, changes: Any) -> Any:
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = _merged(merged.get(name), value)
+            merged[name] = merge_patch(merged.get(name), value)
     return merged
 
 

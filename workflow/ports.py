@@ -11,6 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from workflow.definition import WorkflowDefinition
 from workflow.executions import Execution, Record
 from workflow.messages import Event, Job
+from workflow.publication import Exposure, Publication, VersionSummary
 from workflow.states import ExecutionState
 
 T = TypeVar("T")
@@ -42,18 +43,22 @@ class Page(Generic[T]):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class StoredWorkflow:
-    """One version of a workflow. Versions count from 1 and are never changed."""
+    """One version of a workflow. Versions count from 1 and are never changed.
+
+    The current one is the draft; ``published_version`` is the one that is in use, ``None`` where none is.
+    """
 
     id: str
     version: int
     definition: WorkflowDefinition
     created_at: datetime
     updated_at: datetime
+    published_version: int | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class WorkflowSummary:
-    """A workflow in a list."""
+    """A workflow in a list; ``deleted_at`` is when it was deleted, where it was."""
 
     id: str
     name: str
@@ -61,36 +66,37 @@ class WorkflowSummary:
     version: int
     node_count: int
     updated_at: datetime
+    published_version: int | None = None
+    deleted_at: datetime | None = None
 
 
 class WorkflowRepository(Protocol):
     """Workflows and their versions. Every method is one transaction: it happens whole or not at all."""
 
     async def create(
-        self, workflow_id: str, definition: WorkflowDefinition, *, webhook_paths: Sequence[str], now: datetime
-    ) -> StoredWorkflow:
-        """Store version 1.
-
-        Raises:
-            WebhookPathTakenError: another workflow has one of ``webhook_paths``.
-        """
-        ...
-
-    async def save_version(
         self,
         workflow_id: str,
         definition: WorkflowDefinition,
         *,
-        expected_version: int,
-        webhook_paths: Sequence[str],
+        change: str,
+        publication: Publication | None = None,
         now: datetime,
     ) -> StoredWorkflow:
-        """Store the next version and make it the current one.
+        """Store version 1, and publish it where there is a ``publication``.
+
+        Raises:
+            WebhookPathTakenError, ToolNameTakenError: see :meth:`publish`.
+        """
+        ...
+
+    async def save_version(
+        self, workflow_id: str, definition: WorkflowDefinition, *, expected_version: int, change: str, now: datetime
+    ) -> StoredWorkflow:
+        """Store the next version and make it the current one; ``change`` says in a line what is new in it.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
             VersionConflictError: the current version is not ``expected_version``.
-            WebhookPathTakenError: another workflow has one of ``webhook_paths``.
         """
         ...
 
@@ -102,24 +108,79 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def page(self, *, text: str | None, limit: int, cursor: str | None) -> Page[WorkflowSummary]:
+    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
+        """A workflow's versions, newest first.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow, or it is deleted.
+            InvalidArgumentsError: ``cursor`` is not one that this method gave out.
+        """
+        ...
+
+    async def page(
+        self, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
+    ) -> Page[WorkflowSummary]:
         """Workflows, last updated first; ``text`` narrows to names and descriptions that contain it.
+
+        With ``deleted`` those that are deleted and can be restored, in place of the others.
 
         Raises:
             InvalidArgumentsError: ``cursor`` is not one that this method gave out.
         """
         ...
 
-    async def delete(self, workflow_id: str, *, now: datetime) -> None:
-        """Hide a workflow and free its webhook paths; its versions and executions stay.
+    async def publish(self, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
+        """Put a version into use in place of the one that is: it gets the webhook paths, and the tool.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version.
+            WebhookPathTakenError: another workflow has one of the paths.
+            ToolNameTakenError: another workflow of the same owner is a tool of this name.
+        """
+        ...
+
+    async def unpublish(self, workflow_id: str) -> None:
+        """Take a workflow out of use: it has no webhook paths any more, and is no tool.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
         """
         ...
 
+    async def withdraw_tool(self, workflow_id: str) -> None:
+        """Offer the workflow as a tool no more, and leave it published.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+        """
+        ...
+
+    async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
+        """Every workflow that is offered to ``owner`` as a tool, in its published version, by the tools' names."""
+        ...
+
+    async def delete(self, workflow_id: str, *, now: datetime) -> None:
+        """Unpublish a workflow and hide it; its versions and executions stay.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+        """
+        ...
+
+    async def restore(self, workflow_id: str) -> StoredWorkflow:
+        """Bring a deleted workflow back, as a draft; one that is not deleted stays as it is.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+        """
+        ...
+
+    async def purge(self, *, deleted_before: datetime, limit: int) -> int:
+        """Delete up to ``limit`` workflows for good that were deleted before then; how many that was."""
+        ...
+
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
-        """The workflow that listens on ``path``.
+        """The workflow that listens on ``path``, in its published version.
 
         Raises:
             WebhookNotFoundError: none does.

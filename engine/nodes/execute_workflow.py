@@ -38,7 +38,8 @@ class ForEachParameters(SubWorkflowParameters):
 class ExecuteWorkflow(EffectNode[SubWorkflowParameters]):
     """Runs another workflow once for each item, one after the other, and gives {execution_id, status, output}.
 
-    It is started once whatever happens in between, and waiting for it costs nothing.
+    Its published version runs, or its draft where none is published. It is started once whatever happens in between,
+    and waiting for it costs nothing.
     """
 
     name = "execute_workflow"

@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
-from engine.node_type import NoParameters, TriggerNode
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+from pydantic import Field
+
+from engine.node_type import NodeCall, Parameters, TriggerNode
+from workflow.catalogue import ParameterProblem
+from workflow.errors import NodeError
+from workflow.items import Outputs
+from workflow.json_schema import InputSchema, schema_findings
 
 
-class Manual(TriggerNode[NoParameters]):
+class ManualParameters(Parameters):
+    """What the input must look like."""
+
+    input_schema: dict[str, Any] | None = Field(
+        default=None,
+        description="JSON Schema of an input item, an object; items that do not fit fail the run. It is also the "
+        "input schema of the tool that the published workflow becomes.",
+    )
+
+    @cached_property
+    def schema_of_items(self) -> InputSchema | None:
+        """The schema, compiled once for all runs of a version."""
+        return InputSchema(self.input_schema) if self.input_schema is not None else None
+
+
+class Manual(TriggerNode[ManualParameters]):
     """Starts when somebody runs the workflow; its items are the run's input.
 
     An input object becomes one item; a list of objects becomes one item each.
@@ -15,4 +40,32 @@ class Manual(TriggerNode[NoParameters]):
     title = "Run by hand"
     group = "trigger"
     keywords = ("start", "trigger", "input", "test")
-    parameter_model = NoParameters
+    parameter_model = ManualParameters
+
+    def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
+        problems = super().problems_of(parameters)
+        schema = parameters.get("input_schema")
+        if problems or schema is None:
+            return problems
+        return [
+            ParameterProblem(code=found.code, path=("input_schema", *_parts(found.pointer)), message=found.message)
+            for found in schema_findings(schema)
+        ]
+
+    def run(self, call: NodeCall[ManualParameters]) -> Outputs:
+        schema = call.common.schema_of_items
+        if schema is not None:
+            for index, item in enumerate(call.items):
+                for found in schema.findings(item.json):
+                    raise NodeError(
+                        f"The input does not fit the trigger's input_schema at {found.pointer or '/'}: {found.message}",
+                        code="input_does_not_fit",
+                        item_index=index,
+                        pointer=f"/input{found.pointer}",
+                        fix="Correct the input, or change the schema.",
+                    )
+        return super().run(call)
+
+
+def _parts(pointer: str) -> list[str]:
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]

@@ -33,8 +33,9 @@ class WebhookParameters(Parameters):
 class Webhook(TriggerNode[WebhookParameters]):
     """Starts on an HTTP request; its item is {body, headers, query, method, path}.
 
-    The caller gets 202 and the execution's id at once, or the answer of the workflow's respond node where
-    it has one. A JSON body is parsed; a form becomes an object; anything else is text.
+    It listens once the workflow is published, and runs the published version. The caller gets 202 and the
+    execution's id at once, or the answer of the workflow's respond node where it has one. A JSON body is parsed; a
+    form becomes an object; anything else is text.
     """
 
     name = "webhook"

@@ -42,7 +42,7 @@ class Assistant:
 
 
 async def build(assistant: Assistant, tracker: Tracker) -> dict[str, Any]:
-    """Check the definition with a slip in it, take the patch that the check offers, and store it."""
+    """Check the definition with a slip in it, take the patch that the check offers, and publish it."""
     definition = json.loads((HERE / "workflow.json").read_text())
     definition["nodes"]["tracker"]["parameters"]["url"] = f"{tracker.url}/cards"
     slipped = json.loads(json.dumps(definition))
@@ -51,7 +51,7 @@ async def build(assistant: Assistant, tracker: Tracker) -> dict[str, Any]:
     for finding in report["findings"]:
         console.print(f"  [yellow]{finding['code']}[/] at [cyan]{finding['pointer']}[/]: {finding['message']}")
         console.print(f"  patch offered: [green]{json.dumps(finding['patch'])}[/]")
-    return await assistant.call("create_workflow", definition=definition)
+    return await assistant.call("create_workflow", definition=definition, publish=True)
 
 
 async def deliver(base_url: str, payload: str) -> str:
@@ -116,7 +116,7 @@ async def demo() -> None:
 
         console.rule("1. Build: a slip is found, with the patch that mends it", align="left")
         workflow = await build(assistant, tracker)
-        console.print(f"  stored as [bold]{workflow['name']}[/], version {workflow['version']}")
+        console.print(f"  published as [bold]{workflow['name']}[/], version {workflow['version']}")
 
         console.rule("2. Run: webhooks as GitHub published them, signed", align="left")
         runs = {}

@@ -75,7 +75,7 @@ async def test_a_webhooks_execution_whose_retries_are_spent_is_a_dead_letter(
     path = f"dead-{uuid.uuid4().hex[:8]}"
     nodes = asking("={{ $json.body.url }}", retry=QUICK)
     nodes["start"] = {"type": "webhook", "parameters": {"path": path}}
-    workflow_id = await mcp_http.create(nodes, ("start", "ask"))
+    workflow_id = await mcp_http.create(nodes, ("start", "ask"), publish=True)
     status = {"code": 503}
     answer = await http.post(f"/webhooks/{path}", json={"url": f"{target.url}/status/{status['code']}"})
     execution_id = answer.json()["execution_id"]

@@ -23,6 +23,7 @@ TOOLS = [
     "update_workflow",
     "get_workflow",
     "list_workflows",
+    "publish_workflow",
     "delete_workflow",
     "plan_execution",
     "execute_workflow",
@@ -56,7 +57,7 @@ async def test_an_assistant_builds_runs_and_inspects_a_workflow(mcp: McpCaller) 
     assert [each["execution_id"] for each in listed["executions"]] == [ran["execution_id"]]
 
     deleted = await mcp.call("delete_workflow", workflow_id=workflow_id)
-    assert deleted == {"workflow_id": workflow_id, "deleted": True}
+    assert deleted == {"workflow_id": workflow_id, "deleted": True, "restorable_days": 30}
     assert (await mcp.fail("get_workflow", workflow_id=workflow_id))["code"] == "workflow_not_found"
 
 

@@ -15,13 +15,14 @@ from tests.support.mcp_caller import McpCaller
 
 
 async def listen(mcp: McpCaller, respond: dict[str, Any] | None = None, **parameters: Any) -> str:
-    """The path of a new webhook."""
+    """The path of a new webhook that listens."""
     path = f"hook-{uuid.uuid4().hex[:8]}"
     nodes: dict[str, Any] = {"hook": {"type": "webhook", "parameters": {"path": path, **parameters}}}
     if respond is None:
-        await mcp.create(nodes)
+        await mcp.create(nodes, publish=True)
     else:
-        await mcp.create({**nodes, "answer": {"type": "respond", "parameters": respond}}, ("hook", "answer"))
+        answer = {"type": "respond", "parameters": respond}
+        await mcp.create({**nodes, "answer": answer}, ("hook", "answer"), publish=True)
     return path
 
 
@@ -118,8 +119,11 @@ async def test_wrong_paths_methods_and_bodies_are_refused(mcp_http: McpCaller, h
     assert (bad.status_code, bad.json()["code"]) == (400, "invalid_arguments")
 
 
-async def test_one_path_belongs_to_one_workflow(mcp_http: McpCaller) -> None:
+async def test_one_path_belongs_to_one_published_workflow(mcp_http: McpCaller) -> None:
     path = await listen(mcp_http)
     nodes = {"hook": {"type": "webhook", "parameters": {"path": path}}}
-    error = await mcp_http.fail("create_workflow", definition={"name": "second", "nodes": nodes})
+    error = await mcp_http.fail("create_workflow", definition={"name": "second", "nodes": nodes}, publish=True)
+    assert error["code"] == "webhook_path_taken"
+    draft = await mcp_http.create(nodes)
+    error = await mcp_http.fail("publish_workflow", workflow_id=draft)
     assert error["code"] == "webhook_path_taken"

@@ -23,8 +23,6 @@ from workflow.errors import (
     InvalidArgumentsError,
     UnstorableValueError,
     VersionConflictError,
-    WebhookNotFoundError,
-    WebhookPathTakenError,
     WorkflowNotFoundError,
 )
 from workflow.executions import (
@@ -41,6 +39,7 @@ from workflow.executions import (
 )
 from workflow.items import Item, Pair, Source
 from workflow.ports import ExecutionFilter
+from workflow.publication import Publication
 from workflow.states import ExecutionState
 
 NOW = datetime(2024, 1, 6, 12, 0, 0, 123456, tzinfo=UTC)
@@ -101,31 +100,31 @@ async def other(database: Database, tmp_path: Path) -> AsyncIterator[SqlExecutio
 
 class TestWorkflows:
     async def test_what_is_created_is_read_back(self, workflows: SqlWorkflowRepository) -> None:
-        made = await workflows.create("w", definition(), webhook_paths=[], now=NOW)
+        made = await workflows.create("w", definition(), change="Created", now=NOW)
         assert await workflows.get("w") == made
         assert (made.version, made.created_at, made.updated_at) == (1, NOW, NOW)
 
     async def test_versions_are_immutable_and_stay_readable(self, workflows: SqlWorkflowRepository) -> None:
-        first = await workflows.create("w", definition(), webhook_paths=[], now=NOW)
+        first = await workflows.create("w", definition(), change="Created", now=NOW)
         later = NOW + timedelta(hours=1)
-        second = await workflows.save_version("w", definition("two"), expected_version=1, webhook_paths=[], now=later)
+        second = await workflows.save_version("w", definition("two"), expected_version=1, change="Changed", now=later)
         assert (second.version, second.created_at, second.updated_at) == (2, NOW, later)
         assert await workflows.get("w") == second
         assert await workflows.get("w", 1) == first
 
     async def test_a_version_saved_on_an_old_one_is_refused(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("w", definition(), webhook_paths=[], now=NOW)
-        await workflows.save_version("w", definition("two"), expected_version=1, webhook_paths=[], now=NOW)
+        await workflows.create("w", definition(), change="Created", now=NOW)
+        await workflows.save_version("w", definition("two"), expected_version=1, change="Changed", now=NOW)
         with pytest.raises(VersionConflictError) as caught:
-            await workflows.save_version("w", definition("three"), expected_version=1, webhook_paths=[], now=NOW)
+            await workflows.save_version("w", definition("three"), expected_version=1, change="Changed", now=NOW)
         assert caught.value.actual == 2
         assert (await workflows.get("w")).definition.name == "two"
 
     async def test_of_many_who_save_at_once_one_wins(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("w", definition(), webhook_paths=[], now=NOW)
+        await workflows.create("w", definition(), change="Created", now=NOW)
         results = await asyncio.gather(
             *(
-                workflows.save_version("w", definition(str(n)), expected_version=1, webhook_paths=[], now=NOW)
+                workflows.save_version("w", definition(str(n)), expected_version=1, change="Changed", now=NOW)
                 for n in range(5)
             ),
             return_exceptions=True,
@@ -138,38 +137,12 @@ class TestWorkflows:
         with pytest.raises(WorkflowNotFoundError):
             await workflows.get("absent", version)
 
-    async def test_a_webhook_path_belongs_to_one_workflow(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("a", definition(), webhook_paths=["leads"], now=NOW)
-        with pytest.raises(WebhookPathTakenError):
-            await workflows.create("b", definition(), webhook_paths=["free", "leads"], now=NOW)
-        with pytest.raises(WorkflowNotFoundError):
-            await workflows.get("b")
-        assert (await workflows.by_webhook_path("leads")).id == "a"
-        with pytest.raises(WebhookNotFoundError):
-            await workflows.by_webhook_path("free")
-
-    async def test_a_new_version_may_move_the_path(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("a", definition(), webhook_paths=["old"], now=NOW)
-        await workflows.save_version("a", definition("two"), expected_version=1, webhook_paths=["new"], now=NOW)
-        assert (await workflows.by_webhook_path("new")).version == 2
-        await workflows.create("b", definition(), webhook_paths=["old"], now=NOW)
-
-    async def test_a_deleted_workflow_is_gone_and_its_path_free(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("a", definition(), webhook_paths=["leads"], now=NOW)
-        await workflows.delete("a", now=NOW)
-        with pytest.raises(WorkflowNotFoundError):
-            await workflows.get("a")
-        with pytest.raises(WorkflowNotFoundError):
-            await workflows.delete("a", now=NOW)
-        await workflows.create("b", definition(), webhook_paths=["leads"], now=NOW)
-        assert [each.id for each in (await workflows.page(text=None, limit=10, cursor=None)).items] == ["b"]
-
     async def test_pages_show_every_workflow_once_the_last_changed_first(
         self, workflows: SqlWorkflowRepository
     ) -> None:
         for n in range(7):
             at = NOW + timedelta(seconds=n // 2)  # some at the same moment
-            await workflows.create(f"w{n}", definition(f"name {n}"), webhook_paths=[], now=at)
+            await workflows.create(f"w{n}", definition(f"name {n}"), change="Created", now=at)
         found: list[str] = []
         cursor: str | None = None
         while True:
@@ -181,8 +154,8 @@ class TestWorkflows:
         assert found == [f"w{n}" for n in reversed(range(7))]
 
     async def test_text_narrows_a_list_and_wildcards_mean_themselves(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("a", definition("Save 100% now"), webhook_paths=[], now=NOW)
-        await workflows.create("b", definition("Save 1000", description="x_y"), webhook_paths=[], now=NOW)
+        await workflows.create("a", definition("Save 100% now"), change="Created", now=NOW)
+        await workflows.create("b", definition("Save 1000", description="x_y"), change="Created", now=NOW)
         for text, ids in (("save", {"a", "b"}), ("100%", {"a"}), ("X_Y", {"b"}), ("x.y", set())):
             assert {each.id for each in (await workflows.page(text=text, limit=9, cursor=None)).items} == ids
 
@@ -193,10 +166,10 @@ class TestWorkflows:
 
     async def test_every_json_string_can_be_stored(self, workflows: SqlWorkflowRepository) -> None:
         odd = definition("\x00 \U0001f600 \\ '", description="\u2028")
-        await workflows.create("w", odd.model_copy(update={"name": "plain"}), webhook_paths=[], now=NOW)
+        await workflows.create("w", odd.model_copy(update={"name": "plain"}), change="Created", now=NOW)
         nodes = {"start": {"type": "manual", "parameters": {"text": "\x00\U0001f600"}}}
         stored = await workflows.save_version(
-            "w", definition(nodes=nodes), expected_version=1, webhook_paths=[], now=NOW
+            "w", definition(nodes=nodes), expected_version=1, change="Changed", now=NOW
         )
         assert (await workflows.get("w")).definition == stored.definition
 
@@ -204,7 +177,9 @@ class TestWorkflows:
     async def test_what_cannot_be_stored_is_refused_whole(self, workflows: SqlWorkflowRepository, value: Any) -> None:
         nodes = {"start": {"type": "manual", "parameters": {"x": value}}}
         with pytest.raises(UnstorableValueError):
-            await workflows.create("w", definition(nodes=nodes), webhook_paths=["p"], now=NOW)
+            await workflows.create(
+                "w", definition(nodes=nodes), change="Created", publication=Publication(webhook_paths=["p"]), now=NOW
+            )
         with pytest.raises(WorkflowNotFoundError):
             await workflows.get("w")
 

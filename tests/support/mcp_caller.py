@@ -19,7 +19,7 @@ class McpCaller:
 
     client: Client
 
-    async def call(self, tool: str, *, progress: Progress | None = None, **arguments: Any) -> dict[str, Any]:
+    async def call(self, tool: str, /, *, progress: Progress | None = None, **arguments: Any) -> dict[str, Any]:
         """The structured content of a call that goes well; the text says the same."""
         result = await self.client.call_tool(tool, arguments, progress_callback=progress)
         assert not result.is_error, result.content
@@ -27,7 +27,7 @@ class McpCaller:
         assert json.loads(text_of(result)) == result.structured_content
         return result.structured_content
 
-    async def fail(self, tool: str, **arguments: Any) -> dict[str, Any]:
+    async def fail(self, tool: str, /, **arguments: Any) -> dict[str, Any]:
         """The error of a call that does not go well."""
         result = await self.client.call_tool(tool, arguments)
         assert result.is_error, result.structured_content
@@ -36,10 +36,12 @@ class McpCaller:
         assert error["message"]
         return error
 
-    async def create(self, nodes: dict[str, Any], *connections: tuple[str, str], name: str = "test") -> str:
-        """The id of a new workflow."""
+    async def create(
+        self, nodes: dict[str, Any], *connections: tuple[str, str], name: str = "test", publish: bool = False
+    ) -> str:
+        """The id of a new workflow, a draft or published."""
         definition = {"name": name, "nodes": nodes, "connections": [list(each) for each in connections]}
-        made = await self.call("create_workflow", definition=definition)
+        made = await self.call("create_workflow", definition=definition, publish=publish)
         return str(made["workflow_id"])
 
 

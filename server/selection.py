@@ -1,0 +1,40 @@
+"""Which tools one MCP request asks for: ``/mcp?toolset=running&read_only=1`` narrows what the settings leave."""
+
+from __future__ import annotations
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.requests import Request
+
+from tools.toolbox import Selection, ToolsetChoice
+
+EVERYTHING = Selection()
+
+
+class SelectionQuery(BaseModel):
+    """The query of the MCP endpoint's URL; what it does not know it leaves to others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    toolset: ToolsetChoice = "all"
+    read_only: bool = False
+
+
+def wanted_tools(request: object) -> Selection:
+    """The selection in the URL of an HTTP request; over stdio there is no request, and everything is wanted.
+
+    Raises:
+        MCPError: a value is none that there is. To ignore it would show more than was asked for.
+    """
+    if not isinstance(request, Request) or not request.scope["query_string"]:
+        return EVERYTHING
+    try:
+        query = SelectionQuery.model_validate(dict(request.query_params))
+    except ValidationError as error:
+        wrong = ", ".join(str(detail["loc"][0]) for detail in error.errors(include_url=False))
+        raise MCPError(
+            types.INVALID_PARAMS,
+            f"The endpoint's URL has a wrong {wrong}; toolset is authoring, running or all, read_only is 1 or 0.",
+        ) from error
+    return Selection.of(query.toolset, read_only=query.read_only)

@@ -1,0 +1,48 @@
+"""What data of older schemas becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
+
+import storage.migrations
+from storage.database import Database
+from storage.migrations.runner import migrate
+from storage.workflows import SqlWorkflowRepository
+
+OLD_DATA = """
+INSERT INTO workflows VALUES ('hooked', 'hooked', '', 2, 1, 0, 0, NULL);
+INSERT INTO workflows VALUES ('manual', 'manual', '', 1, 1, 0, 0, NULL);
+INSERT INTO workflow_versions VALUES ('hooked', 1, :definition, 0);
+INSERT INTO workflow_versions VALUES ('hooked', 2, :definition, 0);
+INSERT INTO workflow_versions VALUES ('manual', 1, :definition, 0);
+INSERT INTO webhook_paths VALUES ('leads', 'hooked')
+"""
+DEFINITION = b'{"name": "old", "nodes": {"start": {"type": "manual"}}}'
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """Bring the schema to an old revision."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+
+
+async def test_workflows_that_listened_before_there_was_publishing_are_published(empty_database: Database) -> None:
+    async with empty_database.transaction() as connection:
+        await connection.run_sync(upgrade_to, "0001")
+        for statement in OLD_DATA.strip().split(";"):
+            values = {"definition": DEFINITION} if ":definition" in statement else {}
+            await connection.execute(text(statement), values)
+    await migrate(empty_database)
+    workflows = SqlWorkflowRepository(empty_database)
+    assert (await workflows.by_webhook_path("leads")).version == 2
+    assert (await workflows.get("hooked")).published_version == 2
+    assert (await workflows.get("manual")).published_version is None
+    changes = [each.change for each in (await workflows.versions("hooked", limit=9, cursor=None)).items]
+    assert changes == ["Changed", "Created"]

@@ -1,0 +1,75 @@
+"""The tool to find node types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from engine.node_type import NodeType
+from engine.registry import NodeRegistry
+from tools.caller import Caller
+from tools.node_search import search
+from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from workflow.errors import NodeNotFoundError
+from workflow.findings import did_you_mean, nearest
+
+
+class FindNodes(Arguments):
+    query: str | None = Field(default=None, description="Words for what the node should do; empty lists all.")
+    name: str | None = Field(default=None, description="Exact type: gives its parameter schema and an example.")
+
+
+class NodeTypeTools:
+    """The tool's work, over the node types there are."""
+
+    def __init__(self, registry: NodeRegistry) -> None:
+        self._registry = registry
+
+    def tools(self) -> list[Tool[Any]]:
+        """The one tool."""
+        return [
+            Tool(
+                name="find_nodes",
+                title="Find node types",
+                description="Search the node types that workflows are made of. Call it with a name before using a "
+                "type you have not used: it gives the parameter schema and an example.",
+                arguments=FindNodes,
+                annotations=READ_ONLY,
+                output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
+                handler=self.find_nodes,
+                toolsets=AUTHORING,
+            )
+        ]
+
+    async def find_nodes(self, arguments: FindNodes, caller: Caller) -> Answer:
+        """Types that fit a query, or everything about one."""
+        if arguments.name is None:
+            return Answer({"nodes": [_brief(kind) for kind in search(self._registry, arguments.query)]})
+        kind = self._registry.get(arguments.name)
+        if kind is None:
+            near = nearest(arguments.name, self._registry.names())
+            raise NodeNotFoundError(
+                f"There is no node type {arguments.name!r}.{did_you_mean(near)}",
+                pointer="/name",
+                fix="Call find_nodes with a query, or without arguments to list all types.",
+            )
+        return Answer({"nodes": [node_type_details(kind)]})
+
+
+def node_type_details(kind: NodeType[Any]) -> dict[str, Any]:
+    """Everything that somebody who uses a type needs to know."""
+    details = {
+        **_brief(kind),
+        "documentation": kind.documentation,
+        "inputs": list(kind.inputs_of(kind.example)),
+        "outputs": list(kind.outputs_of(kind.example)),
+        "parameters": kind.schema.json_schema(),
+    }
+    if kind.example:
+        details["example"] = {"type": kind.name, "parameters": dict(kind.example)}
+    return details
+
+
+def _brief(kind: NodeType[Any]) -> dict[str, Any]:
+    return {"type": kind.name, "title": kind.title, "group": kind.group, "summary": kind.summary}

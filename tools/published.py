@@ -1,0 +1,156 @@
+"""Published workflows as tools and prompts of their own: one list per user, made again when something has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+import orjson
+
+from engine.publishing import Publishing, input_schema, manual_trigger
+from tools.caller import Caller
+from tools.tool import RUNNING, Tool, ToolArgumentsError, Toolset, failure
+from workflow.errors import InvalidArgumentsError
+from workflow.json_schema import InputSchema
+from workflow.ports import StoredWorkflow
+from workflow.publication import Exposure
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class PublishedTool:
+    """A workflow as a tool: a call runs its published version, and is answered as ``execute_workflow`` does."""
+
+    listed: types.Tool
+    schema: InputSchema
+    exposure: Exposure
+    workflow: StoredWorkflow
+    execute: Tool[Any]
+    toolsets: frozenset[Toolset] = RUNNING
+
+    @property
+    def name(self) -> str:
+        """The tool's name, unique among its owner's."""
+        return self.exposure.name
+
+    def as_execution(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of the ``execute_workflow`` that a call comes to.
+
+        Raises:
+            ToolArgumentsError: they do not fit the input schema.
+        """
+        findings = self.schema.findings(arguments)
+        if findings:
+            raise ToolArgumentsError(self.name, findings)
+        return {
+            "workflow_id": self.workflow.id,
+            "version": "published",
+            "trigger": manual_trigger(self.workflow.definition),
+            "input": dict(arguments),
+        }
+
+    async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult:
+        """The run's answer, or the failure as a result that says how to mend it."""
+        try:
+            execution = self.as_execution(arguments)
+        except InvalidArgumentsError as error:
+            return failure(error)
+        return await self.execute.call(execution, caller)
+
+
+class PublishedTools:
+    """The tools and prompts that a user's published workflows are."""
+
+    def __init__(self, *, publishing: Publishing, execute: Tool[Any]) -> None:
+        self._publishing = publishing
+        self._execute = execute
+        self._made: dict[str, tuple[object, dict[str, PublishedTool]]] = {}
+
+    async def all(self, user: str) -> Sequence[PublishedTool]:
+        """The user's tools, in the order of their names. Costs nothing while nothing has changed."""
+        return list((await self._by_name(user)).values())
+
+    async def get(self, user: str, name: str) -> PublishedTool | None:
+        """The user's tool of this name."""
+        return (await self._by_name(user)).get(name)
+
+    async def prompts(self, user: str) -> Sequence[types.Prompt]:
+        """The user's workflows that are prompts too."""
+        return [_prompt(tool) for tool in await self.all(user) if tool.exposure.as_prompt]
+
+    async def prompt(self, user: str, name: str, arguments: Mapping[str, str]) -> types.GetPromptResult | None:
+        """What the assistant is told to do, or ``None`` where the user has no such prompt."""
+        tool = await self.get(user, name)
+        if tool is None or not tool.exposure.as_prompt:
+            return None
+        return types.GetPromptResult(
+            description=tool.exposure.description,
+            messages=[
+                types.PromptMessage(role="user", content=types.TextContent(type="text", text=_told(tool, arguments)))
+            ],
+        )
+
+    async def _by_name(self, user: str) -> Mapping[str, PublishedTool]:
+        exposed = await self._publishing.exposed(user)
+        made_of, tools = self._made.get(user, (None, {}))
+        if made_of is not exposed:
+            tools = {
+                exposure.name: self._tool(exposure, workflow)
+                for exposure, workflow in exposed
+                # A later version may have lost its manual trigger: then there is nowhere to start.
+                if manual_trigger(workflow.definition) is not None
+            }
+            self._made[user] = (exposed, tools)
+        return tools
+
+    def _tool(self, exposure: Exposure, workflow: StoredWorkflow) -> PublishedTool:
+        schema = input_schema(exposure, workflow.definition)
+        has_effects = self._publishing.has_effects(workflow.definition)
+        listed = types.Tool(
+            name=exposure.name,
+            title=workflow.definition.name,
+            description=exposure.description,
+            input_schema=schema,
+            output_schema=self._execute.output_schema,
+            annotations=types.ToolAnnotations(
+                read_only_hint=not has_effects,
+                destructive_hint=has_effects,
+                idempotent_hint=not has_effects,
+                open_world_hint=has_effects,
+            ),
+        )
+        return PublishedTool(
+            listed=listed, schema=InputSchema(schema), exposure=exposure, workflow=workflow, execute=self._execute
+        )
+
+
+def _prompt(tool: PublishedTool) -> types.Prompt:
+    required = tool.schema.schema.get("required", [])
+    properties: Mapping[str, Any] = tool.schema.schema.get("properties", {})
+    return types.Prompt(
+        name=tool.name,
+        title=tool.workflow.definition.name,
+        description=tool.exposure.description,
+        arguments=[
+            types.PromptArgument(
+                name=name,
+                description=member.get("description") if isinstance(member, dict) else None,
+                required=name in required,
+            )
+            for name, member in properties.items()
+        ],
+    )
+
+
+def _told(tool: PublishedTool, arguments: Mapping[str, str]) -> str:
+    required: Sequence[str] = tool.schema.schema.get("required", [])
+    missing = [name for name in required if name not in arguments]
+    lines = [
+        f"Run the workflow {tool.workflow.definition.name!r} by calling the tool {tool.name}.",
+        f"Its arguments, to be given as its input schema says: {orjson.dumps(dict(arguments)).decode()}",
+    ]
+    if missing:
+        lines.append(f"Ask me first for what is missing: {', '.join(missing)}.")
+    lines.append("Then tell me in short what came of it.")
+    return "\n".join(lines)

@@ -1,0 +1,181 @@
+"""Tools to read, compare, list and delete workflows."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import mcp_types as types
+from pydantic import Field
+
+from engine.authoring import Authoring
+from tools.authoring import WORKFLOW_ID, workflow_header
+from tools.budget import fit
+from tools.caller import Caller
+from tools.pictures import mermaid
+from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from workflow.differences import Difference
+from workflow.messages import utc_text
+from workflow.ports import Page, StoredWorkflow, WorkflowSummary
+from workflow.publication import RESTORABLE, VersionSummary
+
+VERSIONS_PER_PAGE = 30
+DIFFERENCE_TOKENS = 4_000
+"""What a difference may take: beyond it the two definitions are read more easily."""
+
+
+class GetWorkflow(Arguments):
+    workflow_id: str = WORKFLOW_ID
+    version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
+    view: Literal["definition", "summary", "picture", "versions", "difference"] = Field(
+        default="definition",
+        description="picture is a Mermaid flowchart; versions lists them all; difference compares with base_version.",
+    )
+    base_version: int | None = Field(default=None, ge=1, description="Default: the one before.")
+    cursor: str | None = Field(default=None, description="For versions: next_cursor of the page before.")
+
+
+class ListWorkflows(Arguments):
+    text: str | None = Field(default=None, description="Only those whose name or description contains it.")
+    deleted: bool = Field(default=False, description="Those that are deleted and can be restored.")
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
+
+
+class DeleteWorkflow(Arguments):
+    workflow_id: str = WORKFLOW_ID
+    restore: bool = Field(default=False, description="Bring it back instead, as a draft.")
+
+
+class WorkflowTools:
+    """The tools' work, over the :class:`~engine.authoring.Authoring` that REST uses too."""
+
+    def __init__(self, authoring: Authoring) -> None:
+        self._authoring = authoring
+
+    def reading_tools(self) -> list[Tool[Any]]:
+        """The tools that only read, in the order in which they are listed."""
+        return [
+            Tool(
+                name="get_workflow",
+                title="Read a workflow",
+                description="A workflow's definition, summary, picture or versions, or the difference of two versions.",
+                arguments=GetWorkflow,
+                annotations=READ_ONLY,
+                output_schema=object_schema({"workflow_id": "string", "version": "integer", "name": "string"}),
+                handler=self.get_workflow,
+            ),
+            Tool(
+                name="list_workflows",
+                title="List workflows",
+                description="The workflows there are, last changed first.",
+                arguments=ListWorkflows,
+                annotations=READ_ONLY,
+                output_schema=object_schema(
+                    {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
+                ),
+                handler=self.list_workflows,
+            ),
+        ]
+
+    def deleting_tools(self) -> list[Tool[Any]]:
+        """The one tool that takes workflows away and brings them back."""
+        return [
+            Tool(
+                name="delete_workflow",
+                title="Delete or restore a workflow",
+                description="Take a workflow out of use and free its webhook paths and tool name. For "
+                f"{RESTORABLE.days} days it can be brought back with restore. Its executions stay readable.",
+                arguments=DeleteWorkflow,
+                annotations=types.ToolAnnotations(
+                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+                ),
+                output_schema=object_schema({"workflow_id": "string", "deleted": "boolean"}),
+                handler=self.delete_workflow,
+                toolsets=AUTHORING,
+            )
+        ]
+
+    async def get_workflow(self, arguments: GetWorkflow, caller: Caller) -> Answer:
+        """One version in the view asked for, or what concerns several."""
+        workflows, workflow_id = self._authoring.workflows, arguments.workflow_id
+        stored = await self._authoring.version(workflow_id, arguments.version)
+        content = workflow_header(stored)
+        match arguments.view:
+            case "definition":
+                content["definition"] = stored.definition.to_json()
+            case "picture":
+                content["picture"] = mermaid(stored.definition)
+            case "summary":
+                content["description"] = stored.definition.description
+                content["nodes"] = {name: node.type for name, node in stored.definition.nodes.items()}
+            case "versions":
+                page = await workflows.versions(workflow_id, limit=VERSIONS_PER_PAGE, cursor=arguments.cursor)
+                content |= versions_content(page, stored)
+            case "difference":
+                base, _, found = await self._authoring.compare(workflow_id, arguments.base_version, stored.version)
+                shown, was_cut = fit(difference_content(base, found), DIFFERENCE_TOKENS)
+                content |= shown
+                if was_cut:
+                    content["is_cut"] = True
+        return Answer(content)
+
+    async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
+        """One page."""
+        page = await self._authoring.workflows.page(
+            text=arguments.text, limit=arguments.limit, cursor=arguments.cursor, deleted=arguments.deleted
+        )
+        content: dict[str, Any] = {"workflows": [summary_content(each) for each in page.items]}
+        if page.next_cursor is not None:
+            content["next_cursor"] = page.next_cursor
+        return Answer(content)
+
+    async def delete_workflow(self, arguments: DeleteWorkflow, caller: Caller) -> Answer:
+        """Hide it, or bring it back."""
+        if arguments.restore:
+            stored = await self._authoring.restore(arguments.workflow_id)
+            return Answer({**workflow_header(stored), "deleted": False})
+        await self._authoring.delete(arguments.workflow_id)
+        return Answer({"workflow_id": arguments.workflow_id, "deleted": True, "restorable_days": RESTORABLE.days})
+
+
+def summary_content(summary: WorkflowSummary) -> dict[str, Any]:
+    """A workflow in a list; deleted ones say until when they can be restored."""
+    content: dict[str, Any] = {
+        "workflow_id": summary.id,
+        "name": summary.name,
+        "description": summary.description,
+        "version": summary.version,
+        "nodes": summary.node_count,
+        "updated_at": utc_text(summary.updated_at),
+        "status": "draft" if summary.published_version is None else "published",
+    }
+    if summary.published_version is not None:
+        content["published_version"] = summary.published_version
+    if summary.deleted_at is not None:
+        content |= {
+            "status": "deleted",
+            "deleted_at": utc_text(summary.deleted_at),
+            "restorable_until": utc_text(summary.deleted_at + RESTORABLE),
+        }
+    return content
+
+
+def versions_content(page: Page[VersionSummary], current: StoredWorkflow) -> dict[str, Any]:
+    """A page of versions, newest first; the published one says that it is."""
+    listed = []
+    for each in page.items:
+        entry = {"version": each.version, "created_at": utc_text(each.created_at), "change": each.change}
+        listed.append({**entry, "published": True} if each.version == current.published_version else entry)
+    content: dict[str, Any] = {"versions": listed}
+    if page.next_cursor is not None:
+        content["next_cursor"] = page.next_cursor
+    return content
+
+
+def difference_content(base_version: int, found: Difference) -> dict[str, Any]:
+    """A difference as JSON: ``changes`` for readers, ``patch`` for programs."""
+    return {
+        "base_version": base_version,
+        "changes": list(found.lines),
+        "patch": [operation.to_json() for operation in found.patch],
+    }

@@ -1,10 +1,10 @@
-"""What happens to executions, told to the event bus in the contract's words."""
+"""What happens to executions and workflows, told to the event bus in the contract's words."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Literal, get_args
 
 from workflow.executions import Execution, NodeRun
 from workflow.messages import Event
@@ -21,6 +21,10 @@ EVENT_TYPES = {
     ExecutionState.DEAD: "workflow.dead",
 }
 
+WorkflowChange = Literal["created", "updated", "deleted", "restored", "published", "unpublished"]
+WORKFLOW_CHANGES = frozenset(f"workflow.{change}" for change in get_args(WorkflowChange))
+"""Types of events about workflows themselves; all others are about their executions."""
+
 
 class Announcements:
     """Publishes events; the aggregate is the workflow."""
@@ -34,34 +38,49 @@ class Announcements:
         """Events of one workflow from now on."""
         return self._bus.subscribe(workflow_id)
 
+    def is_heard(self, workflow_id: str, event_type: str) -> bool:
+        """Whether anybody may want such an event of the workflow now."""
+        return self._bus.is_heard(workflow_id, event_type)
+
+    def listen_to_changes(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Events about any workflow itself, none about executions, from now on."""
+        return self._bus.subscribe(event_types=WORKFLOW_CHANGES)
+
+    def workflow_changed(self, change: WorkflowChange, workflow_id: str) -> None:
+        """Something was done to a workflow, and is on the disk."""
+        if self._bus.is_heard(workflow_id, f"workflow.{change}"):
+            self._publish(f"workflow.{change}", workflow_id, {"change": change})
+
     def state_changed(self, execution: Execution) -> None:
         """An execution is in a new state; ``duration`` is in milliseconds, once it has ended."""
-        if not self._bus.is_heard(execution.workflow_id):
+        event_type = EVENT_TYPES[execution.state]
+        if not self._bus.is_heard(execution.workflow_id, event_type):
             return
         data: dict[str, Any] = {"status": execution.state.value}
         if execution.duration_ms is not None:
             data["duration"] = round(execution.duration_ms)
-        self._publish(EVENT_TYPES[execution.state], execution, data)
+        self._publish(event_type, execution.workflow_id, {"executionId": execution.id, **data})
 
     def node_finished(self, execution: Execution, node_run: NodeRun, *, finished: int, total: int) -> None:
         """A node has run; ``finished`` of ``total`` node runs are done as far as is known."""
-        if not self._bus.is_heard(execution.workflow_id):
+        if not self._bus.is_heard(execution.workflow_id, "workflow.node_finished"):
             return
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
-        self._publish("workflow.node_finished", execution, data)
+        self._publish("workflow.node_finished", execution.workflow_id, {"executionId": execution.id, **data})
 
     def user_notified(self, execution: Execution) -> None:
         """An execution failed for good, and its user is to know."""
         error = execution.error.to_json() if execution.error is not None else None
-        self._publish("user.notified", execution, {"status": execution.state.value, "error": error})
+        data = {"executionId": execution.id, "status": execution.state.value, "error": error}
+        self._publish("user.notified", execution.workflow_id, data)
 
-    def _publish(self, event_type: str, execution: Execution, data: dict[str, Any]) -> None:
+    def _publish(self, event_type: str, workflow_id: str, data: dict[str, Any]) -> None:
         self._bus.publish(
             Event(
                 event_id=self._new_id(),
                 timestamp=self._clock.now(),
                 event_type=event_type,
-                aggregate_id=execution.workflow_id,
-                data={"workflowId": execution.workflow_id, "executionId": execution.id, **data},
+                aggregate_id=workflow_id,
+                data={"workflowId": workflow_id, **data},
             )
         )

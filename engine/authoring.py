@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.announcements import Announcements
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.template import NODE_REFERENCE
 from engine.parameters import template_leaves
@@ -41,11 +42,13 @@ class Authoring:
         registry: NodeRegistry,
         evaluator: Evaluator,
         workflows: WorkflowRepository,
+        announcements: Announcements,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self.registry = registry
         self.workflows = workflows
+        self._announcements = announcements
         self._evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
@@ -83,6 +86,7 @@ class Authoring:
             webhook_paths=webhook_paths(definition, self.registry),
             now=self._clock.now(),
         )
+        self._announcements.workflow_changed("created", stored.id)
         return Saved(stored, report.findings)
 
     async def replace(self, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
@@ -115,6 +119,7 @@ class Authoring:
             WorkflowNotFoundError: there is none.
         """
         await self.workflows.delete(workflow_id, now=self._clock.now())
+        self._announcements.workflow_changed("deleted", workflow_id)
 
     def plan(self, stored: StoredWorkflow) -> Plan:
         """The compiled plan of a stored version.
@@ -150,6 +155,7 @@ class Authoring:
             webhook_paths=webhook_paths(definition, self.registry),
             now=self._clock.now(),
         )
+        self._announcements.workflow_changed("updated", stored.id)
         return Saved(stored, report.findings)
 
     async def _expression_findings(self, document: Any) -> list[Finding]:

@@ -255,7 +255,7 @@ class ExecutionService:
                 async with asyncio.timeout(timeout_seconds):
                     while not live.finished.is_set():
                         data = (await anext(events)).data
-                        if data["executionId"] != execution_id:
+                        if data.get("executionId") != execution_id:
                             continue
                         if "node" in data:
                             yield NodeProgress(data["node"], data["finished"], data["total"])

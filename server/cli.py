@@ -24,18 +24,22 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable work
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]
 
+ConformanceFixtures = Annotated[
+    bool, typer.Option("--conformance-fixtures", help="Offer what the MCP conformance suite asks for, too.")
+]
+
 
 @cli.command()
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(host: Host = None, port: Port = None, conformance_fixtures: ConformanceFixtures = False) -> None:
     """Serve MCP, the REST API and webhooks over HTTP."""
-    settings = _settings(host=host, port=port)
+    settings = _settings(host=host, port=port, conformance_fixtures=conformance_fixtures or None)
     listener = _listen(settings)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
     async def run() -> None:
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             calm_garbage_collector()
-            await HttpServer(settings, app).serve(sockets=[listener])
+            await HttpServer(settings, app, on_stop=services.subscriptions.close).serve(sockets=[listener])
 
     _run(run)
 

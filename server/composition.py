@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from filelock import FileLock, Timeout
-from mcp.server.lowlevel.server import Server as McpServer
 
 from engine.aftermath import Aftermath
 from engine.announcements import Announcements
@@ -29,8 +28,10 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
-from server.mcp import build_mcp_server
-from server.secret_key import load_secret_key
+from server.mcp import McpServer, build_mcp_server
+from server.mcp_offers import put_together
+from server.mcp_subscriptions import Subscriptions
+from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
@@ -44,8 +45,11 @@ from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
-from tools.resources import Resources
+from tools.completions import Completers
+from tools.conformance_suite import ConformanceSuite
+from tools.prompts import guide_prompts
 from tools.running import RunningTools
+from tools.stored_resources import StoredResources
 
 VERSION = version("jobsprint")
 SHARED_CACHE_SECONDS = 1.0
@@ -62,7 +66,8 @@ class Services:
     control: Control
     links: ResumeLinks
     webhooks: WebhookIntake
-    mcp: McpServer[object]
+    mcp: McpServer
+    subscriptions: Subscriptions
 
 
 @asynccontextmanager
@@ -112,7 +117,12 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         evaluator = Evaluator(pool=pool)
 
         authoring = Authoring(
-            registry=load_registry(), evaluator=evaluator, workflows=workflows, clock=clock, new_id=new_id
+            registry=load_registry(),
+            evaluator=evaluator,
+            workflows=workflows,
+            announcements=announcements,
+            clock=clock,
+            new_id=new_id,
         )
         live = LiveExecutions(queue=queue, clock=clock, new_id=new_id, capacity=settings.queue_capacity)
         service = ExecutionService(
@@ -123,7 +133,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             clock=clock,
             new_id=new_id,
         )
-        links = ResumeLinks(base_url=settings.base_url, secret=load_secret_key(settings))
+        secret = load_secret_key(settings)
+        links = ResumeLinks(base_url=settings.base_url, secret=secret)
         control = Control(authoring=authoring, service=service, clock=clock)
         recovery = Recovery(
             service=service,
@@ -160,12 +171,27 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
-        tools = [
-            *AuthoringTools(authoring).tools(),
-            *RunningTools(
-                authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
-            ).tools(),
-        ]
+        running = RunningTools(
+            authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
+        )
+        completers = Completers(authoring=authoring, service=service)
+        suite = ConformanceSuite(announcements) if settings.conformance_fixtures else None
+        offers = put_together(
+            tools=[*AuthoringTools(authoring).tools(), *running.tools()],
+            prompts=guide_prompts(completers),
+            resources=[StoredResources(authoring=authoring, service=service, completers=completers)],
+            suite=suite,
+        )
+        subscriptions = Subscriptions(announcements, offers)
+        await stack.enter_async_context(subscriptions.running())
+        mcp = build_mcp_server(
+            version=VERSION,
+            request_state_key=derived_key(secret, "request-state"),
+            offers=offers,
+            subscriptions=subscriptions,
+        )
+        if suite is not None:
+            suite.install(mcp)
         yield Services(
             database=database,
             authoring=authoring,
@@ -177,9 +203,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 service=service,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
-            mcp=build_mcp_server(
-                version=VERSION, tools=tools, resources=Resources(authoring=authoring, service=service)
-            ),
+            mcp=mcp,
+            subscriptions=subscriptions,
         )
 
 

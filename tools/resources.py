@@ -121,7 +121,7 @@ class Resources:
         ]
 
     async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
-        """One page of one source, and the cursor of the next page or source.
+        """One page of one source, and the cursor of the next page or source. Empty pages are passed over.
 
         Raises:
             InvalidArgumentsError: the cursor is not one that this method gave out.
@@ -129,10 +129,13 @@ class Resources:
         place, inner = decode_cursor(cursor, int, str) if cursor is not None else (0, "")
         if not 0 <= place < len(self._sources):
             raise InvalidArgumentsError("The cursor is not one of the list of resources.", pointer="/cursor")
-        page = await self._sources[place].page(user, inner or None)
-        if page.next_cursor is not None:
-            return Page(page.items, encode_cursor(place, page.next_cursor))
-        return Page(page.items, encode_cursor(place + 1, "") if place + 1 < len(self._sources) else None)
+        while True:
+            page = await self._sources[place].page(user, inner or None)
+            place, inner = (place, page.next_cursor) if page.next_cursor is not None else (place + 1, "")
+            if place == len(self._sources):
+                return Page(page.items, None)
+            if page.items:
+                return Page(page.items, encode_cursor(place, inner))
 
     async def read(self, uri: str, user: str) -> Reading:
         """What the resource holds.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
+from server.mcp_replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.rest import RestApi, json_response
@@ -29,7 +30,7 @@ from workflow.errors import JobsprintError, StorageError
 async def http_app(settings: Settings, services: Services) -> AsyncIterator[Starlette]:
     """The application over running services; it serves MCP sessions until the context is left."""
     hosts, origins = allowed_hosts(settings), allowed_origins(settings)
-    manager = StreamableHTTPSessionManager(
+    manager = ResumableSessions(
         services.mcp,
         security_settings=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
         max_request_body_size=settings.request_max_bytes,
@@ -46,7 +47,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[Star
         )
 
 
-def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessionManager) -> list[Route]:
+def _routes(settings: Settings, services: Services, manager: ResumableSessions) -> list[Route]:
     api = RestApi(services.authoring, services.executions, services.control)
     webhooks = Webhooks(
         intake=services.webhooks,

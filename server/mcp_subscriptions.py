@@ -26,7 +26,7 @@ from server.mcp_ears import Ear
 from server.mcp_errors import protocol_error
 from server.mcp_offers import Offers
 from tools.changes import lists_changed
-from workflow.errors import JobsprintError
+from workflow.errors import InvalidArgumentsError, JobsprintError
 
 Context = ServerRequestContext[Any]
 
@@ -169,23 +169,16 @@ class Subscriptions:
     async def _watch(self, ear: Ear, uri: str, user: str) -> JobsprintError | None:
         """Have the ear listen for changes of a resource that the user may read; why not, where it cannot."""
         if ear.watched >= MAX_WATCHED:
-            return TooManySubscriptionsError()
+            return InvalidArgumentsError(
+                f"One client can subscribe to {MAX_WATCHED} resources.",
+                pointer="/uri",
+                fix="Unsubscribe from those that have ended.",
+            )
         try:
             await ear.watch(uri, await self._offers.resources.watched(uri, user))
         except JobsprintError as error:
             return error
         return None
-
-
-class TooManySubscriptionsError(JobsprintError):
-    """A client subscribes to more resources than one client may."""
-
-    code = "too_many_subscriptions"
-
-    def __init__(self) -> None:
-        super().__init__(
-            f"One client can subscribe to {MAX_WATCHED} resources.", fix="Unsubscribe from those that have ended."
-        )
 
 
 def _session(context: Context) -> str:

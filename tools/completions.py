@@ -35,7 +35,9 @@ async def complete(completer: Completer | None, typed: Typed) -> types.Completio
         found = list(await completer(typed)) if completer is not None else []
     except JobsprintError:
         found = []
-    return types.Completion(values=found[:MAX_VALUES], total=len(found), has_more=len(found) > MAX_VALUES)
+    if len(found) > MAX_VALUES:
+        return types.Completion(values=found[:MAX_VALUES], has_more=True)
+    return types.Completion(values=found, total=len(found), has_more=False)
 
 
 class Completers:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import mcp_types as types
@@ -20,6 +21,7 @@ from workflow.ports import ExecutionFilter, Page
 from workflow.states import FINISHED
 
 PAGE_SIZE = 50
+VERSION = re.compile(r"[0-9]{1,9}")
 
 
 class StoredResources:
@@ -105,7 +107,7 @@ class StoredResources:
 
     async def _version(self, uri: str, variables: Variables, user: str) -> Reading:
         version = variables["version"]
-        if not version.isdecimal():
+        if not VERSION.fullmatch(version):
             raise WorkflowNotFoundError(variables["id"])
         return await self._definition(uri, variables["id"], int(version))
 

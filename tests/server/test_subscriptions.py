@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -35,8 +35,8 @@ PATIENCE_SECONDS = 20
 
 
 @dataclass(slots=True)
-class Told:
-    """What a client has been told, in whichever way its era has."""
+class Listener:
+    """A client and what it has been told, in whichever way its era has."""
 
     caller: McpCaller
     is_legacy: bool
@@ -56,59 +56,50 @@ class Told:
                 self.arrived.clear()
                 if doing is not None:
                     await doing()
-                try:
+                with suppress(TimeoutError):
                     async with asyncio.timeout(1):
                         await self.arrived.wait()
-                except TimeoutError:
-                    continue
+
+    @asynccontextmanager
+    async def listening(self, *uris: str) -> AsyncIterator[None]:
+        """Listen to the resources and every list."""
+        if self.is_legacy:
+            for uri in uris:
+                await subscribe(self.caller, uri)
+            yield
+            return
+        async with self.caller.client.listen(
+            tools_list_changed=True,
+            prompts_list_changed=True,
+            resources_list_changed=True,
+            resource_subscriptions=uris,
+        ) as subscription:
+
+            async def hear() -> None:
+                async for change in subscription:
+                    self.note(change)
+
+            hearing = asyncio.create_task(hear())
+            yield
+            hearing.cancel()
+            await asyncio.gather(hearing, return_exceptions=True)
 
 
 @pytest.fixture(params=["http-modern", "http-legacy", "stdio-modern", "stdio-legacy"])
-async def listener(
-    request: pytest.FixtureRequest, server: ServerProcess, data_dir: Path
-) -> AsyncIterator[Callable[..., Any]]:
-    """Makes a client of each kind listen to resources and every list."""
+async def listener(request: pytest.FixtureRequest, server: ServerProcess, data_dir: Path) -> AsyncIterator[Listener]:
+    """A client of each kind."""
     transport, era = request.param.split("-")
-    async with AsyncExitStack() as stack:
-        told: Told
+    heard: list[Listener] = []
 
-        async def on_message(message: Any) -> None:
-            wire = message.model_dump(by_alias=True, mode="json")
-            told.note(event_from_wire(wire["method"], wire.get("params")))
+    async def on_message(message: Any) -> None:
+        wire = message.model_dump(by_alias=True, mode="json")
+        for each in heard:
+            each.note(event_from_wire(wire["method"], wire.get("params")))
 
-        caller = await stack.enter_async_context(
-            connected(transport, era, server, data_dir, on_message=on_message if era == "legacy" else None)
-        )
-        told = Told(caller, is_legacy=era == "legacy")
-
-        @asynccontextmanager
-        async def listening_to(*uris: str) -> AsyncIterator[Told]:
-            told.changes.clear()
-            if told.is_legacy:
-                for uri in uris:
-                    await subscribe(caller, uri)
-                yield told
-                return
-            async with caller.client.listen(
-                tools_list_changed=True,
-                prompts_list_changed=True,
-                resources_list_changed=True,
-                resource_subscriptions=uris,
-            ) as subscription:
-
-                async def hear() -> None:
-                    async for change in subscription:
-                        told.note(change)
-
-                hearing = asyncio.create_task(hear())
-                try:
-                    yield told
-                finally:
-                    hearing.cancel()
-                    await asyncio.gather(hearing, return_exceptions=True)
-
-        listening_to.caller = caller  # type: ignore[attr-defined]
-        yield listening_to
+    handler = on_message if era == "legacy" else None
+    async with connected(transport, era, server, data_dir, on_message=handler) as caller:
+        heard.append(Listener(caller, is_legacy=era == "legacy"))
+        yield heard[0]
 
 
 async def subscribe(caller: McpCaller, uri: str) -> None:
@@ -117,23 +108,25 @@ async def subscribe(caller: McpCaller, uri: str) -> None:
     await caller.client.session.send_request(types.SubscribeRequest(params=params), types.EmptyResult)
 
 
-async def test_a_listener_is_told_when_an_execution_and_a_node_have_changed(listener: Any, target: HttpTarget) -> None:
-    caller: McpCaller = listener.caller
+async def test_a_listener_is_told_when_an_execution_and_a_node_have_changed(
+    listener: Listener, target: HttpTarget
+) -> None:
+    caller = listener.caller
     ask = {"type": "http_request", "parameters": {"url": f"{target.url}/wait"}}
     workflow_id = await caller.create({"start": START, "ask it": ask}, ("start", "ask it"))
     ran = await caller.call("execute_workflow", workflow_id=workflow_id, wait_seconds=0)
     execution = f"execution://{ran['execution_id']}"
-    async with listener(execution, f"{execution}/nodes/ask%20it") as told:
+    async with listener.listening(execution, f"{execution}/nodes/ask%20it"):
         async with asyncio.timeout(PATIENCE_SECONDS):
             await target.arrived.wait()
         target.release.set()
-        await told.until(ResourceUpdated(execution), ResourceUpdated(f"{execution}/nodes/ask%20it"))
+        await listener.until(ResourceUpdated(execution), ResourceUpdated(f"{execution}/nodes/ask%20it"))
         ended = await caller.call("inspect_execution", execution_id=ran["execution_id"], wait_seconds=20)
         assert ended["status"] == "succeeded"
 
 
-async def test_a_listener_is_told_when_workflows_come_change_and_go(listener: Any) -> None:
-    caller: McpCaller = listener.caller
+async def test_a_listener_is_told_when_workflows_come_change_and_go(listener: Listener) -> None:
+    caller = listener.caller
     workflow_id = await caller.create({"start": START})
     other_id = await caller.create({"start": START})
     version = 1
@@ -144,13 +137,13 @@ async def test_a_listener_is_told_when_workflows_come_change_and_go(listener: An
         arguments = {"workflow_id": workflow_id, "expected_version": version, "operations": operations}
         version = (await caller.call("update_workflow", **arguments))["version"]
 
-    async with listener(f"workflow://{workflow_id}", f"workflow://{other_id}") as told:
-        await told.until(
+    async with listener.listening(f"workflow://{workflow_id}", f"workflow://{other_id}"):
+        await listener.until(
             ResourceUpdated(f"workflow://{workflow_id}"), ToolsListChanged(), PromptsListChanged(), doing=change
         )
-        assert ResourceUpdated(f"workflow://{other_id}") not in told.changes
+        assert ResourceUpdated(f"workflow://{other_id}") not in listener.changes
         await caller.call("delete_workflow", workflow_id=other_id)
-        await told.until(ResourcesListChanged(), ResourceUpdated(f"workflow://{other_id}"))
+        await listener.until(ResourcesListChanged(), ResourceUpdated(f"workflow://{other_id}"))
 
 
 async def test_a_modern_listener_learns_what_is_honoured_and_hears_nothing_else(mcp_http: McpCaller) -> None:

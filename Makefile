@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check demo chaos bench bench-peers lock format docs clean
+.PHONY: help run test check conformance demo chaos bench bench-peers lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ check: $(READY) ## Check style, types and the rules of who imports whom
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+conformance: $(READY) ## Run the official MCP conformance suite (needs npm, which brings the rest)
+	$(BIN)/python -m tests.conformance
 
 demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow on real GitHub webhooks
 	$(BIN)/python -m examples.github_triage

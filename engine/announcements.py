@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from workflow.executions import Execution, NodeRun
 from workflow.messages import Event
@@ -22,6 +22,8 @@ EVENT_TYPES = {
 }
 
 WorkflowChange = Literal["created", "updated", "deleted", "restored", "published", "unpublished"]
+WORKFLOW_CHANGES = frozenset(f"workflow.{change}" for change in get_args(WorkflowChange))
+"""Types of events about workflows themselves; all others are about their executions."""
 
 
 class Announcements:
@@ -36,23 +38,32 @@ class Announcements:
         """Events of one workflow from now on."""
         return self._bus.subscribe(workflow_id)
 
+    def is_heard(self, workflow_id: str, event_type: str) -> bool:
+        """Whether anybody may want such an event of the workflow now."""
+        return self._bus.is_heard(workflow_id, event_type)
+
+    def listen_to_changes(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Events about any workflow itself, none about executions, from now on."""
+        return self._bus.subscribe(event_types=WORKFLOW_CHANGES)
+
     def workflow_changed(self, change: WorkflowChange, workflow_id: str) -> None:
         """Something was done to a workflow, and is on the disk."""
-        if self._bus.is_heard(workflow_id):
+        if self._bus.is_heard(workflow_id, f"workflow.{change}"):
             self._publish(f"workflow.{change}", workflow_id, {"change": change})
 
     def state_changed(self, execution: Execution) -> None:
         """An execution is in a new state; ``duration`` is in milliseconds, once it has ended."""
-        if not self._bus.is_heard(execution.workflow_id):
+        event_type = EVENT_TYPES[execution.state]
+        if not self._bus.is_heard(execution.workflow_id, event_type):
             return
         data: dict[str, Any] = {"status": execution.state.value}
         if execution.duration_ms is not None:
             data["duration"] = round(execution.duration_ms)
-        self._publish(EVENT_TYPES[execution.state], execution.workflow_id, {"executionId": execution.id, **data})
+        self._publish(event_type, execution.workflow_id, {"executionId": execution.id, **data})
 
     def node_finished(self, execution: Execution, node_run: NodeRun, *, finished: int, total: int) -> None:
         """A node has run; ``finished`` of ``total`` node runs are done as far as is known."""
-        if not self._bus.is_heard(execution.workflow_id):
+        if not self._bus.is_heard(execution.workflow_id, "workflow.node_finished"):
             return
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
         self._publish("workflow.node_finished", execution.workflow_id, {"executionId": execution.id, **data})

@@ -1,4 +1,4 @@
-"""What a model is told: templates, context, model adapter, conversation history. Nothing of it is there yet.
+"""What a model is told: built-in guides as data files; templates, context, model adapter and history are yet to come.
 
 Must not: run workflows, or import engine, integrations or storage.
 """

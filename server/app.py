@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, StreamableHTTPSessionManager
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
+from server.mcp_replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.publications import Publications
@@ -30,7 +31,7 @@ from workflow.errors import JobsprintError, StorageError
 async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGIApp]:
     """The application over running services; it serves MCP sessions until the context is left."""
     hosts, origins = allowed_hosts(settings), allowed_origins(settings)
-    manager = StreamableHTTPSessionManager(
+    manager = ResumableSessions(
         services.mcp,
         security_settings=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
         max_request_body_size=settings.request_max_bytes,
@@ -52,9 +53,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         yield Guards(webhooks.in_front_of(app), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
 
 
-def _routes(
-    settings: Settings, services: Services, manager: StreamableHTTPSessionManager, webhooks: Webhooks
-) -> list[Route]:
+def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
     api = RestApi(services.authoring, services.executions, services.control)
 
     async def health(request: Request) -> Response:

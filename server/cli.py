@@ -32,18 +32,34 @@ Toolset = Annotated[
     typer.Option(help="Give MCP clients the tools of authoring, of running, or all; default JOBSPRINT_TOOLSET."),
 ]
 
+ConformanceFixtures = Annotated[
+    bool, typer.Option("--conformance-fixtures", help="Offer what the MCP conformance suite asks for, too.")
+]
+
 
 @cli.command()
-def serve(host: Host = None, port: Port = None, read_only: ReadOnly = None, toolset: Toolset = None) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    read_only: ReadOnly = None,
+    toolset: Toolset = None,
+    conformance_fixtures: ConformanceFixtures = False,
+) -> None:
     """Serve MCP, the REST API and webhooks over HTTP."""
-    settings = _settings(host=host, port=port, read_only=read_only, toolset=toolset)
+    settings = _settings(
+        host=host,
+        port=port,
+        read_only=read_only,
+        toolset=toolset,
+        conformance_fixtures=conformance_fixtures or None,
+    )
     listener = _listen(settings)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
     async def run() -> None:
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             calm_garbage_collector()
-            await HttpServer(settings, app).serve(sockets=[listener])
+            await HttpServer(settings, app, on_stop=services.subscriptions.close).serve(sockets=[listener])
 
     _run(run)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from filelock import FileLock, Timeout
-from mcp.server.lowlevel.server import Server as McpServer
 
 from engine.aftermath import Aftermath
 from engine.announcements import Announcements
@@ -30,8 +29,10 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
-from server.mcp import build_mcp_server
-from server.secret_key import load_secret_key
+from server.mcp import McpServer, build_mcp_server
+from server.mcp_offers import put_together
+from server.mcp_subscriptions import Subscriptions
+from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
@@ -45,12 +46,15 @@ from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
+from tools.completions import Completers
+from tools.conformance_suite import ConformanceSuite
 from tools.node_types import NodeTypeTools
-from tools.published import PublishedTools
+from tools.prompts import guide_prompts
+from tools.published import PublishedPrompts, PublishedTools
 from tools.publishing import PublishingTools
-from tools.resources import Resources
 from tools.running import RunningTools
-from tools.toolbox import Selection, Toolbox
+from tools.selection import Selection
+from tools.stored_resources import StoredResources
 from tools.workflows import WorkflowTools
 
 VERSION = version("jobsprint")
@@ -69,7 +73,8 @@ class Services:
     control: Control
     links: ResumeLinks
     webhooks: WebhookIntake
-    mcp: McpServer[object]
+    mcp: McpServer
+    subscriptions: Subscriptions
 
 
 @asynccontextmanager
@@ -136,7 +141,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             clock=clock,
             new_id=new_id,
         )
-        links = ResumeLinks(base_url=settings.base_url, secret=load_secret_key(settings))
+        secret = load_secret_key(settings)
+        links = ResumeLinks(base_url=settings.base_url, secret=secret)
         control = Control(authoring=authoring, service=service, clock=clock)
         recovery = Recovery(
             service=service,
@@ -188,11 +194,28 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         ]
         publishing.reserve(tool.name for tool in tools)
         execute = next(tool for tool in tools if tool.name == "execute_workflow")
-        toolbox = Toolbox(
-            own=tools,
-            published=PublishedTools(publishing=publishing, execute=execute),
+        published = PublishedTools(publishing=publishing, execute=execute)
+        completers = Completers(authoring=authoring, service=service)
+        suite = ConformanceSuite(announcements) if settings.conformance_fixtures else None
+        offers = put_together(
+            tools=tools,
+            tool_sources=[published],
             selection=Selection.of(settings.toolset, read_only=settings.read_only),
+            prompts=guide_prompts(completers),
+            prompt_sources=[PublishedPrompts(published)],
+            resources=[StoredResources(authoring=authoring, service=service, completers=completers)],
+            suite=suite,
         )
+        subscriptions = Subscriptions(announcements, offers)
+        await stack.enter_async_context(subscriptions.running())
+        mcp = build_mcp_server(
+            version=VERSION,
+            request_state_key=derived_key(secret, "request-state"),
+            offers=offers,
+            subscriptions=subscriptions,
+        )
+        if suite is not None:
+            suite.install(mcp)
         yield Services(
             database=database,
             authoring=authoring,
@@ -205,9 +228,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 service=service,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
-            mcp=build_mcp_server(
-                version=VERSION, toolbox=toolbox, resources=Resources(authoring=authoring, service=service)
-            ),
+            mcp=mcp,
+            subscriptions=subscriptions,
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
@@ -16,9 +17,9 @@ from server.settings import Settings
 
 
 class HttpServer(uvicorn.Server):
-    """Serves until SIGINT or SIGTERM, then finishes what is under way and returns."""
+    """Serves until SIGINT or SIGTERM, then calls ``on_stop``, finishes what is under way and returns."""
 
-    def __init__(self, settings: Settings, app: ASGIApp) -> None:
+    def __init__(self, settings: Settings, app: ASGIApp, *, on_stop: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -31,6 +32,7 @@ class HttpServer(uvicorn.Server):
             )
         )
         self._settings = settings
+        self._on_stop = on_stop
         # When it is done uvicorn raises the signals again that it caught, for whoever listened before it did.
         # That is us: the services behind it have yet to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,6 +43,11 @@ class HttpServer(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             sys.stderr.write(_welcome(self._settings))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End the streams that would go on for ever, then wait for the other requests."""
+        self._on_stop()
+        await super().shutdown(sockets)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if not self.should_exit:

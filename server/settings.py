@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
     )
+    conformance_fixtures: bool = Field(
+        default=False, description="Offer the tools, prompts and resources that the MCP conformance suite asks for."
+    )
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )

@@ -11,6 +11,7 @@ import orjson
 
 from engine.publishing import Publishing, input_schema, manual_trigger
 from tools.caller import Caller
+from tools.prompts import Prompt, PromptArgument
 from tools.tool import RUNNING, Tool, ToolArgumentsError, Toolset, failure
 from workflow.errors import InvalidArgumentsError
 from workflow.json_schema import InputSchema
@@ -75,22 +76,6 @@ class PublishedTools:
         """The user's tool of this name."""
         return (await self._by_name(user)).get(name)
 
-    async def prompts(self, user: str) -> Sequence[types.Prompt]:
-        """The user's workflows that are prompts too."""
-        return [_prompt(tool) for tool in await self.all(user) if tool.exposure.as_prompt]
-
-    async def prompt(self, user: str, name: str, arguments: Mapping[str, str]) -> types.GetPromptResult | None:
-        """What the assistant is told to do, or ``None`` where the user has no such prompt."""
-        tool = await self.get(user, name)
-        if tool is None or not tool.exposure.as_prompt:
-            return None
-        return types.GetPromptResult(
-            description=tool.exposure.description,
-            messages=[
-                types.PromptMessage(role="user", content=types.TextContent(type="text", text=_told(tool, arguments)))
-            ],
-        )
-
     async def _by_name(self, user: str) -> Mapping[str, PublishedTool]:
         exposed = await self._publishing.exposed(user)
         made_of, tools = self._made.get(user, (None, {}))
@@ -125,32 +110,48 @@ class PublishedTools:
         )
 
 
-def _prompt(tool: PublishedTool) -> types.Prompt:
+class PublishedPrompts:
+    """A :class:`tools.offering.Source` of the workflows that are prompts too."""
+
+    def __init__(self, tools: PublishedTools) -> None:
+        self._tools = tools
+
+    async def all(self, user: str) -> Sequence[Prompt]:
+        """The user's prompts, in the order of their names."""
+        return [_prompt(tool) for tool in await self._tools.all(user) if tool.exposure.as_prompt]
+
+
+def _prompt(tool: PublishedTool) -> Prompt:
     required = tool.schema.schema.get("required", [])
     properties: Mapping[str, Any] = tool.schema.schema.get("properties", {})
-    return types.Prompt(
+
+    async def write(arguments: Mapping[str, str], user: str) -> types.GetPromptResult:
+        content = types.TextContent(type="text", text=_told(tool, arguments))
+        return types.GetPromptResult(
+            description=tool.exposure.description, messages=[types.PromptMessage(role="user", content=content)]
+        )
+
+    return Prompt(
         name=tool.name,
         title=tool.workflow.definition.name,
         description=tool.exposure.description,
-        arguments=[
-            types.PromptArgument(
+        arguments=tuple(
+            PromptArgument(
                 name=name,
-                description=member.get("description") if isinstance(member, dict) else None,
+                description=member.get("description", "") if isinstance(member, dict) else "",
                 required=name in required,
             )
             for name, member in properties.items()
-        ],
+        ),
+        write=write,
     )
 
 
 def _told(tool: PublishedTool, arguments: Mapping[str, str]) -> str:
-    required: Sequence[str] = tool.schema.schema.get("required", [])
-    missing = [name for name in required if name not in arguments]
-    lines = [
-        f"Run the workflow {tool.workflow.definition.name!r} by calling the tool {tool.name}.",
-        f"Its arguments, to be given as its input schema says: {orjson.dumps(dict(arguments)).decode()}",
-    ]
-    if missing:
-        lines.append(f"Ask me first for what is missing: {', '.join(missing)}.")
-    lines.append("Then tell me in short what came of it.")
-    return "\n".join(lines)
+    return "\n".join(
+        [
+            f"Run the workflow {tool.workflow.definition.name!r} by calling the tool {tool.name}.",
+            f"Its arguments, to be given as its input schema says: {orjson.dumps(dict(arguments)).decode()}",
+            "Then tell me in short what came of it.",
+        ]
+    )

@@ -1,26 +1,28 @@
-"""Workflows, executions and node types as resources that a client can read whole."""
+"""Resources: what a client can read whole under a URI, list, and be told of when it changes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
-from typing import Any
-from urllib.parse import unquote
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import quote, unquote
 
 import mcp_types as types
 import orjson
 
-from engine.authoring import Authoring
-from engine.executions import ExecutionService
-from tools.authoring import workflow_header
-from tools.node_types import node_type_details
-from tools.pictures import mermaid
-from tools.running import execution_summary, node_run_details, overview
-from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NodeNotFoundError
-from workflow.ports import ExecutionFilter
+from storage.cursors import decode_cursor, encode_cursor
+from tools.completions import Completer
+from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
+from workflow.ports import Page
 
-PAGE_SIZE = 50
 JSON_TYPE = "application/json"
+SETTLED_MS = 3_600_000
+"""How long a client may keep what never changes. What may change is stale at once: it can be subscribed to."""
+
+_VARIABLE = re.compile(r"\{(\w+)\}")
+
+Variables = Mapping[str, str]
 
 
 class ResourceNotFoundError(JobsprintError):
@@ -30,106 +32,156 @@ class ResourceNotFoundError(JobsprintError):
     kind = ErrorKind.NOT_FOUND
 
 
-Reader = Callable[..., Awaitable[dict[str, Any]]]
+@dataclass(slots=True, frozen=True)
+class Reading:
+    """What a resource holds, and for how many milliseconds a client may keep it."""
+
+    contents: types.TextResourceContents | types.BlobResourceContents
+    ttl_ms: int = 0
 
 
-class Resources:
-    """What ``resources/list``, ``resources/templates/list`` and ``resources/read`` answer."""
+@dataclass(slots=True, frozen=True)
+class Watched:
+    """A resource that can change: its URI in our own spelling, and the workflow whose events tell of it."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService) -> None:
-        self._authoring = authoring
-        self._service = service
-        self._readers: list[tuple[re.Pattern[str], Reader]] = [
-            (re.compile(r"workflow://([^/]+)"), self._workflow),
-            (re.compile(r"workflow://([^/]+)/versions/(\d+)"), self._workflow),
-            (re.compile(r"execution://([^/]+)"), self._execution),
-            (re.compile(r"execution://([^/]+)/nodes/(.+)"), self._node_runs),
-            (re.compile(r"node-type://([^/]+)"), self._node_type),
-        ]
+    uri: str
+    workflow_id: str
 
-    def templates(self) -> list[types.ResourceTemplate]:
-        """Every form of URI that can be read."""
-        described = [
-            ("workflow://{id}", "workflow", "A workflow's current definition and picture."),
-            ("workflow://{id}/versions/{version}", "workflow version", "One version of a workflow."),
-            ("execution://{id}", "execution", "An execution with every node run and its output."),
-            ("execution://{id}/nodes/{node}", "node runs", "A node's runs in an execution, with all their items."),
-            ("node-type://{type}", "node type", "A node type's documentation, parameter schema and example."),
-        ]
-        return [
-            types.ResourceTemplate(uri_template=uri, name=name, description=description, mime_type=JSON_TYPE)
-            for uri, name, description in described
-        ]
 
-    async def page(self, cursor: str | None) -> tuple[list[types.Resource], str | None]:
-        """Workflows, then the latest executions; one page and the cursor of the next.
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ResourceForm:
+    """URIs of one form, ``scheme://…/{variable}/…``; a form without variables is one resource.
+
+    ``read`` gets the URI, the variables and the user. ``workflow_id`` says whose events tell of changes; a form
+    without it cannot be subscribed to. Both raise a :class:`JobsprintError` where there is no such thing.
+    """
+
+    template: str
+    name: str
+    title: str
+    description: str
+    read: Callable[[str, Variables, str], Awaitable[Reading]]
+    mime_type: str = JSON_TYPE
+    completers: Mapping[str, Completer] = field(default_factory=dict)
+    workflow_id: Callable[[Variables, str], Awaitable[str]] | None = None
+    pattern: re.Pattern[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        parts = _VARIABLE.split(self.template)
+        pattern = "".join(f"(?P<{part}>[^/]+)" if place % 2 else re.escape(part) for place, part in enumerate(parts))
+        object.__setattr__(self, "pattern", re.compile(pattern))
+
+    @property
+    def is_template(self) -> bool:
+        """Whether it stands for many resources."""
+        return "{" in self.template
+
+    def variables(self, uri: str) -> Variables | None:
+        """The variables' values in ``uri``, or ``None`` where it has another form."""
+        found = self.pattern.fullmatch(uri)
+        return {name: unquote(value) for name, value in found.groupdict().items()} if found is not None else None
+
+    def uri(self, variables: Variables) -> str:
+        """The URI of these variables."""
+        return _VARIABLE.sub(lambda found: quote(variables[found[1]], safe=""), self.template)
+
+
+class ResourceSource(Protocol):
+    """A part of what can be read."""
+
+    def forms(self) -> Sequence[ResourceForm]:
+        """Every form of its URIs."""
+        ...
+
+    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+        """A page of what there is of the user's, for those who browse.
 
         Raises:
             InvalidArgumentsError: the cursor is not one that this method gave out.
         """
-        kind, _, inner = (cursor or "w:").partition(":")
-        if kind not in ("w", "e"):
-            raise InvalidArgumentsError(f"{cursor!r} is not a cursor of this list.", pointer="/cursor")
-        if kind == "w":
-            workflows = await self._authoring.workflows.page(text=None, limit=PAGE_SIZE, cursor=inner or None)
-            listed = [
-                types.Resource(
-                    uri=f"workflow://{each.id}", name=each.name, description=each.description, mime_type=JSON_TYPE
-                )
-                for each in workflows.items
-            ]
-            return listed, f"w:{workflows.next_cursor}" if workflows.next_cursor else "e:"
-        executions = await self._service.page(ExecutionFilter(), limit=PAGE_SIZE, cursor=inner or None)
-        listed = [
-            types.Resource(
-                uri=f"execution://{each.id}", name=f"{each.workflow_name}: {each.state.value}", mime_type=JSON_TYPE
-            )
-            for each in executions.items
-        ]
-        # One page of executions is enough to browse; list_executions has them all.
-        return listed, None
+        ...
 
-    async def read(self, uri: str) -> types.TextResourceContents:
-        """The resource as JSON text.
+
+class Resources:
+    """What ``resources/…`` answers, source by source."""
+
+    def __init__(self, sources: Sequence[ResourceSource]) -> None:
+        self._sources = sources
+        self._forms = [form for source in sources for form in source.forms()]
+        self.templates = [
+            types.ResourceTemplate(
+                uri_template=form.template,
+                name=form.name,
+                title=form.title,
+                description=form.description,
+                mime_type=form.mime_type,
+            )
+            for form in self._forms
+            if form.is_template
+        ]
+
+    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+        """One page of one source, and the cursor of the next page or source. Empty pages are passed over.
+
+        Raises:
+            InvalidArgumentsError: the cursor is not one that this method gave out.
+        """
+        place, inner = decode_cursor(cursor, int, str) if cursor is not None else (0, "")
+        if not 0 <= place < len(self._sources):
+            raise InvalidArgumentsError("The cursor is not one of the list of resources.", pointer="/cursor")
+        while True:
+            page = await self._sources[place].page(user, inner or None)
+            place, inner = (place, page.next_cursor) if page.next_cursor is not None else (place + 1, "")
+            if place == len(self._sources):
+                return Page(page.items, None)
+            if page.items:
+                return Page(page.items, encode_cursor(place, inner))
+
+    async def read(self, uri: str, user: str) -> Reading:
+        """What the resource holds.
 
         Raises:
             ResourceNotFoundError: no such form of URI.
             JobsprintError: what it names is not there.
         """
-        for pattern, reader in self._readers:
-            found = pattern.fullmatch(uri)
-            if found is not None:
-                content = await reader(*map(unquote, found.groups()))
-                text = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
-                return types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)
-        forms = ", ".join(template.uri_template for template in self.templates())
+        form, variables = self._find(uri)
+        return await form.read(uri, variables, user)
+
+    async def watched(self, uri: str, user: str) -> Watched:
+        """What to listen to for changes of the resource.
+
+        Raises:
+            ResourceNotFoundError: no such form of URI, or what has it never changes.
+            JobsprintError: what it names is not there, or is not the user's.
+        """
+        form, variables = self._find(uri)
+        if form.workflow_id is None:
+            raise ResourceNotFoundError(f"{uri!r} never changes.", fix="Subscribe to workflows and executions.")
+        return Watched(form.uri(variables), await form.workflow_id(variables, user))
+
+    def completer(self, template: str, variable: str) -> Completer | None:
+        """Who completes a variable of a form.
+
+        Raises:
+            ResourceNotFoundError: there is no such form, or it has no such variable.
+        """
+        for form in self._forms:
+            if form.template == template and f"{{{variable}}}" in template:
+                return form.completers.get(variable)
+        raise ResourceNotFoundError(
+            f"No template {template!r} has a variable {variable!r}.", fix="resources/templates/list has the templates."
+        )
+
+    def _find(self, uri: str) -> tuple[ResourceForm, Variables]:
+        for form in self._forms:
+            variables = form.variables(uri)
+            if variables is not None:
+                return form, variables
+        forms = ", ".join(template.uri_template for template in self.templates)
         raise ResourceNotFoundError(f"No resource has the URI {uri!r}.", fix=f"URIs have one of these forms: {forms}.")
 
-    async def _workflow(self, workflow_id: str, version: str | None = None) -> dict[str, Any]:
-        stored = await self._authoring.workflows.get(workflow_id, int(version) if version else None)
-        return {
-            **workflow_header(stored),
-            "definition": stored.definition.to_json(),
-            "picture": mermaid(stored.definition),
-        }
 
-    async def _execution(self, execution_id: str) -> dict[str, Any]:
-        inspection = await self._service.inspect(execution_id)
-        return {
-            **execution_summary(inspection.execution),
-            "input": inspection.execution.input,
-            **overview(inspection),
-        }
-
-    async def _node_runs(self, execution_id: str, node: str) -> dict[str, Any]:
-        inspection = await self._service.inspect(execution_id)
-        runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
-        if not runs:
-            raise NodeNotFoundError(f"Node {node!r} has not run in execution {execution_id!r}.")
-        return {**execution_summary(inspection.execution), "runs": runs}
-
-    async def _node_type(self, name: str) -> dict[str, Any]:
-        kind = self._authoring.registry.get(name)
-        if kind is None:
-            raise NodeNotFoundError(f"There is no node type {name!r}.", fix="Call find_nodes to list the types.")
-        return node_type_details(kind)
+def json_reading(uri: str, content: Any, *, ttl_ms: int = 0) -> Reading:
+    """``content`` as JSON that people can read too."""
+    text = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
+    return Reading(types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text), ttl_ms)

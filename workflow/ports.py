@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -310,12 +310,15 @@ class EventBus(Protocol):
         """Tell every listener. Never waits: a listener that does not keep up loses the oldest events."""
         ...
 
-    def is_heard(self, aggregate_id: str) -> bool:
-        """Whether anybody may listen to the aggregate now: events that nobody hears need not be made."""
+    def is_heard(self, aggregate_id: str, event_type: str) -> bool:
+        """Whether anybody may want such an event of the aggregate now: what nobody hears need not be made."""
         ...
 
-    def subscribe(self, aggregate_id: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """Listen from now on, to one aggregate or to all; leaving the context ends it."""
+    def subscribe(
+        self, aggregate_id: str | None = None, *, event_types: Collection[str] | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """Listen from now on, to one aggregate or to all, to events of some types or of all; leaving the context
+        ends it."""
         ...
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 from workflow.messages import Event
@@ -16,9 +16,13 @@ BUFFERED_EVENTS = 1_000
 class _Listener:
     """One listener's buffer; iterating it waits for the next event."""
 
-    def __init__(self) -> None:
+    def __init__(self, event_types: frozenset[str] | None) -> None:
+        self._event_types = event_types
         self._events: deque[Event] = deque(maxlen=BUFFERED_EVENTS)
         self._arrived = asyncio.Event()
+
+    def wants(self, event_type: str) -> bool:
+        return self._event_types is None or event_type in self._event_types
 
     def put(self, event: Event) -> None:
         self._events.append(event)
@@ -44,16 +48,23 @@ class InProcessEventBus:
         """Hand the event to everyone who listens to its aggregate or to all."""
         for aggregate_id in (event.aggregate_id, None):
             for listener in self._by_aggregate.get(aggregate_id, ()):
-                listener.put(event)
+                if listener.wants(event.event_type):
+                    listener.put(event)
 
-    def is_heard(self, aggregate_id: str) -> bool:
-        """Whether somebody listens to the aggregate or to all."""
-        return aggregate_id in self._by_aggregate or None in self._by_aggregate
+    def is_heard(self, aggregate_id: str, event_type: str) -> bool:
+        """Whether somebody listens to the aggregate or to all, and wants such events."""
+        for key in (aggregate_id, None):
+            listeners = self._by_aggregate.get(key)
+            if listeners and any(listener.wants(event_type) for listener in listeners):
+                return True
+        return False
 
     @asynccontextmanager
-    async def subscribe(self, aggregate_id: str | None = None) -> AsyncGenerator[AsyncIterator[Event]]:
+    async def subscribe(
+        self, aggregate_id: str | None = None, *, event_types: Collection[str] | None = None
+    ) -> AsyncGenerator[AsyncIterator[Event]]:
         """Listen from now on."""
-        listener = _Listener()
+        listener = _Listener(frozenset(event_types) if event_types is not None else None)
         self._by_aggregate[aggregate_id].add(listener)
         try:
             yield listener

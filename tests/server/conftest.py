@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx2
 import pytest
 from mcp.client.client import Client
+from mcp.client.session import MessageHandlerFnT
 from mcp.client.stdio import StdioServerParameters
 
 from tests.support.mcp_caller import McpCaller
@@ -17,13 +18,16 @@ from tests.support.server_process import JOBSPRINT, ServerProcess, environment
 
 
 @asynccontextmanager
-async def connected(transport: str, era: str, server: ServerProcess, data_dir: Path) -> AsyncIterator[McpCaller]:
-    """A client in a session."""
+async def connected(
+    transport: str, era: str, server: ServerProcess, data_dir: Path, *, on_message: MessageHandlerFnT | None = None
+) -> AsyncIterator[McpCaller]:
+    """A client in a session; ``on_message`` hears the server's notifications."""
     target: Any = f"{server.url}/mcp"
     if transport == "stdio":
         settings = {"JOBSPRINT_LOG_LEVEL": "error"}
         target = StdioServerParameters(command=JOBSPRINT, args=["stdio"], env=environment(data_dir, settings))
-    async with Client(target, mode="legacy" if era == "legacy" else "auto") as client:
+    mode: Literal["legacy", "auto"] = "legacy" if era == "legacy" else "auto"
+    async with Client(target, mode=mode, message_handler=on_message) as client:
         yield McpCaller(client)
 
 

@@ -102,32 +102,6 @@ async def test_cancelling_ends_a_run_and_breaks_off_its_request(mcp: McpCaller, 
     assert again["code"] == "illegal_transition"
 
 
-async def test_resources_show_workflows_executions_and_node_types(mcp: McpCaller) -> None:
-    workflow_id = await mcp.create({"start": START, "a/b": DOUBLE}, ("start", "a/b"))
-    ran = await mcp.call("execute_workflow", workflow_id=workflow_id, input={"n": 4})
-    listed = await mcp.client.list_resources()
-    assert f"workflow://{workflow_id}" in {str(each.uri) for each in listed.resources}
-    templates = await mcp.client.list_resource_templates()
-    assert len(templates.resource_templates) == 5
-
-    async def read(uri: str) -> Any:
-        result = await mcp.client.read_resource(uri)
-        content = result.contents[0]
-        assert isinstance(content, types.TextResourceContents)
-        return json.loads(content.text)
-
-    assert "flowchart LR" in (await read(f"workflow://{workflow_id}"))["picture"]
-    assert (await read(f"workflow://{workflow_id}/versions/1"))["version"] == 1
-    assert (await read(f"execution://{ran['execution_id']}"))["status"] == "succeeded"
-    runs = (await read(f"execution://{ran['execution_id']}/nodes/a%2Fb"))["runs"]
-    assert runs[0]["outputs"] == {"main": [{"n": 4, "double": 8}]}
-    assert (await read("node-type://set"))["type"] == "set"
-    with pytest.raises(MCPError):
-        await read("workflow://absent")
-    with pytest.raises(MCPError):
-        await read("nothing://at/all")
-
-
 async def test_an_unknown_tool_is_a_protocol_error(mcp: McpCaller) -> None:
     with pytest.raises(MCPError) as caught:
         await mcp.client.call_tool("no_such_tool", {})

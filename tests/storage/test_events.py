@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from storage.events.in_process import BUFFERED_EVENTS, InProcessEventBus
 from tests.support.engine import NOON
@@ -41,3 +42,18 @@ async def test_a_listener_waits_for_what_is_yet_to_come() -> None:
         await asyncio.sleep(0)
         bus.publish(event(1))
         assert (await waiting).data["n"] == 1
+
+
+async def test_a_listener_for_some_types_hears_only_those_and_only_they_count_as_heard() -> None:
+    bus = InProcessEventBus()
+    assert not bus.is_heard("w", "t")
+    async with bus.subscribe(event_types=["other"]) as others, bus.subscribe("w") as one:
+        assert bus.is_heard("w", "t")
+        assert bus.is_heard("v", "other")
+        assert not bus.is_heard("v", "t")
+        bus.publish(event(1))
+        bus.publish(replace(event(2, "v"), event_type="other"))
+        async with asyncio.timeout(5):
+            assert (await anext(others)).data["n"] == 2
+            assert (await anext(one)).data["n"] == 1
+    assert not bus.is_heard("v", "other")

@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -81,18 +82,26 @@ class HttpTarget:
 @asynccontextmanager
 async def serving(target: HttpTarget) -> AsyncIterator[HttpTarget]:
     """The target, listening on a free port until the context is left."""
-    config = uvicorn.Config(target.app(), port=0, log_config=None, lifespan="off", ws="none")
+    async with listening(target.app()) as target.url:
+        try:
+            yield target
+        finally:
+            target.release.set()
+
+
+@asynccontextmanager
+async def listening(app: ASGIApp) -> AsyncIterator[str]:
+    """The URL of a free port where the application is served until the context is left."""
+    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none")
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
     await server.startup()
     try:
         port = server.servers[0].sockets[0].getsockname()[1]
-        target.url = f"http://127.0.0.1:{port}"
         loop = asyncio.create_task(server.main_loop())
-        yield target
+        yield f"http://127.0.0.1:{port}"
     finally:
-        target.release.set()
         server.should_exit = True
         await loop
         await server.shutdown()

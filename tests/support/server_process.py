@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -29,6 +29,7 @@ class ServerProcess:
 
     data_dir: Path
     settings: Mapping[str, str] = field(default_factory=dict)
+    arguments: Sequence[str] = ()
     url: str = ""
     log: list[str] = field(default_factory=list)
     _process: subprocess.Popen[str] | None = None
@@ -52,7 +53,7 @@ class ServerProcess:
         """Start it; return when it listens."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._process = subprocess.Popen(
-            [JOBSPRINT, "serve", "--port", "0"],
+            [JOBSPRINT, "serve", "--port", "0", *self.arguments],
             env=environment(self.data_dir, self.settings),
             cwd=self.data_dir,
             stderr=subprocess.PIPE,

@@ -28,10 +28,10 @@ from storage.migrations.runner import migrate
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tests.support.engine import FixedClock
-from tools.published import PublishedTools
+from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
 from tools.tool import Answer, Tool, object_schema
-from workflow.errors import WorkflowNotFoundError
+from workflow.errors import InvalidArgumentsError, WorkflowNotFoundError
 from workflow.messages import Event
 from workflow.publication import RESTORABLE, Exposure
 
@@ -167,25 +167,19 @@ async def test_a_version_without_a_manual_trigger_is_no_tool(workshop: Workshop)
 async def test_workflows_are_prompts_where_they_ask_for_it(workshop: Workshop) -> None:
     await workshop.publish("quiet")
     await workshop.publish("triage", as_prompt=True)
-    (prompt,) = await workshop.tools.prompts("local")
+    prompts = PublishedPrompts(workshop.tools)
+    (prompt,) = await prompts.all("local")
     assert (prompt.name, prompt.title, prompt.description) == ("triage", "Workflow triage", "Does triage.")
-    assert prompt.arguments is not None
     assert [(each.name, each.description, each.required) for each in prompt.arguments] == [
         ("city", "Where.", True),
-        ("days", None, False),
+        ("days", "", False),
     ]
-
-    async def text(arguments: dict[str, str]) -> str:
-        result = await workshop.tools.prompt("local", "triage", arguments)
-        assert result is not None
-        (message,) = result.messages
-        assert isinstance(message.content, types.TextContent)
-        return message.content.text
-
-    assert '{"city":"Oslo"}' in await text({"city": "Oslo"})
-    assert "Ask me first for what is missing: city." in await text({})
-    assert await workshop.tools.prompt("local", "quiet", {}) is None
-    assert await workshop.tools.prompt("somebody else", "triage", {}) is None
+    (message,) = (await prompt.get({"city": "Oslo"}, "local")).messages
+    assert isinstance(message.content, types.TextContent)
+    assert '{"city":"Oslo"}' in message.content.text
+    with pytest.raises(InvalidArgumentsError, match="needs city"):
+        await prompt.get({}, "local")
+    assert await prompts.all("somebody else") == []
 
 
 async def test_what_becomes_of_a_workflow_is_told_once_each_time(workshop: Workshop) -> None:

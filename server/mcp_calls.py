@@ -1,0 +1,114 @@
+"""MCP's requests for one thing: call a tool, get a prompt, read a resource, complete a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.shared.exceptions import MCPError
+
+from server.mcp_errors import protocol_error
+from server.mcp_offers import OfferedPrompt, Offers
+from server.selection import wanted_tools
+from tools.caller import LOCAL_USER
+from tools.completions import Typed, complete
+from tools.conformance import FixturePrompt, FixtureTool
+from workflow.errors import JobsprintError
+
+Context = ServerRequestContext[Any]
+
+
+@dataclass(slots=True, frozen=True)
+class SessionCaller:
+    """A :class:`tools.caller.Caller` over the SDK's context of a request."""
+
+    context: Context
+
+    @property
+    def user(self) -> str:
+        """Whose request it is."""
+        return user_of(self.context)
+
+    async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Tell how far it is, where they asked for it."""
+        await self.context.session.report_progress(done, total, message)
+
+
+def user_of(context: Context) -> str:
+    """Whose request it is."""
+    return LOCAL_USER
+
+
+class Calls:
+    """The handlers. A tool's failure is a result that its caller can mend; everything else is a protocol error."""
+
+    def __init__(self, offers: Offers) -> None:
+        self._tools = offers.tools
+        self._selection = offers.selection
+        self._prompts = offers.prompts
+        self._resources = offers.resources
+
+    async def call_tool(
+        self, context: Context, params: types.CallToolRequestParams
+    ) -> types.CallToolResult | types.InputRequiredResult:
+        """What the tool answers."""
+        tool = await self._tools.get(user_of(context), params.name)
+        selection = self._selection.narrowed(wanted_tools(context.request))
+        if tool is None or not selection.includes(tool):
+            raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
+        if isinstance(tool, FixtureTool):
+            return await tool.handler(context, params)
+        return await tool.call(params.arguments or {}, SessionCaller(context))
+
+    async def get_prompt(
+        self, context: Context, params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult | types.InputRequiredResult:
+        """The prompt's messages."""
+        prompt = await self._prompt(context, params.name)
+        if isinstance(prompt, FixturePrompt):
+            return await prompt.handler(context, params)
+        try:
+            return await prompt.get(params.arguments or {}, user_of(context))
+        except JobsprintError as error:
+            raise protocol_error(error) from error
+
+    async def read_resource(
+        self, context: Context, params: types.ReadResourceRequestParams
+    ) -> types.ReadResourceResult:
+        """What the resource holds, and how long that may be kept."""
+        uri = str(params.uri)
+        try:
+            reading = await self._resources.read(uri, user_of(context))
+        except JobsprintError as error:
+            raise protocol_error(error, uri=uri) from error
+        return types.ReadResourceResult(contents=[reading.contents], ttl_ms=reading.ttl_ms, cache_scope="private")
+
+    async def complete(self, context: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
+        """Values for a template's variable or a prompt's argument."""
+        user = user_of(context)
+        others = params.context.arguments if params.context is not None else None
+        try:
+            if isinstance(params.ref, types.ResourceTemplateReference):
+                completer = self._resources.completer(params.ref.uri, params.argument.name)
+            else:
+                completer = (await self._prompt(context, params.ref.name)).completer(params.argument.name)
+        except JobsprintError as error:
+            raise protocol_error(error) from error
+        typed = Typed(params.argument.value, user, others or {})
+        return types.CompleteResult(completion=await complete(completer, typed))
+
+    def input_schema(self, name: str) -> dict[str, Any] | None:
+        """The tool's schema, which spares the SDK a whole ``tools/list`` for every call with arguments.
+
+        Users' own tools declare no headers, which is all that the SDK looks for in it.
+        """
+        tool = self._tools.fixed(name)
+        return tool.listed.input_schema if tool is not None else None
+
+    async def _prompt(self, context: Context, name: str) -> OfferedPrompt:
+        prompt = await self._prompts.get(user_of(context), name)
+        if prompt is None:
+            raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {name}")
+        return prompt

@@ -1,0 +1,73 @@
+"""MCP's lists: tools, prompts, resources and templates, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mcp_types as types
+from mcp.server.caching import CacheableMethod, CacheHint
+from mcp.server.context import ServerRequestContext
+
+from server.mcp_calls import user_of
+from server.mcp_errors import protocol_error
+from server.mcp_offers import Offers
+from server.selection import wanted_tools
+from tools.resources import SETTLED_MS
+from workflow.errors import InvalidArgumentsError, JobsprintError
+
+Context = ServerRequestContext[Any]
+Page = types.PaginatedRequestParams | None
+
+CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
+    # What the caller's very next request can change is stale at once; subscriptions say when it is.
+    "tools/list": CacheHint(ttl_ms=0, scope="private"),
+    "prompts/list": CacheHint(ttl_ms=0, scope="private"),
+    "resources/list": CacheHint(ttl_ms=0, scope="private"),
+    "resources/templates/list": CacheHint(ttl_ms=SETTLED_MS, scope="private"),
+}
+
+
+class Lists:
+    """The handlers of ``…/list``. An unknown cursor is an error that says so."""
+
+    def __init__(self, offers: Offers) -> None:
+        self._tools = offers.tools
+        self._selection = offers.selection
+        self._prompts = offers.prompts
+        self._resources = offers.resources
+
+    async def tools(self, context: Context, params: Page) -> types.ListToolsResult:
+        """The caller's tools, as far as they want them; a page may be short."""
+        selection = self._selection.narrowed(wanted_tools(context.request))
+        try:
+            page = await self._tools.page(user_of(context), _cursor(params))
+        except JobsprintError as error:
+            raise protocol_error(error) from error
+        seen = [each.listed for each in page.items if selection.includes(each)]
+        return types.ListToolsResult(tools=seen, next_cursor=page.next_cursor)
+
+    async def prompts(self, context: Context, params: Page) -> types.ListPromptsResult:
+        """The caller's prompts."""
+        try:
+            page = await self._prompts.page(user_of(context), _cursor(params))
+        except JobsprintError as error:
+            raise protocol_error(error) from error
+        return types.ListPromptsResult(prompts=[each.listed for each in page.items], next_cursor=page.next_cursor)
+
+    async def resources(self, context: Context, params: Page) -> types.ListResourcesResult:
+        """The caller's resources."""
+        try:
+            page = await self._resources.page(user_of(context), _cursor(params))
+        except JobsprintError as error:
+            raise protocol_error(error) from error
+        return types.ListResourcesResult(resources=list(page.items), next_cursor=page.next_cursor)
+
+    async def templates(self, context: Context, params: Page) -> types.ListResourceTemplatesResult:
+        """Every template; they are few, so that there is one page."""
+        if _cursor(params) is not None:
+            raise protocol_error(InvalidArgumentsError("This list has one page.", pointer="/cursor"))
+        return types.ListResourceTemplatesResult(resource_templates=self._resources.templates)
+
+
+def _cursor(params: Page) -> str | None:
+    return params.cursor if params is not None else None

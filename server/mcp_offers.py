@@ -1,0 +1,60 @@
+"""Everything that MCP clients are offered, put together once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tools.conformance import FixturePrompt, FixtureTool
+from tools.conformance_suite import ConformanceSuite
+from tools.offering import Offering, Source
+from tools.prompts import Prompt
+from tools.published import PublishedTool
+from tools.resources import Resources, ResourceSource
+from tools.selection import Selection
+from tools.tool import Tool
+
+OfferedTool = Tool[Any] | PublishedTool | FixtureTool
+OfferedPrompt = Prompt | FixturePrompt
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Offers:
+    """Tools, prompts and resources by user; ``selection`` is what the settings leave of the tools."""
+
+    tools: Offering[OfferedTool]
+    selection: Selection
+    prompts: Offering[OfferedPrompt]
+    resources: Resources
+
+    def forget(self) -> None:
+        """Ask the sources of tools and prompts again: something has come or gone."""
+        self.tools.forget()
+        self.prompts.forget()
+
+
+def put_together(
+    *,
+    tools: Sequence[Tool[Any]],
+    selection: Selection,
+    prompts: Sequence[Prompt],
+    resources: Sequence[ResourceSource],
+    tool_sources: Sequence[Source[PublishedTool]] = (),
+    prompt_sources: Sequence[Source[Prompt]] = (),
+    suite: ConformanceSuite | None = None,
+) -> Offers:
+    """The offers: what everybody has, and the sources of what is each user's own."""
+    if suite is None:
+        return Offers(
+            tools=Offering("tools", tools, tool_sources),
+            selection=selection,
+            prompts=Offering("prompts", prompts, prompt_sources),
+            resources=Resources(resources),
+        )
+    return Offers(
+        tools=Offering("tools", [*tools, *suite.tools()], [*tool_sources, suite.passing_tools]),
+        selection=selection,
+        prompts=Offering("prompts", [*prompts, *suite.prompts()], [*prompt_sources, suite.passing_prompts]),
+        resources=Resources([*resources, suite.resources]),
+    )

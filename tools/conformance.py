@@ -1,0 +1,72 @@
+"""Fixtures for the official conformance suite: what ``jobsprint serve --conformance-fixtures`` offers besides ours.
+
+Names, texts and schemas are the suite's. They run through the same server as everything else; a fixture gets the
+SDK's context of the request, because what it is there to show is the protocol itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+
+from tools.completions import Completer
+from tools.tool import BOTH, Toolset
+
+Context = ServerRequestContext[Any]
+ToolResult = types.CallToolResult | types.InputRequiredResult
+PromptResult = types.GetPromptResult | types.InputRequiredResult
+
+NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
+@dataclass(slots=True, frozen=True)
+class FixtureTool:
+    """A tool of the suite."""
+
+    name: str
+    description: str
+    handler: Callable[[Context, types.CallToolRequestParams], Awaitable[ToolResult]]
+    input_schema: dict[str, Any] = field(default_factory=lambda: NO_ARGUMENTS)
+    toolsets: frozenset[Toolset] = BOTH
+
+    @property
+    def listed(self) -> types.Tool:
+        """How it is listed."""
+        return types.Tool(name=self.name, description=self.description, input_schema=self.input_schema)
+
+
+@dataclass(slots=True, frozen=True)
+class FixturePrompt:
+    """A prompt of the suite; all its arguments are required."""
+
+    name: str
+    description: str
+    handler: Callable[[Context, types.GetPromptRequestParams], Awaitable[PromptResult]]
+    arguments: tuple[str, ...] = ()
+    completers: Mapping[str, Completer] = field(default_factory=dict)
+
+    @property
+    def listed(self) -> types.Prompt:
+        """How it is listed."""
+        arguments = [
+            types.PromptArgument(name=name, description=f"Argument {name}.", required=True) for name in self.arguments
+        ]
+        return types.Prompt(name=self.name, description=self.description, arguments=arguments)
+
+    def completer(self, argument: str) -> Completer | None:
+        """Who completes the argument."""
+        return self.completers.get(argument)
+
+
+def text_result(text: str, *, is_error: bool = False) -> types.CallToolResult:
+    """A tool's answer that is one text."""
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=is_error)
+
+
+def object_with(required: dict[str, Any]) -> dict[str, Any]:
+    """The schema of an object with these members, all of them required."""
+    return {"type": "object", "properties": required, "required": list(required)}

@@ -1,0 +1,43 @@
+"""All fixtures of the official conformance suite together."""
+
+from __future__ import annotations
+
+import mcp_types as types
+from mcp.server.lowlevel.server import Server
+
+from engine.announcements import Announcements
+from tools.conformance import FixturePrompt, FixtureTool
+from tools.conformance_content import ContentResources, content_prompts, content_tools
+from tools.conformance_rounds import round_prompts, round_tools
+from tools.conformance_session import SessionFixtures
+from tools.offering import Source
+
+
+class ConformanceSuite:
+    """What it adds to what is offered."""
+
+    def __init__(self, announcements: Announcements) -> None:
+        self._session = SessionFixtures(announcements)
+        self.resources = ContentResources()
+
+    def tools(self) -> list[FixtureTool]:
+        """Tools that are always there."""
+        return [*content_tools(), *self._session.tools(), *round_tools()]
+
+    def prompts(self) -> list[FixturePrompt]:
+        """Prompts that are always there."""
+        return [*content_prompts(), *round_prompts()]
+
+    @property
+    def passing_tools(self) -> Source[FixtureTool]:
+        """A tool that comes and goes."""
+        return self._session.passing_tools
+
+    @property
+    def passing_prompts(self) -> Source[FixturePrompt]:
+        """A prompt that comes and goes."""
+        return self._session.passing_prompts
+
+    def install(self, server: Server[object]) -> None:
+        """Add what only the suite asks for: we log nothing to clients."""
+        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._session.set_level)

@@ -1,0 +1,164 @@
+"""Workflows, their versions, executions, their nodes, and node types as resources."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import mcp_types as types
+
+from engine.authoring import Authoring
+from engine.executions import ExecutionService
+from storage.cursors import decode_cursor, encode_cursor
+from tools.authoring import workflow_header
+from tools.completions import Completers
+from tools.node_types import node_type_details
+from tools.pictures import mermaid
+from tools.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
+from tools.running import execution_summary, node_run_details, overview
+from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
+from workflow.executions import Execution
+from workflow.ports import ExecutionFilter, Page
+from workflow.states import FINISHED
+
+PAGE_SIZE = 50
+VERSION = re.compile(r"[0-9]{1,9}")
+
+
+class StoredResources:
+    """A :class:`tools.resources.ResourceSource`. It lists workflows, then the latest executions."""
+
+    def __init__(self, *, authoring: Authoring, service: ExecutionService, completers: Completers) -> None:
+        self._authoring = authoring
+        self._service = service
+        self._completers = completers
+
+    def forms(self) -> Sequence[ResourceForm]:
+        """Every form of URI."""
+        complete = self._completers
+        return [
+            ResourceForm(
+                template="workflow://{id}",
+                name="workflow",
+                title="Workflow",
+                description="A workflow's current definition and picture.",
+                read=self._workflow,
+                completers={"id": complete.workflow_ids},
+                workflow_id=self._workflow_id,
+            ),
+            ResourceForm(
+                template="workflow://{id}/versions/{version}",
+                name="workflow version",
+                title="Version of a workflow",
+                description="One version of a workflow; it never changes.",
+                read=self._version,
+                completers={"id": complete.workflow_ids, "version": complete.versions},
+            ),
+            ResourceForm(
+                template="execution://{id}",
+                name="execution",
+                title="Execution",
+                description="An execution with every node run and its output.",
+                read=self._execution,
+                completers={"id": complete.execution_ids},
+                workflow_id=self._workflow_id_of_execution,
+            ),
+            ResourceForm(
+                template="execution://{id}/nodes/{node}",
+                name="node runs",
+                title="Node in an execution",
+                description="A node's runs in an execution, with all their items.",
+                read=self._node_runs,
+                completers={"id": complete.execution_ids, "node": complete.nodes},
+                workflow_id=self._workflow_id_of_execution,
+            ),
+            ResourceForm(
+                template="node-type://{type}",
+                name="node type",
+                title="Node type",
+                description="A node type's documentation, parameter schema and example.",
+                read=self._node_type,
+                completers={"type": complete.node_types},
+            ),
+        ]
+
+    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+        """Workflows, then one page of executions: enough to browse, and list_executions has them all.
+
+        Raises:
+            InvalidArgumentsError: the cursor is not one that this method gave out.
+        """
+        kind, inner = decode_cursor(cursor, str, str) if cursor is not None else ("workflows", "")
+        if kind == "workflows":
+            workflows = await self._authoring.workflows.page(text=None, limit=PAGE_SIZE, cursor=inner or None)
+            listed = [
+                types.Resource(
+                    uri=f"workflow://{each.id}", name=each.name, description=each.description, mime_type=JSON_TYPE
+                )
+                for each in workflows.items
+            ]
+            if workflows.next_cursor is not None:
+                return Page(listed, encode_cursor("workflows", workflows.next_cursor))
+            return Page(listed, encode_cursor("executions", ""))
+        executions = await self._service.page(ExecutionFilter(), limit=PAGE_SIZE, cursor=None)
+        return Page([_listed(each) for each in executions.items], None)
+
+    async def _workflow(self, uri: str, variables: Variables, user: str) -> Reading:
+        return await self._definition(uri, variables["id"], None)
+
+    async def _version(self, uri: str, variables: Variables, user: str) -> Reading:
+        version = variables["version"]
+        if not VERSION.fullmatch(version):
+            raise WorkflowNotFoundError(variables["id"])
+        return await self._definition(uri, variables["id"], int(version))
+
+    async def _definition(self, uri: str, workflow_id: str, version: int | None) -> Reading:
+        stored = await self._authoring.workflows.get(workflow_id, version)
+        content = {
+            **workflow_header(stored),
+            "definition": stored.definition.to_json(),
+            "picture": mermaid(stored.definition),
+        }
+        return json_reading(uri, content, ttl_ms=SETTLED_MS if version is not None else 0)
+
+    async def _execution(self, uri: str, variables: Variables, user: str) -> Reading:
+        inspection = await self._service.inspect(variables["id"])
+        execution = inspection.execution
+        content = {**execution_summary(execution), "input": execution.input, **overview(inspection)}
+        return json_reading(uri, content, ttl_ms=_ttl_ms(execution))
+
+    async def _node_runs(self, uri: str, variables: Variables, user: str) -> Reading:
+        inspection = await self._service.inspect(variables["id"])
+        node = variables["node"]
+        runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
+        if not runs:
+            raise NodeNotFoundError(f"Node {node!r} has not run in execution {variables['id']!r}.")
+        content = {**execution_summary(inspection.execution), "runs": runs}
+        return json_reading(uri, content, ttl_ms=_ttl_ms(inspection.execution))
+
+    async def _node_type(self, uri: str, variables: Variables, user: str) -> Reading:
+        kind = self._authoring.registry.get(variables["type"])
+        if kind is None:
+            raise NodeNotFoundError(
+                f"There is no node type {variables['type']!r}.", fix="Call find_nodes to list the types."
+            )
+        return json_reading(uri, node_type_details(kind), ttl_ms=SETTLED_MS)
+
+    async def _workflow_id(self, variables: Variables, user: str) -> str:
+        return (await self._authoring.workflows.get(variables["id"])).id
+
+    async def _workflow_id_of_execution(self, variables: Variables, user: str) -> str:
+        return (await self._service.get(variables["id"])).workflow_id
+
+
+def _ttl_ms(execution: Execution) -> int:
+    return SETTLED_MS if execution.state in FINISHED else 0
+
+
+def _listed(execution: Execution) -> types.Resource:
+    return types.Resource(
+        uri=f"execution://{execution.id}",
+        name=f"{execution.workflow_name}: {execution.state.value}",
+        description=f"Execution of version {execution.workflow_version}, by {execution.trigger}.",
+        mime_type=JSON_TYPE,
+    )

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx2
 import jsonpatch
+import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
 
@@ -116,6 +117,16 @@ async def test_a_tool_follows_the_published_version_until_it_is_withdrawn(mcp_ht
         withdrawn = await mcp_http.call("publish_workflow", workflow_id=workflow_id, action="withdraw_tool")
         assert withdrawn["status"] == "published"
         assert name not in await listed_tools(mcp_http)
+
+
+async def test_a_workflow_is_a_prompt_where_it_asks_for_it(mcp: McpCaller) -> None:
+    async with offering(mcp) as offer:
+        _, name = await offer(prompt=True)
+        prompts = {prompt.name: prompt for prompt in (await mcp.client.list_prompts(cache_mode="refresh")).prompts}
+        assert prompts[name].description == "Greets a city."
+        told = await mcp.client.get_prompt(name, {"city": "Oslo"})
+        assert isinstance(told.messages[0].content, types.TextContent)
+        assert f"calling the tool {name}" in told.messages[0].content.text
 
 
 async def test_a_given_schema_wins_over_the_triggers_and_both_are_kept(mcp_http: McpCaller) -> None:

@@ -24,11 +24,15 @@ cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable work
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]
 
+ConformanceFixtures = Annotated[
+    bool | None, typer.Option("--conformance-fixtures", help="List the tools that the MCP conformance suite calls.")
+]
+
 
 @cli.command()
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(host: Host = None, port: Port = None, conformance_fixtures: ConformanceFixtures = None) -> None:
     """Serve MCP, the REST API and webhooks over HTTP."""
-    settings = _settings(host=host, port=port)
+    settings = _settings(host=host, port=port, conformance_fixtures=conformance_fixtures)
     listener = _listen(settings)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 

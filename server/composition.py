@@ -30,7 +30,7 @@ from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
 from server.mcp import build_mcp_server
-from server.secret_key import load_secret_key
+from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
@@ -43,9 +43,13 @@ from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
+from tools import conformance_tasks
 from tools.authoring import AuthoringTools
+from tools.conformance_tasks import ConformanceTasks
 from tools.resources import Resources
-from tools.running import RunningTools
+from tools.running import EXECUTION_FORM, FORMS, RunningTools
+from tools.runs import Runs
+from tools.tasks import Tasks
 
 VERSION = version("jobsprint")
 SHARED_CACHE_SECONDS = 1.0
@@ -123,7 +127,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             clock=clock,
             new_id=new_id,
         )
-        links = ResumeLinks(base_url=settings.base_url, secret=load_secret_key(settings))
+        secret = load_secret_key(settings)
+        links = ResumeLinks(base_url=settings.base_url, secret=secret)
         control = Control(authoring=authoring, service=service, clock=clock)
         recovery = Recovery(
             service=service,
@@ -160,12 +165,21 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
+        runs = Runs(
+            service=service, control=control, forms={**conformance_tasks.FORMS, **FORMS}, default=EXECUTION_FORM
+        )
         tools = [
             *AuthoringTools(authoring).tools(),
             *RunningTools(
-                authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
+                authoring=authoring,
+                service=service,
+                control=control,
+                planner=Planner(runner=runner, clock=clock),
+                runs=runs,
             ).tools(),
         ]
+        if settings.conformance_fixtures:
+            tools += ConformanceTasks(authoring=authoring, service=service, runs=runs).tools()
         yield Services(
             database=database,
             authoring=authoring,
@@ -178,7 +192,17 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
             mcp=build_mcp_server(
-                version=VERSION, tools=tools, resources=Resources(authoring=authoring, service=service)
+                version=VERSION,
+                tools=tools,
+                resources=Resources(authoring=authoring, service=service),
+                tasks=Tasks(
+                    service=service,
+                    control=control,
+                    answer=runs.answer,
+                    clock=clock,
+                    kept_days=settings.retention_days,
+                ),
+                request_state_key=derived_key(secret, "request-state"),
             ),
         )
 

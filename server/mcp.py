@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler
 from mcp.shared.exceptions import MCPError
 
-from tools.caller import LOCAL_USER
+from server.mcp_session import SERVER_NAME, SessionCaller, request_state_boundary
+from server.mcp_tasks import TaskMethods
+from tools.caller import AnswerComesLaterError
 from tools.resources import Resources
-from tools.tool import Tool
+from tools.tasks import Tasks
+from tools.tool import Pending, Tool
 from workflow.errors import JobsprintError
 
 INSTRUCTIONS = (
@@ -24,22 +27,11 @@ INSTRUCTIONS = (
 )
 
 
-@dataclass(slots=True, frozen=True)
-class _SessionCaller:
-    """A :class:`tools.caller.Caller` over the SDK's context of a request."""
-
-    context: ServerRequestContext[Any]
-
-    @property
-    def user(self) -> str:
-        return LOCAL_USER
-
-    async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        await self.context.session.report_progress(done, total, message)
-
-
-def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Resources) -> Server[Any]:
+def build_mcp_server(
+    *, version: str, tools: Iterable[Tool[Any]], resources: Resources, tasks: Tasks, request_state_key: bytes
+) -> Server[Any]:
     """The server with all its handlers; it holds no state of its own."""
+    task_methods = TaskMethods(tasks)
     by_name = {tool.name: tool for tool in tools}
     listed = types.ListToolsResult(tools=[tool.listed for tool in by_name.values()])
 
@@ -50,11 +42,16 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
-    ) -> types.CallToolResult:
+    ) -> Any:  # a task is none of the SDK's results
         tool = by_name.get(params.name)
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-        return await tool.call(params.arguments or {}, _SessionCaller(context))
+        caller = SessionCaller(context, params)
+        try:
+            result = await tool.call(params.arguments or {}, caller)
+        except AnswerComesLaterError as asked:
+            return caller.input_required(asked)
+        return await task_methods.created(result.execution_id) if isinstance(result, Pending) else result
 
     async def list_resources(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
@@ -84,8 +81,8 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
         tool = by_name.get(name)
         return tool.listed.input_schema if tool is not None else None
 
-    return Server(
-        "jobsprint",
+    server: Server[Any] = Server(
+        SERVER_NAME,
         version=version,
         title="Jobsprint",
         instructions=INSTRUCTIONS,
@@ -95,4 +92,8 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
         on_list_resources=list_resources,
         on_list_resource_templates=list_resource_templates,
         on_read_resource=read_resource,
+        on_subscriptions_listen=task_methods.listening(ListenHandler(InMemorySubscriptionBus())),
     )
+    server.middleware.append(request_state_boundary(request_state_key))
+    task_methods.join(server)
+    return server

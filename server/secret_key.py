@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import os
 import secrets
 
@@ -9,6 +11,11 @@ from server.settings import BadSettingsError, Settings
 
 FILE_NAME = "secret.key"
 KEY_BYTES = 32
+
+
+def derived_key(secret: bytes, purpose: str) -> bytes:
+    """A key of 32 bytes of its own for each purpose, so that what is made for one is worth nothing for another."""
+    return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()
 
 
 def load_secret_key(settings: Settings) -> bytes:

@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
+    conformance_fixtures: bool = Field(
+        default=False, description="Lists the tools that the MCP conformance suite calls; for tests of the server."
+    )
 
     @field_validator("retention_days", "retention_count", mode="before")
     @classmethod

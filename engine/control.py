@@ -46,6 +46,8 @@ class Control:
         else:
             await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
         ended = await self._service.get(execution_id)
+        if ended.state is ExecutionState.WAITING:  # it was about to wait, which nothing keeps it from
+            return await self.cancel(execution_id)
         if ended.state is not ExecutionState.CANCELLED:
             raise IllegalTransitionError(
                 f"The execution {ended.state} before it could be cancelled.", fix="Look at it with inspect_execution."

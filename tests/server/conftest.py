@@ -17,13 +17,15 @@ from tests.support.server_process import JOBSPRINT, ServerProcess, environment
 
 
 @asynccontextmanager
-async def connected(transport: str, era: str, server: ServerProcess, data_dir: Path) -> AsyncIterator[McpCaller]:
-    """A client in a session."""
+async def connected(
+    transport: str, era: str, server: ServerProcess, data_dir: Path, **options: Any
+) -> AsyncIterator[McpCaller]:
+    """A client in a session; ``options`` are the SDK client's own."""
     target: Any = f"{server.url}/mcp"
     if transport == "stdio":
         settings = {"JOBSPRINT_LOG_LEVEL": "error"}
         target = StdioServerParameters(command=JOBSPRINT, args=["stdio"], env=environment(data_dir, settings))
-    async with Client(target, mode="legacy" if era == "legacy" else "auto") as client:
+    async with Client(target, mode="legacy" if era == "legacy" else "auto", **options) as client:
         yield McpCaller(client)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -78,7 +77,7 @@ class Control:
         """
         execution = await self._service.store.get(execution_id)
         state = next_state(execution.state, ExecutionEvent.REDRIVE)
-        queued = replace(execution, state=state, finished_at=None, error=None, notified_at=None)
+        queued = execution.changed(state=state, finished_at=None, error=None, notified_at=None)
         return await self._requeue(queued, [])
 
     async def resume(
@@ -139,22 +138,22 @@ class Control:
             live.resumes = True
             return live.execution
         execution = await self._service.store.get(execution_id)
-        queued = replace(execution, state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
+        queued = execution.changed(state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
     async def wake_with(self, execution: Execution, records: Sequence[Record]) -> None:
         """Let a waiting execution go on that was resumed while it was being stored."""
-        await self._requeue(replace(execution, state=ExecutionState.QUEUED, wake_at=None), records)
+        await self._requeue(execution.changed(state=ExecutionState.QUEUED, wake_at=None), records)
 
     async def wake_due(self, execution: Execution) -> None:
         """Let an execution go on whose timer is over; its journal says which item."""
         if self._service.live.get(execution.id) is None:
-            await self._requeue(replace(execution, state=ExecutionState.QUEUED, wake_at=None), [])
+            await self._requeue(execution.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
     async def take_up(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""
         if self._service.live.get(execution.id) is None:
-            await self._requeue(replace(execution, state=ExecutionState.QUEUED), [])
+            await self._requeue(execution.changed(state=ExecutionState.QUEUED), [])
 
     async def rerun(self, execution_id: str, *, from_node: str | None, as_it_is_now: bool = False) -> LiveExecution:
         """Execute again: what ran before ``from_node`` counts as done, it and what lies behind run again.

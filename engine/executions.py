@@ -277,8 +277,7 @@ class ExecutionService:
     def ended(self, execution: Execution, state: ExecutionState, run: Run | None) -> Execution:
         """The execution with its end."""
         now = self._clock.now()
-        return replace(
-            execution,
+        return execution.changed(
             state=state,
             finished_at=now,
             wake_at=None,

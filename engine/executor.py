@@ -41,22 +41,19 @@ class Delivery(NamedTuple):
     time: datetime
 
 
-class _Started(NamedTuple):
-    """A node run under way."""
-
-    start: NodeStart
-    counter: float
-
-
-@dataclass(slots=True)
 class _NodeProgress:
-    """How far a node is: the edge of the first input it reads now, and its runs so far."""
+    """How far a node is: the edge of the first input it reads now, and its runs so far.
 
-    edge: int = 0
-    runs: int = 0
-    is_running: bool = False
-    is_waiting: bool = False
-    is_done: bool = False
+    ``is_idle`` says that a look at it may be of use: it neither runs, nor waits, nor is done.
+    """
+
+    __slots__ = ("edge", "is_idle", "is_ready", "runs")
+
+    def __init__(self, runs: int = 0) -> None:
+        self.edge = 0
+        self.runs = runs
+        self.is_idle = True
+        self.is_ready = False
 
 
 @dataclass(slots=True)
@@ -77,87 +74,129 @@ class Executor:
     run: Run
     runner: NodeRunner
     on_node_finished: Callable[[NodeRun], None]
-    _waiting: list[deque[Delivery]] = field(init=False)
+    _waiting: list[list[Delivery]] = field(init=False)
     _closed: list[bool] = field(init=False)
     _progress: list[_NodeProgress] = field(init=False)
     _loops: dict[int, _LoopProgress] = field(init=False)
     _ready: deque[int] = field(default_factory=deque)
-    _tasks: dict[asyncio.Task[Outcome], _Started] = field(default_factory=dict)
+    _tasks: dict[asyncio.Task[Outcome], NodeStart] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._waiting = [deque() for _ in self.run.plan.edges]
+        self._waiting = [[] for _ in self.run.plan.edges]
         self._closed = [False] * len(self.run.plan.edges)
         self._progress = [_NodeProgress() for _ in self.run.plan.nodes]
         self._loops = {loop: _LoopProgress() for loop in self.run.plan.bodies}
 
-    async def execute(self, items: Items) -> ExecutionState:
+    async def execute(self, items: Items, *, timeout_seconds: float | None = None) -> ExecutionState:
         """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
 
         Returns:
             ``SUCCEEDED``, ``FAILED``, or ``WAITING`` where nothing is left to do until something happens.
 
         Raises:
-            asyncio.CancelledError: the caller was cancelled; node runs under way are recorded as cancelled.
+            TimeoutError: it took longer than it may; node runs under way are recorded as cancelled.
+            asyncio.CancelledError: the caller was cancelled; likewise.
         """
-        start = self.run.plan.index_by_name[self.run.execution.start_node]
-        for node in self.run.plan.nodes:
-            if node.index != start:
-                self._ready.append(node.index)
-        self._start(self.run.plan.nodes[start], [items], (None,), self.run.execution.created_at)
-        self._ready.append(start)
         try:
-            await self._loop()
+            self._begin(items)
+            # Most runs are over by now: they wait for nothing, and need no timer.
+            if not self._is_over:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._go_on()
         finally:
-            await self._cancel_tasks()
+            if self._tasks:
+                await self._cancel_tasks()
         if self.run.error is not None:
             return ExecutionState.FAILED
         return ExecutionState.WAITING if self.run.waiting else ExecutionState.SUCCEEDED
 
-    async def _loop(self) -> None:
-        turn_ends = time.perf_counter() + INLINE_SECONDS
-        while self.run.error is None:
-            while self._ready and self.run.error is None:
-                if self.run.journal.secures_every_node:
-                    await self.run.journal.secure()
-                self._advance(self.run.plan.nodes[self._ready.popleft()])
-                if time.perf_counter() > turn_ends:
-                    await asyncio.sleep(0)
-                    turn_ends = time.perf_counter() + INLINE_SECONDS
-            if not self._tasks or self.run.error is not None:
+    @property
+    def _is_over(self) -> bool:
+        return self.run.error is not None or not (self._ready or self._tasks)
+
+    def _begin(self, items: Items) -> None:
+        """Start at the trigger, and do at once what needs no waiting."""
+        start = self.run.plan.index_by_name[self.run.execution.start_node]
+        for root in self.run.plan.roots:
+            if root != start:
+                self._wake(root)
+        self._start(self.run.plan.nodes[start], [items], (None,), self.run.execution.created_at)
+        if not self.run.journal.secures_every_node:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Advance what is ready, until nothing is or others have to have their turn."""
+        ready, nodes = self._ready, self.run.plan.nodes
+        ends = time.perf_counter() + INLINE_SECONDS
+        while ready and self.run.error is None:
+            self._advance(nodes[ready.popleft()])
+            if ready and time.perf_counter() > ends:
                 return
-            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-            turn_ends = time.perf_counter() + INLINE_SECONDS
-            for task in sorted(done, key=lambda each: self._tasks[each].start.node.index):
-                self._finish(self._tasks.pop(task), task.result())
+
+    async def _go_on(self) -> None:
+        while not self._is_over:
+            if self._ready and self.run.journal.secures_every_node:
+                await self.run.journal.secure()
+                self._advance(self.run.plan.nodes[self._ready.popleft()])
+            elif self._ready:
+                await asyncio.sleep(0)
+                self._turn()
+            else:
+                done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(done, key=lambda each: self._tasks[each].node.index):
+                    self._finish(self._tasks.pop(task), task.result())
+
+    def _wake(self, index: int) -> None:
+        """Look at the node when its turn comes, unless it is sure that nothing would come of it."""
+        progress = self._progress[index]
+        if progress.is_idle and not progress.is_ready:
+            progress.is_ready = True
+            self._ready.append(index)
 
     def _advance(self, node: PlanNode) -> None:
-        """Start the node's next run if its input is there; close what lies behind it if nothing more can come."""
+        """Start the node's next run if its input is there."""
         progress = self._progress[node.index]
-        if progress.is_running or progress.is_waiting or progress.is_done:
+        progress.is_ready = False
+        if not progress.is_idle:
             return
         body = self.run.plan.bodies.get(node.index)
         if body is not None:
             self._advance_loop(node, body)
+        elif node.type.waits_for_all_inputs:
+            self._advance_join(node, progress)
+        else:
+            edge = self._next_edge(node, progress)
+            if edge is not None:
+                delivery = self._waiting[edge].pop(0)
+                self._start(node, [delivery.items], (delivery.source,), delivery.time)
+
+    def _next_edge(self, node: PlanNode, progress: _NodeProgress) -> int | None:
+        """The edge that brings the node's next run; where nothing more can come, close what lies behind the node."""
+        edges = node.edges_in[0] if node.edges_in else ()
+        while progress.edge < len(edges):
+            edge = edges[progress.edge]
+            if self._waiting[edge]:
+                return edge
+            if not self._closed[edge]:
+                return None
+            progress.edge += 1
+        self._end(node, progress)
+        return None
+
+    def _advance_join(self, node: PlanNode, progress: _NodeProgress) -> None:
+        if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
             return
-        if node.type.waits_for_all_inputs:
-            if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
-                return
-            if any(self._waiting[edge] for edges in node.edges_in for edge in edges):
-                self._start_joined(node)
-                return
-        elif node.edges_in:
-            edges = node.edges_in[0]
-            while progress.edge < len(edges):
-                edge = edges[progress.edge]
-                if self._waiting[edge]:
-                    delivery = self._waiting[edge].popleft()
-                    self._start(node, [delivery.items], (delivery.source,), delivery.time)
-                    return
-                if not self._closed[edge]:
-                    return
-                progress.edge += 1
-        progress.is_done = True
-        self._close(node, [edge for edges in node.edges_out.values() for edge in edges])
+        if any(self._waiting[edge] for edges in node.edges_in for edge in edges):
+            self._start_joined(node)
+        else:
+            self._end(node, progress)
+
+    def _end(self, node: PlanNode, progress: _NodeProgress, leaving: Iterable[int] = ()) -> None:
+        """The node will not run again: close its edges, and those that ``leave`` the loop that it is."""
+        progress.is_idle = False
+        self._close(node, node.every_edge_out)
+        if leaving:
+            self._close(node, leaving)
 
     def _close(self, node: PlanNode, edges: Iterable[int]) -> None:
         """Nothing more comes over these edges, for this round of the loop that the node lies in, if in any.
@@ -168,7 +207,7 @@ class Executor:
         for edge in edges:
             if around is None or edge in around.inner:
                 self._closed[edge] = True
-                self._ready.append(self.run.plan.edges[edge].target)
+                self._wake(self.run.plan.edges[edge].target)
 
     def _advance_loop(self, node: PlanNode, body: LoopBody) -> None:
         """Go round with the next batch, or on with the next items, when what is under way has come back."""
@@ -179,7 +218,7 @@ class Executor:
             for edge in node.edges_in[0]:
                 if edge in body.back:
                     while self._waiting[edge]:
-                        delivery = self._waiting[edge].popleft()
+                        delivery = self._waiting[edge].pop(0)
                         state.results += [Item(item.json) for item in delivery.items]
                         state.time = max(state.time, delivery.time)
             if state.position < len(state.items):
@@ -191,23 +230,21 @@ class Executor:
         while progress.edge < len(forward):
             edge = forward[progress.edge]
             if self._waiting[edge]:
-                delivery = self._waiting[edge].popleft()
+                delivery = self._waiting[edge].pop(0)
                 self._loops[node.index] = _LoopProgress(delivery.items, delivery.source, delivery.time)
                 self._go_round(node, body, self._loops[node.index])
                 return
             if not self._closed[edge]:
                 return
             progress.edge += 1
-        progress.is_done = True
-        own = [edge for edges in node.edges_out.values() for edge in edges]
-        self._close(node, [*own, *body.leaving])
+        self._end(node, progress, body.leaving)
 
     def _go_round(self, node: PlanNode, body: LoopBody, state: _LoopProgress) -> None:
         """Open the body afresh and send the next batch into it."""
         for edge in body.inner:
             self._closed[edge] = False
         for index in body.nodes:
-            self._progress[index] = _NodeProgress(runs=self._progress[index].runs)
+            self._progress[index] = _NodeProgress(self._progress[index].runs)
             if index in self._loops:
                 self._loops[index] = _LoopProgress()
         size = LoopParameters.model_validate(node.definition.parameters).batch_size
@@ -220,18 +257,19 @@ class Executor:
             for edge in edges:
                 if edge in body.inner:
                     self._closed[edge] = True
-        self._ready += sorted(body.nodes)
+        for index in sorted(body.nodes):
+            self._wake(index)
 
     def _emit(self, node: PlanNode, outputs: Outputs, sources: Sources, time_: datetime) -> None:
         """A run of a loop node: it does no work of its own but to part and to gather."""
         progress = self._progress[node.index]
-        start = NodeStart(node, progress.runs, [[]], sources, time_)
+        start = NodeStart(node, progress.runs, [[]], sources, time_, time.perf_counter())
         progress.runs += 1
         recorded = self.run.journal.run(RunKey(node.name, start.run_index))
         if recorded is not None:
             self.run.record(recorded)
         else:
-            recorded = self._record(_Started(start, time.perf_counter()), Outcome(outputs, time_))
+            recorded = self._record(start, Outcome(outputs, time_))
         self._pass_on(node, recorded)
 
     def _start_joined(self, node: PlanNode) -> None:
@@ -251,54 +289,54 @@ class Executor:
 
     def _start(self, node: PlanNode, inputs: Sequence[Items], sources: Sources, now: datetime) -> None:
         progress = self._progress[node.index]
-        start = NodeStart(node, progress.runs, inputs, sources, now)
+        start = NodeStart(node, progress.runs, inputs, sources, now, time.perf_counter())
         progress.runs += 1
+        progress.is_idle = False
         recorded = self.run.journal.run(RunKey(node.name, start.run_index))
         if recorded is not None:
             self.run.record(recorded)
             self._pass_on(node, recorded)
             return
-        progress.is_running = True
-        started = _Started(start, time.perf_counter())
         outcome = self.runner.start(self.run, start)
         if isinstance(outcome, Outcome):
-            self._finish(started, outcome)
+            self._finish(start, outcome)
         else:
             self.run.running[node.name] = start.run_index
-            self._tasks[asyncio.ensure_future(outcome)] = started
+            self._tasks[asyncio.ensure_future(outcome)] = start
 
-    def _finish(self, started: _Started, outcome: Outcome) -> None:
-        node = started.start.node
-        progress = self._progress[node.index]
-        progress.is_running = False
-        self.run.running.pop(node.name, None)
+    def _finish(self, start: NodeStart, outcome: Outcome) -> None:
+        if self.run.running:
+            self.run.running.pop(start.node.name, None)
         if outcome.waits:
-            progress.is_waiting = True
             return
-        node_run = self._record(started, outcome)
+        node_run = self._record(start, outcome)
         if outcome.stops:
             self.run.error = outcome.error
             return
-        self._pass_on(node, node_run)
+        self._pass_on(start.node, node_run)
 
     def _pass_on(self, node: PlanNode, node_run: NodeRun) -> None:
+        """Send what the run gave on its way, and see whether the node has more to do."""
         for output, items in node_run.outputs.items():
             if items:
                 source = Source(node.name, node_run.run_index, output)
                 delivery = Delivery(source, items, node_run.logical_time)
                 for edge in node.edges_out.get(output, ()):
                     self._waiting[edge].append(delivery)
-                    self._ready.append(self.run.plan.edges[edge].target)
-        self._ready.append(node.index)
+                    self._wake(self.run.plan.edges[edge].target)
+        progress = self._progress[node.index]
+        progress.is_idle = True
+        is_ordinary = node.index not in self.run.plan.bodies and not node.type.waits_for_all_inputs
+        if not is_ordinary or self._next_edge(node, progress) is not None:
+            self._wake(node.index)
 
-    def _record(self, started: _Started, outcome: Outcome | None) -> NodeRun:
-        start = started.start
+    def _record(self, start: NodeStart, outcome: Outcome | None) -> NodeRun:
         node_run = NodeRun(
             node=start.node.name,
             run_index=start.run_index,
             status="cancelled" if outcome is None else "failed" if outcome.stops else "succeeded",
-            started_at=self.run.moment(started.counter),
-            duration_ms=(time.perf_counter() - started.counter) * 1000,
+            started_at=self.run.moment(start.counter),
+            duration_ms=(time.perf_counter() - start.counter) * 1000,
             items_in=sum(map(len, start.inputs)),
             logical_time=outcome.logical_time if outcome is not None else start.now,
             sources=start.sources,
@@ -316,9 +354,9 @@ class Executor:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks)
-        for task, started in self._tasks.items():
-            self.run.running.pop(started.start.node.name, None)
+        for task, start in self._tasks.items():
+            self.run.running.pop(start.node.name, None)
             outcome = None if task.cancelled() or task.exception() is not None else task.result()
             if outcome is None or not outcome.waits:
-                self._record(started, outcome)
+                self._record(start, outcome)
         self._tasks.clear()

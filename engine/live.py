@@ -13,7 +13,7 @@ from engine.run import Run
 from workflow.errors import ConcurrencyLimitError, QueueFullError
 from workflow.executions import Execution, Record
 from workflow.messages import Job
-from workflow.ports import Clock, JobQueue, NewId
+from workflow.ports import JobQueue
 
 
 @dataclass(slots=True, eq=False)
@@ -46,10 +46,8 @@ class LiveExecution:
 class LiveExecutions:
     """All of them, within the process's capacity and each workflow's own limit."""
 
-    def __init__(self, *, queue: JobQueue, clock: Clock, new_id: NewId, capacity: int) -> None:
+    def __init__(self, *, queue: JobQueue, capacity: int) -> None:
         self._queue = queue
-        self._clock = clock
-        self._new_id = new_id
         self._capacity = capacity
         self._by_id: dict[str, LiveExecution] = {}
         self._at_work: Counter[str] = Counter()
@@ -113,8 +111,6 @@ class LiveExecutions:
         self._at_work[execution.workflow_id] += 1
         await self._queue.publish(
             Job(
-                message_id=self._new_id(),
-                timestamp=self._clock.now(),
                 workflow_id=execution.workflow_id,
                 execution_id=execution.id,
                 trigger=execution.trigger,

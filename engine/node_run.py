@@ -14,13 +14,17 @@ from workflow.items import Items, Outputs
 
 
 class NodeStart(NamedTuple):
-    """A node run that is to start: which, with what, from where, and when by the execution's own clock."""
+    """A node run that starts: which, with what, from where, and when by the execution's own clock.
+
+    ``counter`` is the reading of ``time.perf_counter`` as it starts.
+    """
 
     node: PlanNode
     run_index: int
     inputs: Sequence[Items]
     sources: Sources
     now: datetime
+    counter: float
 
 
 @dataclass(slots=True)

@@ -11,13 +11,14 @@ Four ways to be one, by what the work needs:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.item_loops import LoopCode
 from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
@@ -66,39 +67,80 @@ class ChildRunner(Protocol):
         ...
 
 
-@dataclass(slots=True, kw_only=True)
-class NodeCall(Generic[P]):
-    """One run of one node: what it works on and what it may use. Nodes do not change it.
+class NodeCall(Protocol[P_co]):
+    """One run of one node: what it works on and what it may use. Nodes do not change it."""
 
-    ``inputs`` holds the items per input, in the order of the type's inputs. ``parameters(i)`` makes the
-    parameters with every expression evaluated for item ``i`` of the first input, anew at each call. ``now`` is
-    the execution's time at the start of this run. ``effect_key(i)`` is the idempotency key of item ``i``;
-    ``resumption(i)`` says why it goes on after it waited, and ``resume_url()`` where that can be asked for.
-    ``children`` starts other workflows. ``run_script(source, each)`` runs JavaScript on all items, or on each.
-    """
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        ...
 
-    node: str
-    inputs: Sequence[Items]
-    parameters: Callable[[int], P]
-    now: datetime
-    http: HttpClient
-    respond: Callable[[WebhookResponse], None]
-    effect_key: Callable[[int], str]
-    resumption: Callable[[int], Resumption | None]
-    item_key: Callable[[int], EffectKey]
-    resume_url: Callable[[], str | None]
-    children: ChildRunner
-    run_script: Callable[[str, bool], Awaitable[Sequence[Any]]]
+    @property
+    def inputs(self) -> Sequence[Items]:
+        """The items per input, in the order of the type's inputs."""
+        ...
 
     @property
     def items(self) -> Items:
         """The items of the first input."""
-        return self.inputs[0]
+        ...
 
     @property
-    def common(self) -> P:
+    def now(self) -> datetime:
+        """The execution's own time at the start of this run."""
+        ...
+
+    @property
+    def http(self) -> HttpClient:
+        """How requests leave the process."""
+        ...
+
+    @property
+    def children(self) -> ChildRunner:
+        """What starts other workflows."""
+        ...
+
+    @property
+    def common(self) -> P_co:
         """The parameters of a node that has one set for all items: those of the first item."""
-        return self.parameters(0)
+        ...
+
+    def parameters(self, item_index: int) -> P_co:
+        """The parameters with every expression evaluated for this item of the first input, made anew at each call.
+
+        Raises:
+            ExpressionError: an expression failed for the item.
+            NodeError: a value does not fit, code ``bad_parameter``.
+        """
+        ...
+
+    def respond(self, response: WebhookResponse) -> None:
+        """Answer the webhook's caller; the first answer counts."""
+        ...
+
+    def effect_key(self, item_index: int) -> str:
+        """The item's idempotency key: the same again when the effect is repeated."""
+        ...
+
+    def item_key(self, item_index: int) -> EffectKey:
+        """The item's place in the journal."""
+        ...
+
+    def resumption(self, item_index: int) -> Resumption | None:
+        """Why the item goes on after it waited."""
+        ...
+
+    def resume_url(self) -> str | None:
+        """Where somebody outside can let it go on; ``None`` where nothing listens."""
+        ...
+
+    async def run_script(self, source: str, each: bool) -> Sequence[Any]:
+        """What JavaScript gives for all items, or for each.
+
+        Raises:
+            ExpressionError: it failed or overran a limit.
+        """
+        ...
 
 
 class Emission(NamedTuple):
@@ -170,6 +212,14 @@ class ItemNode(NodeType[P]):
         Raises:
             NodeError: this item failed.
         """
+
+    def write_loop(self, raw: Mapping[str, Any], code: LoopCode) -> bool:
+        """Write what :meth:`run_item` does as source, for parameters as they were written; false where it cannot.
+
+        What it writes must either do the same or raise; then :meth:`run_item` decides.
+        """
+        del raw, code
+        return False
 
 
 class BatchNode(NodeType[P]):

@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.expressions.evaluator import CompiledTemplate, Evaluator, Row
 from engine.filling import Make, lead_to_free_places, maker
+from engine.item_loops import ItemLoop, LoopCode
 from engine.loops import LoopBody, find_bodies
 from engine.node_type import AsyncNode, EffectNode, ItemNode, NodeType
 from engine.parameters import ParameterModel, template_leaves
@@ -57,7 +58,8 @@ class PlanEdge:
 class PlanNode:
     """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`.
 
-    ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more.
+    ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more. ``loop``
+    is an item node's whole work compiled, where it can be.
     """
 
     index: int
@@ -69,8 +71,10 @@ class PlanNode:
     outputs: tuple[str, ...]
     edges_in: tuple[tuple[int, ...], ...]
     edges_out: Mapping[str, tuple[int, ...]]
+    every_edge_out: tuple[int, ...]
     is_item_node: bool
     takes_time: bool
+    loop: ItemLoop | None
 
     @property
     def is_leaf(self) -> bool:
@@ -82,7 +86,8 @@ class PlanNode:
 class Plan:
     """A compiled workflow. Immutable; any number of executions share it.
 
-    ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in.
+    ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in. ``roots`` are
+    the nodes that nothing leads to but ways back to a loop.
     """
 
     workflow_id: str
@@ -93,6 +98,7 @@ class Plan:
     index_by_name: Mapping[str, int]
     bodies: Mapping[int, LoopBody]
     enclosing: Mapping[int, LoopBody]
+    roots: tuple[int, ...]
 
     @property
     def responds(self) -> bool:
@@ -170,16 +176,20 @@ def compile_plan(
             outputs=ports_out[index],
             edges_in=tuple(map(tuple, edges_in[index])),
             edges_out={output: tuple(found) for output, found in edges_out[index].items()},
+            every_edge_out=tuple(edge for found in edges_out[index].values() for edge in found),
             is_item_node=isinstance(types[index], ItemNode),
             takes_time=isinstance(types[index], EffectNode | AsyncNode),
+            loop=_loop(definition.nodes[name].parameters, types[index], evaluator),
         )
         for index, name in enumerate(names)
     )
     bodies = find_bodies(
         batch_edges, [node.index for node in nodes if node.type.loop_output], [n.index for n in nodes if not n.inputs]
     )
+    back = frozenset().union(*(body.back for body in bodies))
     return Plan(
         bodies={body.loop: body for body in bodies},
+        roots=tuple(node.index for node in nodes if all(edge in back for edges in node.edges_in for edge in edges)),
         # Smaller bodies lie inside larger ones, so the last one that is written is the innermost.
         enclosing={node: body for body in sorted(bodies, key=lambda each: -len(each.nodes)) for node in body.nodes},
         workflow_id=workflow_id,
@@ -209,6 +219,15 @@ def _type_of(name: str, node: NodeDefinition, registry: NodeRegistry) -> NodeTyp
 def _outputs(node: NodeDefinition, kind: NodeType[Any]) -> tuple[str, ...]:
     outputs = tuple(kind.outputs_of(node.parameters))
     return (*outputs, ERROR_OUTPUT) if node.on_error == "error_output" and ERROR_OUTPUT not in outputs else outputs
+
+
+def _loop(raw: dict[str, Any], kind: NodeType[Any], evaluator: Evaluator) -> ItemLoop | None:
+    if not isinstance(kind, ItemNode):
+        return None
+    forms = {path: evaluator.compile(source).fast for path, source in template_leaves(raw)}
+    fast = {path: form for path, form in forms.items() if form is not None}
+    code = LoopCode(fast)
+    return code.finish() if len(fast) == len(forms) and kind.write_loop(raw, code) else None
 
 
 def _parameters(raw: dict[str, Any], kind: NodeType[Any], evaluator: Evaluator) -> NodeParameters:

@@ -7,7 +7,6 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from engine.control import Control
@@ -106,7 +105,7 @@ class Recovery:
             await step(execution)
         except WorkflowNotFoundError as error:
             record = ErrorRecord(code=error.code, message="The workflow was deleted before the execution went on.")
-            failed = self._service.ended(replace(execution, error=record), ExecutionState.FAILED, None)
+            failed = self._service.ended(execution.changed(error=record), ExecutionState.FAILED, None)
             await self._service.move(failed, [], live=None)
         except StorageError:
             raise

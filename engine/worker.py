@@ -7,7 +7,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from engine.aftermath import Aftermath
 from engine.executions import ExecutionService, input_items
@@ -73,42 +72,45 @@ class Worker:
         async for delivery in self._queue.consume():
             self._busy.add(task)
             try:
-                await self._work(delivery)
+                await self._work(delivery, task)
             finally:
                 self._busy.discard(task)
+            if task.cancelling():  # it was told to stop in the same breath as the execution
+                return
 
-    async def _work(self, delivery: Delivery) -> None:
+    async def _work(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+        """Run an execution in this consumer's own task; whoever cancels the execution cancels that."""
         live = self._service.live.get(delivery.job.execution_id)
         if live is None:  # cancelled while it was queued
             await delivery.acknowledge()
             return
-        live.task = asyncio.create_task(self._run(live), name=f"execution-{live.execution.id}")
+        live.task = task
         try:
-            await asyncio.shield(live.task)
+            await self._run(live, task)
         except asyncio.CancelledError:
-            if not live.task.done():  # this worker stops: its lease lets another one go on
-                live.task.cancel()
-                await asyncio.wait([live.task])
-                raise
-            if not live.is_cancelled_by_caller and self._service.live.get(live.execution.id) is not None:
-                raise
+            if self._service.live.get(live.execution.id) is not None:
+                raise  # this worker stops: its lease lets another one go on
+            task.uncancel()  # it was dropped
         except NotAcceptedError:
             await self._service.drop(live)
         except Exception as error:
             logger.exception("execution %s could not be brought to an end", live.execution.id)
             await self._give_up(live, error)
+        finally:
+            live.task = None
         await delivery.acknowledge()
 
-    async def _run(self, live: LiveExecution) -> None:
-        now = self._clock.now()
+    async def _run(self, live: LiveExecution, task: asyncio.Task[None]) -> None:
         execution = live.execution
-        live.execution = replace(execution, state=ExecutionState.RUNNING, started_at=execution.started_at or now)
+        live.execution = execution.changed(
+            state=ExecutionState.RUNNING, started_at=execution.started_at or self._clock.now()
+        )
         self._service.announcements.state_changed(live.execution)
         recorded = live.recorded if live.recorded is not None else await self._recorded(execution.id)
         try:
             while True:
                 run = live.run = self._new_run(live, recorded)
-                state = await self._execute(live, run)
+                state = await self._execute(live, run, task)
                 if state is not ExecutionState.WAITING or not live.resumes:
                     break
                 live.resumes = False
@@ -116,6 +118,7 @@ class Worker:
                 recorded = await self._recorded(execution.id)
         finally:
             self._evaluator.forget(execution.id)
+        live.task = None  # from here on there is nothing left to cancel
         await self._settle(live, run, state)
 
     async def _recorded(self, execution_id: str) -> Sequence[Record]:
@@ -143,12 +146,11 @@ class Worker:
             clock_offset=(self._clock.now(), time.perf_counter()),
         )
 
-    async def _execute(self, live: LiveExecution, run: Run) -> ExecutionState:
+    async def _execute(self, live: LiveExecution, run: Run, task: asyncio.Task[None]) -> ExecutionState:
         limit = run.plan.definition.settings.timeout_seconds
         executor = Executor(run, self._runner, self._announcer(live))
         try:
-            async with asyncio.timeout(limit):
-                return await executor.execute(input_items(run.execution.input))
+            return await executor.execute(input_items(run.execution.input), timeout_seconds=limit)
         except TimeoutError:
             run.error = ErrorRecord(
                 code="execution_timeout",
@@ -159,6 +161,7 @@ class Worker:
         except asyncio.CancelledError:
             if not live.is_cancelled_by_caller:
                 raise
+            task.uncancel()
             return ExecutionState.CANCELLED
 
     async def _settle(self, live: LiveExecution, run: Run, state: ExecutionState) -> None:
@@ -169,13 +172,13 @@ class Worker:
             JobsprintError: what it came to cannot be stored.
         """
         if state is ExecutionState.WAITING:
-            settled = replace(live.execution, state=state, wake_at=run.wake_at)
+            settled = live.execution.changed(state=state, wake_at=run.wake_at)
         else:
             if state is ExecutionState.FAILED and self._is_dead_letter(live, run):
                 state = ExecutionState.DEAD
             settled = self._service.ended(live.execution, state, run)
-        handler = await self._aftermath.handler_of(settled, live.plan)
         live.execution = settled
+        handler = await self._aftermath.handler_of(settled, live.plan)
         self._service.store.save(settled, run.journal.flush())
         if handler is not None:
             await self._aftermath.start_handler(handler, settled)
@@ -208,7 +211,7 @@ class Worker:
             code=error.code if isinstance(error, JobsprintError) else "internal_error",
             message=f"The execution's results could not be stored: {error!s:.300}",
         )
-        failed = self._service.ended(replace(live.execution, error=record), ExecutionState.FAILED, None)
+        failed = self._service.ended(live.execution.changed(error=record), ExecutionState.FAILED, None)
         try:
             await self._service.move(failed, [], live=live)
         except Exception:

@@ -9,10 +9,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPASGIApp, Streamable
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
@@ -26,7 +26,7 @@ from workflow.errors import JobsprintError, StorageError
 
 
 @asynccontextmanager
-async def http_app(settings: Settings, services: Services) -> AsyncIterator[Starlette]:
+async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGIApp]:
     """The application over running services; it serves MCP sessions until the context is left."""
     hosts, origins = allowed_hosts(settings), allowed_origins(settings)
     manager = StreamableHTTPSessionManager(
@@ -34,25 +34,27 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[Star
         security_settings=TransportSecuritySettings(allowed_hosts=hosts, allowed_origins=origins),
         max_request_body_size=settings.request_max_bytes,
     )
+    webhooks = Webhooks(
+        intake=services.webhooks,
+        service=services.executions,
+        response_timeout_seconds=settings.webhook_response_timeout_seconds,
+    )
     async with manager.run():
-        yield Starlette(
-            routes=_routes(settings, services, manager),
-            middleware=[Middleware(Guards, hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)],
+        app = Starlette(
+            routes=_routes(settings, services, manager, webhooks),
             exception_handlers={
                 JobsprintError: handle_expected,
                 HTTPException: _handle_http,
                 Exception: handle_unexpected,
             },
         )
+        yield Guards(webhooks.in_front_of(app), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
 
 
-def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessionManager) -> list[Route]:
+def _routes(
+    settings: Settings, services: Services, manager: StreamableHTTPSessionManager, webhooks: Webhooks
+) -> list[Route]:
     api = RestApi(services.authoring, services.executions, services.control)
-    webhooks = Webhooks(
-        intake=services.webhooks,
-        service=services.executions,
-        response_timeout_seconds=settings.webhook_response_timeout_seconds,
-    )
 
     async def health(request: Request) -> Response:
         """The process is up."""
@@ -71,7 +73,6 @@ def _routes(settings: Settings, services: Services, manager: StreamableHTTPSessi
         return json_response(description)
 
     routes = [
-        # Routes are tried in this order, and webhooks are the many.
         *webhooks.routes(),
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),

@@ -118,7 +118,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         authoring = Authoring(
             registry=load_registry(), evaluator=evaluator, workflows=workflows, clock=clock, new_id=new_id
         )
-        live = LiveExecutions(queue=queue, clock=clock, new_id=new_id, capacity=settings.queue_capacity)
+        live = LiveExecutions(queue=queue, capacity=settings.queue_capacity)
         service = ExecutionService(
             store=store,
             live=live,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.problems import problem
+from server.problems import problem, problem_of
 from server.settings import Settings
+from workflow.errors import ErrorKind, JobsprintError
 
 STRANGERS = ("/webhooks/", "/resume/")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -30,7 +30,10 @@ def allowed_origins(settings: Settings) -> list[str]:
 
 
 class Guards:
-    """An ASGI middleware. Pages of other sites cannot reach a server on somebody's own machine through it."""
+    """An ASGI application in front of another.
+
+    Pages of other sites cannot reach a server on somebody's own machine through it.
+    """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str], max_bytes: int) -> None:
         self._app = app
@@ -68,48 +71,41 @@ class Guards:
                 fix="Add it to JOBSPRINT_ALLOWED_ORIGINS.",
             )
         elif int(sent.get(b"content-length", b"0")) > self._max_bytes:
-            refusal = self._too_large()
+            refusal = problem_of(BodyTooLargeError(self._max_bytes))
+        elif b"content-length" in sent:
+            await self._app(scope, receive, send)
+            return
         else:
-            await self._pass_on(scope, receive, send)
+            await self._pass_on_counted(scope, receive, send)
             return
         await refusal(scope, receive, send)
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _pass_on_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Count what comes in chunks: such a body does not say beforehand how long it is."""
         received = 0
-        has_answered = False
 
         async def counted_receive() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise _TooLargeError
+                raise BodyTooLargeError(self._max_bytes)
             return message
 
-        async def noted_send(message: Message) -> None:
-            nonlocal has_answered
-            has_answered = True
-            await send(message)
+        await self._app(scope, counted_receive, send)
 
-        try:
-            await self._app(scope, counted_receive, noted_send)
-        except _TooLargeError:
-            if has_answered:
-                raise
-            await self._too_large()(scope, receive, send)
 
-    def _too_large(self) -> Response:
-        return problem(
-            413,
-            code="body_too_large",
-            title=f"The body is larger than {self._max_bytes} bytes.",
+class BodyTooLargeError(JobsprintError):
+    """A request's body is over the limit."""
+
+    code = "body_too_large"
+    kind = ErrorKind.TOO_LARGE
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The body is larger than {max_bytes} bytes.",
             fix="Send less at once, or raise JOBSPRINT_REQUEST_MAX_BYTES.",
         )
-
-
-class _TooLargeError(Exception):
-    """The body went over the limit while it was read."""
 
 
 def _matches(value: str, allowed: frozenset[str]) -> bool:

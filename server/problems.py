@@ -16,6 +16,7 @@ STATUS_BY_KIND = {
     ErrorKind.FORBIDDEN: 403,
     ErrorKind.NOT_FOUND: 404,
     ErrorKind.CONFLICT: 409,
+    ErrorKind.TOO_LARGE: 413,
     ErrorKind.OVERLOADED: 429,
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.FAILED: 500,
@@ -48,4 +49,9 @@ async def handle_expected(request: Request, error: Exception) -> Response:
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:
     """Starlette's handler for faults of ours: nothing of them is shown, the log has them."""
+    return internal_error()
+
+
+def internal_error() -> Response:
+    """The problem document of a fault of ours."""
     return problem(500, code="internal_error", title="The server failed on this request; its log has the details.")

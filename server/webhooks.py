@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -10,15 +11,19 @@ import orjson
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.executions import ExecutionService
 from engine.live import LiveExecution
 from engine.node_type import WebhookResponse
 from engine.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
-from server.problems import problem
+from server.problems import internal_error, problem, problem_of
 from server.rest import json_response
+from workflow.errors import JobsprintError
 
+logger = logging.getLogger(__name__)
+
+PREFIX = "/webhooks/"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -26,7 +31,8 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 class Webhooks:
     """Takes requests in and gives the workflow's own answer, or 202 where it has none.
 
-    It speaks ASGI itself: Starlette's request and wrappers would cost as much as a small workflow.
+    It speaks ASGI itself and stands in front of Starlette's application, whose middleware, routing and request would
+    cost as much as a small workflow.
     """
 
     intake: WebhookIntake
@@ -34,20 +40,31 @@ class Webhooks:
     response_timeout_seconds: float
 
     def routes(self) -> list[Route]:
-        """The one route."""
-        return [Route("/webhooks/{path}", self, methods=METHODS)]
+        """The one route, for what describes and refuses; :meth:`in_front_of` is how requests come."""
+        return [Route(PREFIX + "{path}", self, methods=METHODS)]
+
+    def in_front_of(self, app: ASGIApp) -> ASGIApp:
+        """An application that takes webhooks in, and leaves everything else to ``app``."""
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"].startswith(PREFIX) and scope["method"] in METHODS:
+                await self(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start the workflow that listens; wait for its answer where it gives one."""
-        query = scope["query_string"]
-        request = WebhookRequest(
-            path=scope["path_params"]["path"],
-            method="GET" if scope["method"] == "HEAD" else scope["method"],
-            headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-            query=parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else [],
-            body=await _body(receive),
-        )
-        response = await self._respond(request)
+        try:
+            response = await self._respond(await _request(scope, receive))
+        except JobsprintError as error:
+            response = problem_of(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("a webhook failed")
+            response = internal_error()
         await response(scope, receive, send)
 
     async def _respond(self, request: WebhookRequest) -> Response:
@@ -83,6 +100,22 @@ class Webhooks:
             if not live.answered.cancelled():
                 raise  # the client went away; the execution goes on
             return None
+
+
+async def _request(scope: Scope, receive: Receive) -> WebhookRequest:
+    """The request as the engine takes it.
+
+    Raises:
+        ClientDisconnect: the sender went away before it was there.
+    """
+    query = scope["query_string"]
+    return WebhookRequest(
+        path=scope["path"].removeprefix(PREFIX),
+        method=scope["method"],
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        query=parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else [],
+        body=await _body(receive),
+    )
 
 
 async def _body(receive: Receive) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -16,7 +17,6 @@ from sqlalchemy.pool import StaticPool
 from workflow.errors import StorageError, UnstorableValueError
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
-_ANY_THREAD = {"check_same_thread": False}
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's lock before it gives up."""
 
@@ -87,6 +87,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            raise _translated(error.orig) from error
+        except sqlite3.Error as error:
             raise _translated(error) from error
         except StatementError as error:
             raise UnstorableValueError(f"A value cannot be stored: {error.orig}.") from error
@@ -96,8 +98,12 @@ class Database:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
 
     def open_writer(self) -> Engine:
-        """A second engine on the SQLite file, for one thread that only writes; the caller disposes of it."""
-        engine = create_engine(self._url.set(drivername="sqlite"), poolclass=StaticPool, connect_args=_ANY_THREAD)
+        """A second engine on the SQLite file, for one thread that only writes and opens its own transactions.
+
+        The caller disposes of it.
+        """
+        arguments = {"check_same_thread": False, "isolation_level": None}
+        engine = create_engine(self._url.set(drivername="sqlite"), poolclass=StaticPool, connect_args=arguments)
         event.listen(engine, "connect", _prepare_sqlite)
         return engine
 
@@ -135,10 +141,11 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     cursor.close()
 
 
-def _translated(error: DBAPIError) -> StorageError:
-    cause = str(error.orig)
+def _translated(error: BaseException | None) -> StorageError:
+    """A driver's error in our words."""
+    cause = str(error or "")
     if "locked" in cause:
         return StorageError("The database is locked by another process.", fix="Try again when it is done.")
     if "disk is full" in cause or "disk I/O" in cause:
         return StorageError(f"The database cannot write: {cause}.", fix="Make room on its disk.")
-    return StorageError(f"The database failed: {cause.splitlines()[0] if cause else type(error.orig).__name__}.")
+    return StorageError(f"The database failed: {cause.splitlines()[0] if cause else type(error).__name__}.")

@@ -7,11 +7,10 @@ import contextlib
 import itertools
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from sqlalchemy import Engine, Select, delete, func, insert, or_, select, update
+from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.blobs import BlobStore
@@ -20,6 +19,7 @@ from storage.database import Database
 from storage.group_commit import GroupCommit, Note
 from storage.records import execution_from_row, execution_to_bytes, micros, records_from_bytes, records_to_bytes
 from storage.search import contains
+from storage.sqlite_writer import SqliteWriter
 from storage.tables import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.executions import Execution, Record
@@ -44,25 +44,23 @@ class SqlExecutionStore:
         self._lease_until: int | None = None
         self._positions = itertools.count(time.time_ns() // 1_000)
         self._statements = _Statements("", "")
-        self._writer: ThreadPoolExecutor | None = None
-        self._engine: Engine | None = None
+        self._writer: SqliteWriter | None = None
         self._commit = GroupCommit(self._write)
 
     async def __aenter__(self) -> Self:
         self._statements = _Statements.of(self._database)
         if self._database.is_sqlite:
-            # A thread and a connection of its own: a hop through the async driver costs more than the write.
-            self._writer = ThreadPoolExecutor(1, thread_name_prefix="journal")
-            self._engine = self._database.open_writer()
+            self._writer = SqliteWriter(
+                self._database, executions=self._statements.execution, journal=self._statements.journal
+            )
+            await self._writer.__aenter__()
         await self._commit.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._commit.__aexit__(*exc_info)
         if self._writer is not None:
-            self._writer.shutdown()
-        if self._engine is not None:
-            self._engine.dispose()
+            await self._writer.__aexit__(*exc_info)
 
     def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
         """Note an execution as it is now; see the port."""
@@ -214,24 +212,14 @@ class SqlExecutionStore:
             StorageError: nothing of it was written.
         """
         positions = [next(self._positions) for _, note in notes for _ in note.entries]
-        loop = asyncio.get_running_loop()
         if self._writer is not None:
-            await loop.run_in_executor(self._writer, self._write_sqlite, notes, positions)
+            await self._writer.write(lambda: self._rows(notes, positions))
             return
         rows, entries = await asyncio.to_thread(self._rows, notes, positions)
         async with self._database.transaction() as connection:
             await connection.exec_driver_sql(self._statements.execution, rows)
             if entries:
                 await connection.exec_driver_sql(self._statements.journal, entries)
-
-    def _write_sqlite(self, notes: Collection[tuple[str, Note]], positions: Sequence[int]) -> None:
-        if self._engine is None:
-            raise RuntimeError("the store is not open")
-        rows, entries = self._rows(notes, positions)
-        with self._database.translated_errors(), self._engine.begin() as connection:
-            connection.exec_driver_sql(self._statements.execution, rows)
-            if entries:
-                connection.exec_driver_sql(self._statements.journal, entries)
 
     def _rows(
         self, notes: Collection[tuple[str, Note]], positions: Sequence[int]

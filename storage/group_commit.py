@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -31,28 +30,31 @@ MAX_BYTES = 8 << 20
 class Note:
     """What is to be written of one execution: its row, and entries of its journal.
 
-    ``is_held`` says whether more is to come; a row that is not held is the execution's last for now.
+    ``is_held`` says whether more is to come; a row that is not held is the execution's last for now. ``waiters`` are
+    told when it is on the disk, or why it is not.
     """
 
     row: tuple[Any, ...]
     entries: list[bytes] = field(default_factory=list)
     is_held: bool = True
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.row[-1]) + sum(map(len, self.entries))
 
+    def tell(self, error: StorageError | None) -> None:
+        """End the waiting of those who wait."""
+        for waiter in self.waiters:
+            if waiter.done():
+                continue
+            if error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+        self.waiters.clear()
 
-@dataclass(slots=True, eq=False)
-class _Batch:
-    notes: dict[str, Note] = field(default_factory=dict)
-    bytes: int = 0
-    done: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
-    @property
-    def is_full(self) -> bool:
-        return len(self.notes) >= MAX_EXECUTIONS or self.bytes >= MAX_BYTES
-
-
+Notes = dict[str, Note]
 Write = Callable[[Collection[tuple[str, Note]]], Awaitable[None]]
 
 
@@ -62,8 +64,8 @@ class GroupCommit:
     def __init__(self, write: Write) -> None:
         self._write = write
         self._wanted = asyncio.Event()
-        self._gathering: deque[_Batch] = deque()
-        self._writing: _Batch | None = None
+        self._gathered: Notes = {}
+        self._writing: Notes = {}
         self._stored: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self._is_closing = False
@@ -80,19 +82,14 @@ class GroupCommit:
 
     def note(self, execution_id: str, note: Note) -> None:
         """Write this with the next batch; of several rows of an execution only the last. Never waits."""
-        batch = next((each for each in self._gathering if execution_id in each.notes), None)
-        if batch is not None:
-            noted = batch.notes[execution_id]
+        noted = self._gathered.get(execution_id)
+        if noted is not None:
             noted.row, noted.is_held = note.row, note.is_held
             noted.entries += note.entries
-        else:
-            if not self._gathering:
-                asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wanted.set)
-            if not self._gathering or self._gathering[-1].is_full:
-                self._gathering.append(_Batch())
-            batch = self._gathering[-1]
-            batch.notes[execution_id] = note
-        batch.bytes += len(note)
+            return
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wanted.set)
+        self._gathered[execution_id] = note
 
     def is_stored(self, execution_id: str) -> None:
         """The execution is on the disk already: a failed batch does not forget it."""
@@ -105,15 +102,17 @@ class GroupCommit:
             NotAcceptedError: it was new, and is forgotten.
             StorageError: the batch failed; what is noted stays so.
         """
-        batch = next((each for each in self._gathering if execution_id in each.notes), None)
-        if batch is not None:
+        note = self._gathered.get(execution_id)
+        if note is not None:
             self._wanted.set()
-        elif self._writing is not None and execution_id in self._writing.notes:
-            batch = self._writing
         else:
-            return
+            note = self._writing.get(execution_id)
+            if note is None:
+                return
+        waiter = asyncio.get_running_loop().create_future()
+        note.waiters.append(waiter)
         try:
-            await asyncio.shield(batch.done)
+            await waiter
         except StorageError as error:
             if execution_id in self._stored:
                 raise
@@ -122,47 +121,62 @@ class GroupCommit:
             ) from error
 
     async def _run(self) -> None:
-        while not (self._is_closing and not self._gathering):
+        while not (self._is_closing and not self._gathered):
             await self._wanted.wait()
             self._wanted.clear()
-            while self._gathering:
-                if await self._write_batch(self._gathering.popleft()):
+            while self._gathered:
+                if await self._write_batch():
                     continue
                 if self._is_closing:
                     return
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wanted.wait(), RETRY_SECONDS)
 
-    async def _write_batch(self, batch: _Batch) -> bool:
-        self._writing = batch
+    async def _write_batch(self) -> bool:
+        batch = self._writing = self._take()
         try:
-            await self._write(batch.notes.items())
+            await self._write(batch.items())
         except StorageError as error:
-            logger.warning("%d executions could not be written: %s", len(batch.notes), error.message)
+            logger.warning("%d executions could not be written: %s", len(batch), error.message)
             self._keep(batch)
-            batch.done.set_exception(error)
-            batch.done.exception()  # seen, whether or not somebody waits for it
+            for note in batch.values():
+                note.tell(error)
             return False
         finally:
-            self._writing = None
-        for execution_id, note in batch.notes.items():
+            self._writing = {}
+        for execution_id, note in batch.items():
             if note.is_held:
                 self._stored.add(execution_id)
             else:
                 self._stored.discard(execution_id)
-        batch.done.set_result(None)
+            note.tell(None)
         return True
 
-    def _keep(self, failed: _Batch) -> None:
+    def _take(self) -> Notes:
+        """The next batch: as much of what was gathered first as the bounds allow."""
+        batch: Notes = {}
+        size = 0
+        for execution_id, note in self._gathered.items():
+            batch[execution_id] = note
+            size += len(note)
+            if len(batch) >= MAX_EXECUTIONS or size >= MAX_BYTES:
+                break
+        if len(batch) == len(self._gathered):
+            self._gathered = {}
+        else:
+            for execution_id in batch:
+                del self._gathered[execution_id]
+        return batch
+
+    def _keep(self, failed: Notes) -> None:
         """Put what was stored before in front of what has come since; new executions are forgotten."""
-        kept = _Batch()
-        for execution_id, note in failed.notes.items():
+        kept: Notes = {}
+        for execution_id, note in failed.items():
             if execution_id not in self._stored:
                 continue
-            newer = next((each for each in self._gathering if execution_id in each.notes), None)
+            newer = self._gathered.get(execution_id)
             if newer is None:
-                kept.notes[execution_id] = note
+                kept[execution_id] = Note(note.row, note.entries, note.is_held)
             else:
-                newer.notes[execution_id].entries[:0] = note.entries
-        if kept.notes:
-            self._gathering.appendleft(kept)
+                newer.entries[:0] = note.entries
+        self._gathered = {**kept, **self._gathered}

@@ -25,6 +25,8 @@ class ErrorKind(StrEnum):
     """What was named does not exist."""
     CONFLICT = "conflict"
     """The request contradicts what is stored; read, then decide."""
+    TOO_LARGE = "too_large"
+    """More was sent at once than is taken."""
     OVERLOADED = "overloaded"
     """A bounded queue is full; try again after ``retry_after_seconds``."""
     FORBIDDEN = "forbidden"

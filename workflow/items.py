@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -42,6 +43,15 @@ def from_item(index: int) -> tuple[Pair, ...]:
         return (Pair(0, index),)
     _PAIRS.extend((Pair(0, place),) for place in range(len(_PAIRS), index + 1))
     return _PAIRS[index]
+
+
+def pairs_of(count: int) -> Sequence[tuple[Pair, ...]]:
+    """The pairs of items that came from the first ``count`` items of the first input one by one; at least as many."""
+    if count > _KEPT_PAIRS:
+        return [from_item(index) for index in range(count)]
+    if count > len(_PAIRS):
+        from_item(count - 1)
+    return _PAIRS
 
 
 Outputs = dict[str, Items]

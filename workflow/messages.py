@@ -18,8 +18,6 @@ def utc_text(moment: datetime) -> str:
 class Job:
     """A request to run one execution that is stored already. ``timeout_ms`` bounds the whole run."""
 
-    message_id: str
-    timestamp: datetime
     workflow_id: str
     execution_id: str
     trigger: Trigger
@@ -28,11 +26,11 @@ class Job:
     retry_count: int = 0
     timeout_ms: int = 300_000
 
-    def to_message(self) -> dict[str, Any]:
-        """The queue message (contract "Queue message", version 1.0)."""
+    def to_message(self, *, message_id: str, timestamp: datetime) -> dict[str, Any]:
+        """The queue message (contract "Queue message", version 1.0), for queues that leave the process."""
         return {
-            "messageId": self.message_id,
-            "timestamp": utc_text(self.timestamp),
+            "messageId": message_id,
+            "timestamp": utc_text(timestamp),
             "type": "workflow.execute",
             "version": "1.0",
             "payload": {

@@ -10,7 +10,8 @@ from typing import Any
 
 import orjson
 
-from engine.expressions.fast_path import FallThroughError, FastTemplate, compile_fast
+from engine.expressions.fast_path import FastForm, compile_fast
+from engine.expressions.fast_values import FallThroughError
 from engine.expressions.pool import WorkerPool
 from engine.expressions.scope import NodeView, Scope
 from engine.expressions.template import NODE_REFERENCE, Template, parse_template
@@ -38,7 +39,7 @@ class CompiledTemplate:
 
     source: str
     template: Template
-    fast: FastTemplate | None
+    fast: FastForm | None
     libraries: frozenset[str]
     node_names: frozenset[str] | None
     needs_pairs: bool
@@ -66,7 +67,7 @@ class Evaluator:
 
     def try_fast(self, templates: Sequence[CompiledTemplate], scope: Scope) -> list[Row] | None:
         """A row per item (one where there are none), or ``None`` where JavaScript has to do it."""
-        functions = [template.fast for template in templates if template.fast is not None]
+        functions = [template.fast.function for template in templates if template.fast is not None]
         if len(functions) < len(templates):
             return None
         try:
@@ -154,7 +155,7 @@ def _compile(source: str) -> CompiledTemplate:
     return _compiled(source, template, compile_fast(template))
 
 
-def _compiled(source: str, template: Template, fast: FastTemplate | None) -> CompiledTemplate:
+def _compiled(source: str, template: Template, fast: FastForm | None) -> CompiledTemplate:
     """What the JavaScript of a template asks for, read off its text."""
     code = "\n".join(template.expressions)
     libraries = {"luxon"} if _LUXON.search(code) else set()

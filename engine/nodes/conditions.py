@@ -8,6 +8,8 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from engine.expressions.fast_values import fall_through
+from engine.item_loops import LoopCode, Path
 from engine.node_type import Parameters
 from workflow.errors import NodeError
 
@@ -75,6 +77,40 @@ class Condition(Parameters):
             return self.condition
         quantifier = all if self.combine == "all" else any
         return quantifier(compare(each.left, each.operator, each.right) for each in self.comparisons)
+
+
+def write_test(raw: Mapping[str, Any], path: Path, code: LoopCode) -> str | None:
+    """An expression that is true where the condition at ``path`` holds; ``None`` where it cannot be written."""
+    if not code.is_constant(*path, "combine"):
+        return None
+    if "condition" in raw:
+        decided = code.named(code.value((*path, "condition"), raw["condition"]))
+        code.line(f"if {decided} is not True and {decided} is not False:")
+        code.line(f"    {code.constant(fall_through)}()")
+        return decided
+    tests = []
+    for place, each in enumerate(raw["comparisons"]):
+        at = (*path, "comparisons", place)
+        if not code.is_constant(*at, "operator"):
+            return None
+        left = code.named(code.value((*at, "left"), each["left"]))
+        right = code.named(code.value((*at, "right"), each.get("right")))
+        tests.append(_test(left, each.get("operator", "equals"), right, code))
+    return "(" + (" and " if raw.get("combine", "all") == "all" else " or ").join(tests) + ")"
+
+
+def _test(left: str, operation: Operator, right: str, code: LoopCode) -> str:
+    """One comparison; two numbers are put in order at once."""
+    general = f"{code.constant(compare)}({left}, {code.constant(operation)}, {right})"
+    sign = _SIGNS.get(operation)
+    if sign is None:
+        return general
+    numbers, kind = code.constant(_NUMBERS), code.constant(type)
+    return f"({left} {sign} {right} if {kind}({left}) in {numbers} and {kind}({right}) in {numbers} else {general})"
+
+
+_NUMBERS = frozenset({int, float})
+_SIGNS = {"greater": ">", "greater_or_equal": ">=", "less": "<", "less_or_equal": "<="}
 
 
 def same(left: Any, right: Any) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from engine.item_loops import LoopCode
 from engine.node_type import Emission, ItemNode, NodeCall
-from engine.nodes.conditions import Condition
+from engine.nodes.conditions import Condition, write_test
 from workflow.items import Item
 
 
@@ -25,3 +26,13 @@ class If(ItemNode[Condition]):
 
     def run_item(self, item: Item, parameters: Condition, call: NodeCall[Condition]) -> Emission:
         return Emission("true" if parameters.holds() else "false", item.json)
+
+    def write_loop(self, raw: Mapping[str, Any], code: LoopCode) -> bool:
+        test = write_test(raw, (), code)
+        if test is None:
+            return False
+        code.line(f"if {test}:")
+        code.line(f"    {code.emission('true', 'json')}")
+        code.line("else:")
+        code.line(f"    {code.emission('false', 'json')}")
+        return True

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from engine.item_loops import LoopCode
 from engine.node_type import Emission, ItemNode, NodeCall, Parameters
 from engine.nodes import field_path
 from workflow.catalogue import MAIN
@@ -41,3 +43,12 @@ class Set(ItemNode[SetParameters]):
         for path, value in parameters.fields.items():
             field_path.write(json, path, value)
         return Emission(MAIN, json)
+
+    def write_loop(self, raw: Mapping[str, Any], code: LoopCode) -> bool:
+        fields = raw.get("fields", {})
+        if raw.get("remove") or any("." in name for name in fields) or not code.is_constant("keep_input"):
+            return False
+        members = ["**json"] if raw.get("keep_input", True) else []
+        members += [f"{code.constant(name)}: {code.value(('fields', name), value)}" for name, value in fields.items()]
+        code.line(code.emission(MAIN, "{" + ", ".join(members) + "}"))
+        return True

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from engine.item_loops import LoopCode
 from engine.node_type import Emission, ItemNode, NodeCall, Parameters
-from engine.nodes.conditions import Condition
+from engine.nodes.conditions import Condition, write_test
 from workflow.items import Item
 
 OTHERWISE = "otherwise"
@@ -57,3 +58,14 @@ class Switch(ItemNode[SwitchParameters]):
             if rule.holds():
                 return Emission(rule.output, item.json)
         return Emission(OTHERWISE, item.json)
+
+    def write_loop(self, raw: Mapping[str, Any], code: LoopCode) -> bool:
+        tests = [write_test(rule, ("rules", place), code) for place, rule in enumerate(raw["rules"])]
+        for place, (rule, test) in enumerate(zip(raw["rules"], tests, strict=True)):
+            if test is None or not code.is_constant("rules", place, "output"):
+                return False
+            code.line(f"{'elif' if place else 'if'} {test}:")
+            code.line(f"    {code.emission(rule['output'], 'json')}")
+        code.line("else:")
+        code.line(f"    {code.emission(OTHERWISE, 'json')}")
+        return True

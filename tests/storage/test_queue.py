@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 
 from storage.queue.embedded import EmbeddedDelivery, EmbeddedQueue
-from tests.support.engine import NOON
 from workflow.errors import QueueFullError
 from workflow.messages import Job
 
 
 def job(name: str, **members: Any) -> Job:
     """A job for the execution of this name."""
-    defaults: dict[str, Any] = {"message_id": name, "timestamp": NOON, "workflow_id": "w", "trigger": "manual"}
+    defaults: dict[str, Any] = {"workflow_id": "w", "trigger": "manual"}
     return Job(execution_id=name, **{**defaults, **members})
 
 

@@ -10,10 +10,8 @@ MOMENT = datetime(2024, 1, 6, tzinfo=UTC)
 
 
 def test_a_job_travels_in_the_contracts_queue_message() -> None:
-    job = Job(
-        message_id="m", timestamp=MOMENT, workflow_id="w", execution_id="e", trigger="manual", input={}, priority="high"
-    )
-    assert job.to_message() == {
+    job = Job(workflow_id="w", execution_id="e", trigger="manual", input={}, priority="high")
+    assert job.to_message(message_id="m", timestamp=MOMENT) == {
         "messageId": "m",
         "timestamp": "2024-01-06T00:00:00.000Z",
         "type": "workflow.execute",

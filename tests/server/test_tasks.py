@@ -246,5 +246,5 @@ async def test_an_acknowledgement_names_the_tasks_that_are_the_users(
 async def listen(tasks: TaskClient, task_ids: list[str], **kinds: bool) -> dict[str, Any]:
     """Keep a stream open that tells of the tasks, until it is cancelled."""
     wanted = {"notifications": {"taskIds": task_ids, **kinds}}
-    request: types.Request[dict[str, Any], str] = types.Request(method="subscriptions/listen", params=wanted)
+    request = types.Request[dict[str, Any], str](method="subscriptions/listen", params=wanted)
     return await tasks.client.session.send_request(request, ANYTHING)

@@ -34,6 +34,10 @@ class Control:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it has ended already.
         """
+        async with self._moving(execution_id):
+            return await self._cancel(execution_id)
+
+    async def _cancel(self, execution_id: str) -> Execution:
         execution = await self._service.get(execution_id)
         next_state(execution.state, ExecutionEvent.CANCEL)
         live = self._service.live.get(execution_id)
@@ -45,8 +49,6 @@ class Control:
         else:
             await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
         ended = await self._service.get(execution_id)
-        if ended.state is ExecutionState.WAITING:  # it was about to wait, which nothing keeps it from
-            return await self.cancel(execution_id)
         if ended.state is not ExecutionState.CANCELLED:
             raise IllegalTransitionError(
                 f"The execution {ended.state} before it could be cancelled.", fix="Look at it with inspect_execution."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
@@ -55,7 +55,14 @@ def request_state_boundary(key: bytes) -> RequestStateBoundary:
     return RequestStateBoundary(security, default_audience=SERVER_NAME)
 
 
-@dataclass(slots=True)
+class _State(NamedTuple):
+    """What a client carries from a call to its repetition: what was asked about, and the keys of all that was."""
+
+    about: str | None
+    put: frozenset[str]
+
+
+@dataclass(slots=True, frozen=True)
 class SessionCaller:
     """A :class:`tools.caller.Caller` over the SDK's context of a ``tools/call``.
 
@@ -66,13 +73,6 @@ class SessionCaller:
 
     context: Context
     params: types.CallToolRequestParams
-    _about: str | None = field(init=False, default=None)
-    _put: frozenset[str] = field(init=False, default=frozenset())
-
-    def __post_init__(self) -> None:
-        if self.params.request_state is not None:
-            state = json.loads(self.params.request_state)
-            self._about, self._put = state["about"], frozenset(state["put"])
 
     @property
     def user(self) -> str:
@@ -85,7 +85,7 @@ class SessionCaller:
 
     @property
     def goes_on_with(self) -> str | None:
-        return self._about
+        return self._state().about
 
     async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         await self.context.session.report_progress(done, total, message)
@@ -97,19 +97,17 @@ class SessionCaller:
 
     def _answered(self, questions: Sequence[Question], about: str | None) -> Mapping[str, JsonObject | None]:
         """What the request brought, and ``None`` for what cannot be asked, or was asked and not answered."""
-        responses = self.params.input_responses or {}
+        responses, put = self.params.input_responses or {}, self._state().put
         elicitation = elicitation_of(self.context)
-        unput = [
-            question
-            for question in questions
-            if question.key not in responses
-            and question.key not in self._put
-            and request_for(question, elicitation) is not None
-        ]
-        if len(unput) == len(questions):
-            raise AnswerComesLaterError(unput, about=about)
-        new = {question.key for question in unput}
-        return {each.key: accepted(responses.get(each.key)) for each in questions if each.key not in new}
+        unput = {
+            each.key: each
+            for each in questions
+            if each.key not in responses and each.key not in put and request_for(each, elicitation) is not None
+        }
+        replies = {each.key: accepted(responses.get(each.key)) for each in questions if each.key not in unput}
+        if unput and all(reply is None for reply in replies.values()):
+            raise AnswerComesLaterError([*unput.values()], about=about)
+        return replies
 
     async def _elicit(self, question: Question) -> JsonObject | None:
         request = request_for(question, elicitation_of(self.context))
@@ -134,6 +132,13 @@ class SessionCaller:
             request = request_for(question, elicitation)
             if request is not None:
                 requests[question.key] = request
-        put = sorted(self._put | requests.keys())
-        state = json.dumps({"about": asked.about, "put": put}) if asked.about is not None else None
+        if asked.about is None:
+            return types.InputRequiredResult(input_requests=requests)
+        state = json.dumps({"about": asked.about, "put": sorted(self._state().put | requests.keys())})
         return types.InputRequiredResult(input_requests=requests, request_state=state)
+
+    def _state(self) -> _State:
+        if self.params.request_state is None:
+            return _State(None, frozenset())
+        state = json.loads(self.params.request_state)
+        return _State(state["about"], frozenset(state["put"]))

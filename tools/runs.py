@@ -12,7 +12,7 @@ from engine.executions import ExecutionService
 from tools.caller import Caller, Question
 from tools.questions import data_of, question_of
 from tools.tool import Answer, Pending
-from workflow.errors import JobsprintError, NotWaitingError
+from workflow.errors import InvalidArgumentsError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.items import JsonObject
 from workflow.states import ExecutionState
@@ -76,9 +76,11 @@ class Runs:
                 return
             replies = await caller.ask([question for question, _ in asked.values()], about=execution_id)
             settled |= replies.keys()
-            for key, reply in replies.items():
-                if reply is not None:
-                    await self._take(execution_id, *asked[key], reply, wait_seconds)
+            answered = {key: reply for key, reply in replies.items() if reply is not None}
+            if not answered:
+                return
+            for key, reply in answered.items():
+                await self._take(execution_id, *asked[key], reply, wait_seconds)
             await self._follow(execution_id, wait_seconds, caller)
 
     async def _open_questions(self, execution_id: str, settled: set[str]) -> dict[str, tuple[Question, Suspension]]:
@@ -99,13 +101,12 @@ class Runs:
         if question.url is not None and not reply:
             await self._service.woken(execution_id, timeout_seconds=wait_seconds)
             return
-        data = data_of(waiting, reply)
-        if data is None:
-            return
         try:
-            await self._control.answer(execution_id, waiting, data=data, by="person")
-        except NotWaitingError:
-            logger.info("execution %s was answered elsewhere in the meantime", execution_id)
+            data = data_of(waiting, reply)
+            if data is not None:
+                await self._control.answer(execution_id, waiting, data=data, by="person")
+        except (InvalidArgumentsError, NotWaitingError) as error:  # the caller sees how it stands all the same
+            logger.info("an answer to execution %s was not taken: %s", execution_id, error.message)
 
     async def _follow(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
         """Wait until it has ended or waits, passing on each node that has run."""

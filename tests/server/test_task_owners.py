@@ -18,7 +18,7 @@ from storage.clock import SystemClock
 from tests.support.task_client import TaskClient, TasksExtension, accept
 from tools.running import execution_answer
 from tools.tasks import STATUS, Tasks
-from workflow.errors import ExecutionNotFoundError
+from workflow.errors import ExecutionNotFoundError, IllegalTransitionError
 from workflow.executions import Call
 from workflow.states import ExecutionState
 
@@ -115,3 +115,20 @@ async def test_the_conformance_suites_tools_are_real_runs(services: Services) ->
         await tasks.until(both, "completed")
         asked = await client.session.call_tool("test_tool_with_task", {}, allow_input_required=True)
         assert isinstance(asked, types.InputRequiredResult)
+
+
+async def test_what_is_cancelled_as_it_goes_on_is_cancelled(services: Services) -> None:
+    for pause in range(6):
+        execution_id = await asking_execution(services, user="ann", items=1)
+        (waiting,) = await services.executions.waiting(execution_id)
+        await services.control.answer(execution_id, waiting, data={"choice": "approve"}, by="person")
+        for _ in range(pause):
+            await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            try:
+                ended = await services.control.cancel(execution_id)
+            except IllegalTransitionError:
+                ended = await services.executions.get(execution_id)
+                assert ended.state is ExecutionState.SUCCEEDED
+            else:
+                assert ended.state is ExecutionState.CANCELLED

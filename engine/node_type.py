@@ -23,7 +23,7 @@ from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
 from workflow.executions import EffectKey, Execution, Resumption, SuspensionKind
-from workflow.items import Item, Items, JsonObject, Outputs, from_item
+from workflow.items import Item, Items, JsonObject, Outputs, pairs_of
 from workflow.ports import HttpClient
 
 
@@ -308,7 +308,8 @@ class TriggerNode(BatchNode[P]):
 
 def paired(items: Sequence[JsonObject], sources: Sequence[int]) -> Items:
     """Items that each came from one item of the first input."""
-    return [Item(json, from_item(source)) for json, source in zip(items, sources, strict=True)]
+    pairs = pairs_of(max(sources, default=-1) + 1)
+    return [Item(json, pairs[source]) for json, source in zip(items, sources, strict=True)]
 
 
 def require(condition: bool, message: str, *, fix: str | None = None) -> None:

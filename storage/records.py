@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,7 +22,7 @@ from workflow.executions import (
     Resumption,
     Suspension,
 )
-from workflow.items import Item, Outputs, Pair, Source, from_item
+from workflow.items import Item, Items, Outputs, Pair, Source, from_item, pairs_of
 from workflow.states import ExecutionState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -122,19 +123,39 @@ def _run_to_json(run: NodeRun) -> list[Any]:
         run.items_in,
         micros(run.logical_time),
         [None if source is None else tuple(source) for source in run.sources],
-        {
-            # An item is [json, pairs], a pair [input, item]; one pair with the first input is its item alone.
-            output: [(item.json, _pairs_to_json(item.paired)) for item in items]
-            for output, items in run.outputs.items()
-        },
+        {output: _items_to_json(items) for output, items in run.outputs.items()},
         error_to_json(run.error),
     ]
 
 
-def _pairs_to_json(pairs: tuple[Pair, ...]) -> int | list[tuple[int, ...]]:
-    if len(pairs) == 1 and pairs[0].input == 0:
-        return pairs[0].item
-    return [tuple(pair) for pair in pairs]
+def _items_to_json(items: Items) -> list[Any]:
+    """``[jsons, pairs]``.
+
+    ``pairs`` is ``None`` where each item is from the one at its place in the first input, and a number where all are
+    from that one. Otherwise an item's pairs are ``[input, item]``; one with the first input is its item alone.
+    """
+    pairs = [item.paired for item in items]
+    stored: Any
+    # Pairs of the usual kind are the same objects everywhere, so these comparisons are of addresses.
+    if all(map(operator.is_, pairs, pairs_of(len(items)))):
+        stored = None
+    elif all(each is pairs[0] for each in pairs) and _is_plain(pairs[0]):
+        stored = pairs[0][0].item
+    else:
+        stored = [each[0].item if _is_plain(each) else [tuple(pair) for pair in each] for each in pairs]
+    return [[item.json for item in items], stored]
+
+
+def _is_plain(pairs: tuple[Pair, ...]) -> bool:
+    return len(pairs) == 1 and pairs[0].input == 0
+
+
+def _items_from_json(jsons: list[Any], pairs: list[Any] | int | None) -> Items:
+    if pairs is None:
+        return list(map(Item, jsons, pairs_of(len(jsons))))
+    if isinstance(pairs, int):
+        return [Item(json, from_item(pairs)) for json in jsons]
+    return [Item(json, _pairs_from_json(each)) for json, each in zip(jsons, pairs, strict=True)]
 
 
 def _pairs_from_json(stored: Any) -> tuple[Pair, ...]:
@@ -153,9 +174,7 @@ def _run_from_json(
     outputs: Any,
     error: Any,
 ) -> NodeRun:
-    made: Outputs = {
-        output: [Item(json, _pairs_from_json(pairs)) for json, pairs in items] for output, items in outputs.items()
-    }
+    made: Outputs = {output: _items_from_json(*items) for output, items in outputs.items()}
     return NodeRun(
         node=node,
         run_index=run_index,

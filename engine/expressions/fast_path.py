@@ -96,7 +96,7 @@ class FastCode:
             return name
         parts = [self.constant(template.texts[0])] if template.texts[0] or not names else []
         for name, text in zip(names, template.texts[1:], strict=True):
-            parts.append(f"to_text({name})")
+            parts.append(f"({name} if type({name}) is str else to_text({name}))")
             if text:
                 parts.append(self.constant(text))
         return " + ".join(parts)
@@ -193,7 +193,7 @@ _CALLS = {
 _METHODS = {"toUpperCase": "to_upper", "toLowerCase": "to_lower", "trim": "trimmed", "toString": "to_string"}
 
 _RUNTIME: dict[str, Any] = {
-    "__builtins__": {"KeyError": KeyError, "TypeError": TypeError},
+    "__builtins__": {"KeyError": KeyError, "TypeError": TypeError, "str": str, "type": type},
     "UNDEFINED": UNDEFINED,
     **{
         name: getattr(fast_values, name)

@@ -227,12 +227,11 @@ def to_string(value: Any) -> str:
 
 def to_text(value: Any) -> str:
     """A value inside text. Floats and objects have their own spelling in JavaScript."""
-    if isinstance(value, str):
-        return value
+    kind = type(value)
+    if kind is str or (kind is int and -LARGEST_EXACT <= value <= LARGEST_EXACT):
+        return str(value)
     if value is None or value is UNDEFINED:
         return ""
-    if isinstance(value, bool):
+    if kind is bool:
         return "true" if value else "false"
-    if isinstance(value, int) and _is_number(value):
-        return str(value)
     raise FallThroughError

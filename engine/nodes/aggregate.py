@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import orjson
@@ -12,7 +12,7 @@ from engine.node_type import BatchNode, NodeCall, Parameters
 from engine.nodes import field_path
 from workflow.catalogue import MAIN
 from workflow.errors import NodeError
-from workflow.items import Item, JsonObject, Outputs, Pair
+from workflow.items import Item, JsonObject, Outputs, from_item
 
 Operation = Literal["collect", "count", "count_unique", "sum", "average", "min", "max", "first", "last"]
 
@@ -62,19 +62,26 @@ class Aggregate(BatchNode[AggregateParameters]):
 
     def run(self, call: NodeCall[AggregateParameters]) -> Outputs:
         parameters = call.common
-        groups: dict[bytes, list[int]] = {}
-        for index, item in enumerate(call.items):
-            key = [_or_none(field_path.read(item.json, path)) for path in parameters.group_by]
-            groups.setdefault(orjson.dumps(key, option=orjson.OPT_SORT_KEYS), []).append(index)
         made = []
-        for members in groups.values():
+        for members in _groups(call.items, parameters.group_by):
             json: JsonObject = {}
             for path in parameters.group_by:
                 field_path.write(json, path, _or_none(field_path.read(call.items[members[0]].json, path)))
             for name, summary in parameters.summaries.items():
                 field_path.write(json, name, _summarize(summary, [call.items[index] for index in members]))
-            made.append(Item(json, tuple(Pair(0, index) for index in members)))
+            made.append(Item(json, tuple(from_item(index)[0] for index in members)))
         return {MAIN: made}
+
+
+def _groups(items: Sequence[Item], group_by: Sequence[str]) -> Iterable[Sequence[int]]:
+    """The indexes of the items of each group."""
+    if not group_by:
+        return [range(len(items))] if items else []
+    groups: dict[bytes, list[int]] = {}
+    for index, item in enumerate(items):
+        key = [_or_none(field_path.read(item.json, path)) for path in group_by]
+        groups.setdefault(orjson.dumps(key, option=orjson.OPT_SORT_KEYS), []).append(index)
+    return groups.values()
 
 
 def _or_none(value: Any) -> Any:

@@ -45,10 +45,13 @@ class SplitOut(BatchNode[SplitOutParameters]):
                     fix=f"The item's fields are: {', '.join(item.json) or 'none'}.",
                 )
             rest = field_path.without(item.json, parameters.field) if parameters.keep_input else {}
+            name = parameters.into or _last(parameters.field)
             for element in elements:
-                into = parameters.into or (None if isinstance(element, dict) else _last(parameters.field))
-                made.append({**rest, **element} if into is None else {**rest, into: element})
-                sources.append(index)
+                if parameters.into is None and isinstance(element, dict):
+                    made.append({**rest, **element} if rest else element)
+                else:
+                    made.append({**rest, name: element})
+            sources += [index] * len(elements)
         return {MAIN: paired(made, sources)}
 
 

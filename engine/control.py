@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, Submission, waiting_in
+from engine.executions import ExecutionService, Submission
 from engine.live import LiveExecution
 from engine.plan import Plan
 from workflow import graph
@@ -23,6 +25,7 @@ class Control:
         self._authoring = authoring
         self._service = service
         self._clock = clock
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def cancel(self, execution_id: str) -> Execution:
         """End an execution that has not ended.
@@ -31,6 +34,10 @@ class Control:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it has ended already.
         """
+        async with self._moving(execution_id):
+            return await self._cancel(execution_id)
+
+    async def _cancel(self, execution_id: str) -> Execution:
         execution = await self._service.get(execution_id)
         next_state(execution.state, ExecutionEvent.CANCEL)
         live = self._service.live.get(execution_id)
@@ -85,9 +92,7 @@ class Control:
             NotWaitingError: nothing (of these ``kinds``) waits there.
             InvalidArgumentsError: several do, or the answer is none of the choices.
         """
-        records = await self._service.store.journal(execution_id)
-        live = self._service.live.get(execution_id)
-        waiting = list(live.run.waiting.values()) if live is not None and live.run is not None else waiting_in(records)
+        waiting = await self._service.waiting(execution_id)
         found = [each for each in waiting if node in (None, each.key.node) and (not kinds or each.kind in kinds)]
         if not found:
             execution = await self._service.get(execution_id)
@@ -97,11 +102,34 @@ class Control:
             raise InvalidArgumentsError(
                 f"{len(found)} items wait, in {names}.", pointer="/node", fix="Name the node that you mean."
             )
-        _check_answer(found[0], data)
-        return await self.wake(execution_id, found[0].key, data=data, by=by)
+        return await self.answer(execution_id, found[0], data=data, by=by)
+
+    async def answer(self, execution_id: str, waiting: Suspension, *, data: Any, by: str) -> Execution:
+        """Tell one waiting item what it waits for. Of several answers the first counts.
+
+        Raises:
+            ExecutionNotFoundError: there is no such execution.
+            NotWaitingError: the item does not wait any more.
+            InvalidArgumentsError: the answer is none of the choices.
+        """
+        _check_answer(waiting, data)
+        async with self._moving(execution_id):
+            if waiting not in await self._service.waiting(execution_id):
+                execution = await self._service.get(execution_id)
+                raise NotWaitingError(execution_id, execution.state)
+            return await self._wake(execution_id, waiting.key, data=data, by=by)
 
     async def wake(self, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
-        """Let one waiting item go on."""
+        """Let one waiting item go on.
+
+        Raises:
+            ExecutionNotFoundError: there is no such execution.
+            IllegalTransitionError: it has ended.
+        """
+        async with self._moving(execution_id):
+            return await self._wake(execution_id, key, data=data, by=by)
+
+    async def _wake(self, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
         live = self._service.live.get(execution_id)
         if live is not None:
@@ -164,6 +192,10 @@ class Control:
         )
         await self._service.accepted(live)
         return live
+
+    def _moving(self, execution_id: str) -> asyncio.Lock:
+        """Held by whoever moves it on: two at once would both find it waiting, and both take it in hand."""
+        return self._locks.setdefault(execution_id, asyncio.Lock())
 
     async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
         stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)

@@ -13,6 +13,7 @@ from engine.plan import Plan
 from engine.run import Run
 from workflow.errors import ExecutionNotFoundError, InvalidArgumentsError, NotAcceptedError
 from workflow.executions import (
+    Call,
     EffectKey,
     Execution,
     Mode,
@@ -26,7 +27,7 @@ from workflow.executions import (
 )
 from workflow.items import Item, Items, JsonObject
 from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
-from workflow.states import ExecutionState
+from workflow.states import FINISHED, ExecutionState
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -46,6 +47,7 @@ class Submission:
     execution_id: str | None = None
     rerun_of: str | None = None
     recorded: Sequence[Record] = ()
+    call: Call | None = None
 
 
 class NodeProgress(NamedTuple):
@@ -113,6 +115,7 @@ class ExecutionService:
             priority=submission.priority or plan.definition.settings.priority,
             parent=submission.parent,
             rerun_of=submission.rerun_of,
+            call=submission.call,
         )
         if plan.definition.settings.durability != "none":
             self.store.save(execution, submission.recorded)
@@ -209,6 +212,49 @@ class ExecutionService:
         records = await self.store.journal(execution_id)
         waiting = waiting_in(records) if execution.state is ExecutionState.WAITING else ()
         return Inspection(execution, node_runs_in(records), waiting=waiting)
+
+    def is_durable(self, execution_id: str) -> bool:
+        """Whether another process would find the execution if this one were gone."""
+        live = self.live.get(execution_id)
+        return live is None or live.plan.definition.settings.durability != "none"
+
+    def progress(self, execution_id: str) -> NodeProgress | None:
+        """How far an execution is that this process runs: its latest node run."""
+        live = self.live.get(execution_id)
+        if live is None or live.run is None or not live.run.order:
+            return None
+        finished = len(live.run.order)
+        return NodeProgress(live.run.order[-1].node, finished, max(finished, len(live.plan.nodes)))
+
+    async def waiting(self, execution_id: str) -> Sequence[Suspension]:
+        """What waits in the execution now, also while other parts of it run.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+        """
+        live = self.live.get(execution_id)
+        if live is not None and live.run is not None:
+            return live.run.journal.waiting()
+        execution = await self.get(execution_id)
+        has_ended = execution.state in FINISHED or execution.state is ExecutionState.DEAD
+        return [] if has_ended else waiting_in(await self.store.journal(execution_id))
+
+    async def woken(self, execution_id: str, *, timeout_seconds: float) -> None:
+        """Return when an execution that waits goes on, or when the time is over.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+        """
+        execution = await self.get(execution_id)
+        async with self.announcements.listen(execution.workflow_id) as events:
+            if (await self.get(execution_id)).state is not ExecutionState.WAITING:
+                return
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    while (await anext(events)).data.get("executionId") != execution_id:
+                        continue
+            except TimeoutError:
+                return
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first; see the store."""

@@ -80,6 +80,10 @@ class Journal:
         """Why the item goes on, if it waited and does."""
         return self._resumptions.get(key)
 
+    def waiting(self) -> list[Suspension]:
+        """What waits now."""
+        return [each for key, each in self._suspensions.items() if key not in self._resumptions]
+
     def was_started(self, key: EffectKey) -> bool:
         """Whether the effect was about to happen when the execution was cut off."""
         return key in self._started

@@ -17,7 +17,7 @@ from engine.live import LiveExecution
 from engine.node_runner import NodeRunner
 from engine.run import Run
 from workflow.errors import JobsprintError, NotAcceptedError, StorageError
-from workflow.executions import ErrorRecord, NodeRun, Record
+from workflow.executions import ErrorRecord, Execution, NodeRun, Record
 from workflow.ports import Clock, Delivery, JobQueue
 from workflow.states import ExecutionState
 
@@ -88,9 +88,13 @@ class Worker:
         try:
             await self._run(live, task)
         except asyncio.CancelledError:
-            if self._service.live.get(live.execution.id) is not None:
+            if self._service.live.get(live.execution.id) is None:
+                task.uncancel()  # it was dropped
+            elif live.is_cancelled_by_caller:  # while its journal was being read
+                task.uncancel()
+                await self._end(live, self._service.ended(live.execution, ExecutionState.CANCELLED, None))
+            else:
                 raise  # this worker stops: its lease lets another one go on
-            task.uncancel()  # it was dropped
         except NotAcceptedError:
             await self._service.drop(live)
         except Exception as error:
@@ -211,9 +215,12 @@ class Worker:
             code=error.code if isinstance(error, JobsprintError) else "internal_error",
             message=f"The execution's results could not be stored: {error!s:.300}",
         )
-        failed = self._service.ended(live.execution.changed(error=record), ExecutionState.FAILED, None)
+        await self._end(live, self._service.ended(live.execution.changed(error=record), ExecutionState.FAILED, None))
+
+    async def _end(self, live: LiveExecution, ended: Execution) -> None:
+        """Store an end that no run has come to."""
         try:
-            await self._service.move(failed, [], live=live)
+            await self._service.move(ended, [], live=live)
         except Exception:
             logger.exception("execution %s stays as running until the next start", live.execution.id)
             await self._service.live.retire(live)

@@ -45,16 +45,20 @@ from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
+from tools import conformance_tasks
 from tools.authoring import AuthoringTools
 from tools.completions import Completers
 from tools.conformance_suite import ConformanceSuite
+from tools.conformance_tasks import ConformanceTasks
 from tools.node_types import NodeTypeTools
 from tools.prompts import guide_prompts
 from tools.published import PublishedPrompts, PublishedTools
 from tools.publishing import PublishingTools
-from tools.running import RunningTools
+from tools.running import EXECUTION_FORM, FORMS, RunningTools
+from tools.runs import Runs
 from tools.selection import Selection
 from tools.stored_resources import StoredResources
+from tools.tasks import Tasks
 from tools.workflows import WorkflowTools
 
 VERSION = version("jobsprint")
@@ -180,8 +184,15 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
+        runs = Runs(
+            service=service, control=control, forms={**conformance_tasks.FORMS, **FORMS}, default=EXECUTION_FORM
+        )
         running_tools = RunningTools(
-            authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
+            authoring=authoring,
+            service=service,
+            control=control,
+            planner=Planner(runner=runner, clock=clock),
+            runs=runs,
         )
         workflow_tools = WorkflowTools(authoring)
         tools = [
@@ -192,6 +203,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             *workflow_tools.deleting_tools(),
             *running_tools.tools(),
         ]
+        if settings.conformance_fixtures:
+            tools += ConformanceTasks(authoring=authoring, service=service, runs=runs).tools()
         publishing.reserve(tool.name for tool in tools)
         execute = next(tool for tool in tools if tool.name == "execute_workflow")
         published = PublishedTools(publishing=publishing, execute=execute)
@@ -213,6 +226,13 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             request_state_key=derived_key(secret, "request-state"),
             offers=offers,
             subscriptions=subscriptions,
+            tasks=Tasks(
+                service=service,
+                control=control,
+                answer=runs.answer,
+                clock=clock,
+                kept_days=settings.retention_days,
+            ),
         )
         if suite is not None:
             suite.install(mcp)

@@ -7,14 +7,15 @@ from typing import Any
 import mcp_types as types
 from mcp.server.lowlevel.server import NotificationOptions, Server
 from mcp.server.models import InitializationOptions
-from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 
 from server.mcp_calls import Calls
 from server.mcp_lists import CACHE_HINTS, Lists
 from server.mcp_offers import Offers
+from server.mcp_session import SERVER_NAME, request_state_boundary
 from server.mcp_subscriptions import Subscriptions
+from server.mcp_tasks import TaskMethods
+from tools.tasks import Tasks
 
-NAME = "jobsprint"
 INSTRUCTIONS = (
     "Jobsprint runs workflows: graphs of nodes that pass items (JSON objects) on. To build one: find_nodes for the "
     "types you need, create_workflow, execute_workflow, and inspect_execution where the result is not what you "
@@ -40,12 +41,13 @@ class McpServer(Server[Any]):
 
 
 def build_mcp_server(
-    *, version: str, request_state_key: bytes, offers: Offers, subscriptions: Subscriptions
+    *, version: str, request_state_key: bytes, offers: Offers, subscriptions: Subscriptions, tasks: Tasks
 ) -> McpServer:
     """The server with all its handlers. The key seals what clients carry from a call to its repetition."""
-    lists, calls = Lists(offers), Calls(offers)
+    task_methods = TaskMethods(tasks)
+    lists, calls = Lists(offers), Calls(offers, task_methods)
     server = McpServer(
-        NAME,
+        SERVER_NAME,
         version=version,
         title="Jobsprint",
         instructions=INSTRUCTIONS,
@@ -59,11 +61,11 @@ def build_mcp_server(
         on_list_resource_templates=lists.templates,
         on_read_resource=calls.read_resource,
         on_completion=calls.complete,
-        on_subscriptions_listen=subscriptions.listen,
+        on_subscriptions_listen=task_methods.listening(subscriptions.listen),
         on_subscribe_resource=subscriptions.subscribe,
         on_unsubscribe_resource=subscriptions.unsubscribe,
     )
     server.add_notification_handler("notifications/initialized", types.NotificationParams, subscriptions.begin_session)
-    security = RequestStateSecurity(keys=[request_state_key])
-    server.middleware.append(RequestStateBoundary(security, default_audience=NAME))
+    server.middleware.append(request_state_boundary(request_state_key))
+    task_methods.join(server)
     return server

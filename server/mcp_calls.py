@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 
 from server.mcp_errors import protocol_error
 from server.mcp_offers import OfferedPrompt, Offers
+from server.mcp_session import Context, SessionCaller, user_of
+from server.mcp_tasks import TaskMethods
 from server.selection import wanted_tools
-from tools.caller import LOCAL_USER
+from tools.caller import AnswerComesLaterError
 from tools.completions import Typed, complete
 from tools.conformance import FixturePrompt, FixtureTool
+from tools.tool import Pending
 from workflow.errors import JobsprintError
-
-Context = ServerRequestContext[Any]
-
-
-@dataclass(slots=True, frozen=True)
-class SessionCaller:
-    """A :class:`tools.caller.Caller` over the SDK's context of a request."""
-
-    context: Context
-
-    @property
-    def user(self) -> str:
-        """Whose request it is."""
-        return user_of(self.context)
-
-    async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell how far it is, where they asked for it."""
-        await self.context.session.report_progress(done, total, message)
-
-
-def user_of(context: Context) -> str:
-    """Whose request it is."""
-    return LOCAL_USER
 
 
 class Calls:
     """The handlers. A tool's failure is a result that its caller can mend; everything else is a protocol error."""
 
-    def __init__(self, offers: Offers) -> None:
+    def __init__(self, offers: Offers, tasks: TaskMethods) -> None:
+        self._tasks = tasks
         self._tools = offers.tools
         self._selection = offers.selection
         self._prompts = offers.prompts
         self._resources = offers.resources
 
-    async def call_tool(
-        self, context: Context, params: types.CallToolRequestParams
-    ) -> types.CallToolResult | types.InputRequiredResult:
-        """What the tool answers."""
+    async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> Any:
+        """What the tool answers, what it asks, or the task of an answer to come, which is none of the SDK's results."""
         tool = await self._tools.get(user_of(context), params.name)
         selection = self._selection.narrowed(wanted_tools(context.request))
         if tool is None or not selection.includes(tool):
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
         if isinstance(tool, FixtureTool):
             return await tool.handler(context, params)
-        return await tool.call(params.arguments or {}, SessionCaller(context))
+        caller = SessionCaller(context, params)
+        try:
+            result = await tool.call(params.arguments or {}, caller)
+        except AnswerComesLaterError as asked:
+            return caller.input_required(asked)
+        return await self._tasks.created(result.execution_id) if isinstance(result, Pending) else result
 
     async def get_prompt(
         self, context: Context, params: types.GetPromptRequestParams

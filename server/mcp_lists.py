@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mcp_types as types
 from mcp.server.caching import CacheableMethod, CacheHint
-from mcp.server.context import ServerRequestContext
 
-from server.mcp_calls import user_of
 from server.mcp_errors import protocol_error
 from server.mcp_offers import Offers
+from server.mcp_session import Context, user_of
 from server.selection import wanted_tools
 from tools.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError
 
-Context = ServerRequestContext[Any]
 Page = types.PaginatedRequestParams | None
 
 CACHE_HINTS: dict[CacheableMethod, CacheHint] = {

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
 
 import mcp_types as types
-from mcp.server.context import ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp.shared.subscriptions import (
     SUBSCRIPTION_ID_META_KEY,
@@ -21,14 +19,12 @@ from mcp.shared.subscriptions import (
 )
 
 from engine.announcements import Announcements
-from server.mcp_calls import user_of
 from server.mcp_ears import Ear
 from server.mcp_errors import protocol_error
 from server.mcp_offers import Offers
+from server.mcp_session import Context, user_of
 from tools.changes import lists_changed
 from workflow.errors import InvalidArgumentsError, JobsprintError
-
-Context = ServerRequestContext[Any]
 
 MAX_EARS = 10_000
 """Clients that listen at once: as many as the SDK keeps sessions."""

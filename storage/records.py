@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from workflow.executions import (
+    Call,
     EffectKey,
     EffectResult,
     EffectStart,
@@ -68,6 +69,7 @@ def execution_to_bytes(execution: Execution) -> bytes:
             "parent": [execution.parent.execution_id, *execution.parent.key] if execution.parent else None,
             "rerun_of": execution.rerun_of,
             "notified": micros(execution.notified_at),
+            "call": [*execution.call] if execution.call else None,
         }
     )
 
@@ -96,6 +98,7 @@ def execution_from_row(row: Any, stored: bytes) -> Execution:
         parent=Parent(data["parent"][0], EffectKey(*data["parent"][1:])) if data["parent"] else None,
         rerun_of=data["rerun_of"],
         notified_at=moment(data["notified"]),
+        call=Call(*data["call"]) if data.get("call") else None,
     )
 
 

@@ -12,7 +12,7 @@ import orjson
 from engine.publishing import Publishing, input_schema, manual_trigger
 from tools.caller import Caller
 from tools.prompts import Prompt, PromptArgument
-from tools.tool import RUNNING, Tool, ToolArgumentsError, Toolset, failure
+from tools.tool import RUNNING, Pending, Tool, ToolArgumentsError, Toolset, failure
 from workflow.errors import InvalidArgumentsError
 from workflow.json_schema import InputSchema
 from workflow.ports import StoredWorkflow
@@ -51,7 +51,7 @@ class PublishedTool:
             "input": dict(arguments),
         }
 
-    async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult:
+    async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The run's answer, or the failure as a result that says how to mend it."""
         try:
             execution = self.as_execution(arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from datetime import datetime
 from typing import Any, Literal
 from urllib.parse import quote
@@ -16,9 +15,10 @@ from engine.executions import ExecutionService, Inspection, Submission
 from engine.planning import Planner
 from tools.budget import fit
 from tools.caller import Caller
-from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
+from tools.runs import Form, Runs
+from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
 from workflow.errors import NodeNotFoundError
-from workflow.executions import Execution, NodeRun, Priority, Suspension
+from workflow.executions import Call, Execution, NodeRun, Priority, Suspension
 from workflow.findings import did_you_mean, nearest
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
@@ -27,6 +27,8 @@ from workflow.states import FINISHED, ExecutionState
 EXECUTION_ID = Field(description="Id of the execution.")
 OUTPUT_TOKENS = 1_500
 """What an execution's output may take in the answer of execute_workflow; the rest is behind a link."""
+EXECUTION_FORM = "execution"
+"""The form in which execute_workflow answers: see :func:`execution_answer`."""
 
 
 class ExecuteWorkflow(Arguments):
@@ -49,6 +51,9 @@ class ExecuteWorkflow(Arguments):
     )
     idempotency_key: str | None = Field(
         default=None, max_length=200, description="The same key within 24 h gives the same execution."
+    )
+    cancel_with_request: bool = Field(
+        default=False, description="Cancel the run if this request is cancelled; else it goes on."
     )
 
 
@@ -93,8 +98,11 @@ EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "strin
 class RunningTools:
     """The tools' work, over the services that REST uses too."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, control: Control, planner: Planner) -> None:
+    def __init__(
+        self, *, authoring: Authoring, service: ExecutionService, control: Control, planner: Planner, runs: Runs
+    ) -> None:
         self._planner = planner
+        self._runs = runs
         self._authoring = authoring
         self._service = service
         self._control = control
@@ -179,8 +187,16 @@ class RunningTools:
             content["error"] = planned.error.to_json()
         return Answer(content)
 
-    async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer:
+    async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
+        return await self._runs.outcome(
+            caller.goes_on_with or await self._submit(arguments, caller),
+            wait_seconds=arguments.wait_seconds,
+            caller=caller,
+            cancel_with_request=arguments.cancel_with_request,
+        )
+
+    async def _submit(self, arguments: ExecuteWorkflow, caller: Caller) -> str:
         plan = self._authoring.plan(await self._authoring.version(arguments.workflow_id, arguments.version))
         if arguments.plan_hash is not None:
             await self._planner.check(
@@ -193,28 +209,13 @@ class RunningTools:
             mode=arguments.mode,
             pins=arguments.pins,
             priority=arguments.priority,
+            call=Call(caller.user, EXECUTION_FORM),
         )
-        execution_id = await self._service.execute(plan, submission, key=arguments.idempotency_key)
-        await self._wait(execution_id, arguments.wait_seconds, caller)
-        execution = await self._service.get(execution_id)
-        content = execution_summary(execution)
-        links: tuple[types.ResourceLink, ...] = ()
-        if execution.output is not None:
-            content["output"], was_cut = fit(execution.output, OUTPUT_TOKENS)
-            if was_cut:
-                content["output_is_cut"] = True
-                links = (execution_link(execution),)
-        if execution.state is ExecutionState.WAITING:
-            content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
-        elif execution.state not in FINISHED | {ExecutionState.DEAD}:
-            content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
-        elif execution.error is not None:
-            content["next"] = "Call inspect_execution with the node that failed to see what it was given."
-        return Answer(content, links=links)
+        return await self._service.execute(plan, submission, key=arguments.idempotency_key)
 
     async def inspect_execution(self, arguments: InspectExecution, caller: Caller) -> Answer:
         """The whole execution in a line per node run, or one node in full."""
-        await self._wait(arguments.execution_id, arguments.wait_seconds, caller)
+        await self._runs.settle(arguments.execution_id, wait_seconds=arguments.wait_seconds, caller=caller)
         inspection = await self._service.inspect(arguments.execution_id)
         execution = inspection.execution
         if arguments.node is None:
@@ -275,13 +276,27 @@ class RunningTools:
                 execution = live.execution
         return Answer(execution_summary(execution))
 
-    async def _wait(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
-        """Wait for the end, passing on each node that has run."""
-        ends = time.monotonic() + wait_seconds
-        async for step in self._service.follow(execution_id, timeout_seconds=wait_seconds):
-            message = f"{step.node} ({step.finished} of {step.total})"
-            await caller.report_progress(step.finished, step.total, message)
-        await self._service.wait(execution_id, timeout_seconds=ends - time.monotonic())
+
+def execution_answer(execution: Execution) -> Answer:
+    """What execute_workflow says of an execution: how it stands, its output, and what to do next."""
+    content = execution_summary(execution)
+    links: tuple[types.ResourceLink, ...] = ()
+    if execution.output is not None:
+        content["output"], was_cut = fit(execution.output, OUTPUT_TOKENS)
+        if was_cut:
+            content["output_is_cut"] = True
+            links = (execution_link(execution),)
+    if execution.state is ExecutionState.WAITING:
+        content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
+    elif execution.state not in FINISHED | {ExecutionState.DEAD}:
+        content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
+    elif execution.error is not None:
+        content["next"] = "Call inspect_execution with the node that failed to see what it was given."
+    return Answer(content, links=links)
+
+
+FORMS: dict[str, Form] = {EXECUTION_FORM: execution_answer}
+"""The answers of tools that run workflows, by the name that executions keep (:class:`workflow.executions.Call`)."""
 
 
 def execution_summary(execution: Execution) -> dict[str, Any]:

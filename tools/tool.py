@@ -44,6 +44,13 @@ class Answer:
     links: tuple[types.ResourceLink, ...] = ()
 
 
+@dataclass(slots=True, frozen=True)
+class Pending:
+    """A result that is still to come: what the execution ends with, in the form that its ``call`` names."""
+
+    execution_id: str
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Tool(Generic[A]):
     """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
@@ -57,7 +64,7 @@ class Tool(Generic[A]):
     arguments: type[A]
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
-    handler: Callable[[A, Caller], Awaitable[Answer]]
+    handler: Callable[[A, Caller], Awaitable[Answer | Pending]]
     toolsets: frozenset[Toolset] = BOTH
     listed: types.Tool = field(init=False)
 
@@ -72,16 +79,13 @@ class Tool(Generic[A]):
         )
         object.__setattr__(self, "listed", listed)
 
-    async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult:
+    async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The answer, or the failure as a result that says how to mend it."""
         try:
             answer = await self.handler(self._parse(arguments), caller)
         except JobsprintError as error:
             return failure(error)
-        text = answer.text if answer.text is not None else orjson.dumps(answer.content).decode()
-        return types.CallToolResult(
-            content=[types.TextContent(type="text", text=text), *answer.links], structured_content=answer.content
-        )
+        return answer if isinstance(answer, Pending) else result_of(answer)
 
     def _parse(self, arguments: dict[str, Any]) -> A:
         try:
@@ -103,6 +107,14 @@ class ToolArgumentsError(InvalidArgumentsError):
             fix="Correct the arguments as the findings say and call again; nothing was done.",
         )
         self.findings = tuple(findings)
+
+
+def result_of(answer: Answer) -> types.CallToolResult:
+    """The answer as it is sent: for programs, and the same as text for readers."""
+    text = answer.text if answer.text is not None else orjson.dumps(answer.content).decode()
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text), *answer.links], structured_content=answer.content
+    )
 
 
 def error_content(error: JobsprintError) -> dict[str, Any]:

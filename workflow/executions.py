@@ -139,6 +139,13 @@ class Parent(NamedTuple):
     key: EffectKey
 
 
+class Call(NamedTuple):
+    """The call of a tool that started an execution: whose it was, and the form in which the tool answers."""
+
+    user: str
+    form: str
+
+
 @dataclass(kw_only=True)
 class Execution:
     """One run of one version of a workflow. Times are UTC; ``output`` is what the caller gets.
@@ -147,7 +154,7 @@ class Execution:
 
     In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
     ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,
-    or ``None`` where only somebody else can make it go on.
+    or ``None`` where only somebody else can make it go on. ``call`` is there where a tool started it.
     """
 
     id: str
@@ -170,6 +177,7 @@ class Execution:
     parent: Parent | None = None
     rerun_of: str | None = None
     notified_at: datetime | None = None
+    call: Call | None = None
 
     def changed(self, **members: Any) -> Execution:
         """A copy with other members, as :func:`dataclasses.replace` makes it, at a fifth of the cost."""

@@ -10,7 +10,6 @@ from typing import Any, Literal
 import httpx2
 import pytest
 from mcp.client.client import Client
-from mcp.client.session import MessageHandlerFnT
 from mcp.client.stdio import StdioServerParameters
 
 from tests.support.mcp_caller import McpCaller
@@ -19,15 +18,15 @@ from tests.support.server_process import JOBSPRINT, ServerProcess, environment
 
 @asynccontextmanager
 async def connected(
-    transport: str, era: str, server: ServerProcess, data_dir: Path, *, on_message: MessageHandlerFnT | None = None
+    transport: str, era: str, server: ServerProcess, data_dir: Path, **options: Any
 ) -> AsyncIterator[McpCaller]:
-    """A client in a session; ``on_message`` hears the server's notifications."""
+    """A client in a session; ``options`` are the SDK client's own."""
     target: Any = f"{server.url}/mcp"
     if transport == "stdio":
         settings = {"JOBSPRINT_LOG_LEVEL": "error"}
         target = StdioServerParameters(command=JOBSPRINT, args=["stdio"], env=environment(data_dir, settings))
     mode: Literal["legacy", "auto"] = "legacy" if era == "legacy" else "auto"
-    async with Client(target, mode=mode, message_handler=on_message) as client:
+    async with Client(target, mode=mode, **options) as client:
         yield McpCaller(client)
 
 

@@ -1,0 +1,144 @@
+"""A call's other side as tools see it, in both protocol eras: who it is, what it can take, and how to ask it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.shared.exceptions import MCPError
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from tools.caller import LOCAL_USER, AnswerComesLaterError, Question
+from tools.questions import accepted, request_for
+from tools.tasks import EXTENSION
+from workflow.items import JsonObject
+
+SERVER_NAME = "jobsprint"
+REQUEST_STATE_SECONDS = 24 * 3600
+"""How long a person may take to answer before the call that waits for it has to be begun anew."""
+
+Context = ServerRequestContext[Any, Any]
+
+
+def user_of(context: Context) -> str:
+    """Whose request it is."""
+    del context
+    return LOCAL_USER
+
+
+def is_modern(context: Context) -> bool:
+    """Whether the request is of the era without handshakes: it carries all that is known of its client."""
+    return context.protocol_version in MODERN_PROTOCOL_VERSIONS
+
+
+def takes_tasks(context: Context) -> bool:
+    """Whether the request's client has declared the extension; before 2026-07-28 there is none."""
+    capabilities = context.session.client_capabilities
+    extensions = capabilities.extensions if capabilities is not None else None
+    return is_modern(context) and extensions is not None and EXTENSION in extensions
+
+
+def elicitation_of(context: Context) -> types.ElicitationCapability | None:
+    """How the request's client can ask its user."""
+    capabilities = context.session.client_capabilities
+    return capabilities.elicitation if capabilities is not None else None
+
+
+def request_state_boundary(key: bytes) -> RequestStateBoundary:
+    """Seals what clients carry from a call to its repetition, for one user; all processes with ``key`` can open it."""
+    security = RequestStateSecurity(keys=[key], ttl=REQUEST_STATE_SECONDS, bind_principal=user_of)
+    return RequestStateBoundary(security, default_audience=SERVER_NAME)
+
+
+class _State(NamedTuple):
+    """What a client carries from a call to its repetition: what was asked about, and the keys of all that was."""
+
+    about: str | None
+    put: frozenset[str]
+
+
+@dataclass(slots=True, frozen=True)
+class SessionCaller:
+    """A :class:`tools.caller.Caller` over the SDK's context of a ``tools/call``.
+
+    A modern client asks its user between two requests: the first is answered with the questions, the second brings
+    the answers and ``requestState``, which is ours, sealed: what the questions are about, and the keys of all that
+    were put so far. A legacy client is asked while its request waits.
+    """
+
+    context: Context
+    params: types.CallToolRequestParams
+
+    @property
+    def user(self) -> str:
+        """See the protocol, here as below."""
+        return user_of(self.context)
+
+    @property
+    def takes_tasks(self) -> bool:
+        return takes_tasks(self.context)
+
+    @property
+    def goes_on_with(self) -> str | None:
+        return self._state().about
+
+    async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        await self.context.session.report_progress(done, total, message)
+
+    async def ask(self, questions: Sequence[Question], *, about: str | None = None) -> Mapping[str, JsonObject | None]:
+        if is_modern(self.context):
+            return self._answered(questions, about)
+        return {question.key: await self._elicit(question) for question in questions}
+
+    def _answered(self, questions: Sequence[Question], about: str | None) -> Mapping[str, JsonObject | None]:
+        """What the request brought, and ``None`` for what cannot be asked, or was asked and not answered."""
+        responses, put = self.params.input_responses or {}, self._state().put
+        elicitation = elicitation_of(self.context)
+        unput = {
+            each.key: each
+            for each in questions
+            if each.key not in responses and each.key not in put and request_for(each, elicitation) is not None
+        }
+        replies = {each.key: accepted(responses.get(each.key)) for each in questions if each.key not in unput}
+        if unput and all(reply is None for reply in replies.values()):
+            raise AnswerComesLaterError([*unput.values()], about=about)
+        return replies
+
+    async def _elicit(self, question: Question) -> JsonObject | None:
+        request = request_for(question, elicitation_of(self.context))
+        if request is None:
+            return None
+        session, request_id = self.context.session, self.context.request_id
+        try:
+            if isinstance(request.params, types.ElicitRequestURLParams):
+                url = request.params.url
+                result = await session.elicit_url(question.message, url, question.key, related_request_id=request_id)
+            else:
+                result = await session.elicit_form(question.message, question.form, related_request_id=request_id)
+        except MCPError:  # the client has refused to ask, which leaves the question as open as its user's "no"
+            return None
+        return accepted(result)
+
+    def input_required(self, asked: AnswerComesLaterError) -> types.InputRequiredResult:
+        """The questions as the answer to the request, for its client to put to its user."""
+        elicitation = elicitation_of(self.context)
+        requests: types.InputRequests = {}
+        for question in asked.questions:
+            request = request_for(question, elicitation)
+            if request is not None:
+                requests[question.key] = request
+        if asked.about is None:
+            return types.InputRequiredResult(input_requests=requests)
+        state = json.dumps({"about": asked.about, "put": sorted(self._state().put | requests.keys())})
+        return types.InputRequiredResult(input_requests=requests, request_state=state)
+
+    def _state(self) -> _State:
+        if self.params.request_state is None:
+            return _State(None, frozenset())
+        state = json.loads(self.params.request_state)
+        return _State(state["about"], frozenset(state["put"]))

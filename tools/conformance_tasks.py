@@ -1,0 +1,159 @@
+"""Tools that the conformance suite calls to try the tasks extension; listed with ``--conformance-fixtures`` only.
+
+But for ``greet``, each is a real workflow, run as every other is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+from pydantic import Field
+
+from engine.authoring import Authoring
+from engine.executions import ExecutionService, Submission
+from tools.caller import Caller, Question
+from tools.running import EXECUTION_FORM, execution_answer
+from tools.runs import Form, Runs
+from tools.tasks import tasks_needed
+from tools.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
+from workflow.errors import NodeError
+from workflow.executions import Call, Execution
+from workflow.items import JsonObject
+
+START = {"type": "manual"}
+CONFIRM = {"type": "approval", "parameters": {"question": "=Delete {{ $json.filename }}?", "choices": ["confirm"]}}
+FAIL = {"type": "stop_and_error", "parameters": {"message": "This job always fails."}}
+
+
+def _wait(seconds: Any) -> JsonObject:
+    return {"type": "wait", "parameters": {"seconds": seconds}}
+
+
+NODES: dict[str, JsonObject] = {
+    "slow_compute": {"start": START, "compute": _wait("={{ $json.seconds }}")},
+    "failing_job": {"start": START, "work": _wait(1), "fail": FAIL},
+    "protocol_error_job": {"start": START, "fail": FAIL},
+    "confirm_delete": {"start": START, "confirm": CONFIRM},
+    "multi_input": {"start": START, "confirm": CONFIRM},
+    "test_tool_with_task": {"start": START, "greet": {"type": "no_op"}},
+}
+"""The workflows' nodes, each connected to the next."""
+
+NAME = Question(
+    key="user_name",
+    message="What is your name?",
+    form={"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
+)
+
+
+def _failed_result(execution: Execution) -> Answer:
+    if execution.error is not None:
+        raise NodeError(execution.error.message, code=execution.error.code)
+    return execution_answer(execution)
+
+
+def _failed_call(execution: Execution) -> Answer:
+    if execution.error is not None:
+        raise MCPError(types.INTERNAL_ERROR, execution.error.message)
+    return execution_answer(execution)
+
+
+FORMS: dict[str, Form] = {"failed_result": _failed_result, "failed_call": _failed_call}
+"""Answers that the suite wants to see: a failed run as a result that is an error, and as an error of the protocol."""
+
+
+class Greet(Arguments):
+    name: str
+
+
+class SlowCompute(Arguments):
+    seconds: float = Field(ge=0, le=3600)
+    label: str = ""
+
+
+class ConfirmDelete(Arguments):
+    filename: str
+
+
+class NoArguments(Arguments):
+    pass
+
+
+class ConformanceTasks:
+    """The tools' work. Their workflows are made when they are first called."""
+
+    def __init__(self, *, authoring: Authoring, service: ExecutionService, runs: Runs) -> None:
+        self._authoring = authoring
+        self._service = service
+        self._runs = runs
+        self._making = asyncio.Lock()
+
+    def tools(self) -> list[Tool[Any]]:
+        """The tools."""
+        return [
+            _tool("greet", Greet, self._greet),
+            _tool("slow_compute", SlowCompute, self._slow_compute),
+            _tool("failing_job", NoArguments, self._failing_job),
+            _tool("protocol_error_job", NoArguments, self._protocol_error_job),
+            _tool("confirm_delete", ConfirmDelete, self._confirm_delete),
+            _tool("multi_input", NoArguments, self._multi_input),
+            _tool("test_tool_with_task", NoArguments, self._test_tool_with_task),
+        ]
+
+    async def _greet(self, arguments: Greet, caller: Caller) -> Answer:
+        return Answer({"name": arguments.name}, text=f"Hello, {arguments.name}!")
+
+    async def _slow_compute(self, arguments: SlowCompute, caller: Caller) -> Answer | Pending:
+        return await self._run("slow_compute", arguments.model_dump(), caller)
+
+    async def _failing_job(self, arguments: NoArguments, caller: Caller) -> Answer | Pending:
+        if not caller.takes_tasks:
+            raise tasks_needed()
+        return await self._run("failing_job", {}, caller, form="failed_result")
+
+    async def _protocol_error_job(self, arguments: NoArguments, caller: Caller) -> Answer | Pending:
+        return await self._run("protocol_error_job", {}, caller, form="failed_call")
+
+    async def _confirm_delete(self, arguments: ConfirmDelete, caller: Caller) -> Answer | Pending:
+        return await self._run("confirm_delete", arguments.model_dump(), caller)
+
+    async def _multi_input(self, arguments: NoArguments, caller: Caller) -> Answer | Pending:
+        return await self._run("multi_input", [{"filename": "one.txt"}, {"filename": "two.txt"}], caller)
+
+    async def _test_tool_with_task(self, arguments: NoArguments, caller: Caller) -> Answer | Pending:
+        if not caller.takes_tasks:
+            raise tasks_needed()
+        name = (await caller.ask([NAME]))[NAME.key]
+        return await self._run("test_tool_with_task", name, caller)
+
+    async def _run(self, workflow: str, data: Any, caller: Caller, *, form: str = EXECUTION_FORM) -> Answer | Pending:
+        plan = self._authoring.plan(await self._authoring.workflows.get(await self._workflow_id(workflow)))
+        submission = Submission(trigger="manual", data=data, call=Call(caller.user, form))
+        execution_id = caller.goes_on_with or await self._service.execute(plan, submission)
+        return await self._runs.outcome(execution_id, wait_seconds=20, caller=caller)
+
+    async def _workflow_id(self, name: str) -> str:
+        full_name, nodes = f"conformance: {name}", NODES[name]
+        async with self._making:
+            found = await self._authoring.workflows.page(text=full_name, limit=100, cursor=None)
+            for each in found.items:
+                if each.name == full_name:
+                    return each.id
+            connections = [list(pair) for pair in zip(list(nodes), list(nodes)[1:], strict=False)]
+            definition = {"name": full_name, "nodes": nodes, "connections": connections}
+            return (await self._authoring.create(definition)).workflow.id
+
+
+def _tool(name: str, arguments: type[Any], handler: Any) -> Tool[Any]:
+    return Tool(
+        name=name,
+        title=name,
+        description=f"The conformance suite's {name}.",
+        arguments=arguments,
+        annotations=READ_ONLY,
+        output_schema=object_schema({}),
+        handler=handler,
+    )

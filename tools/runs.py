@@ -1,0 +1,129 @@
+"""Executions that callers wait for: with progress, with questions to the person behind them, or as a task."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from engine.control import Control
+from engine.executions import ExecutionService
+from tools.caller import Caller, Question
+from tools.questions import data_of, question_of
+from tools.tool import Answer, Pending
+from workflow.errors import InvalidArgumentsError, JobsprintError, NotWaitingError
+from workflow.executions import Execution, Suspension
+from workflow.items import JsonObject
+from workflow.states import ExecutionState
+
+logger = logging.getLogger(__name__)
+
+Form = Callable[[Execution], Answer]
+"""How a tool's answer is made of its execution. It may raise a JobsprintError, for a result that is an error, or an
+MCPError, for a call that has failed as such."""
+
+QUESTIONS_AT_ONCE = 10
+"""More than a person can keep in view; the rest is asked when these are settled."""
+
+
+class Runs:
+    """Waits for executions that tools have started. The runs live elsewhere: none stops because nobody waits."""
+
+    def __init__(self, *, service: ExecutionService, control: Control, forms: Mapping[str, Form], default: str) -> None:
+        self._service = service
+        self._control = control
+        self._forms = forms
+        self._default = default
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def answer(self, execution: Execution) -> Answer:
+        """What its tool says of the execution as it is now.
+
+        Raises:
+            JobsprintError, MCPError: see :data:`Form`.
+        """
+        form = execution.call.form if execution.call is not None else self._default
+        return self._forms.get(form, self._forms[self._default])(execution)
+
+    async def outcome(
+        self, execution_id: str, *, wait_seconds: float, caller: Caller, cancel_with_request: bool = False
+    ) -> Answer | Pending:
+        """What the tool that started the execution answers: at once that it is pending, where the caller takes tasks;
+        else what is known after ``wait_seconds``. ``cancel_with_request`` ends the run if the caller leaves first.
+
+        Raises:
+            JobsprintError, MCPError: see :data:`Form`.
+        """
+        if caller.takes_tasks and self._service.is_durable(execution_id):
+            return Pending(execution_id)
+        try:
+            await self.settle(execution_id, wait_seconds=wait_seconds, caller=caller)
+        except asyncio.CancelledError:
+            if cancel_with_request:
+                self._end(execution_id)
+            raise
+        return self.answer(await self._service.get(execution_id))
+
+    async def settle(self, execution_id: str, *, wait_seconds: float, caller: Caller) -> None:
+        """Wait for the end. Where a person is waited for on the way, ask them; as long as they answer, the time to
+        wait begins anew."""
+        await self._follow(execution_id, wait_seconds, caller)
+        settled: set[str] = set()
+        while wait_seconds > 0:
+            asked = await self._open_questions(execution_id, settled)
+            if not asked:
+                return
+            replies = await caller.ask([question for question, _ in asked.values()], about=execution_id)
+            settled |= replies.keys()
+            answered = {key: reply for key, reply in replies.items() if reply is not None}
+            if not answered:
+                return
+            for key, reply in answered.items():
+                await self._take(execution_id, *asked[key], reply, wait_seconds)
+            await self._follow(execution_id, wait_seconds, caller)
+
+    async def _open_questions(self, execution_id: str, settled: set[str]) -> dict[str, tuple[Question, Suspension]]:
+        """What the execution cannot go on without, by key; nothing while it goes on."""
+        if (await self._service.get(execution_id)).state is not ExecutionState.WAITING:
+            return {}
+        asked: dict[str, tuple[Question, Suspension]] = {}
+        for waiting in await self._service.waiting(execution_id):
+            question = question_of(waiting)
+            if question is not None and question.key not in settled and len(asked) < QUESTIONS_AT_ONCE:
+                asked[question.key] = (question, waiting)
+        return asked
+
+    async def _take(
+        self, execution_id: str, question: Question, waiting: Suspension, reply: JsonObject, wait_seconds: float
+    ) -> None:
+        """Let the item go on with the answer, or wait until somebody has answered on the page."""
+        if question.url is not None and not reply:
+            await self._service.woken(execution_id, timeout_seconds=wait_seconds)
+            return
+        try:
+            data = data_of(waiting, reply)
+            if data is not None:
+                await self._control.answer(execution_id, waiting, data=data, by="person")
+        except (InvalidArgumentsError, NotWaitingError) as error:  # the caller sees how it stands all the same
+            logger.info("an answer to execution %s was not taken: %s", execution_id, error.message)
+
+    async def _follow(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
+        """Wait until it has ended or waits, passing on each node that has run."""
+        ends = time.monotonic() + wait_seconds
+        async for step in self._service.follow(execution_id, timeout_seconds=wait_seconds):
+            message = f"{step.node} ({step.finished} of {step.total})"
+            await caller.report_progress(step.finished, step.total, message)
+        await self._service.wait(execution_id, timeout_seconds=ends - time.monotonic())
+
+    def _end(self, execution_id: str) -> None:
+        """Cancel the execution in a task of its own: whoever asked for it is being cancelled and cannot wait."""
+        task = asyncio.create_task(self._cancel(execution_id), name=f"cancel-{execution_id}")
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _cancel(self, execution_id: str) -> None:
+        try:
+            await self._control.cancel(execution_id)
+        except JobsprintError as error:
+            logger.info("execution %s was not cancelled with its request: %s", execution_id, error.message)

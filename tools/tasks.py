@@ -1,0 +1,209 @@
+"""Executions as tasks of the extension ``io.modelcontextprotocol/tasks`` (SEP-2663).
+
+A task is an execution that a tool's call started, and its id is the execution's. Nothing else is kept of it, so it
+outlives restarts, and any process on the database can tell of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+
+import mcp_types as types
+from mcp.shared.exceptions import MCPError
+
+from engine.control import Control
+from engine.executions import ExecutionService
+from tools.questions import accepted, data_of, question_of, request_for
+from tools.tool import Answer, failure, result_of
+from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, JobsprintError, NotWaitingError
+from workflow.executions import Execution, Suspension
+from workflow.items import JsonObject
+from workflow.messages import utc_text
+from workflow.ports import Clock
+from workflow.states import ExecutionState
+
+EXTENSION = "io.modelcontextprotocol/tasks"
+STATUS: Final[Mapping[ExecutionState, str]] = MappingProxyType(
+    {
+        ExecutionState.QUEUED: "working",
+        ExecutionState.RUNNING: "working",
+        # "input_required" where it waits for an answer that the client can get.
+        ExecutionState.WAITING: "working",
+        ExecutionState.SUCCEEDED: "completed",
+        # The tool's result says how it failed; "failed" is only for calls that come to a JSON-RPC error.
+        ExecutionState.FAILED: "completed",
+        ExecutionState.DEAD: "completed",
+        ExecutionState.CANCELLED: "cancelled",
+    }
+)
+WIRE: Final[dict[str, Any]] = {"by_alias": True, "mode": "json", "exclude_none": True}
+DAY_MS = 24 * 3600 * 1000
+POLL_SHARE = 0.1
+"""Of a task's age: who looks again after a tenth of it learns of the end that little too late, at little cost."""
+POLL_MIN_MS, POLL_MAX_MS = 200, 5_000
+
+Elicitation = types.ElicitationCapability | None
+
+
+def tasks_needed() -> MCPError:
+    """For callers that have not declared the extension and ask for what cannot be had without it."""
+    needed = types.ClientCapabilities(extensions={EXTENSION: {}})
+    data = types.MissingRequiredClientCapabilityErrorData(required_capabilities=needed)
+    return MCPError(
+        types.MISSING_REQUIRED_CLIENT_CAPABILITY,
+        f"The client has not declared the extension {EXTENSION}.",
+        data.model_dump(**WIRE),
+    )
+
+
+class Tasks:
+    """What clients see of executions that they hold as tasks. Every method but ``handle`` checks whose they are.
+
+    ``answer`` makes the final result; ``kept_days`` is how long executions are kept, ``None`` for good.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: ExecutionService,
+        control: Control,
+        answer: Callable[[Execution], Answer],
+        clock: Clock,
+        kept_days: float | None,
+    ) -> None:
+        self._service = service
+        self._control = control
+        self._answer = answer
+        self._clock = clock
+        self._ttl_ms = round(kept_days * DAY_MS) if kept_days is not None else None
+
+    async def handle(self, execution_id: str) -> JsonObject:
+        """The ``Task`` that a call is answered with."""
+        execution = await self._service.get(execution_id)
+        return self._task(execution, STATUS[execution.state], ())
+
+    async def get(self, task_id: str, *, user: str, elicitation: Elicitation) -> JsonObject:
+        """The ``DetailedTask``: with what it asks of a client with this ``elicitation``, or its result or error.
+
+        Raises:
+            ExecutionNotFoundError: the user has no such task.
+        """
+        execution = await self._owned(task_id, user)
+        status = STATUS[execution.state]
+        if status == "completed":
+            return self._completed(execution)
+        if status != "working":
+            return self._task(execution, status, ())
+        waiting = await self._service.waiting(task_id)
+        asked = [question for each in waiting if (question := question_of(each)) is not None]
+        requests = {each.key: request for each in asked if (request := request_for(each, elicitation)) is not None}
+        if not requests:
+            return self._task(execution, status, waiting)
+        dumped = {key: request.model_dump(**WIRE) for key, request in requests.items()}
+        return {**self._task(execution, "input_required", waiting), "inputRequests": dumped}
+
+    async def update(self, task_id: str, responses: Mapping[str, Any], *, user: str) -> None:
+        """Let what waits go on with the user's answers: all that fit a question, or none if one cannot be taken.
+
+        Refusals and answers to what is not asked (any more) change nothing.
+
+        Raises:
+            ExecutionNotFoundError: the user has no such task.
+            InvalidArgumentsError: an answer is none of the choices.
+        """
+        await self._owned(task_id, user)
+        answers = []
+        for waiting in await self._service.waiting(task_id):
+            question = question_of(waiting)
+            given = accepted(responses.get(question.key)) if question is not None else None
+            data = data_of(waiting, given) if given else None
+            if data is not None:
+                answers.append((waiting, data))
+        for waiting, data in answers:
+            try:
+                await self._control.answer(task_id, waiting, data=data, by="person")
+            except NotWaitingError:  # answered elsewhere in the meantime
+                continue
+
+    async def cancel(self, task_id: str, *, user: str) -> None:
+        """End the task, if it has not ended.
+
+        Raises:
+            ExecutionNotFoundError: the user has no such task.
+        """
+        await self._owned(task_id, user)
+        try:
+            await self._control.cancel(task_id)
+        except IllegalTransitionError:
+            return  # it has ended, which the extension takes for as good
+
+    async def changes(self, task_id: str, *, user: str, elicitation: Elicitation) -> AsyncIterator[JsonObject]:
+        """The ``DetailedTask`` now, and again whenever it has changed, until it has ended.
+
+        Raises:
+            ExecutionNotFoundError: the user has no such task.
+        """
+        execution = await self._owned(task_id, user)
+        async with self._service.announcements.listen(execution.workflow_id) as events:
+            shown: JsonObject = {}
+            while True:
+                seen = await self.get(task_id, user=user, elicitation=elicitation)
+                if {**seen, "pollIntervalMs": None} != {**shown, "pollIntervalMs": None}:
+                    shown = seen
+                    yield seen
+                if seen["status"] not in ("working", "input_required"):
+                    return
+                while (event := await anext(events)).data.get("executionId") != task_id or "node" in event.data:
+                    continue
+
+    async def is_there(self, task_id: str, *, user: str) -> bool:
+        """Whether the user has such a task."""
+        try:
+            await self._owned(task_id, user)
+        except ExecutionNotFoundError:
+            return False
+        return True
+
+    async def _owned(self, task_id: str, user: str) -> Execution:
+        execution = await self._service.get(task_id)
+        if execution.call is None or execution.call.user != user:
+            raise ExecutionNotFoundError(task_id)
+        return execution
+
+    def _task(self, execution: Execution, status: str, waiting: Sequence[Suspension]) -> JsonObject:
+        times = [execution.created_at, execution.started_at, execution.finished_at, *(each.at for each in waiting)]
+        age_ms = (self._clock.now() - execution.created_at).total_seconds() * 1000
+        task: JsonObject = {
+            "taskId": execution.id,
+            "status": status,
+            "createdAt": utc_text(execution.created_at),
+            "lastUpdatedAt": utc_text(max(time for time in times if time is not None)),
+            "ttlMs": self._ttl_ms,
+            "pollIntervalMs": round(min(POLL_MAX_MS, max(POLL_MIN_MS, age_ms * POLL_SHARE))),
+        }
+        message = self._message(execution, waiting)
+        return {**task, "statusMessage": message} if message is not None else task
+
+    def _message(self, execution: Execution, waiting: Sequence[Suspension]) -> str | None:
+        """In one line, what a person would like to know of it."""
+        if execution.error is not None:
+            return execution.error.message
+        if waiting:
+            first = waiting[0]
+            if question_of(first) is not None:
+                return f"Node {first.key.node} waits for an answer (control_execution with resume gives one as well)."
+            until = f" until {utc_text(first.wake_at)}" if first.wake_at is not None else ""
+            return f"Node {first.key.node} waits for a {first.kind}{until}."
+        step = self._service.progress(execution.id)
+        return f"{step.node} ({step.finished} of {step.total})" if step is not None else None
+
+    def _completed(self, execution: Execution) -> JsonObject:
+        try:
+            result = result_of(self._answer(execution))
+        except JobsprintError as error:
+            result = failure(error)
+        except MCPError as error:
+            return {**self._task(execution, "failed", ()), "error": error.error.model_dump(**WIRE)}
+        return {**self._task(execution, "completed", ()), "result": result.model_dump(**WIRE)}

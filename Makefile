@@ -49,7 +49,7 @@ bench: $(READY) ## Measure start-up, memory, many items, durability, growth (abo
 bench-peers: $(READY) ## Measure beside a real n8n: PEER_SCRIPT=… installs, starts and loads it
 	$(BIN)/python -m benchmarks.peers $(PEER_SCRIPT)
 
-bench-mcp: $(READY) ## Measure a tool's call beside a bare route and other people's MCP servers (wants npm)
+bench-mcp: $(READY) ## Measure a tool's call beside a bare route and other people's MCP servers (wants npm; a minute)
 	$(BIN)/python -m benchmarks.mcp
 
 format: $(READY) ## Put the code into its standard form

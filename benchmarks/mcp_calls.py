@@ -43,7 +43,7 @@ class Cost(NamedTuple):
     cpu_ms: float
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(slots=True, frozen=True, eq=False)
 class Request:
     """A POST that can be sent over and over."""
 

@@ -39,7 +39,7 @@ chaos: $(READY) ## Kill the server again and again, fill its disk, lock its data
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
 
 clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)
-	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 300 -q -rs tests/clients
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -q -rs tests/clients
 
 bench: $(READY) ## Measure start-up, memory, many items, durability, growth (about three minutes)
 	$(BIN)/python -m benchmarks.startup

@@ -17,6 +17,7 @@ NPM_PACKAGES = {
     "@modelcontextprotocol/client": "2.4.0",
     "@modelcontextprotocol/server": "2.4.0",
     "@modelcontextprotocol/node": "2.1.2",
+    "zod": "4.6.7",
     # The Inspector wants a newer one than many machines have.
     "node": "24.21.0",
 }

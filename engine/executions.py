@@ -208,8 +208,10 @@ class ExecutionService:
                 tuple(run.retrying.items()),
                 tuple(run.waiting.values()),
             )
-        execution = live.execution if live is not None else await self.store.get(execution_id)
-        records = await self.store.journal(execution_id)
+        if live is not None:
+            execution, records = live.execution, await self.store.journal(execution_id)
+        else:
+            execution, records = await self.store.recorded(execution_id)
         waiting = waiting_in(records) if execution.state is ExecutionState.WAITING else ()
         return Inspection(execution, node_runs_in(records), waiting=waiting)
 

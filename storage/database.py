@@ -97,8 +97,8 @@ class Database:
         except OSError as error:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
 
-    def open_writer(self) -> Engine:
-        """A second engine on the SQLite file, for one thread that only writes and opens its own transactions.
+    def open_for_thread(self) -> Engine:
+        """Another engine on the SQLite file, of one connection, for one thread that opens its own transactions.
 
         The caller disposes of it.
         """

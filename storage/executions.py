@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.blobs import BlobStore
 from storage.cursors import decode_cursor, encode_cursor
@@ -19,6 +20,7 @@ from storage.database import Database
 from storage.group_commit import GroupCommit, Note
 from storage.records import execution_from_row, execution_to_bytes, micros, records_from_bytes, records_to_bytes
 from storage.search import contains
+from storage.sqlite_reader import SqliteReader
 from storage.sqlite_writer import SqliteWriter
 from storage.tables import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
@@ -31,7 +33,7 @@ _HELD = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
 
 
 class SqlExecutionStore:
-    """Implements :class:`workflow.ports.ExecutionStore`; an async context manager around its writer.
+    """Implements :class:`workflow.ports.ExecutionStore`; an async context manager around its threads.
 
     ``owner`` names this process; its leases last ``lease_seconds`` unless renewed.
     """
@@ -45,6 +47,7 @@ class SqlExecutionStore:
         self._positions = itertools.count(time.time_ns() // 1_000)
         self._statements = _Statements("", "")
         self._writer: SqliteWriter | None = None
+        self._reader: SqliteReader | None = None
         self._commit = GroupCommit(self._write)
 
     async def __aenter__(self) -> Self:
@@ -54,6 +57,8 @@ class SqlExecutionStore:
                 self._database, executions=self._statements.execution, journal=self._statements.journal
             )
             await self._writer.__aenter__()
+            self._reader = SqliteReader(self._database, self._blobs)
+            await self._reader.__aenter__()
         await self._commit.__aenter__()
         return self
 
@@ -61,6 +66,8 @@ class SqlExecutionStore:
         await self._commit.__aexit__(*exc_info)
         if self._writer is not None:
             await self._writer.__aexit__(*exc_info)
+        if self._reader is not None:
+            await self._reader.__aexit__(*exc_info)
 
     def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
         """Note an execution as it is now; see the port."""
@@ -87,19 +94,27 @@ class SqlExecutionStore:
     async def get(self, execution_id: str) -> Execution:
         """One execution; see the port."""
         await self._written(execution_id)
-        found = await self._all(select(executions).where(executions.c.id == execution_id))
-        if not found:
-            raise ExecutionNotFoundError(execution_id)
-        return found[0]
+        if self._reader is not None:
+            return await self._reader.execution(execution_id)
+        async with self._database.transaction() as connection:
+            return await self._read(connection, execution_id)
 
     async def journal(self, execution_id: str) -> Sequence[Record]:
         """Everything in the journal; see the port."""
         await self._written(execution_id)
-        query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
+        if self._reader is not None:
+            return await self._reader.journal(execution_id)
         async with self._database.transaction() as connection:
-            rows = (await connection.execute(query)).scalars().all()
-        with self._database.translated_errors():
-            return [record for row in rows for record in records_from_bytes(self._blobs.get(execution_id, row))]
+            return await self._read_journal(connection, execution_id)
+
+    async def recorded(self, execution_id: str) -> tuple[Execution, Sequence[Record]]:
+        """An execution and its journal; see the port."""
+        await self._written(execution_id)
+        if self._reader is not None:
+            return await self._reader.recorded(execution_id)
+        async with self._database.transaction() as connection:
+            execution = await self._read(connection, execution_id)
+            return execution, await self._read_journal(connection, execution_id)
 
     async def _written(self, execution_id: str) -> None:
         """Let what is noted go to the disk first, so that readers find what they were told of."""
@@ -195,6 +210,18 @@ class SqlExecutionStore:
             await connection.execute(
                 update(executions).where(executions.c.lease_owner == self._owner).values(lease_expires_at=None)
             )
+
+    async def _read(self, connection: AsyncConnection, execution_id: str) -> Execution:
+        row = (await connection.execute(select(executions).where(executions.c.id == execution_id))).one_or_none()
+        if row is None:
+            raise ExecutionNotFoundError(execution_id)
+        return self._execution(row)
+
+    async def _read_journal(self, connection: AsyncConnection, execution_id: str) -> list[Record]:
+        query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
+        rows = (await connection.execute(query)).scalars()
+        with self._database.translated_errors():
+            return [record for row in rows for record in records_from_bytes(self._blobs.get(execution_id, row))]
 
     async def _all(self, query: Select[Any]) -> list[Execution]:
         async with self._database.transaction() as connection:

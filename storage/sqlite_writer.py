@@ -64,7 +64,7 @@ class SqliteWriter:
         self._engine: Engine | None = None
 
     async def __aenter__(self) -> Self:
-        self._engine = self._database.open_writer()
+        self._engine = self._database.open_for_thread()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:

@@ -229,6 +229,14 @@ class ExecutionStore(Protocol):
         """Everything in the execution's journal, in the order in which it was noted."""
         ...
 
+    async def recorded(self, execution_id: str) -> tuple[Execution, Sequence[Record]]:
+        """One execution and everything in its journal, in one read.
+
+        Raises:
+            ExecutionNotFoundError: no such execution.
+        """
+        ...
+
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first.
 

@@ -234,6 +234,14 @@ class TestExecutions:
             await store.committed("execution-001")
         assert await store.journal("execution-001") == RECORDS
 
+    async def test_an_execution_and_its_journal_are_read_in_one(self, store: SqlExecutionStore) -> None:
+        waiting = execution(1, state=ExecutionState.WAITING, wake_at=NOW + timedelta(seconds=5))
+        store.save(waiting, RECORDS)
+        store.save(execution(2), RECORDS[:1])
+        assert await store.recorded("execution-001") == (waiting, RECORDS), "also what was noted a moment ago"
+        with pytest.raises(ExecutionNotFoundError):
+            await store.recorded("execution-003")
+
     async def test_of_several_states_before_a_batch_the_last_is_written_with_all_records(
         self, store: SqlExecutionStore
     ) -> None:
@@ -330,6 +338,7 @@ class TestExecutions:
         await store.committed(big.id)
         assert await store.get(big.id) == big
         assert await store.journal(big.id) == [record]
+        assert await store.recorded(big.id) == (big, [record])
         assert len(list((tmp_path / "blobs" / big.id).iterdir())) == 2
 
     async def test_ended_executions_are_pruned_by_age_and_number(

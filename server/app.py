@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.composition import VERSION, Services
+from server.direct_calls import DirectCalls
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp_replay import ResumableSessions
 from server.openapi import describe
@@ -50,7 +51,8 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
                 Exception: handle_unexpected,
             },
         )
-        yield Guards(webhooks.in_front_of(app), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
+        calls = DirectCalls(app, offers=services.offers, server=services.mcp)
+        yield Guards(webhooks.in_front_of(calls), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:

@@ -30,7 +30,7 @@ from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
 from server.mcp import McpServer, build_mcp_server
-from server.mcp_offers import put_together
+from server.mcp_offers import Offers, put_together
 from server.mcp_subscriptions import Subscriptions
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
@@ -78,6 +78,7 @@ class Services:
     links: ResumeLinks
     webhooks: WebhookIntake
     mcp: McpServer
+    offers: Offers
     subscriptions: Subscriptions
 
 
@@ -249,6 +250,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
             mcp=mcp,
+            offers=offers,
             subscriptions=subscriptions,
         )
 

@@ -66,6 +66,7 @@ def build_mcp_server(
         on_unsubscribe_resource=subscriptions.unsubscribe,
     )
     server.add_notification_handler("notifications/initialized", types.NotificationParams, subscriptions.begin_session)
-    server.middleware.append(request_state_boundary(request_state_key))
+    # In place of the SDK's own, which makes spans for OpenTelemetry at each message: nobody here would take them.
+    server.middleware[:] = [request_state_boundary(request_state_key)]
     task_methods.join(server)
     return server

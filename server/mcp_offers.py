@@ -28,6 +28,11 @@ class Offers:
     prompts: Offering[OfferedPrompt]
     resources: Resources
 
+    def quick_tool(self, name: str) -> Tool[Any] | None:
+        """The quick tool of this name, where the settings leave it; everybody has the same ones."""
+        tool = self.tools.fixed(name)
+        return tool if isinstance(tool, Tool) and tool.is_quick and self.selection.includes(tool) else None
+
     def forget(self) -> None:
         """Ask the sources of tools and prompts again: something has come or gone."""
         self.tools.forget()

@@ -83,6 +83,7 @@ class AuthoringTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
                 handler=self.validate_workflow,
+                is_quick=True,
                 toolsets=AUTHORING,
             ),
             Tool(

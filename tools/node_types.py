@@ -38,6 +38,7 @@ class NodeTypeTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
                 handler=self.find_nodes,
+                is_quick=True,
                 toolsets=AUTHORING,
             )
         ]

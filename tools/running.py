@@ -146,6 +146,7 @@ class RunningTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema(EXECUTION, nodes={"type": "array", "items": {"type": "object"}}),
                 handler=self.inspect_execution,
+                is_quick=True,
                 toolsets=RUNNING,
             ),
             Tool(
@@ -158,6 +159,7 @@ class RunningTools:
                     {"executions": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_executions,
+                is_quick=True,
                 toolsets=RUNNING,
             ),
             Tool(

@@ -55,7 +55,8 @@ class Pending:
 class Tool(Generic[A]):
     """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
 
-    ``toolsets`` are those that it belongs to, for clients that are shown one of them only.
+    ``toolsets`` are those that it belongs to, for clients that are shown one of them only. ``is_quick`` promises that a
+    call without ``wait_seconds`` answers at once: it reports no progress, asks nothing and is never pending.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Tool(Generic[A]):
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer | Pending]]
     toolsets: frozenset[Toolset] = BOTH
+    is_quick: bool = False
     listed: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:

@@ -63,6 +63,7 @@ class WorkflowTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"workflow_id": "string", "version": "integer", "name": "string"}),
                 handler=self.get_workflow,
+                is_quick=True,
             ),
             Tool(
                 name="list_workflows",
@@ -74,6 +75,7 @@ class WorkflowTools:
                     {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_workflows,
+                is_quick=True,
             ),
         ]
 

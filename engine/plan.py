@@ -15,7 +15,7 @@ from engine.registry import NodeRegistry
 from workflow import graph
 from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
 from workflow.errors import ExpressionError, InvalidDefinitionError, NodeNotFoundError
-from workflow.findings import Finding, pointer
+from workflow.findings import Finding, listed, pointer
 
 
 @dataclass(slots=True, frozen=True)
@@ -116,7 +116,7 @@ class Plan:
             raise NodeNotFoundError(
                 f"The workflow has no enabled trigger {node!r}." if node else "The workflow has no enabled trigger.",
                 pointer="/trigger",
-                fix=f"Its triggers are: {', '.join(each.name for each in triggers) or 'none'}.",
+                fix=f"Its triggers are: {listed(each.name for each in triggers)}.",
             )
         return found
 

@@ -44,6 +44,7 @@ from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
+from tools.inspection import InspectionTools
 from tools.resources import Resources
 from tools.running import RunningTools
 
@@ -165,6 +166,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             *RunningTools(
                 authoring=authoring, service=service, control=control, planner=Planner(runner=runner, clock=clock)
             ).tools(),
+            *InspectionTools(authoring=authoring, service=service).tools(),
         ]
         yield Services(
             database=database,

@@ -9,12 +9,14 @@ from pydantic import Field
 
 from engine.authoring import Authoring, Saved
 from engine.node_type import NodeType
+from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, ROW_TOKENS, fit, fitting
 from tools.caller import Caller
+from tools.definition_pages import view_answer
 from tools.node_search import search
 from tools.pictures import mermaid
-from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
-from workflow.errors import InvalidArgumentsError, NodeNotFoundError
-from workflow.findings import Finding, did_you_mean, nearest
+from tools.tool import READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
+from workflow.findings import did_you_mean, nearest
 from workflow.messages import utc_text
 from workflow.operations import apply_operations, parse_operations
 from workflow.ports import StoredWorkflow
@@ -68,6 +70,8 @@ class GetWorkflow(Arguments):
     view: Literal["definition", "summary", "picture"] = Field(
         default="definition", description="picture is a Mermaid flowchart."
     )
+    max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger ones come as part, page by page.")
+    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
 
 
 class ListWorkflows(Arguments):
@@ -105,6 +109,7 @@ class AuthoringTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
                 handler=self.find_nodes,
+                budget_tokens=LIST_BUDGET,
             ),
             Tool(
                 name="validate_workflow",
@@ -115,6 +120,7 @@ class AuthoringTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
                 handler=self.validate_workflow,
+                budget_tokens=LIST_BUDGET,
             ),
             Tool(
                 name="create_workflow",
@@ -124,6 +130,7 @@ class AuthoringTools:
                 annotations=changes,
                 output_schema=SAVED,
                 handler=self.create_workflow,
+                budget_tokens=LIST_BUDGET,
             ),
             Tool(
                 name="update_workflow",
@@ -134,6 +141,7 @@ class AuthoringTools:
                 annotations=changes,
                 output_schema=SAVED,
                 handler=self.update_workflow,
+                budget_tokens=LIST_BUDGET,
             ),
             Tool(
                 name="get_workflow",
@@ -154,6 +162,7 @@ class AuthoringTools:
                     {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_workflows,
+                budget_tokens=LIST_BUDGET,
             ),
             Tool(
                 name="delete_workflow",
@@ -172,14 +181,18 @@ class AuthoringTools:
         """Types that fit a query, or everything about one."""
         registry = self._authoring.registry
         if arguments.name is None:
-            return Answer({"nodes": [_brief(kind) for kind in search(registry, arguments.query)]})
+            found = [_brief(kind) for kind in search(registry, arguments.query)]
+            count = fitting(found, LIST_BUDGET - ROOM_FOR_CURSOR)
+            left_out = {"left_out": f"{len(found) - count} more; narrow the query."} if count < len(found) else {}
+            return Answer({"nodes": found[:count], **left_out})
         kind = registry.get(arguments.name)
         if kind is None:
             near = nearest(arguments.name, registry.names())
             raise NodeNotFoundError(
                 f"There is no node type {arguments.name!r}.{did_you_mean(near)}",
                 pointer="/name",
-                fix="Call find_nodes with a query, or without arguments to list all types.",
+                fix="Search the types, or list them all.",
+                next_call=NextCall("find_nodes", {"name": near} if near else {"query": arguments.name}),
             )
         return Answer({"nodes": [node_type_details(kind)]})
 
@@ -202,7 +215,7 @@ class AuthoringTools:
                 fix="Give a definition, or workflow_id and operations.",
             )
         report = await self._authoring.check(document)
-        return Answer({"valid": report.is_valid, "findings": _json(report.findings)})
+        return Answer({"valid": report.is_valid, **findings_content(report.findings)})
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
         """Store version 1."""
@@ -231,33 +244,40 @@ class AuthoringTools:
     async def get_workflow(self, arguments: GetWorkflow, caller: Caller) -> Answer:
         """One version in the view asked for."""
         stored = await self._authoring.workflows.get(arguments.workflow_id, arguments.version)
-        content = workflow_header(stored)
+        header = workflow_header(stored)
+        view: Any
         match arguments.view:
             case "definition":
-                content["definition"] = stored.definition.to_json()
+                view = stored.definition.to_json()
             case "picture":
-                content["picture"] = mermaid(stored.definition)
+                view = mermaid(stored.definition)
             case "summary":
-                content["description"] = stored.definition.description
-                content["nodes"] = {name: node.type for name, node in stored.definition.nodes.items()}
-        return Answer(content)
+                view = {
+                    "description": stored.definition.description,
+                    "nodes": {name: node.type for name, node in stored.definition.nodes.items()},
+                }
+        return view_answer(
+            stored, view, name=arguments.view, header=header, budget=arguments.max_tokens, cursor=arguments.cursor
+        )
 
     async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
         """One page."""
         page = await self._authoring.workflows.page(text=arguments.text, limit=arguments.limit, cursor=arguments.cursor)
-        content: dict[str, Any] = {
-            "workflows": [
-                {
-                    "workflow_id": each.id,
-                    "name": each.name,
-                    "description": each.description,
-                    "version": each.version,
-                    "nodes": each.node_count,
-                    "updated_at": utc_text(each.updated_at),
-                }
-                for each in page.items
-            ]
-        }
+        rows = [
+            {
+                "workflow_id": each.id,
+                "name": each.name,
+                "description": fit(each.description, ROW_TOKENS)[0],
+                "version": each.version,
+                "nodes": each.node_count,
+                "updated_at": utc_text(each.updated_at),
+            }
+            for each in page.items
+        ]
+        count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
+        if count < len(rows):
+            page = await self._authoring.workflows.page(text=arguments.text, limit=count, cursor=arguments.cursor)
+        content: dict[str, Any] = {"workflows": rows[:count]}
         if page.next_cursor is not None:
             content["next_cursor"] = page.next_cursor
         return Answer(content)
@@ -299,9 +319,6 @@ def _brief(kind: NodeType[Any]) -> dict[str, Any]:
 def _saved(saved: Saved) -> Answer:
     content = workflow_header(saved.workflow)
     if saved.warnings:
-        content["warnings"] = _json(saved.warnings)
+        found = findings_content(saved.warnings)
+        content |= {"warnings": found.pop("findings"), **found}
     return Answer(content)
-
-
-def _json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    return [finding.to_json() for finding in findings]

@@ -1,8 +1,13 @@
-"""What a tool is, and how a call becomes an answer: arguments checked, failures told so that an agent can act."""
+"""What a tool is, and how a call becomes an answer: arguments checked, secrets hidden, results within their budget,
+failures told so that an agent can act.
+
+The text of a result is its structured content as compact JSON, within the same budget. Hosts hand their model one
+of the two, many only the text, so the text must say everything; it is short because the content is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -10,14 +15,24 @@ import mcp_types as types
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tools.arguments import read_json_texts
+from tools.budget import fit, fitting, tokens, tokens_of_bytes
 from tools.caller import Caller
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, JobsprintError
 from workflow.findings import Finding
+from workflow.redaction import may_hold_secrets, redacted
 from workflow.shape import model_findings
 
 READ_ONLY = types.ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
+
+
+DEFAULT_BUDGET = 2_000
+"""Tokens that an answer may take where neither the tool nor the caller says otherwise."""
+
+FINDINGS_BUDGET = 2_000
+"""Tokens for the findings of one answer; the first ones count most, and mending them often mends the others."""
 
 
 class Arguments(BaseModel):
@@ -31,16 +46,19 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """A tool's result: ``content`` for programs, ``text`` short for readers, ``links`` to what did not fit."""
+    """A tool's result. ``links`` lead to what was left out of it, ``whole`` to all of it should it have to be cut."""
 
     content: dict[str, Any]
-    text: str | None = None
     links: tuple[types.ResourceLink, ...] = ()
+    whole: types.ResourceLink | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Tool(Generic[A]):
-    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it."""
+    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
+
+    ``budget_tokens`` bounds its answer, unless the arguments have a ``max_tokens``.
+    """
 
     name: str
     title: str
@@ -49,6 +67,7 @@ class Tool(Generic[A]):
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer]]
+    budget_tokens: int = DEFAULT_BUDGET
     listed: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,20 +84,42 @@ class Tool(Generic[A]):
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult:
         """The answer, or the failure as a result that says how to mend it."""
         try:
-            answer = await self.handler(self._parse(arguments), caller)
+            parsed, notes = self._parse(arguments)
+            answer = await self.handler(parsed, caller)
         except JobsprintError as error:
             return failure(error)
-        text = answer.text if answer.text is not None else orjson.dumps(answer.content).decode()
-        return types.CallToolResult(
-            content=[types.TextContent(type="text", text=text), *answer.links], structured_content=answer.content
-        )
+        content = {**answer.content, "notes": notes} if notes else answer.content
+        budget: int = getattr(parsed, "max_tokens", self.budget_tokens)
+        return _result(content, answer, budget)
 
-    def _parse(self, arguments: dict[str, Any]) -> A:
+    def _parse(self, arguments: dict[str, Any]) -> tuple[A, list[str]]:
+        """The arguments, and what was done to them to make them fit."""
         try:
-            return self.arguments.model_validate(arguments)
+            return self.arguments.model_validate(arguments), []
+        except ValidationError as error:
+            mended, notes = read_json_texts(arguments, error)
+        try:
+            return self.arguments.model_validate(mended), notes
         except ValidationError:
-            findings = model_findings(self.arguments, arguments)
+            findings = model_findings(self.arguments, mended)
             raise ToolArgumentsError(self.name, findings) from None
+
+
+def _result(content: dict[str, Any], answer: Answer, budget: int) -> types.CallToolResult:
+    """The content as it may be seen, in both its forms."""
+    links = answer.links
+    text = orjson.dumps(content)
+    if may_hold_secrets(text):
+        content = redacted(content)
+        text = orjson.dumps(content)
+    if tokens_of_bytes(len(text)) > budget:
+        cut, _ = fit(content, budget - tokens('"is_cut":true,'))
+        content = {**cut, "is_cut": True}
+        text = orjson.dumps(content)
+        links = links if answer.whole is None or answer.whole in links else (*links, answer.whole)
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text.decode()), *links], structured_content=content
+    )
 
 
 class ToolArgumentsError(InvalidArgumentsError):
@@ -96,21 +137,31 @@ class ToolArgumentsError(InvalidArgumentsError):
 
 
 def error_content(error: JobsprintError) -> dict[str, Any]:
-    """A failure as JSON: ``code``, ``message``, and where known ``pointer``, ``fix``, ``findings``."""
+    """A failure as JSON: ``code``, ``message``, and where known ``pointer``, ``fix``, ``next``, ``findings``."""
     content: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.pointer is not None:
         content["pointer"] = error.pointer
     if error.fix is not None:
         content["fix"] = error.fix
+    if error.next is not None:
+        content["next"] = error.next.to_json()
     if isinstance(error, InvalidDefinitionError | ToolArgumentsError):
-        content["findings"] = [finding.to_json() for finding in error.findings]
-    return content
+        content |= findings_content(error.findings)
+    return dict(redacted(content))
+
+
+def findings_content(findings: Sequence[Finding]) -> dict[str, Any]:
+    """``findings`` in their order, and in ``findings_left_out`` how many more there are than fit."""
+    listed = [finding.to_json() for finding in findings]
+    count = max(1, fitting(listed, FINDINGS_BUDGET))
+    shown = [fit(each, FINDINGS_BUDGET)[0] for each in listed[:count]]
+    return {"findings": shown, **({"findings_left_out": len(listed) - count} if len(listed) > count else {})}
 
 
 def failure(error: JobsprintError) -> types.CallToolResult:
     """A failure that the caller can mend, as a result. It has no structured content: that is the schema of
     success, and clients hold results against it."""
-    text = orjson.dumps({"error": error_content(error)}).decode()
+    text = orjson.dumps({"error": fit(error_content(error), 2 * DEFAULT_BUDGET)[0]}).decode()
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
 
 

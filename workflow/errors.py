@@ -8,7 +8,7 @@ RFC 6901) and how to mend it (``fix``). Numbers of HTTP or JSON-RPC are the edge
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,17 @@ class ErrorKind(StrEnum):
     """The work was tried and failed."""
 
 
+class NextCall(NamedTuple):
+    """The tool call that leads on from a failure, ready to be made."""
+
+    tool: str
+    arguments: dict[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The call as it is shown."""
+        return {"tool": self.tool, "arguments": self.arguments}
+
+
 class JobsprintError(Exception):
     """Root of all expected failures.
 
@@ -43,16 +54,20 @@ class JobsprintError(Exception):
         message: one sentence that says what is wrong.
         pointer: JSON pointer into the caller's input, or ``None``.
         fix: one sentence that says what to do next, or ``None``.
+        next: the tool call that ``fix`` speaks of, where it can be written down.
     """
 
     code: ClassVar[str] = "jobsprint_error"
     kind: ClassVar[ErrorKind] = ErrorKind.FAILED
 
-    def __init__(self, message: str, *, pointer: str | None = None, fix: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, pointer: str | None = None, fix: str | None = None, next_call: NextCall | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.pointer = pointer
         self.fix = fix
+        self.next = next_call
 
 
 class InvalidArgumentsError(JobsprintError):
@@ -96,8 +111,18 @@ class WorkflowNotFoundError(JobsprintError):
 
     def __init__(self, workflow_id: str, version: int | None = None) -> None:
         what = f"version {version} of workflow" if version is not None else "workflow"
+        if version is not None:
+            fix, call = "Read the current version.", NextCall("get_workflow", {"workflow_id": workflow_id})
+        elif _is_id(workflow_id):
+            fix, call = "List the workflows there are; this one may have been deleted.", NextCall("list_workflows", {})
+        else:
+            fix = "This has not the form of an id. Look the workflow up by its name."
+            call = NextCall("list_workflows", {"text": workflow_id})
         super().__init__(
-            f"There is no {what} {workflow_id!r}.", fix="Call list_workflows to see the workflows there are."
+            f"There is no {what} {workflow_id!r}.",
+            pointer="/workflow_id" if version is None else "/version",
+            fix=fix,
+            next_call=call,
         )
 
 
@@ -110,7 +135,9 @@ class ExecutionNotFoundError(JobsprintError):
     def __init__(self, execution_id: str) -> None:
         super().__init__(
             f"There is no execution {execution_id!r}.",
-            fix="Call list_executions to see the executions there are.",
+            pointer="/execution_id",
+            fix="List the executions there are.",
+            next_call=NextCall("list_executions", {}),
         )
 
 
@@ -145,7 +172,8 @@ class VersionConflictError(JobsprintError):
         super().__init__(
             f"Workflow {workflow_id!r} is at version {actual}, not {expected}; nothing was saved.",
             pointer="/expected_version",
-            fix=f"Read version {actual} with get_workflow, then repeat the update with expected_version {actual}.",
+            fix=f"Read version {actual}, then repeat the update with expected_version {actual}.",
+            next_call=NextCall("get_workflow", {"workflow_id": workflow_id}),
         )
         self.actual = actual
 
@@ -160,6 +188,7 @@ class WebhookPathTakenError(JobsprintError):
         super().__init__(
             f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was saved.",
             fix="Choose another path, or delete or change the other workflow.",
+            next_call=NextCall("get_workflow", {"workflow_id": workflow_id}),
         )
 
 
@@ -229,7 +258,8 @@ class NotWaitingError(JobsprintError):
     def __init__(self, execution_id: str, state: str) -> None:
         super().__init__(
             f"Nothing in execution {execution_id!r} waits for this; it is {state}.",
-            fix="Look at it with inspect_execution: it may have been resumed already.",
+            fix="Look at it: it may have been resumed already.",
+            next_call=NextCall("inspect_execution", {"execution_id": execution_id}),
         )
 
 
@@ -318,3 +348,8 @@ class UnstorableValueError(JobsprintError):
 
     code = "unstorable_value"
     kind = ErrorKind.INVALID
+
+
+def _is_id(text: str) -> bool:
+    """Whether ``text`` has the form of the ids that Jobsprint makes (UUIDs)."""
+    return len(text) == 36 and text.count("-") == 4

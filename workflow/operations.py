@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from workflow import graph
 from workflow.errors import InvalidOperationError
-from workflow.findings import did_you_mean, nearest, pointer
+from workflow.findings import did_you_mean, listed, nearest, pointer
 from workflow.shape import existing_path
 
 
@@ -170,7 +170,7 @@ class _Editor:
             raise InvalidOperationError(
                 f"There is no node {name!r}.{did_you_mean(near)}",
                 pointer=f"{self._at}/name",
-                fix=f"The nodes are: {', '.join(self._nodes) or 'none'}.",
+                fix=f"The nodes are: {listed(self._nodes)}.",
             )
         return name
 

@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from engine.expression_checks import expression_findings
 from engine.expressions.evaluator import Evaluator
-from engine.expressions.template import NODE_REFERENCE
-from engine.parameters import template_leaves
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from workflow.checks import Report, check_definition, webhook_paths
 from workflow.definition import WorkflowDefinition
 from workflow.documents import parse_document
-from workflow.errors import ExpressionError, InvalidDefinitionError, VersionConflictError
-from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
+from workflow.errors import InvalidDefinitionError, VersionConflictError
+from workflow.findings import Finding
 from workflow.operations import Operation, apply_operations
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
+from workflow.redaction import restored
 
 PLANS_KEPT = 512
 """Compiled plans kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
@@ -51,8 +51,10 @@ class Authoring:
         self._new_id = new_id
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
 
-    async def check(self, document: Any) -> Report:
+    async def check(self, document: Any, *, current: StoredWorkflow | None = None) -> Report:
         """Everything wrong with a definition, expressions included. A string is read as JSON text first.
+
+        Secrets that were hidden when ``current`` was read count as what they are there.
 
         Raises:
             InvalidArgumentsError: the string is not JSON.
@@ -60,13 +62,15 @@ class Authoring:
         twice: list[Finding] = []
         if isinstance(document, str | bytes):
             document, twice = parse_document(document, pointer="")
+        if current is not None:
+            document = restored(document, current.definition.to_json())
         report = check_definition(document, self.registry)
-        found = [*twice, *await self._expression_findings(document)]
+        found = [*twice, *await expression_findings(report.document, self._evaluator)]
         if not found:
             return report
         findings = (*report.findings, *found)
         usable = report.definition if all(finding.severity != "error" for finding in found) else None
-        return Report(usable, findings)
+        return Report(usable, findings, report.document)
 
     async def create(self, document: Any) -> Saved:
         """Store a new workflow.
@@ -93,8 +97,7 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError, WebhookPathTakenError: see the repository.
         """
         current = await self._expected(workflow_id, expected_version)
-        report = await self.check(document)
-        return await self._save(current, report)
+        return await self._save(current, await self.check(document, current=current))
 
     async def change(self, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None) -> Saved:
         """Apply operations, all or none, and store the result as the next version.
@@ -106,7 +109,7 @@ class Authoring:
         """
         current = await self._expected(workflow_id, expected_version)
         changed = apply_operations(current.definition.to_json(), list(operations))
-        return await self._save(current, await self.check(changed))
+        return await self._save(current, await self.check(changed, current=current))
 
     async def delete(self, workflow_id: str) -> None:
         """Take a workflow out of use.
@@ -151,56 +154,6 @@ class Authoring:
             now=self._clock.now(),
         )
         return Saved(stored, report.findings)
-
-    async def _expression_findings(self, document: Any) -> list[Finding]:
-        """Templates that do not parse, and nodes that they name and that are not there."""
-        nodes = document.get("nodes") if isinstance(document, dict) else None
-        if not isinstance(nodes, dict):
-            return []
-        found: list[Finding] = []
-        parsed: list[tuple[str, str]] = []
-        for name, node in nodes.items():
-            parameters = node.get("parameters") if isinstance(node, dict) else None
-            for path, source in template_leaves(parameters or {}):
-                at = pointer("nodes", name, "parameters", *path)
-                found += _reference_findings(at, source, nodes)
-                try:
-                    self._evaluator.compile(source)
-                except ExpressionError as error:
-                    found.append(Finding(code="bad_expression", pointer=at, message=error.message))
-                else:
-                    parsed.append((at, source))
-        errors = await self._evaluator.check([source for _, source in parsed])
-        for (at, _), problem in zip(parsed, errors, strict=True):
-            if problem is not None:
-                found.append(Finding(code="bad_expression", pointer=at, message=problem.message))
-        return found
-
-
-def _reference_findings(at: str, source: str, nodes: dict[str, Any]) -> list[Finding]:
-    found: list[Finding] = []
-    for name in dict.fromkeys(match["name"] for match in NODE_REFERENCE.finditer(source)):
-        if name in nodes:
-            continue
-        near = nearest(name, nodes)
-        patch: tuple[PatchOperation, ...] = ()
-        if near is not None and "'" not in near and '"' not in near:
-            corrected = NODE_REFERENCE.sub(
-                lambda match, wrong=name, right=near: (  # type: ignore[misc]
-                    match[0].replace(wrong, right) if match["name"] == wrong else match[0]
-                ),
-                source,
-            )
-            patch = (PatchOperation(op="replace", path=at, value=corrected),)
-        found.append(
-            Finding(
-                code="unknown_node_reference",
-                pointer=at,
-                message=f"The expression names a node {name!r} that is not there.{did_you_mean(near)}",
-                patch=patch,
-            )
-        )
-    return found
 
 
 def _valid(report: Report) -> WorkflowDefinition:

@@ -200,6 +200,7 @@ def _type_of(name: str, node: NodeDefinition, registry: NodeRegistry) -> NodeTyp
                     code="unknown_node_type",
                     pointer=pointer("nodes", name, "type"),
                     message=f"Node type {node.type!r} is not installed any more.",
+                    fix="Install the package that brings it again, or change the node's type.",
                 )
             ]
         )

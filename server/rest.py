@@ -20,7 +20,6 @@ from tools.running import execution_summary, overview
 from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
 from workflow.executions import Priority
-from workflow.findings import Finding
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
 from workflow.shape import model_findings
@@ -261,5 +260,4 @@ def _validated(model: type[M], document: Any) -> M:
     try:
         return model.model_validate(document)
     except ValidationError:
-        first: Finding = model_findings(model, document)[0]
-        raise InvalidArgumentsError(first.message, pointer=first.pointer) from None
+        raise InvalidArgumentsError.of(model_findings(model, document)) from None

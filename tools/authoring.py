@@ -199,6 +199,7 @@ class AuthoringTools:
     async def validate_workflow(self, arguments: ValidateWorkflow, caller: Caller) -> Answer:
         """The findings; an invalid definition is a good answer, not a failure."""
         document: Any = arguments.definition
+        current: StoredWorkflow | None = None
         if arguments.operations is not None:
             if arguments.workflow_id is None:
                 raise InvalidArgumentsError(
@@ -214,7 +215,7 @@ class AuthoringTools:
                 pointer="/definition",
                 fix="Give a definition, or workflow_id and operations.",
             )
-        report = await self._authoring.check(document)
+        report = await self._authoring.check(document, current=current)
         return Answer({"valid": report.is_valid, **findings_content(report.findings)})
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tools.arguments import read_json_texts
 from tools.budget import fit, fitting, tokens, tokens_of_bytes
 from tools.caller import Caller
-from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, JobsprintError
+from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
 from workflow.redaction import may_hold_secrets, redacted
 from workflow.shape import model_findings
@@ -102,7 +102,7 @@ class Tool(Generic[A]):
             return self.arguments.model_validate(mended), notes
         except ValidationError:
             findings = model_findings(self.arguments, mended)
-            raise ToolArgumentsError(self.name, findings) from None
+            raise InvalidArgumentsError.of(findings, call=self.name) from None
 
 
 def _result(content: dict[str, Any], answer: Answer, budget: int) -> types.CallToolResult:
@@ -122,20 +122,6 @@ def _result(content: dict[str, Any], answer: Answer, budget: int) -> types.CallT
     )
 
 
-class ToolArgumentsError(InvalidArgumentsError):
-    """Arguments that do not fit the tool's schema, all problems at once."""
-
-    def __init__(self, tool: str, findings: list[Finding]) -> None:
-        first = findings[0]
-        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        super().__init__(
-            f"{tool} cannot be called so: {first.message}{more}",
-            pointer=first.pointer,
-            fix="Correct the arguments as the findings say and call again; nothing was done.",
-        )
-        self.findings = tuple(findings)
-
-
 def error_content(error: JobsprintError) -> dict[str, Any]:
     """A failure as JSON: ``code``, ``message``, and where known ``pointer``, ``fix``, ``next``, ``findings``."""
     content: dict[str, Any] = {"code": error.code, "message": error.message}
@@ -145,7 +131,7 @@ def error_content(error: JobsprintError) -> dict[str, Any]:
         content["fix"] = error.fix
     if error.next is not None:
         content["next"] = error.next.to_json()
-    if isinstance(error, InvalidDefinitionError | ToolArgumentsError):
+    if error.findings:
         content |= findings_content(error.findings)
     return dict(redacted(content))
 
@@ -154,8 +140,14 @@ def findings_content(findings: Sequence[Finding]) -> dict[str, Any]:
     """``findings`` in their order, and in ``findings_left_out`` how many more there are than fit."""
     listed = [finding.to_json() for finding in findings]
     count = max(1, fitting(listed, FINDINGS_BUDGET))
-    shown = [fit(each, FINDINGS_BUDGET)[0] for each in listed[:count]]
+    shown = [each if tokens(each) <= FINDINGS_BUDGET else _without_patch(each) for each in listed[:count]]
     return {"findings": shown, **({"findings_left_out": len(listed) - count} if len(listed) > count else {})}
+
+
+def _without_patch(finding: dict[str, Any]) -> dict[str, Any]:
+    """A finding whose patch is too large to be shown: half a patch would do harm."""
+    kept = {name: member for name, member in finding.items() if name != "patch"}
+    return dict(fit(kept, FINDINGS_BUDGET)[0])
 
 
 def failure(error: JobsprintError) -> types.CallToolResult:

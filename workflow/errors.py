@@ -1,73 +1,17 @@
-"""Every failure that Jobsprint raises on purpose, under one root.
-
-Each has a stable ``code`` (what programs switch on), a one-sentence message, where it is (``pointer``,
-RFC 6901) and how to mend it (``fix``). Numbers of HTTP or JSON-RPC are the edges' business: they map
-``kind`` once.
-"""
+"""Every failure that Jobsprint raises on purpose, under one root (see :mod:`workflow.failure`)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Self
+
+from workflow.failure import ErrorKind as ErrorKind
+from workflow.failure import JobsprintError as JobsprintError
+from workflow.failure import NextCall as NextCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workflow.findings import Finding
-
-
-class ErrorKind(StrEnum):
-    """What sort of failure it is, for an edge that has to choose a status."""
-
-    INVALID = "invalid"
-    """The request itself is wrong; sending it again changes nothing."""
-    NOT_FOUND = "not_found"
-    """What was named does not exist."""
-    CONFLICT = "conflict"
-    """The request contradicts what is stored; read, then decide."""
-    OVERLOADED = "overloaded"
-    """A bounded queue is full; try again after ``retry_after_seconds``."""
-    FORBIDDEN = "forbidden"
-    """The caller has not proved that they may."""
-    UNAVAILABLE = "unavailable"
-    """Something that the server needs is not there now; the same request may work later."""
-    FAILED = "failed"
-    """The work was tried and failed."""
-
-
-class NextCall(NamedTuple):
-    """The tool call that leads on from a failure, ready to be made."""
-
-    tool: str
-    arguments: dict[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The call as it is shown."""
-        return {"tool": self.tool, "arguments": self.arguments}
-
-
-class JobsprintError(Exception):
-    """Root of all expected failures.
-
-    Attributes:
-        code: stable identifier in snake case, documented in ``docs/errors.md``.
-        message: one sentence that says what is wrong.
-        pointer: JSON pointer into the caller's input, or ``None``.
-        fix: one sentence that says what to do next, or ``None``.
-        next: the tool call that ``fix`` speaks of, where it can be written down.
-    """
-
-    code: ClassVar[str] = "jobsprint_error"
-    kind: ClassVar[ErrorKind] = ErrorKind.FAILED
-
-    def __init__(
-        self, message: str, *, pointer: str | None = None, fix: str | None = None, next_call: NextCall | None = None
-    ) -> None:
-        super().__init__(message)
-        self.message = message
-        self.pointer = pointer
-        self.fix = fix
-        self.next = next_call
 
 
 class InvalidArgumentsError(JobsprintError):
@@ -76,13 +20,22 @@ class InvalidArgumentsError(JobsprintError):
     code = "invalid_arguments"
     kind = ErrorKind.INVALID
 
+    @classmethod
+    def of(cls, findings: Sequence[Finding], *, call: str = "") -> Self:
+        """The error of arguments with these problems; ``call`` names what was called so."""
+        first = findings[0]
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        error = cls(
+            f"{call} cannot be called so: {first.message}{more}" if call else first.message + more,
+            pointer=first.pointer,
+            fix="Correct the arguments as the findings say and call again; nothing was done.",
+        )
+        error.findings = tuple(findings)
+        return error
+
 
 class InvalidDefinitionError(JobsprintError):
-    """A definition has findings of severity ``error``; nothing was saved.
-
-    Attributes:
-        findings: every problem found, errors and warnings, in the order of their pointers.
-    """
+    """A definition has findings of severity ``error``; nothing was saved. Its findings are errors and warnings."""
 
     code = "invalid_definition"
     kind = ErrorKind.INVALID
@@ -101,6 +54,17 @@ class InvalidOperationError(JobsprintError):
 
     code = "invalid_operation"
     kind = ErrorKind.INVALID
+
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> Self:
+        """The error of operations that have not the form they must have."""
+        error = cls(
+            findings[0].message,
+            pointer=findings[0].pointer,
+            fix="Correct the operations as the findings say and send them again; none was applied.",
+        )
+        error.findings = tuple(findings)
+        return error
 
 
 class WorkflowNotFoundError(JobsprintError):

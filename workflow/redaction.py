@@ -100,9 +100,9 @@ def redacted_text(text: str) -> str:
     return _IN_TEXT.sub(_replacement, text)
 
 
-def holds_secret(name: str, text: str) -> bool:
-    """Whether ``text``, standing under ``name``, would be hidden, in whole or in part."""
-    return _redacted_text(text, name) != text
+def holds_secret(name: str, text: str, *, parent: str = "") -> bool:
+    """Whether ``text``, standing under ``name`` in an object under ``parent``, would be hidden, even in part."""
+    return _redacted_text(text, name, parent) != text
 
 
 def restored(value: Any, original: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Every result stays within its budget, on a workflow of 500 nodes and an execution of 10,000 items; nothing is lost."""
+"""Every result stays within its budget, for a workflow of 500 nodes and an execution of 10,000 items."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
 from workflow.executions import Priority
 from workflow.messages import utc_text
 from workflow.ports import ExecutionFilter
+from workflow.redaction import may_hold_secrets, redacted
 from workflow.shape import model_findings
 from workflow.states import ExecutionState
 
@@ -79,8 +80,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(orjson.dumps(content), status_code=status, media_type="application/json", headers=headers)
+    """A JSON answer, with the secrets in it hidden."""
+    body = orjson.dumps(content)
+    if may_hold_secrets(body):
+        body = orjson.dumps(redacted(content))
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
 @dataclass(slots=True, frozen=True)

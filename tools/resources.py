@@ -14,9 +14,11 @@ from engine.authoring import Authoring
 from engine.executions import ExecutionService
 from tools.authoring import node_type_details, workflow_header
 from tools.pictures import mermaid
+from tools.provenance import origin
 from tools.running import execution_summary, node_run_details, overview
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NodeNotFoundError
 from workflow.ports import ExecutionFilter
+from workflow.redaction import redacted
 
 PAGE_SIZE = 50
 JSON_TYPE = "application/json"
@@ -98,7 +100,7 @@ class Resources:
         for pattern, reader in self._readers:
             found = pattern.fullmatch(uri)
             if found is not None:
-                content = await reader(*map(unquote, found.groups()))
+                content = redacted(await reader(*map(unquote, found.groups())))
                 text = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
                 return types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text)
         forms = ", ".join(template.uri_template for template in self.templates())
@@ -116,6 +118,7 @@ class Resources:
         inspection = await self._service.inspect(execution_id)
         return {
             **execution_summary(inspection.execution),
+            **await origin(self._authoring, inspection),
             "input": inspection.execution.input,
             **overview(inspection),
         }
@@ -125,7 +128,8 @@ class Resources:
         runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
         if not runs:
             raise NodeNotFoundError(f"Node {node!r} has not run in execution {execution_id!r}.")
-        return {**execution_summary(inspection.execution), "runs": runs}
+        marks = await origin(self._authoring, inspection, node)
+        return {**execution_summary(inspection.execution), **marks, "runs": runs}
 
     async def _node_type(self, name: str) -> dict[str, Any]:
         kind = self._authoring.registry.get(name)

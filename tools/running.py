@@ -26,6 +26,7 @@ from tools.budget import (
     tokens,
 )
 from tools.caller import Caller
+from tools.provenance import outside_sources
 from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.executions import Execution, NodeRun, Priority, Suspension
 from workflow.messages import utc_text
@@ -195,6 +196,9 @@ class RunningTools:
             if was_cut:
                 content["output_is_cut"] = True
                 links = (whole,)
+            sources = outside_sources(plan.definition, self._authoring.registry, execution, plan.definition.nodes)
+            if sources:
+                content["from_outside"] = sources
         if execution.state is ExecutionState.WAITING:
             content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
         elif execution.state not in FINISHED | {ExecutionState.DEAD}:

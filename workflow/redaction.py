@@ -43,6 +43,8 @@ _SECRET_NAMES = frozenset(
 )
 _SHOWN_NAMES = frozenset({"resume_url"})
 """Links that are given to the caller on purpose."""
+_NO_PAIRS = frozenset({"connections"})
+"""Where two texts in a list are not a name and its value."""
 
 _IN_TEXT = re.compile(
     r"(?P<scheme>\b(?:bearer|basic)\s+)(?=[^\s\"',;]*\d)[A-Za-z0-9._~+/=-]{8,}"
@@ -118,12 +120,24 @@ def _redacted(value: Any, name: str, parent: str = "") -> Any:
     if isinstance(value, str):
         return _redacted_text(value, name, parent)
     if isinstance(value, dict):
-        members = {key: _redacted(member, str(key), name) for key, member in value.items()}
+        spoken_of = _spoken_of(value)
+        members = {
+            key: _redacted(member, spoken_of if key == "value" and spoken_of else str(key), name)
+            for key, member in value.items()
+        }
         return members if any(members[key] is not value[key] for key in members) else value
     if isinstance(value, list):
-        listed = [_redacted(member, name, parent) for member in value]
+        is_pair = len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], str) and name not in _NO_PAIRS
+        listed = [
+            _redacted(member, value[0] if is_pair and place else name, parent) for place, member in enumerate(value)
+        ]
         return listed if any(new is not old for new, old in zip(listed, value, strict=True)) else value
     return value
+
+
+def _spoken_of(members: dict[str, Any]) -> str | None:
+    """The name in ``{"name": …, "value": …}``, as some APIs write headers and fields."""
+    return next((str(members[key]) for key in ("name", "key") if isinstance(members.get(key), str)), None)
 
 
 def _redacted_text(text: str, name: str, parent: str = "") -> str:

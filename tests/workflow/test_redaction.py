@@ -22,6 +22,8 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
         {"client_secret": "s"},
         {"accessToken": "t"},
         {"cookie": ["a=1", "b=2"]},
+        {"headers": [{"name": "Authorization", "value": "anything"}]},
+        {"query": [["n", "1"], ["token", "anything"]]},
     ],
 )
 def test_what_stands_under_a_secrets_name_is_hidden(value: Any) -> None:
@@ -60,6 +62,7 @@ def test_what_has_the_form_of_a_secret_is_hidden_inside_text(text: str, shown: s
         {"headers": {"Authorization": "=Bearer {{ $json.key }}"}},
         {"signature": {"secret": "github"}},
         {"resume_url": "https://host/resume/1?token=abc"},
+        {"connections": [["token", "password"]], "fields": [{"name": "colour", "value": "red"}]},
         {"token": 7, "password": None, "secret": ""},
     ],
 )

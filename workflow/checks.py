@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workflow import graph
-from workflow.definition import ERROR_OUTPUT, WorkflowDefinition
+from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
 from workflow.doubtful_values import value_findings
 from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
 from workflow.foreign_forms import n8n_finding, native_form
@@ -146,6 +146,14 @@ class _Check:
         self.specs[name] = spec
         root = pointer("nodes", name, "parameters")
         for problem in spec.problems_of(_parameters(node)):
+            name_there = str(problem.path[0]) if problem.path else ""
+            if (
+                problem.code == "unknown_parameter"
+                and len(problem.path) == 1
+                and name_there in NodeDefinition.model_fields
+            ):
+                self._add_misplaced(name, name_there)
+                continue
             self._add(
                 problem.code,
                 root + pointer(*problem.path),
@@ -154,6 +162,16 @@ class _Check:
                 fix=problem.fix or f"Call find_nodes with name {node_type!r} for its parameters and an example.",
             )
         self.findings += value_findings(name, _parameters(node))
+
+    def _add_misplaced(self, name: str, member: str) -> None:
+        at = pointer("nodes", name, "parameters", member)
+        move = {"op": "move", "from": at, "path": pointer("nodes", name, member)}
+        self._add(
+            "unknown_parameter",
+            at,
+            f"{member!r} is a member of the node itself, beside parameters.",
+            patch=[PatchOperation.model_validate(move)],
+        )
 
     def _check_names(self) -> None:
         first_by_folded: dict[str, str] = {}

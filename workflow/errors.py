@@ -205,11 +205,12 @@ class PlanChangedError(JobsprintError):
     code = "plan_changed"
     kind = ErrorKind.CONFLICT
 
-    def __init__(self, expected: str, actual: str) -> None:
+    def __init__(self, expected: str, actual: str, *, plan_again: NextCall) -> None:
         super().__init__(
             f"A run would not do what plan {expected} says: now it is {actual}. Nothing was started.",
             pointer="/plan_hash",
-            fix="Call plan_execution again, look at what has changed, and execute with the new plan_hash.",
+            fix="Plan again with the same input, look at what has changed, and execute with the new plan_hash.",
+            next_call=plan_again,
         )
 
 
@@ -222,6 +223,7 @@ class NotWaitingError(JobsprintError):
     def __init__(self, execution_id: str, state: str) -> None:
         super().__init__(
             f"Nothing in execution {execution_id!r} waits for this; it is {state}.",
+            pointer="/execution_id",
             fix="Look at it: it may have been resumed already.",
             next_call=NextCall("inspect_execution", {"execution_id": execution_id}),
         )

@@ -113,7 +113,7 @@ def restored(value: Any, original: Any) -> Any:
     Whoever reads a definition and sends it back sends what the hidden values looked like; those places keep what
     they held. Elsewhere ``value`` stays as it is.
     """
-    return _restored(value, original, "")
+    return _restored(value, original, redacted(original))
 
 
 def _redacted(value: Any, name: str, parent: str = "") -> Any:
@@ -160,18 +160,17 @@ def _replacement(found: re.Match[str]) -> str:
     return f"{kept}{HIDDEN}"
 
 
-def _restored(value: Any, original: Any, name: str, parent: str = "") -> Any:
+def _restored(value: Any, original: Any, shown: Any) -> Any:
     if isinstance(value, str):
-        is_hidden = HIDDEN in value and isinstance(original, str) and _redacted_text(original, name, parent) == value
-        return original if is_hidden else value
+        return original if HIDDEN in value and value == shown else value
     if isinstance(value, dict) and isinstance(original, dict):
         return {
-            key: _restored(member, original[key], str(key), name) if key in original else member
+            key: _restored(member, original[key], shown[key]) if key in original else member
             for key, member in value.items()
         }
     if isinstance(value, list) and isinstance(original, list):
         return [
-            _restored(member, original[index], name, parent) if index < len(original) else member
+            _restored(member, original[index], shown[index]) if index < len(original) else member
             for index, member in enumerate(value)
         ]
     return value

@@ -86,6 +86,15 @@ def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | i
         owner = owner[part]
     known = [field for field in fields_at(model, path[:-1]) if field not in owner]
     near = nearest(name, known)
+    head, dot, _ = name.partition(".")
+    if dot and isinstance(owner.get(head), dict):
+        target = pointer(*path[:-1], *name.split("."))
+        return Finding(
+            code="unknown_field",
+            pointer=at,
+            message=f"There is no field {name!r} here; what lies deeper is written nested, not with dots.",
+            patch=(PatchOperation.model_validate({"op": "move", "from": at, "path": target}),),
+        )
     if near is not None:
         patch = PatchOperation.model_validate(
             {"op": "move", "from": at, "path": pointer(*path[:-1], near)},
@@ -160,7 +169,7 @@ def _options(kind: Any) -> Sequence[Any]:
 
 
 def _literal_choices(detail: ErrorDetails) -> list[str]:
-    if detail["type"] != "literal_error":
+    if detail["type"] not in ("literal_error", "enum"):
         return []
     context: Mapping[str, Any] = detail.get("ctx", {})
     return [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]

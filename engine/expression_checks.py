@@ -41,7 +41,7 @@ PROGRAMS = frozenset({("code", "javascript")})
 
 _BRACES_WITHOUT_EQUALS = re.compile(r"\{\{[^{}]*\$(?:[A-Za-z]|\()[^{}]*\}\}")
 _BARE = re.compile(r"=?\s*\$(?:json|input|node|items|execution|workflow|vars|now|today|\()\s*[.\[(\"'`][^{}]*")
-_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`")
 _VARIABLE = re.compile(r"(?<![\w$.])\$[A-Za-z_]\w*")
 _DECLARATION = re.compile(r"=>|\b(?:let|const|var|function)\b")
 

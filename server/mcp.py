@@ -76,7 +76,8 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
         try:
             contents = await resources.read(str(params.uri))
         except JobsprintError as error:
-            raise MCPError(types.INVALID_PARAMS, error.message, {"uri": str(params.uri), "fix": error.fix}) from error
+            details = {"code": error.code, "uri": str(params.uri), "fix": error.fix}
+            raise MCPError(types.INVALID_PARAMS, error.message, details) from error
         return types.ReadResourceResult(contents=[contents])
 
     def input_schema(name: str) -> Mapping[str, Any] | None:

@@ -69,8 +69,7 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
     errors = await evaluator.check([source for _, source in parsed])
     for (at, _), problem in zip(parsed, errors, strict=True):
         if problem is not None:
-            fix = "Write one JavaScript expression between the braces; a code node takes statements."
-            found.append(Finding(code="bad_expression", pointer=at, message=problem.message, fix=fix))
+            found.append(Finding(code="bad_expression", pointer=at, message=problem.message, fix=problem.fix))
     return found
 
 

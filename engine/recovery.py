@@ -105,7 +105,11 @@ class Recovery:
         try:
             await step(execution)
         except WorkflowNotFoundError as error:
-            record = ErrorRecord(code=error.code, message="The workflow was deleted before the execution went on.")
+            record = ErrorRecord(
+                code=error.code,
+                message="The workflow was deleted before the execution went on.",
+                fix="Create it again, and run that.",
+            )
             failed = self._service.ended(replace(execution, error=record), ExecutionState.FAILED, None)
             await self._service.move(failed, [], live=None)
         except StorageError:

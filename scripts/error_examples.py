@@ -21,6 +21,7 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
 from engine.expressions.pool import Limits, limit_error
+from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
 from server.app import http_app
@@ -275,15 +276,20 @@ def _made() -> dict[str, Example]:
         try:
             cause()
         except JobsprintError as error:
-            return error_content(error)
+            return {**error_content(error), "code": getattr(error, "expression_code", error.code)}
         raise AssertionError("nothing was raised")
 
-    crashed = limit_error("expression_crashed", Limits())
+    template = "={{ $json.n"
+
+    def crash() -> None:
+        raise limit_error("expression_crashed", Limits())
+
     return {
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),
         "bad_settings": raised(lambda: Settings.load(port=70_000)),
-        "expression_crashed": {"code": crashed.expression_code, "message": crashed.message, "fix": crashed.fix},
+        "bad_template": raised(lambda: parse_template(template)),
+        "expression_crashed": raised(crash),
     }
 
 

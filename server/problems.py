@@ -48,4 +48,9 @@ async def handle_expected(request: Request, error: Exception) -> Response:
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:
     """Starlette's handler for faults of ours: nothing of them is shown, the log has them."""
-    return problem(500, code="internal_error", title="The server failed on this request; its log has the details.")
+    return problem(
+        500,
+        code="internal_error",
+        title="The server failed on this request; its log has the details.",
+        fix="Report it with what the log says; the request itself may be right.",
+    )

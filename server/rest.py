@@ -139,7 +139,9 @@ class RestApi:
         """The current version, or ``?version=n``."""
         version = request.query_params.get("version")
         if version is not None and not version.isdecimal():
-            raise InvalidArgumentsError("version is not a whole number.", pointer="/version")
+            raise InvalidArgumentsError(
+                "version is not a whole number.", pointer="/version", fix="Write it as in ?version=2, or leave it out."
+            )
         stored = await self.authoring.workflows.get(
             request.path_params["workflow_id"], int(version) if version is not None else None
         )
@@ -152,7 +154,11 @@ class RestApi:
         """Store the next version. ``If-Match: "n"`` refuses where the current one is not ``n``."""
         match = request.headers.get("if-match", "").strip().strip('"')
         if match and not match.isdecimal():
-            raise InvalidArgumentsError('If-Match is not a version such as "3".', pointer="/if-match")
+            raise InvalidArgumentsError(
+                'If-Match is not a version such as "3".',
+                pointer="/if-match",
+                fix="Send back the ETag that came with the version you read.",
+            )
         saved = await self.authoring.replace(
             request.path_params["workflow_id"],
             await _definition(request),

@@ -40,7 +40,12 @@ class Resume:
         """Let the execution go on, or show what it asks."""
         execution_id = request.path_params["execution_id"]
         if not self.links.is_valid(execution_id, request.query_params.get("token", "")):
-            return problem(403, code="bad_link", title="This link was not made by the server, or was changed.")
+            return problem(
+                403,
+                code="bad_link",
+                title="This link was not made by the server, or was changed.",
+                fix="Use the link as it was sent, with all of its query.",
+            )
         node = request.query_params.get("node")
         if request.method == "GET":
             asked = await self._approval(execution_id, node)

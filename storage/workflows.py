@@ -141,7 +141,7 @@ class SqlWorkflowRepository:
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
-            raise WebhookNotFoundError(f"No workflow listens on webhook path {path!r}.")
+            raise WebhookNotFoundError(path)
         return _stored(row)
 
 

@@ -85,7 +85,8 @@ def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, 
     """
     name = "nodes" if arguments.node is None else "runs"
     start = start_of(arguments.cursor, arguments.node or "", name)
-    content = {**execution_summary(inspection.execution), **marks}
+    summary = {**execution_summary(inspection.execution), **marks}
+    content: dict[str, Any] = fit(summary, SUMMARY_TOKENS if start else arguments.max_tokens // 2)[0]
     is_cut = False
     if arguments.node is None:
         view = overview(inspection)
@@ -95,8 +96,6 @@ def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, 
             content |= rest
     else:
         runs = _details(inspection, arguments.node)
-    if start:
-        content, _ = fit(content, SUMMARY_TOKENS)
     part = part_of(runs, start, max(1, arguments.max_tokens - tokens(content) - ROOM_FOR_CURSOR))
     content[name] = part.value
     if part.next_start is not None:

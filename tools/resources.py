@@ -17,6 +17,7 @@ from tools.pictures import mermaid
 from tools.provenance import origin
 from tools.running import execution_summary, node_run_details, overview
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NodeNotFoundError
+from workflow.findings import listed
 from workflow.ports import ExecutionFilter
 from workflow.redaction import redacted
 
@@ -70,7 +71,9 @@ class Resources:
         """
         kind, _, inner = (cursor or "w:").partition(":")
         if kind not in ("w", "e"):
-            raise InvalidArgumentsError(f"{cursor!r} is not a cursor of this list.", pointer="/cursor")
+            raise InvalidArgumentsError(
+                f"{cursor!r} is not a cursor of this list.", pointer="/cursor", fix="Leave it out for the first page."
+            )
         if kind == "w":
             workflows = await self._authoring.workflows.page(text=None, limit=PAGE_SIZE, cursor=inner or None)
             listed = [
@@ -127,7 +130,10 @@ class Resources:
         inspection = await self._service.inspect(execution_id)
         runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
         if not runs:
-            raise NodeNotFoundError(f"Node {node!r} has not run in execution {execution_id!r}.")
+            ran = listed(dict.fromkeys(run.node for run in inspection.node_runs))
+            raise NodeNotFoundError(
+                f"Node {node!r} has not run in execution {execution_id!r}.", fix=f"These have run: {ran}."
+            )
         marks = await origin(self._authoring, inspection, node)
         return {**execution_summary(inspection.execution), **marks, "runs": runs}
 

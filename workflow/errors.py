@@ -118,6 +118,12 @@ class WebhookNotFoundError(JobsprintError):
     code = "webhook_not_found"
     kind = ErrorKind.NOT_FOUND
 
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"No workflow listens on webhook path {path!r}.",
+            fix="Check the path, and that the workflow was not deleted nor its trigger disabled.",
+        )
+
 
 class WebhookSignatureError(JobsprintError):
     """The webhook's signature is missing or does not fit its body."""

@@ -179,7 +179,7 @@ class WorkerPool:
             return answer
         failure = orjson.loads(answer)
         if failure["code"] == "expression_failed":
-            raise ExpressionError(failure["message"])
+            raise ExpressionError(failure["message"], fix="Correct the JavaScript; the message says where it fails.")
         raise limit_error(failure["code"], limits)
 
     def forget(self, context: str) -> None:

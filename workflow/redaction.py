@@ -8,6 +8,7 @@ is likely to be one; it does not prove that nothing else is.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 HIDDEN = "[hidden]"
@@ -59,17 +60,17 @@ _IN_TEXT = re.compile(
 )
 
 _HINTS = (
+    b"@",
     b"authorization",
     b"cookie",
     b"key",
     b"token",
-    b"bearer",
-    b"basic",
+    b"secret",
     b"passw",
     b"passphrase",
-    b"secret",
     b"credentials",
-    b"@",
+    b"bearer",
+    b"basic ",
     b"signature",
     b"eyj",
     b"ghp_",
@@ -84,6 +85,8 @@ _HINTS = (
     b"xox",
     b"akia",
 )
+_SHORTEST = 12
+"""Nothing shorter has the form of a secret."""
 
 
 def may_hold_secrets(text: bytes) -> bool:
@@ -99,7 +102,7 @@ def redacted(value: Any) -> Any:
 
 def redacted_text(text: str) -> str:
     """``text`` with everything in it that has the form of a secret replaced; the words around it stay."""
-    return _IN_TEXT.sub(_replacement, text)
+    return _IN_TEXT.sub(_replacement, text) if len(text) >= _SHORTEST else text
 
 
 def holds_secret(name: str, text: str, *, parent: str = "") -> bool:
@@ -149,6 +152,7 @@ def _redacted_text(text: str, name: str, parent: str = "") -> str:
     return redacted_text(text)
 
 
+@lru_cache(4_096)
 def _is_secret_name(name: str, parent: str) -> bool:
     plain = name.lower().replace("-", "").replace("_", "")
     # In a webhook's signature, secret is the name under which the server keeps one.

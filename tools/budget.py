@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from storage.cursors import decode_cursor, encode_cursor, foreign_cursor
+from workflow.redaction import may_hold_secrets, redacted
 
 BYTES_PER_TOKEN = 4
 STRING_MAX_CHARACTERS = 2_000
@@ -36,6 +37,12 @@ def tokens(value: Any) -> int:
 def tokens_of_bytes(count: int) -> int:
     """Estimated tokens of this many bytes of JSON."""
     return -(-count // BYTES_PER_TOKEN)
+
+
+def shown(value: Any) -> Any:
+    """``value`` with the secrets in it hidden. It comes before any cut: half a secret, or one without the name that it
+    stands under, would not be recognised any more."""
+    return redacted(value) if may_hold_secrets(orjson.dumps(value)) else value
 
 
 def fit(value: Any, budget: int) -> tuple[Any, bool]:

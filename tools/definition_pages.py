@@ -6,7 +6,7 @@ from typing import Any
 
 import mcp_types as types
 
-from tools.budget import ROOM_FOR_CURSOR, cursor_to, fit, fitting, start_of, tokens
+from tools.budget import ROOM_FOR_CURSOR, cursor_to, fit, fitting, shown, start_of, tokens
 from tools.tool import Answer
 from workflow import graph
 from workflow.ports import StoredWorkflow
@@ -25,6 +25,7 @@ def view_answer(
         InvalidArgumentsError: the cursor is not of this view of this version.
     """
     left = budget - tokens(header) - ROOM_FOR_CURSOR
+    view = shown(view)
     if cursor is None and tokens(view) <= left:
         content = {**header, **view} if name == "summary" else {**header, name: view}
         return Answer(content, whole=workflow_link(stored))
@@ -52,10 +53,10 @@ def _page(
     names = list(nodes)
     count = max(1, fitting([{name: nodes[name], "": leaving.get(name, [])} for name in names[start:]], left))
     chosen = names[start : start + count]
-    shown: dict[str, Any] = {**first, "nodes": {each: nodes[each] for each in chosen}}
+    part: dict[str, Any] = {**first, "nodes": {each: nodes[each] for each in chosen}}
     if "connections" in view:
-        shown["connections"] = [pair for each in chosen for pair in leaving.get(each, [])]
-    content = {**header, "part": shown, "of": len(nodes), "is_cut": True}
+        part["connections"] = [pair for each in chosen for pair in leaving.get(each, [])]
+    content = {**header, "part": part, "of": len(nodes), "is_cut": True}
     if start + count < len(names):
         content["next_cursor"] = cursor_to(start + count, *key)
     return Answer(content, links=(workflow_link(stored),))

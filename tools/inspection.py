@@ -9,7 +9,7 @@ from pydantic import Field
 
 from engine.authoring import Authoring
 from engine.executions import ExecutionService, Inspection
-from tools.budget import ROOM_FOR_CURSOR, cursor_to, fit, part_of, start_of, tokens
+from tools.budget import ROOM_FOR_CURSOR, cursor_to, fit, part_of, shown, start_of, tokens
 from tools.caller import Caller
 from tools.provenance import origin
 from tools.running import (
@@ -69,13 +69,14 @@ class InspectionTools:
         await wait_for_end(self._service, arguments.execution_id, arguments.wait_seconds, caller)
         inspection = await self._service.inspect(arguments.execution_id)
         whole = execution_link(inspection.execution, arguments.node)
-        marks = await origin(self._authoring, inspection, arguments.node)
+        marks = shown(await origin(self._authoring, inspection, arguments.node))
         if arguments.path is not None:
-            return Answer(_at_path(inspection, arguments, marks), whole=whole)
+            return Answer(_at_path(inspection, arguments, marks), whole=whole, is_redacted=True)
         content, is_cut = _page(inspection, arguments, marks)
         if is_cut:
             content["is_cut"] = True
-        return Answer(content, links=(whole,) if is_cut or "next_cursor" in content else (), whole=whole)
+        links = (whole,) if is_cut or "next_cursor" in content else ()
+        return Answer(content, links=links, whole=whole, is_redacted=True)
 
 
 def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -85,17 +86,17 @@ def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, 
     """
     name = "nodes" if arguments.node is None else "runs"
     start = start_of(arguments.cursor, arguments.node or "", name)
-    summary = {**execution_summary(inspection.execution), **marks}
+    summary = {**shown(execution_summary(inspection.execution)), **marks}
     content: dict[str, Any] = fit(summary, SUMMARY_TOKENS if start else arguments.max_tokens // 2)[0]
     is_cut = False
     if arguments.node is None:
-        view = overview(inspection)
+        view = shown(overview(inspection))
         runs = view.pop("nodes")
         if not start:
             rest, is_cut = fit(view, (arguments.max_tokens - tokens(content)) // 2)
             content |= rest
     else:
-        runs = _details(inspection, arguments.node)
+        runs = shown(_details(inspection, arguments.node))
     part = part_of(runs, start, max(1, arguments.max_tokens - tokens(content) - ROOM_FOR_CURSOR))
     content[name] = part.value
     if part.next_start is not None:
@@ -120,7 +121,7 @@ def _at_path(inspection: Inspection, arguments: InspectExecution, marks: dict[st
         document = {"input": inspection.execution.input, **overview(inspection)}
     else:
         document = {"runs": _details(inspection, arguments.node)}
-    value = _resolved(document, path)
+    value = _resolved(shown(document), path)
     execution = inspection.execution
     content: dict[str, Any] = {
         "execution_id": execution.id,

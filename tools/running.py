@@ -22,6 +22,7 @@ from tools.budget import (
     fit,
     fitting,
     part_of,
+    shown,
     start_of,
     tokens,
 )
@@ -163,7 +164,7 @@ class RunningTools:
             content["error"] = planned.error.to_json()
         if not start:
             content["nodes"], _ = fit(list(planned.nodes), arguments.max_tokens // 4)
-        effects = [effect.to_json() for effect in planned.effects]
+        effects = shown([effect.to_json() for effect in planned.effects])
         part = part_of(effects, start, arguments.max_tokens - tokens(content) - ROOM_FOR_CURSOR)
         content["effects"] = part.value
         if part.next_start is not None:
@@ -192,7 +193,7 @@ class RunningTools:
         links: tuple[types.ResourceLink, ...] = ()
         whole = execution_link(execution)
         if execution.output is not None:
-            content["output"], was_cut = fit(execution.output, OUTPUT_TOKENS)
+            content["output"], was_cut = fit(shown(execution.output), OUTPUT_TOKENS)
             if was_cut:
                 content["output_is_cut"] = True
                 links = (whole,)
@@ -216,7 +217,7 @@ class RunningTools:
             created_after=arguments.created_after,
         )
         page = await self._service.page(where, limit=arguments.limit, cursor=arguments.cursor)
-        rows = [fit(execution_summary(each), ROW_TOKENS)[0] for each in page.items]
+        rows = [fit(shown(execution_summary(each)), ROW_TOKENS)[0] for each in page.items]
         count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
         if count < len(rows):
             page = await self._service.page(where, limit=count, cursor=arguments.cursor)

@@ -46,11 +46,15 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """A tool's result. ``links`` lead to what was left out of it, ``whole`` to all of it should it have to be cut."""
+    """A tool's result. ``links`` lead to what was left out of it, ``whole`` to all of it should it have to be cut.
+
+    ``is_redacted`` says that the secrets in it are hidden already; looking for them twice costs time.
+    """
 
     content: dict[str, Any]
     links: tuple[types.ResourceLink, ...] = ()
     whole: types.ResourceLink | None = None
+    is_redacted: bool = False
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -109,7 +113,7 @@ def _result(content: dict[str, Any], answer: Answer, budget: int) -> types.CallT
     """The content as it may be seen, in both its forms."""
     links = answer.links
     text = orjson.dumps(content)
-    if may_hold_secrets(text):
+    if not answer.is_redacted and may_hold_secrets(text):
         content = redacted(content)
         text = orjson.dumps(content)
     if tokens_of_bytes(len(text)) > budget:

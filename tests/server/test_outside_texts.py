@@ -102,6 +102,11 @@ async def test_secrets_reach_the_request_and_are_hidden_in_everything_shown(
         (await http.get(f"/api/executions/{ran['execution_id']}")).json(),
         (await http.get(f"/api/workflows/{made['workflow_id']}")).json(),
     ]
+    at_path = await mcp_http.call("inspect_execution", **execution, path="/input/password")
+    assert at_path["value"] == HIDDEN
+    header = "/runs/0/outputs/main/0/body/headers/authorization"
+    at_path = await mcp_http.call("inspect_execution", **execution, node="ask", path=header)
+    assert at_path["value"] == HIDDEN
     for content in shown:
         assert SECRET not in json.dumps(content)
         assert HIDDEN in json.dumps(content)

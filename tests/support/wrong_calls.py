@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonpatch
 
-from tests.support.mcp_caller import McpCaller, text_of
+from tests.support.mcp_caller import McpCaller
 
 START = {"type": "manual"}
 ASK = {"type": "approval", "parameters": {"question": "Go on?", "choices": ["yes", "no"]}}
@@ -132,19 +132,3 @@ def patched(document: Any, findings: list[dict[str, Any]]) -> Any:
     for finding in findings:
         document = jsonpatch.apply_patch(document, finding.get("patch", []))
     return document
-
-
-__all__ = [
-    "ASK",
-    "GOOD",
-    "START",
-    "World",
-    "WrongCall",
-    "WrongDefinition",
-    "assert_can_be_acted_on",
-    "good",
-    "patched",
-    "refused",
-    "text_of",
-    "with_node",
-]

@@ -1,7 +1,8 @@
-"""The tool to look at an execution: as a whole, one node of it, or page by page any part of either."""
+"""Tools to look at executions: one as a whole, a node of it, page by page any part of either; or the list of them."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import jsonpointer
@@ -9,7 +10,18 @@ from pydantic import Field
 
 from engine.authoring import Authoring
 from engine.executions import ExecutionService, Inspection
-from tools.budget import ROOM_FOR_CURSOR, cursor_to, fit, part_of, shown, start_of, tokens
+from tools.budget import (
+    LIST_BUDGET,
+    ROOM_FOR_CURSOR,
+    ROW_TOKENS,
+    cursor_to,
+    fit,
+    fitting,
+    part_of,
+    shown,
+    start_of,
+    tokens,
+)
 from tools.caller import Caller
 from tools.execution_views import execution_link, execution_summary, node_run_details, overview
 from tools.provenance import origin
@@ -18,6 +30,8 @@ from tools.runs import Runs
 from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, listed, nearest, pointer
+from workflow.ports import ExecutionFilter
+from workflow.states import ExecutionState
 
 SUMMARY_TOKENS = 100
 """What the summary of an execution may take in the answer about a part of it."""
@@ -34,8 +48,17 @@ class InspectExecution(Arguments):
     max_tokens: int = Field(default=2000, ge=200, le=50_000, description="Budget for the answer.")
 
 
+class ListExecutions(Arguments):
+    workflow_id: str | None = Field(default=None, description="Only of this workflow.")
+    status: ExecutionState | None = None
+    text: str | None = Field(default=None, description="Only those whose error message contains it.")
+    created_after: datetime | None = Field(default=None, description="ISO 8601 with offset.")
+    limit: int = Field(default=20, ge=1, le=100)
+    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
+
+
 class InspectionTools:
-    """The tool's work, over the services that REST uses too."""
+    """The tools' work, over the services that REST uses too."""
 
     def __init__(self, *, authoring: Authoring, service: ExecutionService, runs: Runs) -> None:
         self._authoring = authoring
@@ -43,7 +66,7 @@ class InspectionTools:
         self._service = service
 
     def tools(self) -> list[Tool[Any]]:
-        """The one tool."""
+        """The tools, in the order in which they are listed."""
         rows = {"type": "array", "items": {"type": "object"}}
         return [
             Tool(
@@ -57,7 +80,20 @@ class InspectionTools:
                 output_schema=object_schema(EXECUTION, nodes=rows, runs=rows, next_cursor="string"),
                 handler=self.inspect_execution,
                 toolsets=RUNNING,
-            )
+            ),
+            Tool(
+                name="list_executions",
+                title="List executions",
+                description="Executions, newest first, by workflow, status, time and text of the error.",
+                arguments=ListExecutions,
+                annotations=READ_ONLY,
+                output_schema=object_schema(
+                    {"executions": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
+                ),
+                handler=self.list_executions,
+                toolsets=RUNNING,
+                budget_tokens=LIST_BUDGET,
+            ),
         ]
 
     async def inspect_execution(self, arguments: InspectExecution, caller: Caller) -> Answer:
@@ -73,6 +109,24 @@ class InspectionTools:
             content["is_cut"] = True
         links = (whole,) if is_cut or "next_cursor" in content else ()
         return Answer(content, links=links, whole=whole, is_redacted=True)
+
+    async def list_executions(self, arguments: ListExecutions, caller: Caller) -> Answer:
+        """One page."""
+        where = ExecutionFilter(
+            workflow_id=arguments.workflow_id,
+            state=arguments.status,
+            text=arguments.text,
+            created_after=arguments.created_after,
+        )
+        page = await self._service.page(where, limit=arguments.limit, cursor=arguments.cursor)
+        rows = [fit(shown(execution_summary(each)), ROW_TOKENS)[0] for each in page.items]
+        count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
+        if count < len(rows):
+            page = await self._service.page(where, limit=count, cursor=arguments.cursor)
+        content: dict[str, Any] = {"executions": rows[:count]}
+        if page.next_cursor is not None:
+            content["next_cursor"] = page.next_cursor
+        return Answer(content)
 
 
 def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -12,6 +12,7 @@ import mcp_types as types
 import orjson
 
 from storage.cursors import decode_cursor, encode_cursor, foreign_cursor
+from tools.budget import shown
 from tools.completions import Completer
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.ports import Page
@@ -182,6 +183,6 @@ class Resources:
 
 
 def json_reading(uri: str, content: Any, *, ttl_ms: int = 0) -> Reading:
-    """``content`` as JSON that people can read too."""
-    text = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
+    """``content`` as JSON that people can read too, with the secrets in it hidden."""
+    text = orjson.dumps(shown(content), option=orjson.OPT_INDENT_2).decode()
     return Reading(types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text), ttl_ms)

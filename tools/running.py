@@ -1,8 +1,7 @@
-"""Tools to run workflows and to look at, list and end executions."""
+"""Tools to plan and run workflows, and to move executions on."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 import mcp_types as types
@@ -13,12 +12,9 @@ from engine.control import Control
 from engine.executions import ExecutionService, Submission
 from engine.planning import Planner
 from tools.budget import (
-    LIST_BUDGET,
     ROOM_FOR_CURSOR,
-    ROW_TOKENS,
     cursor_to,
     fit,
-    fitting,
     part_of,
     shown,
     start_of,
@@ -29,8 +25,6 @@ from tools.execution_views import execution_summary
 from tools.runs import EXECUTION_FORM, Runs
 from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
 from workflow.executions import Call, Priority
-from workflow.ports import ExecutionFilter
-from workflow.states import ExecutionState
 
 EXECUTION_ID = Field(description="Id of the execution.")
 
@@ -68,15 +62,6 @@ class PlanExecution(Arguments):
     trigger: str | None = Field(default=None, description="As in execute_workflow.")
     max_tokens: int = Field(default=2000, ge=200, le=50_000, description="Budget for the answer.")
     cursor: str | None = Field(default=None, description="next_cursor: more of the effects.")
-
-
-class ListExecutions(Arguments):
-    workflow_id: str | None = Field(default=None, description="Only of this workflow.")
-    status: ExecutionState | None = None
-    text: str | None = Field(default=None, description="Only those whose error message contains it.")
-    created_after: datetime | None = Field(default=None, description="ISO 8601 with offset.")
-    limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
 
 
 class ControlExecution(Arguments):
@@ -136,19 +121,6 @@ class RunningTools:
                 toolsets=RUNNING,
             ),
             Tool(
-                name="list_executions",
-                title="List executions",
-                description="Executions, newest first, by workflow, status, time and text of the error.",
-                arguments=ListExecutions,
-                annotations=READ_ONLY,
-                output_schema=object_schema(
-                    {"executions": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
-                ),
-                handler=self.list_executions,
-                toolsets=RUNNING,
-                budget_tokens=LIST_BUDGET,
-            ),
-            Tool(
                 name="control_execution",
                 title="Control an execution",
                 description="Cancel an execution (requests under way are broken off), answer what it waits for, "
@@ -205,24 +177,6 @@ class RunningTools:
             call=Call(caller.user, EXECUTION_FORM),
         )
         return await self._service.execute(plan, submission, key=arguments.idempotency_key)
-
-    async def list_executions(self, arguments: ListExecutions, caller: Caller) -> Answer:
-        """One page."""
-        where = ExecutionFilter(
-            workflow_id=arguments.workflow_id,
-            state=arguments.status,
-            text=arguments.text,
-            created_after=arguments.created_after,
-        )
-        page = await self._service.page(where, limit=arguments.limit, cursor=arguments.cursor)
-        rows = [fit(shown(execution_summary(each)), ROW_TOKENS)[0] for each in page.items]
-        count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
-        if count < len(rows):
-            page = await self._service.page(where, limit=count, cursor=arguments.cursor)
-        content: dict[str, Any] = {"executions": rows[:count]}
-        if page.next_cursor is not None:
-            content["next_cursor"] = page.next_cursor
-        return Answer(content)
 
     async def control_execution(self, arguments: ControlExecution, caller: Caller) -> Answer:
         """Do what the action says."""

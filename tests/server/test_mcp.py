@@ -27,9 +27,9 @@ TOOLS = [
     "delete_workflow",
     "plan_execution",
     "execute_workflow",
-    "list_executions",
     "control_execution",
     "inspect_execution",
+    "list_executions",
 ]
 
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check conformance demo chaos bench bench-peers lock format docs clean
+.PHONY: help run test check conformance demo chaos clients bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow 
 chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about two minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
 
+clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -q -rs tests/clients
+
 bench: $(READY) ## Measure start-up, memory, many items, durability, growth (about three minutes)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.items
@@ -48,6 +51,9 @@ bench: $(READY) ## Measure start-up, memory, many items, durability, growth (abo
 
 bench-peers: $(READY) ## Measure beside a real n8n: PEER_SCRIPT=… installs, starts and loads it
 	$(BIN)/python -m benchmarks.peers $(PEER_SCRIPT)
+
+bench-mcp: $(READY) ## Measure a tool's call beside a bare route and other people's MCP servers (wants npm; a minute)
+	$(BIN)/python -m benchmarks.mcp
 
 format: $(READY) ## Put the code into its standard form
 	$(BIN)/ruff check --fix .

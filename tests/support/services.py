@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import NoReturn
 
 import pytest
 
@@ -16,7 +17,11 @@ def need(service: str) -> None:
     try:
         socket.create_connection(("127.0.0.1", PORTS[service]), timeout=2).close()
     except OSError:
-        message = f"{service} does not answer on 127.0.0.1:{PORTS[service]}; what needs it was not tried"
-        if os.environ.get("JOBSPRINT_REQUIRE_SERVICES") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        go_without(f"{service} does not answer on 127.0.0.1:{PORTS[service]}; what needs it was not tried")
+
+
+def go_without(message: str) -> NoReturn:
+    """Skip the test, or fail it where JOBSPRINT_REQUIRE_SERVICES is set."""
+    if os.environ.get("JOBSPRINT_REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)

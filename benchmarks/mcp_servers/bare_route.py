@@ -1,0 +1,73 @@
+"""The answer of inspect_execution from one Starlette route, without MCP: ``POST / {"execution_id"}``.
+
+``python -m benchmarks.mcp_servers.bare_route DATA_FOLDER``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from pathlib import Path
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.announcements import Announcements
+from engine.executions import ExecutionService
+from engine.live import LiveExecutions
+from server.cli import calm_garbage_collector
+from server.http_server import new_event_loop
+from storage.blobs import BlobStore
+from storage.clock import SystemClock
+from storage.database import Database
+from storage.events.in_process import InProcessEventBus
+from storage.executions import SqlExecutionStore
+from storage.idempotency import SqlIdempotencyKeys
+from storage.ids import UuidFactory
+from storage.queue.embedded import EmbeddedQueue
+from tools.budget import fit
+from tools.running import execution_summary, overview
+
+MAX_TOKENS = 2_000
+
+
+async def serve(data_dir: Path) -> None:
+    """Serve until the process is ended."""
+    clock = SystemClock()
+    new_id = UuidFactory(clock=clock)
+    async with (
+        Database(f"sqlite:///{data_dir / 'jobsprint.db'}") as database,
+        SqlExecutionStore(database, blobs=BlobStore(data_dir / "blobs"), owner=new_id(), lease_seconds=60) as store,
+    ):
+        service = ExecutionService(
+            store=store,
+            live=LiveExecutions(queue=EmbeddedQueue(capacity=1), clock=clock, new_id=new_id, capacity=1),
+            announcements=Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id),
+            keys=SqlIdempotencyKeys(database),
+            clock=clock,
+            new_id=new_id,
+        )
+
+        async def inspect(request: Request) -> Response:
+            """The overview of an execution."""
+            asked = orjson.loads(await request.body())
+            inspection = await service.inspect(asked["execution_id"])
+            content, _ = fit(overview(inspection), MAX_TOKENS)
+            body = orjson.dumps({**execution_summary(inspection.execution), **content})
+            return Response(body, media_type="application/json")
+
+        app = Starlette(routes=[Route("/", inspect, methods=["POST"])])
+        listener = socket.create_server(("127.0.0.1", 0))
+        print(listener.getsockname()[1], flush=True)
+        calm_garbage_collector()
+        await uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None)).serve(sockets=[listener])
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(serve(Path(sys.argv[1])))

@@ -8,20 +8,20 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine.announcements import Announcements
+from engine.expression_checks import expression_findings
 from engine.expressions.evaluator import Evaluator
-from engine.expressions.template import NODE_REFERENCE
-from engine.parameters import template_leaves
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from workflow.checks import Report, check_definition, webhook_paths
 from workflow.definition import WorkflowDefinition
 from workflow.differences import Difference, difference
 from workflow.documents import parse_document
-from workflow.errors import ExpressionError, InvalidDefinitionError, NotPublishedError, VersionConflictError
-from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
+from workflow.errors import InvalidDefinitionError, NotPublishedError, VersionConflictError
+from workflow.findings import Finding
 from workflow.operations import Operation, apply_operations, merge_patch
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
 from workflow.publication import Publication
+from workflow.redaction import restored
 
 VersionChoice = int | Literal["published"] | None
 """A version by its number, the published one, or (``None``) the current one."""
@@ -59,8 +59,10 @@ class Authoring:
         self._new_id = new_id
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
 
-    async def check(self, document: Any) -> Report:
+    async def check(self, document: Any, *, current: StoredWorkflow | None = None) -> Report:
         """Everything wrong with a definition, expressions included. A string is read as JSON text first.
+
+        Secrets that were hidden when ``current`` was read count as what they are there.
 
         Raises:
             InvalidArgumentsError: the string is not JSON.
@@ -68,13 +70,15 @@ class Authoring:
         twice: list[Finding] = []
         if isinstance(document, str | bytes):
             document, twice = parse_document(document, pointer="")
+        if current is not None:
+            document = restored(document, current.definition.to_json())
         report = check_definition(document, self.registry)
-        found = [*twice, *await self._expression_findings(document)]
+        found = [*twice, *await expression_findings(report.document, self._evaluator)]
         if not found:
             return report
         findings = (*report.findings, *found)
         usable = report.definition if all(finding.severity != "error" for finding in found) else None
-        return Report(usable, findings)
+        return Report(usable, findings, report.document)
 
     async def create(self, document: Any, *, publish: bool = False) -> Saved:
         """Store a new workflow, as a draft or published at once.
@@ -105,8 +109,7 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(workflow_id, expected_version)
-        report = await self.check(document)
-        return await self._save(current, report)
+        return await self._save(current, await self.check(document, current=current))
 
     async def change(self, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None) -> Saved:
         """Apply operations, all or none, and store the result as the next version.
@@ -118,7 +121,7 @@ class Authoring:
         """
         current = await self._expected(workflow_id, expected_version)
         changed = apply_operations(current.definition.to_json(), list(operations))
-        return await self._save(current, await self.check(changed))
+        return await self._save(current, await self.check(changed, current=current))
 
     async def merge(self, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
         """Apply a JSON Merge Patch (RFC 7396) and store the result as the next version.
@@ -128,7 +131,9 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(workflow_id, expected_version)
-        return await self._save(current, await self.check(merge_patch(current.definition.to_json(), changes)))
+        return await self._save(
+            current, await self.check(merge_patch(current.definition.to_json(), changes), current=current)
+        )
 
     async def restore_version(self, workflow_id: str, version: int, *, expected_version: int | None) -> Saved:
         """Make an old version the draft again, as a version of its own.
@@ -233,56 +238,6 @@ class Authoring:
         )
         self._announcements.workflow_changed("updated", stored.id)
         return Saved(stored, report.findings)
-
-    async def _expression_findings(self, document: Any) -> list[Finding]:
-        """Templates that do not parse, and nodes that they name and that are not there."""
-        nodes = document.get("nodes") if isinstance(document, dict) else None
-        if not isinstance(nodes, dict):
-            return []
-        found: list[Finding] = []
-        parsed: list[tuple[str, str]] = []
-        for name, node in nodes.items():
-            parameters = node.get("parameters") if isinstance(node, dict) else None
-            for path, source in template_leaves(parameters or {}):
-                at = pointer("nodes", name, "parameters", *path)
-                found += _reference_findings(at, source, nodes)
-                try:
-                    self._evaluator.compile(source)
-                except ExpressionError as error:
-                    found.append(Finding(code="bad_expression", pointer=at, message=error.message))
-                else:
-                    parsed.append((at, source))
-        errors = await self._evaluator.check([source for _, source in parsed])
-        for (at, _), problem in zip(parsed, errors, strict=True):
-            if problem is not None:
-                found.append(Finding(code="bad_expression", pointer=at, message=problem.message))
-        return found
-
-
-def _reference_findings(at: str, source: str, nodes: dict[str, Any]) -> list[Finding]:
-    found: list[Finding] = []
-    for name in dict.fromkeys(match["name"] for match in NODE_REFERENCE.finditer(source)):
-        if name in nodes:
-            continue
-        near = nearest(name, nodes)
-        patch: tuple[PatchOperation, ...] = ()
-        if near is not None and "'" not in near and '"' not in near:
-            corrected = NODE_REFERENCE.sub(
-                lambda match, wrong=name, right=near: (  # type: ignore[misc]
-                    match[0].replace(wrong, right) if match["name"] == wrong else match[0]
-                ),
-                source,
-            )
-            patch = (PatchOperation(op="replace", path=at, value=corrected),)
-        found.append(
-            Finding(
-                code="unknown_node_reference",
-                pointer=at,
-                message=f"The expression names a node {name!r} that is not there.{did_you_mean(near)}",
-                patch=patch,
-            )
-        )
-    return found
 
 
 def _valid(report: Report) -> WorkflowDefinition:

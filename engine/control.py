@@ -12,8 +12,15 @@ from engine.executions import ExecutionService, Submission
 from engine.live import LiveExecution
 from engine.plan import Plan
 from workflow import graph
-from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NodeNotFoundError, NotWaitingError
+from workflow.errors import (
+    IllegalTransitionError,
+    InvalidArgumentsError,
+    NextCall,
+    NodeNotFoundError,
+    NotWaitingError,
+)
 from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
+from workflow.findings import did_you_mean, listed, nearest
 from workflow.ports import Clock
 from workflow.states import ExecutionEvent, ExecutionState, next_state
 
@@ -39,7 +46,7 @@ class Control:
 
     async def _cancel(self, execution_id: str) -> Execution:
         execution = await self._service.get(execution_id)
-        next_state(execution.state, ExecutionEvent.CANCEL)
+        _moved(execution, ExecutionEvent.CANCEL)
         live = self._service.live.get(execution_id)
         if live is not None:
             live.is_cancelled_by_caller = True
@@ -51,7 +58,9 @@ class Control:
         ended = await self._service.get(execution_id)
         if ended.state is not ExecutionState.CANCELLED:
             raise IllegalTransitionError(
-                f"The execution {ended.state} before it could be cancelled.", fix="Look at it with inspect_execution."
+                f"The execution {ended.state} before it could be cancelled.",
+                fix="Look at it.",
+                next_call=_look_at(execution_id),
             )
         return ended
 
@@ -66,7 +75,9 @@ class Control:
         if execution.state is not ExecutionState.DEAD:
             raise IllegalTransitionError(
                 f"An execution that is {execution.state} cannot be discarded; only a dead one can.",
-                fix="Cancel it, if it has not ended.",
+                pointer="/action",
+                fix="Look at it; if it has not ended and should not go on, cancel it.",
+                next_call=_look_at(execution_id),
             )
         return await self.cancel(execution_id)
 
@@ -78,7 +89,7 @@ class Control:
             IllegalTransitionError: it is not dead.
         """
         execution = await self._service.store.get(execution_id)
-        state = next_state(execution.state, ExecutionEvent.REDRIVE)
+        state = _moved(execution, ExecutionEvent.REDRIVE)
         queued = execution.changed(state=state, finished_at=None, error=None, notified_at=None)
         return await self._requeue(queued, [])
 
@@ -100,7 +111,10 @@ class Control:
         if len(found) > 1:
             names = ", ".join(dict.fromkeys(each.key.node for each in found))
             raise InvalidArgumentsError(
-                f"{len(found)} items wait, in {names}.", pointer="/node", fix="Name the node that you mean."
+                f"{len(found)} items wait, in {names}.",
+                pointer="/node",
+                fix="Name the node that you mean.",
+                next_call=_look_at(execution_id),
             )
         return await self.answer(execution_id, found[0], data=data, by=by)
 
@@ -112,7 +126,7 @@ class Control:
             NotWaitingError: the item does not wait any more.
             InvalidArgumentsError: the answer is none of the choices.
         """
-        _check_answer(waiting, data)
+        _check_answer(execution_id, waiting, data)
         async with self._moving(execution_id):
             if waiting not in await self._service.waiting(execution_id):
                 execution = await self._service.get(execution_id)
@@ -171,6 +185,8 @@ class Control:
         plan = self._authoring.plan(await self._authoring.workflows.get(execution.workflow_id, version))
         recorded: list[Record] = []
         if from_node is not None:
+            if from_node not in plan.index_by_name:
+                raise _no_such_node(execution_id, from_node, plan)
             kept = _upstream(plan, from_node)
             recorded = [
                 record
@@ -207,20 +223,52 @@ class Control:
         return live
 
 
+def _moved(execution: Execution, event: ExecutionEvent) -> ExecutionState:
+    """The state that the event leads to.
+
+    Raises:
+        IllegalTransitionError: it cannot happen to this execution as it is.
+    """
+    try:
+        return next_state(execution.state, event)
+    except IllegalTransitionError as error:
+        raise IllegalTransitionError(
+            error.message, pointer="/action", fix=error.fix, next_call=_look_at(execution.id)
+        ) from None
+
+
+def _look_at(execution_id: str) -> NextCall:
+    return NextCall("inspect_execution", {"execution_id": execution_id})
+
+
+def _no_such_node(execution_id: str, name: str, plan: Plan) -> NodeNotFoundError:
+    near = nearest(name, plan.index_by_name)
+    again = {"execution_id": execution_id, "action": "rerun", "node": near}
+    return NodeNotFoundError(
+        f"The workflow has no node {name!r}.{did_you_mean(near)}",
+        pointer="/node",
+        fix=f"Its nodes are: {listed(plan.index_by_name)}.",
+        next_call=NextCall("control_execution", again) if near else _look_at(execution_id),
+    )
+
+
 def _upstream(plan: Plan, from_node: str) -> set[str]:
     """The nodes that neither are ``from_node`` nor lie behind it."""
-    if from_node not in plan.index_by_name:
-        raise NodeNotFoundError(f"The workflow has no node {from_node!r}.", pointer="/node")
     edges = [graph.Edge(plan.nodes[edge.source].name, "", plan.nodes[edge.target].name, "") for edge in plan.edges]
     return set(plan.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
 
 
-def _check_answer(waiting: Suspension, data: Any) -> None:
+def _check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:
     choices = waiting.details.get("choices")
     if waiting.kind != "approval" or not choices:
         return
     answer = data.get("choice") if isinstance(data, dict) else data
     if answer not in choices:
+        near = nearest(str(answer), choices)
+        right = {"execution_id": execution_id, "action": "resume", "node": waiting.key.node, "data": {"choice": near}}
         raise InvalidArgumentsError(
-            f"{answer!r} is none of the choices.", pointer="/data", fix=f'Answer {{"choice": one of {choices}}}.'
+            f"{answer!r:.60} is none of the choices.{did_you_mean(near)}",
+            pointer="/data/choice" if isinstance(data, dict) else "/data",
+            fix=f'Answer {{"choice": …}} with one of: {listed(choices)}.',
+            next_call=NextCall("control_execution", right) if near else _look_at(execution_id),
         )

@@ -162,6 +162,7 @@ class NodeType(ABC, Generic[P]):
     keywords: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
     is_trigger: ClassVar[bool] = False
+    is_fork: ClassVar[bool] = False
     loop_output: ClassVar[str | None] = None
     has_effect: ClassVar[bool] = False
     waits_for_all_inputs: ClassVar[bool] = False
@@ -195,6 +196,14 @@ class NodeType(ABC, Generic[P]):
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
         """Everything wrong with the parameters; what an expression will fill in is not judged yet."""
         return self.schema.problems(parameters)
+
+    def outside_source(self, parameters: Mapping[str, Any]) -> str | None:
+        """Where texts come in from outside through such a node, in a few words; ``None`` where nothing does.
+
+        Whoever shows its items, and those of the nodes behind it, marks them with this.
+        """
+        del parameters
+        return None
 
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
         """The path that it listens on; only the webhook trigger has one."""

@@ -91,7 +91,9 @@ def _concerns(finding: Finding, template: str) -> bool:
 def _problem(finding: Finding) -> ParameterProblem:
     parts = finding.pointer.split("/")[1:]
     path = tuple(part.replace("~1", "/").replace("~0", "~") for part in parts)
-    return ParameterProblem(code=_FIELD_CODES[finding.code], path=path, message=finding.message, patch=finding.patch)
+    return ParameterProblem(
+        code=_FIELD_CODES[finding.code], path=path, message=finding.message, patch=finding.patch, fix=finding.fix
+    )
 
 
 def _drop_titles(schema: Any) -> None:

@@ -16,7 +16,7 @@ from engine.registry import NodeRegistry
 from workflow import graph
 from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
 from workflow.errors import ExpressionError, InvalidDefinitionError, NodeNotFoundError
-from workflow.findings import Finding, pointer
+from workflow.findings import Finding, listed, pointer
 
 
 @dataclass(slots=True, frozen=True)
@@ -122,7 +122,7 @@ class Plan:
             raise NodeNotFoundError(
                 f"The workflow has no enabled trigger {node!r}." if node else "The workflow has no enabled trigger.",
                 pointer="/trigger",
-                fix=f"Its triggers are: {', '.join(each.name for each in triggers) or 'none'}.",
+                fix=f"Its triggers are: {listed(each.name for each in triggers)}.",
             )
         return found
 
@@ -210,6 +210,7 @@ def _type_of(name: str, node: NodeDefinition, registry: NodeRegistry) -> NodeTyp
                     code="unknown_node_type",
                     pointer=pointer("nodes", name, "type"),
                     message=f"Node type {node.type!r} is not installed any more.",
+                    fix="Install the package that brings it again, or change the node's type.",
                 )
             ]
         )

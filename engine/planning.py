@@ -15,10 +15,13 @@ from engine.journal import Journal
 from engine.node_runner import NodeRunner
 from engine.plan import Plan
 from engine.run import PlannedEffect, Run
-from workflow.errors import PlanChangedError
+from workflow.errors import NextCall, PlanChangedError
 from workflow.executions import ErrorRecord, Execution, Record
 from workflow.ports import Clock
 from workflow.states import ExecutionState
+
+SHOWN_INPUT_BYTES = 1_000
+"""The largest input that an error repeats."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,7 +89,10 @@ class Planner:
         """
         now = await self.plan(plan, start_node=start_node, data=data)
         if now.hash != expected:
-            raise PlanChangedError(expected, now.hash)
+            again: dict[str, object] = {"workflow_id": plan.workflow_id}
+            if data is not None and len(orjson.dumps(data)) <= SHOWN_INPUT_BYTES:
+                again["input"] = data
+            raise PlanChangedError(expected, now.hash, plan_again=NextCall("plan_execution", again))
 
 
 def _forget(records: Sequence[Record]) -> None:

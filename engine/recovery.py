@@ -104,7 +104,11 @@ class Recovery:
         try:
             await step(execution)
         except WorkflowNotFoundError as error:
-            record = ErrorRecord(code=error.code, message="The workflow was deleted before the execution went on.")
+            record = ErrorRecord(
+                code=error.code,
+                message="The workflow was deleted before the execution went on.",
+                fix="Create it again, and run that.",
+            )
             failed = self._service.ended(execution.changed(error=record), ExecutionState.FAILED, None)
             await self._service.move(failed, [], live=None)
         except StorageError:

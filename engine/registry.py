@@ -70,7 +70,10 @@ class NodeRegistry:
         self._types: dict[str, NodeType[Any]] = {}
         for node_type in types:
             if not (isinstance(node_type, type) and issubclass(node_type, NodeType)):
-                raise NodeTypeError(f"{node_type!r} is not a subclass of engine.node_type.NodeType.")
+                raise NodeTypeError(
+                    f"{node_type!r} is not a subclass of engine.node_type.NodeType.",
+                    fix="Correct or uninstall the package that brings it.",
+                )
             if node_type.name in self._types:
                 raise NodeTypeError(
                     f"Two node types are named {node_type.name!r}: {node_type!r} is the second.",

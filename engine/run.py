@@ -13,7 +13,7 @@ from engine.node_type import WebhookResponse
 from engine.plan import Plan
 from workflow.errors import ExpressionError
 from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Suspension
-from workflow.findings import did_you_mean, nearest
+from workflow.findings import did_you_mean, listed, nearest
 from workflow.items import JsonObject, Source
 
 Sources = tuple[Source | None, ...]
@@ -125,7 +125,11 @@ class Ancestry:
         """
         if name not in self.run.plan.index_by_name:
             near = nearest(name, self.run.plan.index_by_name)
-            raise ExpressionError(f"There is no node {name!r}.{did_you_mean(near)}", code="unknown_node")
+            raise ExpressionError(
+                f"There is no node {name!r}.{did_you_mean(near)}",
+                code="unknown_node",
+                fix=f"The nodes are: {listed(self.run.plan.index_by_name)}.",
+            )
         runs = self.run.runs.get(name)
         if not runs:
             raise ExpressionError(

@@ -44,7 +44,8 @@ class MethodNotAllowedError(JobsprintError):
     code = "method_not_allowed"
 
     def __init__(self, path: str, method: str, allowed: Sequence[str]) -> None:
-        super().__init__(f"Webhook {path!r} takes {', '.join(allowed)}, not {method}.")
+        takes = ", ".join(allowed)
+        super().__init__(f"Webhook {path!r} takes {takes}, not {method}.", fix=f"Send it with {takes}.")
         self.allowed = tuple(allowed)
 
 
@@ -106,7 +107,7 @@ def _listener(plan: Plan, path: str) -> tuple[PlanNode, WebhookParameters]:
         parameters = node.parameters.constant
         if isinstance(parameters, WebhookParameters) and parameters.path == path and not node.definition.disabled:
             return node, parameters
-    raise WebhookNotFoundError(f"No workflow listens on webhook path {path!r}.")
+    raise WebhookNotFoundError(path)
 
 
 def _item(request: WebhookRequest) -> JsonObject:
@@ -130,7 +131,9 @@ def _body(request: WebhookRequest) -> Any:
             return orjson.loads(request.body)
         except orjson.JSONDecodeError as error:
             raise InvalidArgumentsError(
-                f"The body is not JSON, although its content type says so: {error}.", pointer="/body"
+                f"The body is not JSON, although its content type says so: {error}.",
+                pointer="/body",
+                fix="Send JSON, or the content type of what you send.",
             ) from error
     return request.body.decode("utf-8", "replace")
 

@@ -214,6 +214,7 @@ class Worker:
         record = ErrorRecord(
             code=error.code if isinstance(error, JobsprintError) else "internal_error",
             message=f"The execution's results could not be stored: {error!s:.300}",
+            fix=error.fix if isinstance(error, JobsprintError) else "The server's log has the details; report them.",
         )
         await self._end(live, self._service.ended(live.execution.changed(error=record), ExecutionState.FAILED, None))
 

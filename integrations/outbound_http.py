@@ -55,6 +55,7 @@ class OutboundHttp:
                 f"{_target(request)} redirected more than {MAX_REDIRECTS} times.",
                 code="too_many_redirects",
                 transient=False,
+                fix="Request the address at which the redirects end.",
             ) from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, ValueError) as error:
             raise OutboundError(

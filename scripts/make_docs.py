@@ -1,4 +1,5 @@
-"""Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types.
+"""Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types,
+docs/errors.md from the catalogue of codes and what a server answers.
 
 Run it with ``make docs``; a test holds the pages against the code.
 """
@@ -12,6 +13,7 @@ import orjson
 from pydantic_core import PydanticUndefined
 
 from engine.registry import BUILT_IN, NodeRegistry
+from scripts.error_page import errors_page
 from server.settings import PREFIX, Settings
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -82,7 +84,7 @@ def _type(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "any"))
 
 
-PAGES = {"settings.md": settings_page, "nodes.md": nodes_page}
+PAGES = {"settings.md": settings_page, "nodes.md": nodes_page, "errors.md": errors_page}
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         try:
             await services.database.ping()
         except StorageError as error:
-            return problem(503, code=error.code, title=error.message)
+            return problem(503, code=error.code, title=error.message, fix=error.fix)
         return json_response({"status": "ready"})
 
     async def openapi(request: Request) -> Response:
@@ -98,4 +98,5 @@ async def _handle_http(request: Request, error: Exception) -> Response:
         code=codes.get(error.status_code, "http_error"),
         title=f"{request.method} {request.url.path}: {error.detail}",
         headers=dict(error.headers or {}),
+        fix="GET /openapi.json lists the routes and their methods.",
     )

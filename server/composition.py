@@ -50,12 +50,14 @@ from tools.authoring import AuthoringTools
 from tools.completions import Completers
 from tools.conformance_suite import ConformanceSuite
 from tools.conformance_tasks import ConformanceTasks
+from tools.execution_views import ExecutionAnswers
+from tools.inspection import InspectionTools
 from tools.node_types import NodeTypeTools
 from tools.prompts import guide_prompts
 from tools.published import PublishedPrompts, PublishedTools
 from tools.publishing import PublishingTools
-from tools.running import EXECUTION_FORM, FORMS, RunningTools
-from tools.runs import Runs
+from tools.running import RunningTools
+from tools.runs import EXECUTION_FORM, Runs
 from tools.selection import Selection
 from tools.stored_resources import StoredResources
 from tools.tasks import Tasks
@@ -185,8 +187,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
+        answers = ExecutionAnswers(authoring)
         runs = Runs(
-            service=service, control=control, forms={**conformance_tasks.FORMS, **FORMS}, default=EXECUTION_FORM
+            service=service,
+            control=control,
+            forms={EXECUTION_FORM: answers, **conformance_tasks.forms(answers)},
         )
         running_tools = RunningTools(
             authoring=authoring,
@@ -203,6 +208,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             *PublishingTools(publishing).tools(),
             *workflow_tools.deleting_tools(),
             *running_tools.tools(),
+            *InspectionTools(authoring=authoring, service=service, runs=runs).tools(),
         ]
         if settings.conformance_fixtures:
             tools += ConformanceTasks(authoring=authoring, service=service, runs=runs).tools()

@@ -9,9 +9,20 @@ from typing import Literal
 
 import orjson
 
+from workflow.redaction import redacted_text
+
+
+class TextFormatter(logging.Formatter):
+    """One line per record, and its traceback; secrets are hidden."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        return redacted_text(super().format(record))
+
 
 class JsonFormatter(logging.Formatter):
-    """One object per record: ``time`` (UTC), ``level``, ``logger``, ``message``, ``exception`` if there is one."""
+    """One object per record: ``time`` (UTC), ``level``, ``logger``, ``message``, ``exception`` if there is one; secrets
+    are hidden."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
@@ -19,10 +30,10 @@ class JsonFormatter(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redacted_text(record.getMessage()),
         }
         if record.exc_info:
-            content["exception"] = self.formatException(record.exc_info)
+            content["exception"] = redacted_text(self.formatException(record.exc_info))
         return orjson.dumps(content, option=orjson.OPT_UTC_Z).decode()
 
 
@@ -30,7 +41,7 @@ def configure_logging(level: str, style: Literal["text", "json"]) -> None:
     """Send everything of ``level`` and above to standard error; standard output is left to the protocol of stdio."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
-        JsonFormatter() if style == "json" else logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+        JsonFormatter() if style == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # These tell of every request or statement at the level info.

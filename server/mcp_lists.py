@@ -61,7 +61,8 @@ class Lists:
     async def templates(self, context: Context, params: Page) -> types.ListResourceTemplatesResult:
         """Every template; they are few, so that there is one page."""
         if _cursor(params) is not None:
-            raise protocol_error(InvalidArgumentsError("This list has one page.", pointer="/cursor"))
+            error = InvalidArgumentsError("This list has one page.", pointer="/cursor", fix="Leave the cursor out.")
+            raise protocol_error(error)
         return types.ListResourceTemplatesResult(resource_templates=self._resources.templates)
 
 

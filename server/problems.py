@@ -54,4 +54,9 @@ async def handle_unexpected(request: Request, error: Exception) -> Response:
 
 def internal_error() -> Response:
     """The problem document of a fault of ours."""
-    return problem(500, code="internal_error", title="The server failed on this request; its log has the details.")
+    return problem(
+        500,
+        code="internal_error",
+        title="The server failed on this request; its log has the details.",
+        fix="Report it with what the log says; the request itself may be right.",
+    )

@@ -16,14 +16,14 @@ from engine.authoring import Authoring, Saved
 from engine.control import Control
 from engine.executions import ExecutionService, Submission
 from tools.authoring import workflow_header
-from tools.running import execution_summary, overview
+from tools.execution_views import execution_summary, overview
 from tools.workflows import summary_content
 from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
 from workflow.executions import Priority
-from workflow.findings import Finding
 from workflow.operations import parse_operations
 from workflow.ports import ExecutionFilter
+from workflow.redaction import may_hold_secrets, redacted
 from workflow.shape import model_findings
 from workflow.states import ExecutionState
 
@@ -104,8 +104,11 @@ M = TypeVar("M", bound=BaseModel)
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """A JSON answer."""
-    return Response(orjson.dumps(content), status_code=status, media_type="application/json", headers=headers)
+    """A JSON answer, with the secrets in it hidden."""
+    body = orjson.dumps(content)
+    if may_hold_secrets(body):
+        body = orjson.dumps(redacted(content))
+    return Response(body, status_code=status, media_type="application/json", headers=headers)
 
 
 @dataclass(slots=True, frozen=True)
@@ -266,7 +269,11 @@ def expected_version(request: Request) -> int | None:
     """
     match = request.headers.get("if-match", "").strip().strip('"')
     if match and not match.isdecimal():
-        raise InvalidArgumentsError('If-Match is not a version such as "3".', pointer="/if-match")
+        raise InvalidArgumentsError(
+            'If-Match is not a version such as "3".',
+            pointer="/if-match",
+            fix="Send back the ETag that came with the version you read.",
+        )
     return int(match) if match else None
 
 
@@ -315,5 +322,4 @@ def validated(model: type[M], document: Any) -> M:
     try:
         return model.model_validate(document)
     except ValidationError:
-        first: Finding = model_findings(model, document)[0]
-        raise InvalidArgumentsError(first.message, pointer=first.pointer) from None
+        raise InvalidArgumentsError.of(model_findings(model, document)) from None

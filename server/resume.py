@@ -16,7 +16,7 @@ from engine.executions import ExecutionService
 from engine.resume_links import ResumeLinks
 from server.problems import problem
 from server.rest import json_response
-from tools.running import execution_summary
+from tools.execution_views import execution_summary
 from workflow.documents import parse_document
 from workflow.executions import Suspension
 
@@ -40,7 +40,12 @@ class Resume:
         """Let the execution go on, or show what it asks."""
         execution_id = request.path_params["execution_id"]
         if not self.links.is_valid(execution_id, request.query_params.get("token", "")):
-            return problem(403, code="bad_link", title="This link was not made by the server, or was changed.")
+            return problem(
+                403,
+                code="bad_link",
+                title="This link was not made by the server, or was changed.",
+                fix="Use the link as it was sent, with all of its query.",
+            )
         node = request.query_params.get("node")
         if request.method == "GET":
             asked = await self._approval(execution_id, node)

@@ -71,7 +71,8 @@ class Webhooks:
         try:
             accepted = await self.intake.accept(request)
         except MethodNotAllowedError as error:
-            return problem(405, code=error.code, title=error.message, headers={"allow": ", ".join(error.allowed)})
+            allow = ", ".join(error.allowed)
+            return problem(405, code=error.code, title=error.message, headers={"allow": allow}, fix=error.fix)
         live = accepted.live
         answer = await self._answer(live) if accepted.responds else None
         # What leaves must not promise more than is on the disk.
@@ -86,7 +87,11 @@ class Webhooks:
         if execution.error is None:
             return json_response({**started, "status": execution.state.value}, 202)
         return problem(
-            500, code="execution_failed", title="The workflow failed before it answered.", execution_id=execution.id
+            500,
+            code="execution_failed",
+            title="The workflow failed before it answered.",
+            execution_id=execution.id,
+            fix="Look at the execution to see which node failed, and why.",
         )
 
     async def _answer(self, live: LiveExecution) -> WebhookResponse | None:

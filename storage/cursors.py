@@ -25,13 +25,14 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
     try:
         key = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError) as error:
-        raise _foreign(cursor) from error
+        raise foreign_cursor(cursor) from error
     if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
-        raise _foreign(cursor)
+        raise foreign_cursor(cursor)
     return key
 
 
-def _foreign(cursor: str) -> InvalidArgumentsError:
+def foreign_cursor(cursor: str) -> InvalidArgumentsError:
+    """The error of whoever gives a cursor to a list that it is not of."""
     return InvalidArgumentsError(
         f"{cursor[:40]!r} is not a cursor of this list.",
         pointer="/cursor",

@@ -20,6 +20,9 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "p
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's lock before it gives up."""
 
+STORABLE = "Send whole numbers beyond 64 bits as text, and text without half surrogate pairs."
+"""What to do about a value that no store keeps."""
+
 
 class Database:
     """Connections to one database; an async context manager that closes them.
@@ -91,9 +94,9 @@ class Database:
         except sqlite3.Error as error:
             raise _translated(error) from error
         except StatementError as error:
-            raise UnstorableValueError(f"A value cannot be stored: {error.orig}.") from error
+            raise UnstorableValueError(f"A value cannot be stored: {error.orig}.", fix=STORABLE) from error
         except orjson.JSONEncodeError as error:
-            raise UnstorableValueError(f"A value cannot be stored: {error}.") from error
+            raise UnstorableValueError(f"A value cannot be stored: {error}.", fix=STORABLE) from error
         except OSError as error:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
 
@@ -148,4 +151,7 @@ def _translated(error: BaseException | None) -> StorageError:
         return StorageError("The database is locked by another process.", fix="Try again when it is done.")
     if "disk is full" in cause or "disk I/O" in cause:
         return StorageError(f"The database cannot write: {cause}.", fix="Make room on its disk.")
-    return StorageError(f"The database failed: {cause.splitlines()[0] if cause else type(error).__name__}.")
+    return StorageError(
+        f"The database failed: {cause.splitlines()[0] if cause else type(error).__name__}.",
+        fix="See the server's log, and what the database itself says.",
+    )

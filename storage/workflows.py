@@ -192,10 +192,7 @@ class SqlWorkflowRepository:
         async with self._database.transaction() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
-            raise WebhookNotFoundError(
-                f"No published workflow listens on webhook path {path!r}.",
-                fix="Publish the workflow that is to listen there.",
-            )
+            raise WebhookNotFoundError(path)
         return stored_workflow(row)
 
 

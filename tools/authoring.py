@@ -8,10 +8,10 @@ import mcp_types as types
 from pydantic import Field
 
 from engine.authoring import Authoring, Saved
+from tools.budget import LIST_BUDGET
 from tools.caller import Caller
-from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
 from workflow.errors import InvalidArgumentsError
-from workflow.findings import Finding
 from workflow.messages import utc_text
 from workflow.operations import apply_operations, parse_operations
 from workflow.ports import StoredWorkflow
@@ -83,8 +83,9 @@ class AuthoringTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
                 handler=self.validate_workflow,
-                is_quick=True,
                 toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
+                is_quick=True,
             ),
             Tool(
                 name="create_workflow",
@@ -96,6 +97,7 @@ class AuthoringTools:
                 output_schema=SAVED,
                 handler=self.create_workflow,
                 toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
             ),
             Tool(
                 name="update_workflow",
@@ -107,12 +109,14 @@ class AuthoringTools:
                 output_schema=SAVED,
                 handler=self.update_workflow,
                 toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
             ),
         ]
 
     async def validate_workflow(self, arguments: ValidateWorkflow, caller: Caller) -> Answer:
         """The findings; an invalid definition is a good answer, not a failure."""
         document: Any = arguments.definition
+        current: StoredWorkflow | None = None
         if arguments.operations is not None:
             if arguments.workflow_id is None:
                 raise InvalidArgumentsError(
@@ -128,8 +132,8 @@ class AuthoringTools:
                 pointer="/definition",
                 fix="Give a definition, or workflow_id and operations.",
             )
-        report = await self._authoring.check(document)
-        return Answer({"valid": report.is_valid, "findings": _json(report.findings)})
+        report = await self._authoring.check(document, current=current)
+        return Answer({"valid": report.is_valid, **findings_content(report.findings)})
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
         """Store version 1."""
@@ -174,14 +178,11 @@ def workflow_header(stored: StoredWorkflow) -> dict[str, Any]:
 def _saved(saved: Saved) -> Answer:
     content = workflow_header(saved.workflow)
     if saved.warnings:
-        content["warnings"] = _json(saved.warnings)
+        found = findings_content(saved.warnings)
+        content |= {"warnings": found.pop("findings"), **found}
     published = saved.workflow.published_version
     if published is None:
         content["next"] = "It is a draft: execute_workflow runs it, publish_workflow puts it into use."
     elif published != saved.workflow.version:
         content["next"] = f"Version {published} stays in use until publish_workflow puts this one in its place."
     return Answer(content)
-
-
-def _json(findings: tuple[Finding, ...]) -> list[dict[str, Any]]:
-    return [finding.to_json() for finding in findings]

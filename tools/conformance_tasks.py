@@ -15,8 +15,7 @@ from pydantic import Field
 from engine.authoring import Authoring
 from engine.executions import ExecutionService, Submission
 from tools.caller import Caller, Question
-from tools.running import EXECUTION_FORM, execution_answer
-from tools.runs import Form, Runs
+from tools.runs import EXECUTION_FORM, Form, Runs
 from tools.tasks import tasks_needed
 from tools.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
 from workflow.errors import NodeError
@@ -49,20 +48,23 @@ NAME = Question(
 )
 
 
-def _failed_result(execution: Execution) -> Answer:
-    if execution.error is not None:
-        raise NodeError(execution.error.message, code=execution.error.code)
-    return execution_answer(execution)
+def forms(answer: Form) -> dict[str, Form]:
+    """Answers that the suite wants to see: a failed run as a result that is an error, and as an error of the protocol.
 
+    ``answer`` makes all others.
+    """
 
-def _failed_call(execution: Execution) -> Answer:
-    if execution.error is not None:
-        raise MCPError(types.INTERNAL_ERROR, execution.error.message)
-    return execution_answer(execution)
+    async def failed_result(execution: Execution) -> Answer:
+        if execution.error is not None:
+            raise NodeError(execution.error.message, code=execution.error.code, fix="Nothing: it is there to fail.")
+        return await answer(execution)
 
+    async def failed_call(execution: Execution) -> Answer:
+        if execution.error is not None:
+            raise MCPError(types.INTERNAL_ERROR, execution.error.message)
+        return await answer(execution)
 
-FORMS: dict[str, Form] = {"failed_result": _failed_result, "failed_call": _failed_call}
-"""Answers that the suite wants to see: a failed run as a result that is an error, and as an error of the protocol."""
+    return {"failed_result": failed_result, "failed_call": failed_call}
 
 
 class Greet(Arguments):
@@ -104,7 +106,7 @@ class ConformanceTasks:
         ]
 
     async def _greet(self, arguments: Greet, caller: Caller) -> Answer:
-        return Answer({"name": arguments.name}, text=f"Hello, {arguments.name}!")
+        return Answer({"greeting": f"Hello, {arguments.name}!"})
 
     async def _slow_compute(self, arguments: SlowCompute, caller: Caller) -> Answer | Pending:
         return await self._run("slow_compute", arguments.model_dump(), caller)

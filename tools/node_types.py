@@ -8,10 +8,11 @@ from pydantic import Field
 
 from engine.node_type import NodeType
 from engine.registry import NodeRegistry
+from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, fitting
 from tools.caller import Caller
 from tools.node_search import search
 from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
-from workflow.errors import NodeNotFoundError
+from workflow.errors import NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, nearest
 
 
@@ -38,22 +39,27 @@ class NodeTypeTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
                 handler=self.find_nodes,
-                is_quick=True,
                 toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
+                is_quick=True,
             )
         ]
 
     async def find_nodes(self, arguments: FindNodes, caller: Caller) -> Answer:
         """Types that fit a query, or everything about one."""
         if arguments.name is None:
-            return Answer({"nodes": [_brief(kind) for kind in search(self._registry, arguments.query)]})
+            found = [_brief(kind) for kind in search(self._registry, arguments.query)]
+            count = fitting(found, LIST_BUDGET - ROOM_FOR_CURSOR)
+            left_out = {"left_out": f"{len(found) - count} more; narrow the query."} if count < len(found) else {}
+            return Answer({"nodes": found[:count], **left_out})
         kind = self._registry.get(arguments.name)
         if kind is None:
             near = nearest(arguments.name, self._registry.names())
             raise NodeNotFoundError(
                 f"There is no node type {arguments.name!r}.{did_you_mean(near)}",
                 pointer="/name",
-                fix="Call find_nodes with a query, or without arguments to list all types.",
+                fix="Search the types, or list them all.",
+                next_call=NextCall("find_nodes", {"name": near} if near else {"query": arguments.name}),
             )
         return Answer({"nodes": [node_type_details(kind)]})
 

@@ -6,8 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from storage.cursors import decode_cursor, encode_cursor
-from workflow.errors import InvalidArgumentsError
+from storage.cursors import decode_cursor, encode_cursor, foreign_cursor
 from workflow.ports import Page
 
 PAGE_SIZE = 100
@@ -60,7 +59,7 @@ class Offering(Generic[T]):
         if cursor is not None:
             kind, start = decode_cursor(cursor, str, int)
             if kind != self._kind or start < 0:
-                raise InvalidArgumentsError(f"The cursor is not one of the list of {self._kind}.", pointer="/cursor")
+                raise foreign_cursor(cursor)
         every = list((await self._all(user)).values())
         stop = start + PAGE_SIZE
         return Page(every[start:stop], encode_cursor(self._kind, stop) if len(every) > stop else None)

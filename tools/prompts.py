@@ -81,7 +81,11 @@ class Prompt:
         for each in self.arguments:
             if each.name == argument:
                 return each.completer
-        raise InvalidArgumentsError(f"Prompt {self.name!r} has no argument {argument!r}.", pointer="/argument/name")
+        raise InvalidArgumentsError(
+            f"Prompt {self.name!r} has no argument {argument!r}.",
+            pointer="/argument/name",
+            fix="prompts/list has its arguments.",
+        )
 
 
 def guide_prompts(completers: Completers) -> list[Prompt]:

@@ -12,7 +12,7 @@ import orjson
 from engine.publishing import Publishing, input_schema, manual_trigger
 from tools.caller import Caller
 from tools.prompts import Prompt, PromptArgument
-from tools.tool import RUNNING, Pending, Tool, ToolArgumentsError, Toolset, failure
+from tools.tool import RUNNING, Pending, Tool, Toolset, failure
 from workflow.errors import InvalidArgumentsError
 from workflow.json_schema import InputSchema
 from workflow.ports import StoredWorkflow
@@ -39,11 +39,11 @@ class PublishedTool:
         """The arguments of the ``execute_workflow`` that a call comes to.
 
         Raises:
-            ToolArgumentsError: they do not fit the input schema.
+            InvalidArgumentsError: they do not fit the input schema.
         """
         findings = self.schema.findings(arguments)
         if findings:
-            raise ToolArgumentsError(self.name, findings)
+            raise InvalidArgumentsError.of(findings, call=self.name)
         return {
             "workflow_id": self.workflow.id,
             "version": "published",

@@ -11,9 +11,10 @@ from urllib.parse import quote, unquote
 import mcp_types as types
 import orjson
 
-from storage.cursors import decode_cursor, encode_cursor
+from storage.cursors import decode_cursor, encode_cursor, foreign_cursor
+from tools.budget import shown
 from tools.completions import Completer
-from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
+from workflow.errors import ErrorKind, JobsprintError
 from workflow.ports import Page
 
 JSON_TYPE = "application/json"
@@ -128,7 +129,7 @@ class Resources:
         """
         place, inner = decode_cursor(cursor, int, str) if cursor is not None else (0, "")
         if not 0 <= place < len(self._sources):
-            raise InvalidArgumentsError("The cursor is not one of the list of resources.", pointer="/cursor")
+            raise foreign_cursor(cursor or "")
         while True:
             page = await self._sources[place].page(user, inner or None)
             place, inner = (place, page.next_cursor) if page.next_cursor is not None else (place + 1, "")
@@ -182,6 +183,6 @@ class Resources:
 
 
 def json_reading(uri: str, content: Any, *, ttl_ms: int = 0) -> Reading:
-    """``content`` as JSON that people can read too."""
-    text = orjson.dumps(content, option=orjson.OPT_INDENT_2).decode()
+    """``content`` as JSON that people can read too, with the secrets in it hidden."""
+    text = orjson.dumps(shown(content), option=orjson.OPT_INDENT_2).decode()
     return Reading(types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=text), ttl_ms)

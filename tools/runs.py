@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from engine.control import Control
 from engine.executions import ExecutionService
@@ -19,7 +19,10 @@ from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
 
-Form = Callable[[Execution], Answer]
+EXECUTION_FORM = "execution"
+"""The form in which execute_workflow answers; what no other is known for is answered so."""
+
+Form = Callable[[Execution], Awaitable[Answer]]
 """How a tool's answer is made of its execution. It may raise a JobsprintError, for a result that is an error, or an
 MCPError, for a call that has failed as such."""
 
@@ -30,21 +33,20 @@ QUESTIONS_AT_ONCE = 10
 class Runs:
     """Waits for executions that tools have started. The runs live elsewhere: none stops because nobody waits."""
 
-    def __init__(self, *, service: ExecutionService, control: Control, forms: Mapping[str, Form], default: str) -> None:
+    def __init__(self, *, service: ExecutionService, control: Control, forms: Mapping[str, Form]) -> None:
         self._service = service
         self._control = control
         self._forms = forms
-        self._default = default
         self._endings: set[asyncio.Task[None]] = set()
 
-    def answer(self, execution: Execution) -> Answer:
+    async def answer(self, execution: Execution) -> Answer:
         """What its tool says of the execution as it is now.
 
         Raises:
             JobsprintError, MCPError: see :data:`Form`.
         """
-        form = execution.call.form if execution.call is not None else self._default
-        return self._forms.get(form, self._forms[self._default])(execution)
+        form = self._forms.get(execution.call.form) if execution.call is not None else None
+        return await (form or self._forms[EXECUTION_FORM])(execution)
 
     async def outcome(
         self, execution_id: str, *, wait_seconds: float, caller: Caller, cancel_with_request: bool = False
@@ -63,7 +65,7 @@ class Runs:
             if cancel_with_request:
                 self._end(execution_id)
             raise
-        return self.answer(await self._service.get(execution_id))
+        return await self.answer(await self._service.get(execution_id))
 
     async def settle(self, execution_id: str, *, wait_seconds: float, caller: Caller) -> None:
         """Wait for the end. Where a person is waited for on the way, ask them; as long as they answer, the time to

@@ -12,12 +12,14 @@ from engine.executions import ExecutionService
 from storage.cursors import decode_cursor, encode_cursor
 from tools.authoring import workflow_header
 from tools.completions import Completers
+from tools.execution_views import execution_summary, node_run_details, overview
 from tools.node_types import node_type_details
 from tools.pictures import mermaid
+from tools.provenance import origin
 from tools.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
-from tools.running import execution_summary, node_run_details, overview
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
 from workflow.executions import Execution
+from workflow.findings import listed
 from workflow.ports import ExecutionFilter, Page
 from workflow.states import FINISHED
 
@@ -91,15 +93,15 @@ class StoredResources:
         kind, inner = decode_cursor(cursor, str, str) if cursor is not None else ("workflows", "")
         if kind == "workflows":
             workflows = await self._authoring.workflows.page(text=None, limit=PAGE_SIZE, cursor=inner or None)
-            listed = [
+            shown = [
                 types.Resource(
                     uri=f"workflow://{each.id}", name=each.name, description=each.description, mime_type=JSON_TYPE
                 )
                 for each in workflows.items
             ]
             if workflows.next_cursor is not None:
-                return Page(listed, encode_cursor("workflows", workflows.next_cursor))
-            return Page(listed, encode_cursor("executions", ""))
+                return Page(shown, encode_cursor("workflows", workflows.next_cursor))
+            return Page(shown, encode_cursor("executions", ""))
         executions = await self._service.page(ExecutionFilter(), limit=PAGE_SIZE, cursor=None)
         return Page([_listed(each) for each in executions.items], None)
 
@@ -124,7 +126,8 @@ class StoredResources:
     async def _execution(self, uri: str, variables: Variables, user: str) -> Reading:
         inspection = await self._service.inspect(variables["id"])
         execution = inspection.execution
-        content = {**execution_summary(execution), "input": execution.input, **overview(inspection)}
+        marks = await origin(self._authoring, inspection)
+        content = {**execution_summary(execution), **marks, "input": execution.input, **overview(inspection)}
         return json_reading(uri, content, ttl_ms=_ttl_ms(execution))
 
     async def _node_runs(self, uri: str, variables: Variables, user: str) -> Reading:
@@ -132,8 +135,12 @@ class StoredResources:
         node = variables["node"]
         runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
         if not runs:
-            raise NodeNotFoundError(f"Node {node!r} has not run in execution {variables['id']!r}.")
-        content = {**execution_summary(inspection.execution), "runs": runs}
+            ran = listed(dict.fromkeys(run.node for run in inspection.node_runs))
+            raise NodeNotFoundError(
+                f"Node {node!r} has not run in execution {variables['id']!r}.", fix=f"These have run: {ran}."
+            )
+        marks = await origin(self._authoring, inspection, node)
+        content = {**execution_summary(inspection.execution), **marks, "runs": runs}
         return json_reading(uri, content, ttl_ms=_ttl_ms(inspection.execution))
 
     async def _node_type(self, uri: str, variables: Variables, user: str) -> Reading:

@@ -6,7 +6,7 @@ outlives restarts, and any process on the database can tell of it.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -69,7 +69,7 @@ class Tasks:
         *,
         service: ExecutionService,
         control: Control,
-        answer: Callable[[Execution], Answer],
+        answer: Callable[[Execution], Awaitable[Answer]],
         clock: Clock,
         kept_days: float | None,
     ) -> None:
@@ -93,7 +93,7 @@ class Tasks:
         execution = await self._owned(task_id, user)
         status = STATUS[execution.state]
         if status == "completed":
-            return self._completed(execution)
+            return await self._completed(execution)
         if status != "working":
             return self._task(execution, status, ())
         waiting = await self._service.waiting(task_id)
@@ -199,9 +199,9 @@ class Tasks:
         step = self._service.progress(execution.id)
         return f"{step.node} ({step.finished} of {step.total})" if step is not None else None
 
-    def _completed(self, execution: Execution) -> JsonObject:
+    async def _completed(self, execution: Execution) -> JsonObject:
         try:
-            result = result_of(self._answer(execution))
+            result = result_of(await self._answer(execution))
         except JobsprintError as error:
             result = failure(error)
         except MCPError as error:

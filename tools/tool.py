@@ -1,18 +1,26 @@
-"""What a tool is, and how a call becomes an answer: arguments checked, failures told so that an agent can act."""
+"""What a tool is, and how a call becomes an answer: arguments checked, secrets hidden, results within their budget,
+failures told so that an agent can act.
+
+The text of a result is its structured content as compact JSON, within the same budget. Hosts hand their model one
+of the two, many only the text, so the text must say everything; it is short because the content is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 import mcp_types as types
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tools.arguments import read_json_texts
+from tools.budget import fit, fitting, tokens, tokens_of_bytes
 from tools.caller import Caller
-from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, JobsprintError
+from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
+from workflow.redaction import may_hold_secrets, redacted
 from workflow.shape import model_findings
 
 READ_ONLY = types.ToolAnnotations(
@@ -24,6 +32,12 @@ Toolset = Literal["authoring", "running"]
 AUTHORING: frozenset[Toolset] = frozenset({"authoring"})
 RUNNING: frozenset[Toolset] = frozenset({"running"})
 BOTH: frozenset[Toolset] = AUTHORING | RUNNING
+
+DEFAULT_BUDGET = 2_000
+"""Tokens that an answer may take where neither the tool nor the caller says otherwise."""
+
+FINDINGS_BUDGET = 2_000
+"""Tokens for the findings of one answer; the first ones count most, and mending them often mends the others."""
 
 
 class Arguments(BaseModel):
@@ -37,11 +51,15 @@ A = TypeVar("A", bound=Arguments)
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """A tool's result: ``content`` for programs, ``text`` short for readers, ``links`` to what did not fit."""
+    """A tool's result. ``links`` lead to what was left out of it, ``whole`` to all of it should it have to be cut.
+
+    ``is_redacted`` says that the secrets in it are hidden already; looking for them twice costs time.
+    """
 
     content: dict[str, Any]
-    text: str | None = None
     links: tuple[types.ResourceLink, ...] = ()
+    whole: types.ResourceLink | None = None
+    is_redacted: bool = False
 
 
 @dataclass(slots=True, frozen=True)
@@ -55,8 +73,9 @@ class Pending:
 class Tool(Generic[A]):
     """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
 
-    ``toolsets`` are those that it belongs to, for clients that are shown one of them only. ``is_quick`` promises that a
-    call without ``wait_seconds`` answers at once: it reports no progress, asks nothing and is never pending.
+    ``toolsets`` are those that it belongs to, for clients that are shown one of them only.
+    ``budget_tokens`` bounds its answer, unless the arguments have a ``max_tokens``. ``is_quick`` promises that a call
+    without ``wait_seconds`` answers at once: it reports no progress, asks nothing and is never pending.
     """
 
     name: str
@@ -67,6 +86,7 @@ class Tool(Generic[A]):
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer | Pending]]
     toolsets: frozenset[Toolset] = BOTH
+    budget_tokens: int = DEFAULT_BUDGET
     is_quick: bool = False
     listed: types.Tool = field(init=False)
 
@@ -84,57 +104,79 @@ class Tool(Generic[A]):
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The answer, or the failure as a result that says how to mend it."""
         try:
-            answer = await self.handler(self._parse(arguments), caller)
+            parsed, notes = self._parse(arguments)
+            answer = await self.handler(parsed, caller)
         except JobsprintError as error:
             return failure(error)
-        return answer if isinstance(answer, Pending) else result_of(answer)
+        if isinstance(answer, Pending):
+            return answer
+        if notes:
+            answer = replace(answer, content={**answer.content, "notes": notes})
+        budget: int = getattr(parsed, "max_tokens", self.budget_tokens)
+        return result_of(answer, budget_tokens=budget)
 
-    def _parse(self, arguments: dict[str, Any]) -> A:
+    def _parse(self, arguments: dict[str, Any]) -> tuple[A, list[str]]:
+        """The arguments, and what was done to them to make them fit."""
         try:
-            return self.arguments.model_validate(arguments)
+            return self.arguments.model_validate(arguments), []
+        except ValidationError as error:
+            mended, notes = read_json_texts(arguments, error)
+        try:
+            return self.arguments.model_validate(mended), notes
         except ValidationError:
-            findings = model_findings(self.arguments, arguments)
-            raise ToolArgumentsError(self.name, findings) from None
+            findings = model_findings(self.arguments, mended)
+            raise InvalidArgumentsError.of(findings, call=self.name) from None
 
 
-class ToolArgumentsError(InvalidArgumentsError):
-    """Arguments that do not fit the tool's schema, all problems at once."""
-
-    def __init__(self, tool: str, findings: list[Finding]) -> None:
-        first = findings[0]
-        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
-        super().__init__(
-            f"{tool} cannot be called so: {first.message}{more}",
-            pointer=first.pointer,
-            fix="Correct the arguments as the findings say and call again; nothing was done.",
-        )
-        self.findings = tuple(findings)
-
-
-def result_of(answer: Answer) -> types.CallToolResult:
-    """The answer as it is sent: for programs, and the same as text for readers."""
-    text = answer.text if answer.text is not None else orjson.dumps(answer.content).decode()
+def result_of(answer: Answer, *, budget_tokens: int = DEFAULT_BUDGET) -> types.CallToolResult:
+    """The answer as it may be seen, in both its forms."""
+    content, links = answer.content, answer.links
+    text = orjson.dumps(content)
+    if not answer.is_redacted and may_hold_secrets(text):
+        content = redacted(content)
+        text = orjson.dumps(content)
+    if tokens_of_bytes(len(text)) > budget_tokens:
+        cut, _ = fit(content, budget_tokens - tokens('"is_cut":true,'))
+        content = {**cut, "is_cut": True}
+        text = orjson.dumps(content)
+        links = links if answer.whole is None or answer.whole in links else (*links, answer.whole)
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text), *answer.links], structured_content=answer.content
+        content=[types.TextContent(type="text", text=text.decode()), *links], structured_content=content
     )
 
 
 def error_content(error: JobsprintError) -> dict[str, Any]:
-    """A failure as JSON: ``code``, ``message``, and where known ``pointer``, ``fix``, ``findings``."""
+    """A failure as JSON: ``code``, ``message``, and where known ``pointer``, ``fix``, ``next``, ``findings``."""
     content: dict[str, Any] = {"code": error.code, "message": error.message}
     if error.pointer is not None:
         content["pointer"] = error.pointer
     if error.fix is not None:
         content["fix"] = error.fix
-    if isinstance(error, InvalidDefinitionError | ToolArgumentsError):
-        content["findings"] = [finding.to_json() for finding in error.findings]
-    return content
+    if error.next is not None:
+        content["next"] = error.next.to_json()
+    if error.findings:
+        content |= findings_content(error.findings)
+    return dict(redacted(content))
+
+
+def findings_content(findings: Sequence[Finding]) -> dict[str, Any]:
+    """``findings`` in their order, and in ``findings_left_out`` how many more there are than fit."""
+    listed = [finding.to_json() for finding in findings]
+    count = max(1, fitting(listed, FINDINGS_BUDGET))
+    shown = [each if tokens(each) <= FINDINGS_BUDGET else _without_patch(each) for each in listed[:count]]
+    return {"findings": shown, **({"findings_left_out": len(listed) - count} if len(listed) > count else {})}
+
+
+def _without_patch(finding: dict[str, Any]) -> dict[str, Any]:
+    """A finding whose patch is too large to be shown: half a patch would do harm."""
+    kept = {name: member for name, member in finding.items() if name != "patch"}
+    return dict(fit(kept, FINDINGS_BUDGET)[0])
 
 
 def failure(error: JobsprintError) -> types.CallToolResult:
     """A failure that the caller can mend, as a result. It has no structured content: that is the schema of
     success, and clients hold results against it."""
-    text = orjson.dumps({"error": error_content(error)}).decode()
+    text = orjson.dumps({"error": fit(error_content(error), 2 * DEFAULT_BUDGET)[0]}).decode()
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
 
 

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from engine.authoring import Authoring
 from tools.authoring import WORKFLOW_ID, workflow_header
-from tools.budget import fit
+from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, ROW_TOKENS, fit, fitting
 from tools.caller import Caller
+from tools.definition_pages import view_answer, workflow_link
 from tools.pictures import mermaid
 from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.differences import Difference
@@ -19,8 +20,6 @@ from workflow.ports import Page, StoredWorkflow, WorkflowSummary
 from workflow.publication import RESTORABLE, VersionSummary
 
 VERSIONS_PER_PAGE = 30
-DIFFERENCE_TOKENS = 4_000
-"""What a difference may take: beyond it the two definitions are read more easily."""
 
 
 class GetWorkflow(Arguments):
@@ -31,7 +30,8 @@ class GetWorkflow(Arguments):
         description="picture is a Mermaid flowchart; versions lists them all; difference compares with base_version.",
     )
     base_version: int | None = Field(default=None, ge=1, description="Default: the one before.")
-    cursor: str | None = Field(default=None, description="For versions: next_cursor of the page before.")
+    max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger ones come as part, page by page.")
+    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
 
 
 class ListWorkflows(Arguments):
@@ -75,6 +75,7 @@ class WorkflowTools:
                     {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_workflows,
+                budget_tokens=LIST_BUDGET,
                 is_quick=True,
             ),
         ]
@@ -101,32 +102,44 @@ class WorkflowTools:
         """One version in the view asked for, or what concerns several."""
         workflows, workflow_id = self._authoring.workflows, arguments.workflow_id
         stored = await self._authoring.version(workflow_id, arguments.version)
-        content = workflow_header(stored)
+        header = workflow_header(stored)
+        view: Any
         match arguments.view:
             case "definition":
-                content["definition"] = stored.definition.to_json()
+                view = stored.definition.to_json()
             case "picture":
-                content["picture"] = mermaid(stored.definition)
+                view = mermaid(stored.definition)
             case "summary":
-                content["description"] = stored.definition.description
-                content["nodes"] = {name: node.type for name, node in stored.definition.nodes.items()}
+                view = {
+                    "description": stored.definition.description,
+                    "nodes": {name: node.type for name, node in stored.definition.nodes.items()},
+                }
             case "versions":
                 page = await workflows.versions(workflow_id, limit=VERSIONS_PER_PAGE, cursor=arguments.cursor)
-                content |= versions_content(page, stored)
+                return Answer(header | versions_content(page, stored))
             case "difference":
                 base, _, found = await self._authoring.compare(workflow_id, arguments.base_version, stored.version)
-                shown, was_cut = fit(difference_content(base, found), DIFFERENCE_TOKENS)
-                content |= shown
-                if was_cut:
-                    content["is_cut"] = True
-        return Answer(content)
+                return Answer(header | difference_content(base, found), whole=workflow_link(stored))
+        return view_answer(
+            stored, view, name=arguments.view, header=header, budget=arguments.max_tokens, cursor=arguments.cursor
+        )
 
     async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
         """One page."""
-        page = await self._authoring.workflows.page(
-            text=arguments.text, limit=arguments.limit, cursor=arguments.cursor, deleted=arguments.deleted
-        )
-        content: dict[str, Any] = {"workflows": [summary_content(each) for each in page.items]}
+
+        async def page_of(limit: int) -> Page[WorkflowSummary]:
+            return await self._authoring.workflows.page(
+                text=arguments.text, limit=limit, cursor=arguments.cursor, deleted=arguments.deleted
+            )
+
+        page = await page_of(arguments.limit)
+        rows = [
+            {**row, "description": fit(row["description"], ROW_TOKENS)[0]} for row in map(summary_content, page.items)
+        ]
+        count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
+        if count < len(rows):
+            page = await page_of(count)
+        content: dict[str, Any] = {"workflows": rows[:count]}
         if page.next_cursor is not None:
             content["next_cursor"] = page.next_cursor
         return Answer(content)

@@ -23,6 +23,7 @@ class ParameterProblem:
     path: tuple[str | int, ...]
     message: str
     patch: tuple[PatchOperation, ...] = ()
+    fix: str | None = None
 
 
 class NodeSpec(Protocol):
@@ -36,6 +37,11 @@ class NodeSpec(Protocol):
     @property
     def is_trigger(self) -> bool:
         """Whether executions start at its nodes; a trigger takes no input."""
+        ...
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether its outputs are ways that exclude each other, so that a connection should say which one it is."""
         ...
 
     @property

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from workflow import graph
-from workflow.definition import ERROR_OUTPUT, WorkflowDefinition
-from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
+from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
+from workflow.doubtful_values import value_findings
+from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
+from workflow.foreign_forms import n8n_finding, native_form
+from workflow.graph_checks import graph_findings
 from workflow.shape import model_findings
 
 if TYPE_CHECKING:
@@ -18,10 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, frozen=True)
 class Report:
-    """What a check found. ``definition`` is there exactly where no finding is an error."""
+    """What a check found. ``definition`` is there exactly where no finding is an error; ``document`` is what was
+    checked: what was sent, in the native form."""
 
     definition: WorkflowDefinition | None
     findings: tuple[Finding, ...]
+    document: Any
 
     @property
     def is_valid(self) -> bool:
@@ -33,16 +39,20 @@ def check_definition(document: Any, catalogue: Catalogue) -> Report:
     """Check a definition as it was sent: its shape, its nodes, its connections and the graph they draw.
 
     Parts whose shape is wrong are reported and left out of the rest, so that one mistake does not hide
-    another. Patches may be applied one after the other in the order of the findings: those that remove
-    something from a list come last, from its end.
+    another; parts in a foreign form are checked in the form that their patch gives them. Patches may be applied
+    one after the other in the order of the findings: those that remove something from a list come last, from its end.
     """
+    foreign = n8n_finding(document)
+    if foreign is not None:
+        return Report(None, (foreign,), None)
+    document, findings = native_form(document, catalogue)
     check = _Check(document if isinstance(document, dict) else {}, catalogue)
-    findings = model_findings(WorkflowDefinition, document)
+    findings += model_findings(WorkflowDefinition, document)
     findings += check.run()
     findings.sort(key=_patch_order)
     if any(finding.severity == "error" for finding in findings):
-        return Report(None, tuple(findings))
-    return Report(WorkflowDefinition.model_validate(document), tuple(findings))
+        return Report(None, tuple(findings), document)
+    return Report(WorkflowDefinition.model_validate(document), tuple(findings), document)
 
 
 def webhook_paths(definition: WorkflowDefinition, catalogue: Catalogue) -> list[str]:
@@ -89,14 +99,33 @@ class _Check:
             for index, connection in enumerate(connections):
                 self._check_connection(index, connection)
         if len(self.specs) == len(self.nodes) > 0:
-            self._check_graph()
+            self.findings += graph_findings(
+                self.nodes, self.specs, self.edges, connections, is_whole=not self._has_broken_connection()
+            )
         return self.findings
 
     def _add(
-        self, code: str, at: str, message: str, *, patch: Sequence[PatchOperation] = (), warning: bool = False
+        self,
+        code: str,
+        at: str,
+        message: str,
+        *,
+        patch: Sequence[PatchOperation] = (),
+        fix: str | None = None,
+        warning: bool = False,
     ) -> None:
+        """Note a problem. The patch says what to do; ``fix`` is for where there is none."""
         severity = "warning" if warning else "error"
-        self.findings.append(Finding(code=code, pointer=at, message=message, severity=severity, patch=tuple(patch)))
+        self.findings.append(
+            Finding(
+                code=code,
+                pointer=at,
+                message=message,
+                severity=severity,
+                patch=tuple(patch),
+                fix=None if patch else fix,
+            )
+        )
 
     def _check_node(self, name: str, node: dict[str, Any]) -> None:
         node_type = node.get("type")
@@ -105,24 +134,44 @@ class _Check:
         spec = self.catalogue.get(node_type)
         if spec is None:
             at = pointer("nodes", name, "type")
-            near = nearest(node_type, self.catalogue.names())
-            patch = [PatchOperation(op="replace", path=at, value=near)] if near else []
+            near = nearest(_plain_type(node_type), self.catalogue.names())
             self._add(
                 "unknown_node_type",
                 at,
-                f"There is no node type {node_type!r}.{did_you_mean(near)} find_nodes lists the types.",
-                patch=patch,
+                f"There is no node type {node_type!r}.{did_you_mean(near)}",
+                patch=[PatchOperation(op="replace", path=at, value=near)] if near else [],
+                fix="Call find_nodes with words for what the node should do.",
             )
             return
         self.specs[name] = spec
         root = pointer("nodes", name, "parameters")
         for problem in spec.problems_of(_parameters(node)):
+            name_there = str(problem.path[0]) if problem.path else ""
+            if (
+                problem.code == "unknown_parameter"
+                and len(problem.path) == 1
+                and name_there in NodeDefinition.model_fields
+            ):
+                self._add_misplaced(name, name_there)
+                continue
             self._add(
                 problem.code,
                 root + pointer(*problem.path),
                 problem.message,
                 patch=_below(root, problem.patch) if "parameters" in node else (),
+                fix=problem.fix or f"Call find_nodes with name {node_type!r} for its parameters and an example.",
             )
+        self.findings += value_findings(name, _parameters(node))
+
+    def _add_misplaced(self, name: str, member: str) -> None:
+        at = pointer("nodes", name, "parameters", member)
+        move = {"op": "move", "from": at, "path": pointer("nodes", name, member)}
+        self._add(
+            "unknown_parameter",
+            at,
+            f"{member!r} is a member of the node itself, beside parameters.",
+            patch=[PatchOperation.model_validate(move)],
+        )
 
     def _check_names(self) -> None:
         first_by_folded: dict[str, str] = {}
@@ -133,7 +182,8 @@ class _Check:
                     "duplicate_name",
                     pointer("nodes", name),
                     f"Node {name!r} has the same name as {first!r} but for case or blanks; "
-                    "connections and expressions would be mistaken for one another. Rename one.",
+                    "connections and expressions would be mistaken for one another.",
+                    fix="Rename one of them, also where connections and expressions name it.",
                 )
 
     def _check_webhook_paths(self) -> None:
@@ -147,7 +197,8 @@ class _Check:
                 self._add(
                     "duplicate_webhook_path",
                     pointer("nodes", name, "parameters", "path"),
-                    f"Triggers {first!r} and {name!r} listen on the same path {path!r}. Give one another path.",
+                    f"Triggers {first!r} and {name!r} listen on the same path {path!r}.",
+                    fix="Give one of them another path.",
                 )
 
     def _check_connection(self, index: int, connection: Any) -> None:
@@ -184,7 +235,13 @@ class _Check:
                 port = text.rpartition(".")[2]
                 value = f"{near}.{port}" if port in self._ports(near, side) else near
             patch = [PatchOperation(op="replace", path=at, value=value)] if value else []
-            self._add("missing_node", at, f"There is no node {text!r}.{did_you_mean(value)}", patch=patch)
+            self._add(
+                "missing_node",
+                at,
+                f"There is no node {text!r}.{did_you_mean(value)}",
+                patch=patch,
+                fix=f"The nodes are: {listed(self.nodes)}.",
+            )
             return None
         if end.node not in self.specs:
             return None
@@ -200,24 +257,30 @@ class _Check:
         if end.port is None:
             return graph.End(end.node, ports[0]) if ports else None
         if end.port not in ports:
-            what = "input" if side else "output"
-            near = nearest(end.port, ports) or (ports[0] if len(ports) == 1 else None)
-            patch = [PatchOperation(op="replace", path=at, value=f"{end.node}.{near}")] if near else []
-            hint = (
-                ' Set the node\'s on_error to "error_output" to have this output.'
-                if end.port == ERROR_OUTPUT and not side
-                else did_you_mean(near)
-            )
-            if end.port == ERROR_OUTPUT and not side:
-                patch = [PatchOperation(op="add", path=pointer("nodes", end.node, "on_error"), value="error_output")]
-            self._add(
-                f"unknown_{what}",
-                at,
-                f"Node {end.node!r} has no {what} {end.port!r}; it has {', '.join(ports) or 'none'}.{hint}",
-                patch=patch,
-            )
+            self._add_unknown_port(at, end, ports, side)
             return None
         return end
+
+    def _add_unknown_port(self, at: str, end: graph.End, ports: Sequence[str], side: int) -> None:
+        port = end.port or ""
+        near = nearest(port, ports) or (ports[0] if len(ports) == 1 else None)
+        if near is None and port.isdecimal() and int(port) < len(ports):
+            near = ports[int(port)]
+        has = f"it has {listed(ports)}"
+        if port == ERROR_OUTPUT and not side:
+            patch = PatchOperation(op="add", path=pointer("nodes", end.node, "on_error"), value="error_output")
+            hint = 'Set the node\'s on_error to "error_output" to have this output.'
+            message = f"Node {end.node!r} has no output {port!r}; {has}. {hint}"
+            self._add("unknown_output", at, message, patch=[patch])
+            return
+        patches = [PatchOperation(op="replace", path=at, value=f"{end.node}.{near}")] if near else []
+        fix = f"Name one of these: {listed(f'{end.node}.{each}' for each in ports)}."
+        if side:
+            message = f"Node {end.node!r} has no input {port!r}; {has}.{did_you_mean(near)}"
+            self._add("unknown_input", at, message, patch=patches, fix=fix)
+        else:
+            message = f"Node {end.node!r} has no output {port!r}; {has}.{did_you_mean(near)}"
+            self._add("unknown_output", at, message, patch=patches, fix=fix)
 
     def _ports(self, node: str, side: int) -> list[str]:
         spec, parameters = self.specs[node], _parameters(self.nodes[node])
@@ -228,33 +291,6 @@ class _Check:
             outputs.append(ERROR_OUTPUT)
         return outputs
 
-    def _check_graph(self) -> None:
-        triggers = [name for name, spec in self.specs.items() if spec.is_trigger]
-        if not triggers:
-            self._add(
-                "no_trigger",
-                "/nodes",
-                "No node is a trigger, so no execution could start. Add one, "
-                'for example "start": {"type": "manual"}, and connect it to the first node.',
-            )
-        targets = graph.successors(self.edges)
-        straight = [edge for edge in self.edges if edge.output != self.specs[edge.source].loop_output]
-        for cycle in graph.find_cycles(self.nodes, graph.successors(straight)):
-            self._add(
-                "cycle",
-                pointer("nodes", cycle[0]),
-                f"The connections run in a circle: {' → '.join([*cycle, cycle[0]])}. Remove one of them, or lead the "
-                "circle through a loop node's output batch.",
-            )
-        if triggers and not self._has_broken_connection():
-            for name in self.nodes.keys() - graph.reachable(triggers, targets):
-                self._add(
-                    "unreachable_node",
-                    pointer("nodes", name),
-                    f"No connection leads from a trigger to {name!r}; it would never run. Connect it or remove it.",
-                    warning=True,
-                )
-
     def _has_broken_connection(self) -> bool:
         """Whether a connection was left out of the graph: then a node may only *seem* unreachable."""
         broken = {"missing_node", "unknown_output", "unknown_input"}
@@ -264,6 +300,11 @@ class _Check:
 def _parameters(node: dict[str, Any]) -> dict[str, Any]:
     parameters = node.get("parameters")
     return parameters if isinstance(parameters, dict) else {}
+
+
+def _plain_type(name: str) -> str:
+    """A type's name as it would be written here: without a package before it, in snake case."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name.rpartition(".")[2])
 
 
 def _below(root: str, patch: Sequence[PatchOperation]) -> list[PatchOperation]:

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic_core import PydanticCustomError
+
+from workflow.findings import nearest
 
 NAME_MAX_LENGTH = 200
 """Longest name of a workflow or node, in characters; it must fit in a log line and a table cell."""
@@ -76,8 +79,14 @@ class WorkflowSettings(BaseModel):
     @field_validator("timezone")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in available_timezones():
-            raise ValueError(f"{name!r} is not an IANA time zone such as 'UTC' or 'Europe/Paris'")
+        known = available_timezones()
+        if name not in known:
+            near = nearest(name, known)
+            raise PydanticCustomError(
+                "unknown_time_zone",
+                "{name} is not an IANA time zone such as 'UTC' or 'Europe/Paris'",
+                {"name": repr(name), **({"suggestion": near} if near else {})},
+            )
         return name
 
 

@@ -25,8 +25,8 @@ def parse_document(text: str | bytes, *, pointer: str = "") -> tuple[Any, list[F
                     Finding(
                         code="duplicate_name",
                         pointer=pointer,
-                        message=f"The name {name!r} stands twice in one object; one of the two would be lost. "
-                        "Rename one.",
+                        message=f"The name {name!r} stands twice in one object; one of the two would be lost.",
+                        fix="Rename one of the two.",
                     )
                 )
             members[name] = value
@@ -35,8 +35,14 @@ def parse_document(text: str | bytes, *, pointer: str = "") -> tuple[Any, list[F
     try:
         value = json.loads(text, object_pairs_hook=object_of, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
+        is_lost = "[object " in str(text[:200])
         raise InvalidArgumentsError(
-            f"This is not JSON: {error}.", pointer=pointer, fix="Send one JSON object."
+            f"This is not JSON: {error}.",
+            pointer=pointer,
+            fix="Send the object itself, or JSON text; '[object Object]' is what is left of one that was not turned "
+            "into JSON."
+            if is_lost
+            else "Send one JSON object.",
         ) from error
     return value, twice
 

@@ -1,60 +1,17 @@
-"""Every failure that Jobsprint raises on purpose, under one root.
-
-Each has a stable ``code`` (what programs switch on), a one-sentence message, where it is (``pointer``,
-RFC 6901) and how to mend it (``fix``). Numbers of HTTP or JSON-RPC are the edges' business: they map
-``kind`` once.
-"""
+"""Every failure that Jobsprint raises on purpose, under one root (see :mod:`workflow.failure`)."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Self
+
+from workflow.failure import ErrorKind as ErrorKind
+from workflow.failure import JobsprintError as JobsprintError
+from workflow.failure import NextCall as NextCall
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workflow.findings import Finding
-
-
-class ErrorKind(StrEnum):
-    """What sort of failure it is, for an edge that has to choose a status."""
-
-    INVALID = "invalid"
-    """The request itself is wrong; sending it again changes nothing."""
-    NOT_FOUND = "not_found"
-    """What was named does not exist."""
-    CONFLICT = "conflict"
-    """The request contradicts what is stored; read, then decide."""
-    TOO_LARGE = "too_large"
-    """More was sent at once than is taken."""
-    OVERLOADED = "overloaded"
-    """A bounded queue is full; try again after ``retry_after_seconds``."""
-    FORBIDDEN = "forbidden"
-    """The caller has not proved that they may."""
-    UNAVAILABLE = "unavailable"
-    """Something that the server needs is not there now; the same request may work later."""
-    FAILED = "failed"
-    """The work was tried and failed."""
-
-
-class JobsprintError(Exception):
-    """Root of all expected failures.
-
-    Attributes:
-        code: stable identifier in snake case, documented in ``docs/errors.md``.
-        message: one sentence that says what is wrong.
-        pointer: JSON pointer into the caller's input, or ``None``.
-        fix: one sentence that says what to do next, or ``None``.
-    """
-
-    code: ClassVar[str] = "jobsprint_error"
-    kind: ClassVar[ErrorKind] = ErrorKind.FAILED
-
-    def __init__(self, message: str, *, pointer: str | None = None, fix: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.pointer = pointer
-        self.fix = fix
 
 
 class InvalidArgumentsError(JobsprintError):
@@ -63,13 +20,22 @@ class InvalidArgumentsError(JobsprintError):
     code = "invalid_arguments"
     kind = ErrorKind.INVALID
 
+    @classmethod
+    def of(cls, findings: Sequence[Finding], *, call: str = "") -> Self:
+        """The error of arguments with these problems; ``call`` names what was called so."""
+        first = findings[0]
+        more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+        error = cls(
+            f"{call} cannot be called so: {first.message}{more}" if call else first.message + more,
+            pointer=first.pointer,
+            fix="Correct the arguments as the findings say and call again; nothing was done.",
+        )
+        error.findings = tuple(findings)
+        return error
+
 
 class InvalidDefinitionError(JobsprintError):
-    """A definition has findings of severity ``error``; nothing was saved.
-
-    Attributes:
-        findings: every problem found, errors and warnings, in the order of their pointers.
-    """
+    """A definition has findings of severity ``error``; nothing was saved. Its findings are errors and warnings."""
 
     code = "invalid_definition"
     kind = ErrorKind.INVALID
@@ -89,6 +55,17 @@ class InvalidOperationError(JobsprintError):
     code = "invalid_operation"
     kind = ErrorKind.INVALID
 
+    @classmethod
+    def of(cls, findings: Sequence[Finding]) -> Self:
+        """The error of operations that have not the form they must have."""
+        error = cls(
+            findings[0].message,
+            pointer=findings[0].pointer,
+            fix="Correct the operations as the findings say and send them again; none was applied.",
+        )
+        error.findings = tuple(findings)
+        return error
+
 
 class WorkflowNotFoundError(JobsprintError):
     """No workflow, or no such version of it."""
@@ -98,8 +75,18 @@ class WorkflowNotFoundError(JobsprintError):
 
     def __init__(self, workflow_id: str, version: int | None = None) -> None:
         what = f"version {version} of workflow" if version is not None else "workflow"
+        if version is not None:
+            fix, call = "Read the current version.", NextCall("get_workflow", {"workflow_id": workflow_id})
+        elif _is_id(workflow_id):
+            fix, call = "List the workflows there are; this one may have been deleted.", NextCall("list_workflows", {})
+        else:
+            fix = "This has not the form of an id. Look the workflow up by its name."
+            call = NextCall("list_workflows", {"text": workflow_id})
         super().__init__(
-            f"There is no {what} {workflow_id!r}.", fix="Call list_workflows to see the workflows there are."
+            f"There is no {what} {workflow_id!r}.",
+            pointer="/workflow_id" if version is None else "/version",
+            fix=fix,
+            next_call=call,
         )
 
 
@@ -112,7 +99,9 @@ class ExecutionNotFoundError(JobsprintError):
     def __init__(self, execution_id: str) -> None:
         super().__init__(
             f"There is no execution {execution_id!r}.",
-            fix="Call list_executions to see the executions there are.",
+            pointer="/execution_id",
+            fix="List the executions there are.",
+            next_call=NextCall("list_executions", {}),
         )
 
 
@@ -128,6 +117,12 @@ class WebhookNotFoundError(JobsprintError):
 
     code = "webhook_not_found"
     kind = ErrorKind.NOT_FOUND
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"No workflow listens on webhook path {path!r}.",
+            fix="Check the path, and that the workflow was not deleted nor its trigger disabled.",
+        )
 
 
 class WebhookSignatureError(JobsprintError):
@@ -147,7 +142,8 @@ class VersionConflictError(JobsprintError):
         super().__init__(
             f"Workflow {workflow_id!r} is at version {actual}, not {expected}; nothing was saved.",
             pointer="/expected_version",
-            fix=f"Read version {actual} with get_workflow, then repeat the update with expected_version {actual}.",
+            fix=f"Read version {actual}, then repeat the update with expected_version {actual}.",
+            next_call=NextCall("get_workflow", {"workflow_id": workflow_id}),
         )
         self.actual = actual
 
@@ -162,6 +158,7 @@ class WebhookPathTakenError(JobsprintError):
         super().__init__(
             f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was published.",
             fix="Choose another path, or unpublish the other workflow.",
+            next_call=NextCall("get_workflow", {"workflow_id": workflow_id}),
         )
 
 
@@ -175,6 +172,7 @@ class NotPublishedError(JobsprintError):
         super().__init__(
             f"Workflow {workflow_id!r} has no published version.",
             fix="Publish it with publish_workflow, or use its current version.",
+            next_call=NextCall("publish_workflow", {"workflow_id": workflow_id}),
         )
 
 
@@ -241,11 +239,12 @@ class PlanChangedError(JobsprintError):
     code = "plan_changed"
     kind = ErrorKind.CONFLICT
 
-    def __init__(self, expected: str, actual: str) -> None:
+    def __init__(self, expected: str, actual: str, *, plan_again: NextCall) -> None:
         super().__init__(
             f"A run would not do what plan {expected} says: now it is {actual}. Nothing was started.",
             pointer="/plan_hash",
-            fix="Call plan_execution again, look at what has changed, and execute with the new plan_hash.",
+            fix="Plan again with the same input, look at what has changed, and execute with the new plan_hash.",
+            next_call=plan_again,
         )
 
 
@@ -258,7 +257,9 @@ class NotWaitingError(JobsprintError):
     def __init__(self, execution_id: str, state: str) -> None:
         super().__init__(
             f"Nothing in execution {execution_id!r} waits for this; it is {state}.",
-            fix="Look at it with inspect_execution: it may have been resumed already.",
+            pointer="/execution_id",
+            fix="Look at it: it may have been resumed already.",
+            next_call=NextCall("inspect_execution", {"execution_id": execution_id}),
         )
 
 
@@ -347,3 +348,8 @@ class UnstorableValueError(JobsprintError):
 
     code = "unstorable_value"
     kind = ErrorKind.INVALID
+
+
+def _is_id(text: str) -> bool:
+    """Whether ``text`` has the form of the ids that Jobsprint makes (UUIDs)."""
+    return len(text) == 36 and text.count("-") == 4

@@ -37,7 +37,7 @@ class Finding(BaseModel):
     """One problem in a definition.
 
     ``code`` is stable; ``pointer`` is a JSON pointer into the definition as it was sent; ``patch``, where
-    present, mends this problem and nothing else.
+    present, mends this problem and nothing else; without one, ``fix`` says what to do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,9 +47,10 @@ class Finding(BaseModel):
     message: str
     severity: Severity = "error"
     patch: tuple[PatchOperation, ...] = ()
+    fix: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The finding as every edge shows it; ``patch`` is left out where there is none."""
+        """The finding as every edge shows it; ``patch`` and ``fix`` are left out where there is none."""
         shown: dict[str, Any] = {
             "code": self.code,
             "severity": self.severity,
@@ -58,6 +59,8 @@ class Finding(BaseModel):
         }
         if self.patch:
             shown["patch"] = [operation.to_json() for operation in self.patch]
+        if self.fix is not None:
+            shown["fix"] = self.fix
         return shown
 
 
@@ -79,3 +82,10 @@ def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.6) -> str 
 def did_you_mean(suggestion: str | None) -> str:
     """`` Did you mean 'x'?``, or nothing where there is no suggestion."""
     return f" Did you mean {suggestion!r}?" if suggestion is not None else ""
+
+
+def listed(names: Iterable[str], *, most: int = 20) -> str:
+    """``a, b, c``; of many the first ``most`` and how many more there are; ``none`` for none."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more or "none"

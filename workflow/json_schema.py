@@ -45,14 +45,20 @@ def schema_findings(schema: Any, *, at: str = "") -> list[Finding]:
 
     if not isinstance(schema, dict) or schema.get("type") != "object":
         message = 'The schema must describe an object: {"type": "object", "properties": {…}}.'
-        return [Finding(code="bad_schema", pointer=at, message=message)]
+        return [Finding(code="bad_schema", pointer=at, message=message, fix="Describe an object.")]
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
         message = f"This is not JSON Schema (2020-12): {error.message}."
-        return [Finding(code="bad_schema", pointer=at + pointer(*error.absolute_path), message=message)]
+        where = at + pointer(*error.absolute_path)
+        return [Finding(code="bad_schema", pointer=where, message=message, fix="Correct the schema at this place.")]
     found = [
-        Finding(code="bad_schema", pointer=at + where, message=f"{reference!r} refers to nothing in the schema.")
+        Finding(
+            code="bad_schema",
+            pointer=at + where,
+            message=f"{reference!r} refers to nothing in the schema.",
+            fix="Refer to something in it, such as #/$defs/name.",
+        )
         for where, reference in _references(schema, "")
         if not _leads_somewhere(schema, reference)
     ]
@@ -61,7 +67,8 @@ def schema_findings(schema: Any, *, at: str = "") -> list[Finding]:
     try:
         InputSchema(schema).findings({})
     except RecursionError:
-        found.append(Finding(code="bad_schema", pointer=at, message="The schema refers to itself without an end."))
+        message = "The schema refers to itself without an end."
+        found.append(Finding(code="bad_schema", pointer=at, message=message, fix="Take one of the $refs away."))
     return found
 
 
@@ -94,7 +101,12 @@ def _value_findings(error: Any, at: str) -> list[Finding]:
     known: Mapping[str, Any] = error.schema.get("properties", {})
     if error.validator == "required":
         return [
-            Finding(code="missing_field", pointer=here + pointer(name), message=f"The field {name!r} is missing.")
+            Finding(
+                code="missing_field",
+                pointer=here + pointer(name),
+                message=f"The field {name!r} is missing.",
+                fix="Give it, as the input schema says.",
+            )
             for name in error.validator_value
             if error.message.startswith(f"{name!r} is")
         ]
@@ -106,8 +118,9 @@ def _value_findings(error: Any, at: str) -> list[Finding]:
                 pointer=here + pointer(name),
                 message=f"There is no field {name!r} here."
                 + (did_you_mean(nearest(name, known)) or f" Known here: {', '.join(known) or 'none'}."),
+                fix="Take it away, or give it the name that the input schema has.",
             )
             for name in unknown
         ]
     message = error.message if len(error.message) <= 300 else f"{error.message[:297]}..."
-    return [Finding(code="bad_value", pointer=here, message=f"{message}.")]
+    return [Finding(code="bad_value", pointer=here, message=f"{message}.", fix="Give what the input schema asks for.")]

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal, assert_never
 
 import jsonpatch
 import jsonpointer
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from workflow import graph
 from workflow.errors import InvalidOperationError
-from workflow.findings import did_you_mean, nearest, pointer
-from workflow.shape import existing_path
+from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
+from workflow.shape import model_findings
 
 
 class _Operation(BaseModel):
@@ -93,30 +93,81 @@ Operation = Annotated[
     Field(discriminator="op"),
 ]
 
+_OPERATIONS: TypeAdapter[list[Operation]] = TypeAdapter(list[Operation])
 
-class _Operations(BaseModel):
-    """The list as it is sent, so that findings point into it."""
 
-    operations: list[Operation]
+_MODELS: dict[str, type[_Operation]] = {
+    "add_node": AddNode,
+    "update_node": UpdateNode,
+    "remove_node": RemoveNode,
+    "rename_node": RenameNode,
+    "connect": Connect,
+    "disconnect": Disconnect,
+    "set_workflow": SetWorkflow,
+    "patch": Patch,
+}
+
+_OTHER_WORDS = {
+    "addconnection": "connect",
+    "add_connection": "connect",
+    "removeconnection": "disconnect",
+    "remove_connection": "disconnect",
+    "deletenode": "remove_node",
+    "delete_node": "remove_node",
+    "updatesettings": "set_workflow",
+    "updatename": "set_workflow",
+    "json_patch": "patch",
+}
+"""What other tools call these operations."""
 
 
 def parse_operations(raw: list[Any]) -> list[Operation]:
     """The operations as they were sent, checked.
 
     Raises:
-        InvalidOperationError: one has not the form of its ``op``; its pointer is ``/operations/{index}…``.
+        InvalidOperationError: some have not the form of their ``op``; pointers are ``/operations/{index}…``.
     """
-    try:
-        return _Operations.model_validate({"operations": raw}).operations
-    except ValidationError as error:
-        detail = error.errors(include_url=False)[0]
-        path = existing_path({"operations": raw}, detail["loc"], missing=detail["type"] == "missing")
-        raise InvalidOperationError(
-            f"This operation has not the right form: {detail['msg']}.",
-            pointer=pointer(*path),
-            fix="The operations are add_node, update_node, remove_node, rename_node, connect, disconnect, "
-            "set_workflow and patch; the tool's schema gives their members.",
-        ) from error
+    findings = [finding for index, operation in enumerate(raw) for finding in _form_findings(index, operation)]
+    if findings:
+        raise InvalidOperationError.of(findings)
+    return _OPERATIONS.validate_python(raw)
+
+
+def _form_findings(index: int, raw: Any) -> list[Finding]:
+    at = pointer("operations", index)
+    if not isinstance(raw, dict):
+        fix = 'Send objects such as {"op": "connect", "from": "a", "to": "b"}.'
+        return [
+            Finding(code="bad_value", pointer=at, message=f"An operation is an object; given: {raw!r:.60}.", fix=fix)
+        ]
+    op, given_as = raw.get("op"), "op"
+    if op is None and isinstance(raw.get("type"), str):
+        op, given_as = raw["type"], "type"
+    if given_as == "op" and op in _MODELS:
+        return [_below(at, finding) for finding in model_findings(_MODELS[op], raw)]
+    near = nearest(str(op), _MODELS, likeness=0.7) or _OTHER_WORDS.get(str(op).lower())
+    moved = {"op": "move", "from": f"{at}/type", "path": f"{at}/op"}
+    patch = [PatchOperation.model_validate(moved)] if given_as == "type" and near else []
+    if near is not None and op != near:
+        patch.append(PatchOperation(op="replace", path=f"{at}/op", value=near))
+    return [
+        Finding(
+            code="bad_value",
+            pointer=f"{at}/op",
+            message=f"{op!r} is no operation.{did_you_mean(near)}" if op else "The operation has no op.",
+            patch=tuple(patch),
+            fix=f"The operations are {listed(_MODELS)}; the tool's schema gives their members.",
+        )
+    ]
+
+
+def _below(at: str, finding: Finding) -> Finding:
+    """A finding on one operation, with pointers that start where the list of them is."""
+    patch = tuple(
+        each.model_copy(update={"path": at + each.path, "from_": at + each.from_ if each.from_ is not None else None})
+        for each in finding.patch
+    )
+    return finding.model_copy(update={"pointer": at + finding.pointer, "patch": patch})
 
 
 def apply_operations(document: dict[str, Any], operations: list[Operation]) -> dict[str, Any]:
@@ -170,7 +221,7 @@ class _Editor:
             raise InvalidOperationError(
                 f"There is no node {name!r}.{did_you_mean(near)}",
                 pointer=f"{self._at}/name",
-                fix=f"The nodes are: {', '.join(self._nodes) or 'none'}.",
+                fix=f"The nodes are: {listed(self._nodes)}.",
             )
         return name
 
@@ -203,10 +254,12 @@ class _Editor:
     def _disconnect(self, operation: Disconnect) -> None:
         pair = [operation.from_, operation.to]
         if pair not in [list(known) for known in self._connections]:
+            near = [known for known in self._connections if self._node_of(known[1]) == self._node_of(operation.to)]
             raise InvalidOperationError(
                 f"There is no connection from {operation.from_!r} to {operation.to!r}.",
                 pointer=self._at,
-                fix="Name both ends as the definition's connections do.",
+                fix="Name both ends as the definition's connections do. "
+                f"To {operation.to!r} these lead: {listed(' → '.join(pair) for pair in near)}.",
             )
         self._connections[:] = [known for known in self._connections if list(known) != pair]
 
@@ -220,7 +273,11 @@ class _Editor:
                 fix="Paths start at the definition's root, for example /nodes/start/type.",
             ) from error
         if not isinstance(patched, dict):
-            raise InvalidOperationError("The JSON Patch leaves no object.", pointer=f"{self._at}/patch")
+            raise InvalidOperationError(
+                "The JSON Patch leaves no object.",
+                pointer=f"{self._at}/patch",
+                fix="A definition is an object; replace its members, not the whole.",
+            )
         return patched
 
     def _node_of(self, end: Any) -> str | None:

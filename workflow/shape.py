@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 _CODES = {"missing": "missing_field", "extra_forbidden": "unknown_field"}
+_BOUNDS = {"greater_than_equal": "ge", "less_than_equal": "le"}
 
 
 def model_findings(model: type[BaseModel], document: Any) -> list[Finding]:
@@ -22,7 +23,8 @@ def model_findings(model: type[BaseModel], document: Any) -> list[Finding]:
     try:
         model.model_validate(document)
     except ValidationError as error:
-        return [_finding(model, document, detail) for detail in error.errors(include_url=False)]
+        details = error.errors(include_url=False)
+        return _with_misnamed([_finding(model, document, detail) for detail in details])
     return []
 
 
@@ -31,17 +33,50 @@ def _finding(model: type[BaseModel], document: Any, detail: ErrorDetails) -> Fin
     at = pointer(*path)
     code = _CODES.get(detail["type"], "bad_value")
     if code == "missing_field":
-        return Finding(code=code, pointer=at, message=f"The field {path[-1]!r} is missing.")
+        what = description_at(model, path)
+        return Finding(
+            code=code,
+            pointer=at,
+            message=f"The field {path[-1]!r} is missing.",
+            fix=f"Add it. {what}".rstrip() if what else f"Add {path[-1]!r}.",
+        )
     if code == "unknown_field":
         return _unknown_field(model, document, path)
     expected = _literal_choices(detail)
     if expected and isinstance(detail["input"], str):
         near = nearest(detail["input"], expected)
-        patch = (PatchOperation(op="replace", path=at, value=near),) if near else ()
         message = f"{detail['input']!r} is not one of {', '.join(expected)}.{did_you_mean(near)}"
-        return Finding(code=code, pointer=at, message=message, patch=patch)
+        return _bad_value(at, message, near, "Take one of them.")
     message = detail["msg"].removeprefix("Value error, ")
-    return Finding(code=code, pointer=at, message=f"{message}; given: {_shown(detail['input'])}.")
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    better = context.get("suggestion", context.get(_BOUNDS.get(detail["type"], "")))
+    what = description_at(model, path)
+    fix = f"Change it accordingly. {what}".rstrip() if what else "Change it accordingly."
+    return _bad_value(at, f"{message}; given: {_shown(detail['input'])}.", better, fix)
+
+
+def _bad_value(at: str, message: str, better: Any, fix: str) -> Finding:
+    if better is None:
+        return Finding(code="bad_value", pointer=at, message=message, fix=fix)
+    patch = PatchOperation(op="replace", path=at, value=better)
+    return Finding(code="bad_value", pointer=at, message=message, patch=(patch,))
+
+
+def _with_misnamed(findings: list[Finding]) -> list[Finding]:
+    """One field too many and one too few in the same object: most likely the one was meant to be the other."""
+    by_object: dict[str, list[Finding]] = {}
+    for finding in findings:
+        if finding.code in ("missing_field", "unknown_field"):
+            by_object.setdefault(finding.pointer.rpartition("/")[0], []).append(finding)
+    for found in by_object.values():
+        missing = [each for each in found if each.code == "missing_field"]
+        unknown = [each for each in found if each.code == "unknown_field" and each.patch[0].op == "remove"]
+        if len(missing) == len(unknown) == 1:
+            patch = PatchOperation.model_validate(
+                {"op": "move", "from": unknown[0].pointer, "path": missing[0].pointer}
+            )
+            findings[findings.index(unknown[0])] = unknown[0].model_copy(update={"patch": (patch,)})
+    return findings
 
 
 def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | int]) -> Finding:
@@ -51,6 +86,15 @@ def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | i
         owner = owner[part]
     known = [field for field in fields_at(model, path[:-1]) if field not in owner]
     near = nearest(name, known)
+    head, dot, _ = name.partition(".")
+    if dot and isinstance(owner.get(head), dict):
+        target = pointer(*path[:-1], *name.split("."))
+        return Finding(
+            code="unknown_field",
+            pointer=at,
+            message=f"There is no field {name!r} here; what lies deeper is written nested, not with dots.",
+            patch=(PatchOperation.model_validate({"op": "move", "from": at, "path": target}),),
+        )
     if near is not None:
         patch = PatchOperation.model_validate(
             {"op": "move", "from": at, "path": pointer(*path[:-1], near)},
@@ -81,12 +125,22 @@ def existing_path(document: Any, location: Sequence[str | int], *, missing: bool
 
 
 def fields_at(model: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    """The names of the fields that an object at ``path`` may have; empty where any or none may be."""
+    """The names of the fields that an object at ``path`` may have, as they are written; empty where any may be."""
     kind: Any = model
     for part in path:
         kind = _step(kind, part)
     found = _model_in(kind)
-    return list(found.model_fields) if found is not None else []
+    return [field.alias or name for name, field in found.model_fields.items()] if found is not None else []
+
+
+def description_at(model: type[BaseModel], path: Sequence[str | int]) -> str:
+    """What the model says about the field at ``path``; empty where it says nothing or the path leads to none."""
+    kind: Any = model
+    for part in path[:-1]:
+        kind = _step(kind, part)
+    found = _model_in(kind)
+    field = found.model_fields.get(str(path[-1])) if found is not None and path else None
+    return (field.description or "") if field is not None else ""
 
 
 def _step(kind: Any, part: str | int) -> Any:
@@ -115,7 +169,7 @@ def _options(kind: Any) -> Sequence[Any]:
 
 
 def _literal_choices(detail: ErrorDetails) -> list[str]:
-    if detail["type"] != "literal_error":
+    if detail["type"] not in ("literal_error", "enum"):
         return []
     context: Mapping[str, Any] = detail.get("ctx", {})
     return [choice.strip("'") for choice in context["expected"].replace(" or ", ", ").split(", ")]

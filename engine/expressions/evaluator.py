@@ -142,7 +142,10 @@ class Evaluator:
         problems = orjson.loads(await self._pool.call("check", _CHECK_CONTEXT, text))
         for (place, expression), problem in zip(expressions, problems, strict=True):
             if problem is not None and found[place] is None:
-                found[place] = ExpressionError(f"{_shown(expression)} is not a JavaScript expression: {problem}.")
+                found[place] = ExpressionError(
+                    f"{_shown(expression)} is not a JavaScript expression: {problem}.",
+                    fix="Write one JavaScript expression between the braces; a code node takes statements.",
+                )
         return found
 
     def forget(self, execution_id: str) -> None:

@@ -33,6 +33,7 @@ _FIXES = {
     "expression_timeout": "Let it do less: look for a loop that does not end, or a regular expression that backtracks.",
     "expression_memory": "Let it build less at once.",
     "expression_stack": "Look for a function that calls itself without end.",
+    "expression_crashed": "Run it again; if it happens again, look for what in it takes much time or memory.",
 }
 
 
@@ -169,17 +170,17 @@ class WorkerPool:
                 async with asyncio.timeout(limits.cpu_seconds + limits.grace_seconds):
                     went_well, answer = await worker.call(header, text)
             except TimeoutError:
-                raise _limit_error("expression_timeout", limits) from None
+                raise limit_error("expression_timeout", limits) from None
             except EOFError:
                 logger.warning("a JavaScript worker ended by itself: %s", await worker.last_words() or "no message")
-                raise _limit_error("expression_crashed", limits) from None
+                raise limit_error("expression_crashed", limits) from None
             worker.contexts.add(context)
         if went_well:
             return answer
         failure = orjson.loads(answer)
         if failure["code"] == "expression_failed":
-            raise ExpressionError(failure["message"])
-        raise _limit_error(failure["code"], limits)
+            raise ExpressionError(failure["message"], fix="Correct the JavaScript; the message says where it fails.")
+        raise limit_error(failure["code"], limits)
 
     def forget(self, context: str) -> None:
         """Let go of a context that no call will ask for again."""
@@ -217,11 +218,12 @@ class WorkerPool:
         return worker
 
 
-def _limit_error(code: str, limits: Limits) -> ExpressionError:
+def limit_error(code: str, limits: Limits) -> ExpressionError:
+    """The error of expressions that overran the limit which ``code`` names."""
     messages: dict[str, Any] = {
         "expression_timeout": f"The expressions of this node took longer than {limits.cpu_seconds:g} s.",
         "expression_memory": f"The expressions of this node needed more than {limits.memory_bytes >> 20} MB.",
         "expression_stack": "An expression called functions too deeply.",
         "expression_crashed": "The process that evaluates expressions ended while it worked on this node.",
     }
-    return ExpressionError(messages[code], code=code, fix=_FIXES.get(code))
+    return ExpressionError(messages[code], code=code, fix=_FIXES[code])

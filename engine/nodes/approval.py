@@ -40,12 +40,16 @@ class Approval(EffectNode[ApprovalParameters]):
     group = "flow"
     keywords = ("human", "confirm", "decide", "review", "ask", "question", "choice")
     example = {"question": "=Refund {{ $json.amount }} € to {{ $json.name }}?", "who": "support lead"}
+    is_fork = True
     parameter_model = ApprovalParameters
 
     def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
         choices = parameters.get("choices", list(DEFAULT_CHOICES))
         named = [choice for choice in choices if isinstance(choice, str)] if isinstance(choices, list) else []
         return tuple(dict.fromkeys([*named, EXPIRED]))
+
+    def outside_source(self, parameters: Mapping[str, Any]) -> str:
+        return "whoever answers the approval"
 
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
         return Emission(result["approval"]["choice"], result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -49,6 +50,9 @@ class ExecuteWorkflow(EffectNode[SubWorkflowParameters]):
     example = {"workflow_id": "0198c0de-0000-7000-8000-000000000000", "input": {"order": "={{ $json.id }}"}}
     parameter_model: type[Any] = SubWorkflowParameters
     is_mocked_in_tests = False  # the other workflow runs in test mode too
+
+    def outside_source(self, parameters: Mapping[str, Any]) -> str:
+        return f"workflow {parameters.get('workflow_id', '')}"
 
     async def run_item(
         self, index: int, item: Item, parameters: SubWorkflowParameters, call: NodeCall[Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
@@ -64,6 +65,9 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
         "json_body": {"name": "={{ $json.name }}"},
     }
     parameter_model = HttpRequestParameters
+
+    def outside_source(self, parameters: Mapping[str, Any]) -> str:
+        return f"{parameters.get('method', 'GET')} {_without_query(str(parameters.get('url', '')))}"
 
     def concurrency(self, parameters: HttpRequestParameters) -> int:
         return parameters.concurrency

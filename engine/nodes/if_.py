@@ -19,6 +19,7 @@ class If(ItemNode[Condition]):
     group = "flow"
     keywords = ("condition", "branch", "else", "route", "decide")
     example = {"condition": "={{ $json.score > 0.8 }}"}
+    is_fork = True
     parameter_model = Condition
 
     def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:

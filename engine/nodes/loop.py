@@ -35,6 +35,7 @@ class Loop(BatchNode[LoopParameters]):
     keywords = ("batch", "iterate", "repeat", "split in batches", "chunk", "for")
     example = {"batch_size": 10}
     loop_output = BATCH
+    is_fork = True
     parameter_model = LoopParameters
 
     def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
@@ -43,7 +44,8 @@ class Loop(BatchNode[LoopParameters]):
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
         if is_template(parameters.get("batch_size")):
             message = "batch_size must be a number; how a loop goes round is known before it runs."
-            return [ParameterProblem(code="bad_parameter", path=("batch_size",), message=message)]
+            fix = "Write the number itself."
+            return [ParameterProblem(code="bad_parameter", path=("batch_size",), message=message, fix=fix)]
         return super().problems_of(parameters)
 
     def run(self, call: NodeCall[LoopParameters]) -> Outputs:

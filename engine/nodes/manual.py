@@ -48,7 +48,9 @@ class Manual(TriggerNode[ManualParameters]):
         if problems or schema is None:
             return problems
         return [
-            ParameterProblem(code=found.code, path=("input_schema", *_parts(found.pointer)), message=found.message)
+            ParameterProblem(
+                code=found.code, path=("input_schema", *_parts(found.pointer)), message=found.message, fix=found.fix
+            )
             for found in schema_findings(schema)
         ]
 

@@ -28,4 +28,6 @@ class StopAndError(BatchNode[StopAndErrorParameters]):
 
     def run(self, call: NodeCall[StopAndErrorParameters]) -> Outputs:
         parameters = call.common
-        raise NodeError(parameters.message, code=parameters.code)
+        raise NodeError(
+            parameters.message, code=parameters.code, fix="The workflow ends here on purpose; its author wrote why."
+        )

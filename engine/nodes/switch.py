@@ -42,6 +42,7 @@ class Switch(ItemNode[SwitchParameters]):
             {"output": "big", "comparisons": [{"left": "={{ $json.n }}", "operator": "greater", "right": 9}]},
         ]
     }
+    is_fork = True
     parameter_model = SwitchParameters
 
     def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:

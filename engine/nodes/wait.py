@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -41,6 +42,9 @@ class Wait(EffectNode[WaitParameters]):
     keywords = ("delay", "sleep", "pause", "timer", "until", "resume", "callback")
     example = {"seconds": 3600}
     parameter_model = WaitParameters
+
+    def outside_source(self, parameters: Mapping[str, Any]) -> str | None:
+        return "whoever calls the resume link" if parameters.get("for_call") else None
 
     def concurrency(self, parameters: WaitParameters) -> int:
         return 1_000_000  # those that wait do no work

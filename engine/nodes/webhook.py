@@ -48,3 +48,6 @@ class Webhook(TriggerNode[WebhookParameters]):
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
         path = parameters.get("path")
         return path if isinstance(path, str) else None
+
+    def outside_source(self, parameters: Mapping[str, Any]) -> str:
+        return f"requests to /webhooks/{parameters.get('path', '')}"

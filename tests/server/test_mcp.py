@@ -27,9 +27,9 @@ TOOLS = [
     "delete_workflow",
     "plan_execution",
     "execute_workflow",
+    "control_execution",
     "inspect_execution",
     "list_executions",
-    "control_execution",
 ]
 
 
@@ -193,11 +193,11 @@ async def test_operations_make_a_new_version_all_or_none(mcp_http: McpCaller) ->
     [
         ("create_workflow", {}, "invalid_arguments", "/definition"),
         ("create_workflow", {"definiton": {}}, "invalid_arguments", "/definition"),
-        ("get_workflow", {"workflow_id": "absent"}, "workflow_not_found", None),
+        ("get_workflow", {"workflow_id": "absent"}, "workflow_not_found", "/workflow_id"),
         ("get_workflow", {"workflow_id": "x", "view": "pictures"}, "invalid_arguments", "/view"),
         ("update_workflow", {"workflow_id": "x", "expected_version": 1}, "invalid_arguments", "/operations"),
         ("execute_workflow", {"workflow_id": "x", "wait_seconds": 500}, "invalid_arguments", "/wait_seconds"),
-        ("inspect_execution", {"execution_id": "absent"}, "execution_not_found", None),
+        ("inspect_execution", {"execution_id": "absent"}, "execution_not_found", "/execution_id"),
         ("list_executions", {"status": "done"}, "invalid_arguments", "/status"),
         ("list_workflows", {"cursor": "???"}, "invalid_arguments", "/cursor"),
         ("find_nodes", {"name": "webhok"}, "node_not_found", "/name"),

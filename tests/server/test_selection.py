@@ -26,9 +26,9 @@ RUNNING = [
     "list_workflows",
     "plan_execution",
     "execute_workflow",
+    "control_execution",
     "inspect_execution",
     "list_executions",
-    "control_execution",
 ]
 READING = {"find_nodes", "validate_workflow", "get_workflow", "list_workflows", "plan_execution"} | {
     "inspect_execution",

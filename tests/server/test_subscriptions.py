@@ -97,7 +97,7 @@ async def listener(request: pytest.FixtureRequest, server: ServerProcess, data_d
             each.note(event_from_wire(wire["method"], wire.get("params")))
 
     handler = on_message if era == "legacy" else None
-    async with connected(transport, era, server, data_dir, on_message=handler) as caller:
+    async with connected(transport, era, server, data_dir, message_handler=handler) as caller:
         heard.append(Listener(caller, is_legacy=era == "legacy"))
         yield heard[0]
 
@@ -169,7 +169,7 @@ async def test_a_legacy_session_subscribes_to_what_is_there_and_can_end_it(
             updated.append(str(message.params.uri))
             arrived.set()
 
-    async with connected("http", "legacy", server, data_dir, on_message=on_message) as caller:
+    async with connected("http", "legacy", server, data_dir, message_handler=on_message) as caller:
         assert caller.client.server_capabilities.resources == types.ResourcesCapability(
             subscribe=True, list_changed=True
         )

@@ -16,10 +16,11 @@ from server.composition import Services, running_services
 from server.settings import Settings
 from storage.clock import SystemClock
 from tests.support.task_client import TaskClient, TasksExtension, accept
-from tools.running import execution_answer
+from tools.execution_views import execution_summary
 from tools.tasks import STATUS, Tasks
+from tools.tool import Answer
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError
-from workflow.executions import Call
+from workflow.executions import Call, Execution
 from workflow.states import ExecutionState
 
 ASKING = {
@@ -52,11 +53,15 @@ def test_every_state_of_an_execution_is_a_status() -> None:
     assert set(STATUS) == set(ExecutionState)
 
 
+async def _answer(execution: Execution) -> Answer:
+    return Answer(execution_summary(execution))
+
+
 async def test_tasks_of_others_are_not_there(services: Services) -> None:
     tasks = Tasks(
         service=services.executions,
         control=services.control,
-        answer=execution_answer,
+        answer=_answer,
         clock=SystemClock(),
         kept_days=None,
     )
@@ -105,7 +110,7 @@ async def test_the_conformance_suites_tools_are_real_runs(services: Services) ->
     async with Client(services.mcp, extensions=[TasksExtension()], elicitation_callback=ask) as client:
         tasks = TaskClient(client)
         greeting = await client.call_tool("greet", {"name": "World"})
-        assert greeting.content == [types.TextContent(type="text", text="Hello, World!")]
+        assert greeting.structured_content == {"greeting": "Hello, World!"}
         failed = await tasks.start("protocol_error_job")
         assert (await tasks.until(failed["taskId"], "failed"))["error"]["code"] == types.INTERNAL_ERROR
         both = (await tasks.start("multi_input"))["taskId"]

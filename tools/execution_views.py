@@ -1,0 +1,149 @@
+"""Executions as agents and programs see them: summaries, node runs, and what running one is answered with."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import mcp_types as types
+
+from engine.authoring import Authoring
+from engine.executions import Inspection
+from tools.budget import fit, shown
+from tools.provenance import outside_sources
+from tools.tool import Answer
+from workflow.errors import WorkflowNotFoundError
+from workflow.executions import Execution, NodeRun, Suspension
+from workflow.messages import utc_text
+from workflow.states import FINISHED, ExecutionState
+
+OUTPUT_TOKENS = 1_500
+"""What an execution's output may take in the answer of execute_workflow; the rest is behind a link."""
+
+
+def execution_summary(execution: Execution) -> dict[str, Any]:
+    """What every answer about an execution starts with."""
+    summary: dict[str, Any] = {
+        "execution_id": execution.id,
+        "workflow_id": execution.workflow_id,
+        "workflow": execution.workflow_name,
+        "version": execution.workflow_version,
+        "status": execution.state.value,
+        "trigger": execution.trigger,
+        "created_at": utc_text(execution.created_at),
+    }
+    if execution.duration_ms is not None:
+        summary["duration_ms"] = round(execution.duration_ms, 1)
+    if execution.error is not None:
+        summary["error"] = execution.error.to_json()
+    if execution.notified_at is not None:
+        summary["user_notified_at"] = utc_text(execution.notified_at)
+    if execution.wake_at is not None:
+        summary["waits_until"] = utc_text(execution.wake_at)
+    if execution.mode != "live":
+        summary["mode"] = execution.mode
+    if execution.rerun_of is not None:
+        summary["rerun_of"] = execution.rerun_of
+    return summary
+
+
+def overview(inspection: Inspection) -> dict[str, Any]:
+    """A line per node run, and the output."""
+    content: dict[str, Any] = {"nodes": [node_run_summary(run) for run in inspection.node_runs]}
+    if inspection.running:
+        content["running"] = list(inspection.running)
+    if inspection.retrying:
+        content["retrying"] = dict(inspection.retrying)
+    if inspection.waiting:
+        content["waiting"] = [waiting_summary(each) for each in inspection.waiting]
+    if inspection.execution.output is not None:
+        content["output"] = inspection.execution.output
+    return content
+
+
+def waiting_summary(waiting: Suspension) -> dict[str, Any]:
+    """An item that waits: where, for what, and until when."""
+    summary: dict[str, Any] = {"node": waiting.key.node, "item_index": waiting.key.item_index, "for": waiting.kind}
+    if waiting.wake_at is not None:
+        summary["until"] = utc_text(waiting.wake_at)
+    return {**summary, **{name: value for name, value in waiting.details.items() if value is not None}}
+
+
+def node_run_summary(run: NodeRun) -> dict[str, Any]:
+    """One node run without its items."""
+    summary: dict[str, Any] = {
+        "node": run.node,
+        "status": run.status,
+        "duration_ms": round(run.duration_ms, 2),
+        "items_in": run.items_in,
+        "items_out": {output: len(items) for output, items in run.outputs.items()},
+    }
+    if run.run_index:
+        summary["run"] = run.run_index
+    if run.error is not None:
+        summary["error"] = run.error.to_json()
+    return summary
+
+
+def node_run_details(run: NodeRun, every: Any) -> dict[str, Any]:
+    """One node run with its items in, found at their sources, and out."""
+    by_key = {(each.node, each.run_index): each for each in every}
+    inputs = []
+    for source in run.sources:
+        from_run = by_key.get((source.node, source.run_index)) if source is not None else None
+        if source is not None and from_run is not None:
+            items = [item.json for item in from_run.outputs.get(source.output, ())]
+            inputs.append({"from": f"{source.node}.{source.output}", "items": items})
+    details = node_run_summary(run)
+    if inputs:
+        details["inputs"] = inputs
+    details["outputs"] = {output: [item.json for item in items] for output, items in run.outputs.items()}
+    return details
+
+
+def execution_link(execution: Execution, node: str | None = None) -> types.ResourceLink:
+    """Where the whole of it can be read."""
+    suffix = f"/nodes/{quote(node, safe='')}" if node is not None else ""
+    return types.ResourceLink(
+        type="resource_link",
+        name=f"execution {execution.id}{suffix}",
+        uri=f"execution://{execution.id}{suffix}",
+        description="The whole of what was cut here.",
+        mime_type="application/json",
+    )
+
+
+class ExecutionAnswers:
+    """What execute_workflow says of executions: a :data:`tools.runs.Form`."""
+
+    def __init__(self, authoring: Authoring) -> None:
+        self._authoring = authoring
+
+    async def __call__(self, execution: Execution) -> Answer:
+        """How it stands, its output, and what to do next."""
+        content = execution_summary(execution)
+        links: tuple[types.ResourceLink, ...] = ()
+        whole = execution_link(execution)
+        if execution.output is not None:
+            content["output"], was_cut = fit(shown(execution.output), OUTPUT_TOKENS)
+            if was_cut:
+                content["output_is_cut"] = True
+                links = (whole,)
+            content |= await self._origin(execution)
+        if execution.state is ExecutionState.WAITING:
+            content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
+        elif execution.state not in FINISHED | {ExecutionState.DEAD}:
+            content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
+        elif execution.error is not None:
+            content["next"] = "Call inspect_execution with the node that failed to see what it was given."
+        return Answer(content, links=links, whole=whole)
+
+    async def _origin(self, execution: Execution) -> dict[str, Any]:
+        """Through which nodes texts may have come in from outside."""
+        try:
+            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+        except WorkflowNotFoundError:
+            return {}
+        definition = stored.definition
+        sources = outside_sources(definition, self._authoring.registry, execution, definition.nodes)
+        return {"from_outside": sources} if sources else {}

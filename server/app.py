@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from server.composition import VERSION, Services
 from server.direct_calls import DirectCalls
+from server.direct_sessions import DirectSessionCalls
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp_replay import ResumableSessions
 from server.openapi import describe
@@ -51,7 +52,8 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
                 Exception: handle_unexpected,
             },
         )
-        calls = DirectCalls(app, offers=services.offers, server=services.mcp)
+        in_sessions = DirectSessionCalls(app, offers=services.offers)
+        calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         yield Guards(webhooks.in_front_of(calls), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
 
 

@@ -30,10 +30,7 @@ from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
 from storage.queue.embedded import EmbeddedQueue
-from tools.budget import fit
-from tools.running import execution_summary, overview
-
-MAX_TOKENS = 2_000
+from tools.execution_views import execution_summary, overview
 
 
 async def serve(data_dir: Path) -> None:
@@ -54,11 +51,10 @@ async def serve(data_dir: Path) -> None:
         )
 
         async def inspect(request: Request) -> Response:
-            """The overview of an execution."""
+            """The overview of an execution, with nothing done to it: no secrets looked for, no tokens counted."""
             asked = orjson.loads(await request.body())
             inspection = await service.inspect(asked["execution_id"])
-            content, _ = fit(overview(inspection), MAX_TOKENS)
-            body = orjson.dumps({**execution_summary(inspection.execution), **content})
+            body = orjson.dumps({**execution_summary(inspection.execution), **overview(inspection)})
             return Response(body, media_type="application/json")
 
         app = Starlette(routes=[Route("/", inspect, methods=["POST"])])

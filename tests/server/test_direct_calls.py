@@ -93,6 +93,7 @@ ODD: dict[str, dict[str, Any]] = {
     "id not ASCII": body("id", to="é"),
     "id half a surrogate pair": body("id", to="\ud800"),
     "id beyond what JSON keeps": body("id", to=10**25),
+    "half a surrogate pair": arguments(execution_id="\ud800"),
     "arguments a list": body("params", "arguments", to=[]),
     "time to wait": arguments(execution_id=EXECUTION, wait_seconds=0.001),
     "time to wait a string": arguments(execution_id=EXECUTION, wait_seconds="soon"),
@@ -279,7 +280,7 @@ def invalid(value: str) -> ValidationError:
     ],
     ids=["fault", "not found", "internal", "invalid"],
 )
-async def test_what_no_tool_should_raise_is_told_as_the_sdk_tells_it(
+async def test_what_no_tool_should_raise_is_told_by_the_sdk(
     ways: BothWays, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
     async def fail(execution_id: str) -> None:
@@ -287,7 +288,7 @@ async def test_what_no_tool_should_raise_is_told_as_the_sdk_tells_it(
 
     monkeypatch.setattr(ways.services.executions, "inspect", fail)
     answer, is_direct = await ways.compared(json.dumps(plain_body()), lines({}))
-    assert is_direct
+    assert not is_direct
     assert answer.status == status
     assert "error" in answer.body
     assert "secret" not in str(answer.body)

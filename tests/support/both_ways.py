@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,12 @@ def plain_headers(tool: str = "inspect_execution") -> dict[str, str]:
 
 @dataclass(slots=True, frozen=True)
 class Answer:
-    """Status, headers but for the length and a new session's id, and the body, as JSON where it is."""
+    """Status, headers but for the length and the session's id, and the body: JSON, a stream's last event, or bytes."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
     body: Any
+    session_id: str | None = field(compare=False)
 
 
 @dataclass(slots=True, frozen=True)
@@ -125,8 +126,10 @@ async def both_ways(data_dir: Path) -> AsyncIterator[BothWays]:
         yield BothWays(services, app, execution_id, made.workflow.id)
 
 
-async def posted(app: ASGIApp, content: bytes, headers: Sequence[tuple[str, str]], parts: int) -> Answer:
-    """What an application answers to a POST to its MCP endpoint."""
+async def posted(
+    app: ASGIApp, content: bytes, headers: Sequence[tuple[str, str]], parts: int = 1, *, method: str = "POST"
+) -> Answer:
+    """What an application answers to a request to its MCP endpoint."""
     size = -(-len(content) // parts) or 1
     chunks = [content[start : start + size] for start in range(0, len(content), size)] or [b""]
     coming: list[Message] = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
@@ -146,7 +149,7 @@ async def posted(app: ASGIApp, content: bytes, headers: Sequence[tuple[str, str]
         "type": "http",
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
-        "method": "POST",
+        "method": method,
         "scheme": "http",
         "path": "/mcp",
         "raw_path": b"/mcp",
@@ -157,7 +160,12 @@ async def posted(app: ASGIApp, content: bytes, headers: Sequence[tuple[str, str]
         "server": ("localhost", 80),
     }
     await app(scope, receive, send)
-    body = b"".join(message.get("body", b"") for message in sent[1:])
+    headers_sent = dict(sent[0]["headers"])
     kept = sorted(line for line in sent[0]["headers"] if line[0] not in (b"content-length", b"mcp-session-id"))
-    is_json = (b"content-type", b"application/json") in kept
-    return Answer(sent[0]["status"], kept, json.loads(body) if is_json else body)
+    body: Any = b"".join(message.get("body", b"") for message in sent[1:])
+    if body and headers_sent.get(b"content-type") == b"application/json":
+        body = json.loads(body)
+    elif b"data: " in body:
+        body = json.loads(body.rpartition(b"data: ")[2])
+    session_id = headers_sent.get(b"mcp-session-id")
+    return Answer(sent[0]["status"], kept, body, session_id.decode() if session_id is not None else None)

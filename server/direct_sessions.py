@@ -1,0 +1,118 @@
+"""Plain calls in sessions of the era with handshakes, answered in front of the SDK: see :mod:`server.quick_calls`.
+
+The answer is plain JSON, where the SDK sends a stream of one event that a client could take up again if it broke. A
+call that only reads can be made again instead.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import mcp_types as types
+import pydantic_core
+from mcp.server.streamable_http import MCP_SESSION_ID_HEADER
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp_types import methods
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.mcp_offers import Offers
+from server.quick_calls import (
+    METHOD,
+    PATH,
+    Call,
+    answer,
+    plain_call,
+    plain_headers,
+    replayed,
+    send_result,
+    whole_body,
+)
+
+VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
+"""Those of the era that know structured content and links; what becomes of them before is left to the SDK."""
+SHOWN_SECONDS = 60.0
+"""How often the SDK sees a call of a session that is in use: it ends those that are idle for half an hour."""
+SESSIONS_KEPT = 10_000
+"""As many as the SDK keeps."""
+
+
+class _Session(NamedTuple):
+    version: str
+    shown_until: float
+
+
+class DirectSessionCalls:
+    """An ASGI application in front of the one that serves MCP.
+
+    Sessions are learned as they pass: one counts once the SDK has taken its client's ``notifications/initialized``,
+    until a request of it is answered with 404 or it is ended. A session lends a call nothing but the right to be made:
+    whose it is, the request says.
+    """
+
+    def __init__(self, app: ASGIApp, *, offers: Offers, now: Callable[[], float] = time.monotonic) -> None:
+        self._app = app
+        self._offers = offers
+        self._now = now
+        self._sessions: dict[str, _Session] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a plain call of a quick tool; leave everything else to the application behind."""
+        if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "DELETE":
+            self._sessions.pop(dict(scope["headers"]).get(MCP_SESSION_ID_HEADER.encode(), b"").decode("latin-1"), None)
+        headers = plain_headers(scope) or {}
+        session_id, version = headers.get(MCP_SESSION_ID_HEADER), headers.get(MCP_PROTOCOL_VERSION_HEADER)
+        if session_id is None or version not in VERSIONS:
+            await self._app(scope, receive, send)
+            return
+        message = await receive()
+        body = whole_body(message) or b""
+        known = self._sessions.get(session_id)
+        if known is not None and known.version == version and self._now() < known.shown_until:
+            call = _read(body, version)
+            result = await answer(self._offers, call) if call is not None else None
+            if call is not None and result is not None:
+                result.pop("resultType", None)
+                await send_result(send, call, result, (MCP_SESSION_ID_HEADER.encode(), session_id.encode("latin-1")))
+                return
+        elif known is not None or _is_initialized(body):
+            send = self._learning(session_id, version, send)
+        await self._app(scope, replayed(message, receive), send)
+
+    def _learning(self, session_id: str, version: str, send: Send) -> Send:
+        """Note what the SDK's answer says of the session."""
+
+        async def note(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._sessions.pop(session_id, None)
+                if message["status"] < 300:
+                    self._sessions[session_id] = _Session(version, self._now() + SHOWN_SECONDS)
+                    if len(self._sessions) > SESSIONS_KEPT:
+                        del self._sessions[next(iter(self._sessions))]
+            await send(message)
+
+        return note
+
+
+def _read(body: bytes, version: str) -> Call | None:
+    """The call in a body, where it is plain: the SDK's checks, in the SDK's order."""
+    try:
+        decoded = pydantic_core.from_json(body)
+        request = types.JSONRPCRequest.model_validate(decoded, by_name=False)
+        if request.method != METHOD:
+            return None
+        methods.validate_client_request(METHOD, version, request.params)
+        return plain_call(request, decoded)
+    except ValueError:
+        return None
+
+
+def _is_initialized(body: bytes) -> bool:
+    """Whether the client says that it is ready."""
+    try:
+        decoded = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(decoded, dict) and decoded.get("method") == "notifications/initialized"

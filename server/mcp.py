@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import mcp_types as types
+from mcp.server.apps import client_supports_apps
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel.server import Server
 from mcp.shared.exceptions import MCPError
 
+from server.identity import IdentifiedServer
+from tools import execution_app
 from tools.caller import LOCAL_USER
 from tools.resources import Resources
 from tools.tool import Tool
@@ -41,12 +44,15 @@ class _SessionCaller:
 def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Resources) -> Server[Any]:
     """The server with all its handlers; it holds no state of its own."""
     by_name = {tool.name: tool for tool in tools}
-    listed = types.ListToolsResult(tools=[tool.listed for tool in by_name.values()])
+    listed = {
+        has_apps: types.ListToolsResult(tools=[tool.listed_for(has_apps=has_apps) for tool in by_name.values()])
+        for has_apps in (False, True)
+    }
 
     async def list_tools(
         context: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
-        return listed
+        return listed[client_supports_apps(context)]
 
     async def call_tool(
         context: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -63,6 +69,8 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
             found, next_cursor = await resources.page(params.cursor if params is not None else None)
         except JobsprintError as error:
             raise MCPError(types.INVALID_PARAMS, error.message) from error
+        if (params is None or params.cursor is None) and client_supports_apps(context):
+            found.insert(0, execution_app.listed())
         return types.ListResourcesResult(resources=found, next_cursor=next_cursor)
 
     async def list_resource_templates(
@@ -73,6 +81,8 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
     async def read_resource(
         context: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
+        if str(params.uri) == execution_app.URI:
+            return types.ReadResourceResult(contents=[execution_app.page()])
         try:
             contents = await resources.read(str(params.uri))
         except JobsprintError as error:
@@ -84,10 +94,8 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
         tool = by_name.get(name)
         return tool.listed.input_schema if tool is not None else None
 
-    return Server(
-        "jobsprint",
+    server = IdentifiedServer(
         version=version,
-        title="Jobsprint",
         instructions=INSTRUCTIONS,
         get_tool_input_schema=input_schema,
         on_list_tools=list_tools,
@@ -96,3 +104,5 @@ def build_mcp_server(*, version: str, tools: Iterable[Tool[Any]], resources: Res
         on_list_resource_templates=list_resource_templates,
         on_read_resource=read_resource,
     )
+    server.extensions[execution_app.EXTENSION] = {}
+    return server

@@ -16,6 +16,7 @@ from engine.executions import ExecutionService, Inspection, Submission
 from engine.planning import Planner
 from tools.budget import fit
 from tools.caller import Caller
+from tools.execution_app import TOOL_META
 from tools.tool import READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.errors import NodeNotFoundError
 from workflow.executions import Execution, NodeRun, Priority, Suspension
@@ -123,6 +124,7 @@ class RunningTools:
                 ),
                 output_schema=object_schema(EXECUTION, output="object", error="object"),
                 handler=self.execute_workflow,
+                app_meta=TOOL_META,
             ),
             Tool(
                 name="inspect_execution",
@@ -133,6 +135,7 @@ class RunningTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema(EXECUTION, nodes={"type": "array", "items": {"type": "object"}}),
                 handler=self.inspect_execution,
+                app_meta=TOOL_META,
             ),
             Tool(
                 name="list_executions",
@@ -156,6 +159,7 @@ class RunningTools:
                 ),
                 output_schema=object_schema(EXECUTION),
                 handler=self.control_execution,
+                app_meta=TOOL_META,
             ),
         ]
 
@@ -329,6 +333,7 @@ def node_run_summary(run: NodeRun) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "node": run.node,
         "status": run.status,
+        "started_at": utc_text(run.started_at),
         "duration_ms": round(run.duration_ms, 2),
         "items_in": run.items_in,
         "items_out": {output: len(items) for output, items in run.outputs.items()},

@@ -40,7 +40,10 @@ class Answer:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Tool(Generic[A]):
-    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it."""
+    """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
+
+    ``app_meta`` is for clients that can show its results with an app.
+    """
 
     name: str
     title: str
@@ -49,6 +52,7 @@ class Tool(Generic[A]):
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer]]
+    app_meta: dict[str, Any] | None = None
     listed: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,6 +65,12 @@ class Tool(Generic[A]):
             annotations=self.annotations,
         )
         object.__setattr__(self, "listed", listed)
+
+    def listed_for(self, *, has_apps: bool) -> types.Tool:
+        """The tool as a client sees it that can show apps, or cannot."""
+        if self.app_meta is None or not has_apps:
+            return self.listed
+        return self.listed.model_copy(update={"meta": self.app_meta})
 
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult:
         """The answer, or the failure as a result that says how to mend it."""

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check demo chaos bench bench-peers lock format docs clean
+.PHONY: help run test check demo chaos browser mcpb bench bench-peers lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -37,6 +37,11 @@ demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow 
 
 chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about two minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
+
+browser: $(READY) ## Use the MCP App in a real Chromium, inside a real host (needs npm and chromium)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
+	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/browser
 
 bench: $(READY) ## Measure start-up, memory, many items, durability, growth (about three minutes)
 	$(BIN)/python -m benchmarks.startup

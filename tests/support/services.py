@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+from typing import NoReturn
 
 import pytest
 
@@ -16,7 +18,16 @@ def need(service: str) -> None:
     try:
         socket.create_connection(("127.0.0.1", PORTS[service]), timeout=2).close()
     except OSError:
-        message = f"{service} does not answer on 127.0.0.1:{PORTS[service]}; what needs it was not tried"
-        if os.environ.get("JOBSPRINT_REQUIRE_SERVICES") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+        _give_up(f"{service} does not answer on 127.0.0.1:{PORTS[service]}; what needs it was not tried")
+
+
+def need_program(*names: str) -> str:
+    """The path of the first of these programs that there is; where there is none, as :func:`need`."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or _give_up(f"none of {', '.join(names)} is on the PATH; what needs it was not tried")
+
+
+def _give_up(message: str) -> NoReturn:
+    if os.environ.get("JOBSPRINT_REQUIRE_SERVICES") == "1":
+        pytest.fail(message)
+    pytest.skip(message)

@@ -43,6 +43,12 @@ browser: $(READY) ## Use the MCP App in a real Chromium, inside a real host (nee
 	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/browser
 
+mcpb: $(READY) ## Pack dist/jobsprint.mcpb for desktop clients, and start it as they do (needs npx)
+	$(BIN)/python -m scripts.make_bundle dist/mcpb
+	npx --yes @anthropic-ai/mcpb@2.1.2 validate dist/mcpb/manifest.json
+	npx --yes @anthropic-ai/mcpb@2.1.2 pack dist/mcpb dist/jobsprint.mcpb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -o addopts="" --import-mode importlib --timeout 600 -v tests/bundle
+
 bench: $(READY) ## Measure start-up, memory, many items, durability, growth (about three minutes)
 	$(BIN)/python -m benchmarks.startup
 	$(BIN)/python -m benchmarks.items

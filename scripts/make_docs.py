@@ -1,20 +1,21 @@
-"""Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types.
+"""Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types, and
+server.json from pyproject.toml.
 
 Run it with ``make docs``; a test holds the pages against the code.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
 from pydantic_core import PydanticUndefined
 
 from engine.registry import BUILT_IN, NodeRegistry
+from scripts.packaging import ROOT, as_text, server_json
 from server.settings import PREFIX, Settings
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 
 
 def settings_page() -> str:
@@ -89,6 +90,7 @@ def main() -> None:
     """Write every page."""
     for name, page in PAGES.items():
         (DOCS / name).write_text(page())
+    (ROOT / "server.json").write_bytes(as_text(server_json()))
 
 
 if __name__ == "__main__":

@@ -279,10 +279,17 @@ async def test_it_bears_answers_that_it_does_not_know(app_host: AppHost, mcp: Mc
         f"host.isOffline = true;host.bridge.sendToolResult({{ content: [], structuredContent: {json.dumps(strange)} }})"
     )
     await expect(status(app)).to_have_text("hovering")
-    await expect(app.locator("#questions")).to_contain_text("a waits (rain)")
+    await expect(app.locator("#questions")).to_contain_text("a: waits (rain)")
     refused = {"isError": True, "content": [{"type": "text", "text": '{"error": {"message": "No.", "fix": "Ask."}}'}]}
     await app_host.change_host(f"host.bridge.sendToolResult({json.dumps(refused)})")
     await expect(app.get_by_role("alert")).to_contain_text("No.")
+
+
+async def test_it_says_what_the_server_answered_and_does_not_ask_in_vain(app_host: AppHost, mcp: McpCaller) -> None:
+    app = await app_host.show("inspect_execution", execution_id="absent")
+    await expect(app.get_by_role("alert")).to_contain_text("absent")
+    await expect(app.get_by_role("button", name="Try again")).to_be_visible()
+    await expect(app.locator("#foot")).to_have_text("Execution absent")
 
 
 async def test_it_stops_when_the_host_takes_it_down(app_host: AppHost, mcp: McpCaller) -> None:

@@ -1,6 +1,11 @@
 // A small host of MCP Apps: a real client of the server, and the real AppBridge of ext-apps between it and the view.
 import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
-import { AppBridge, PostMessageTransport, RESOURCE_MIME_TYPE, getToolUiResourceUri } from "@modelcontextprotocol/ext-apps/app-bridge";
+import {
+  AppBridge,
+  PostMessageTransport,
+  RESOURCE_MIME_TYPE,
+  getToolUiResourceUri,
+} from "@modelcontextprotocol/ext-apps/app-bridge";
 
 const INFO = { name: "test-host", version: "1.0.0" };
 const SANDBOX = "http://sandbox.localhost/sandbox.html";
@@ -28,15 +33,23 @@ async function show(name, args, context) {
   const { tools } = await client.listTools();
   const tool = tools.find((each) => each.name === name);
   const uri = getToolUiResourceUri(tool);
-  const { contents: [page] } = await client.readResource({ uri });
+  const {
+    contents: [page],
+  } = await client.readResource({ uri });
   if (page.mimeType !== RESOURCE_MIME_TYPE) throw new Error(`not an app: ${page.mimeType}`);
 
   const capabilities = { serverTools: {}, serverResources: {}, updateModelContext: { text: {} } };
-  const bridge = new AppBridge(client, INFO, capabilities, { hostContext: { toolInfo: { tool }, displayMode: "inline", ...context } });
+  const bridge = new AppBridge(client, INFO, capabilities, {
+    hostContext: { toolInfo: { tool }, displayMode: "inline", ...context },
+  });
   const frame = document.createElement("iframe");
   frame.title = "Sandbox";
-  const isReady = new Promise((resolve) => { bridge.onsandboxready = resolve; });
-  const isInitialized = new Promise((resolve) => { bridge.oninitialized = resolve; });
+  const isReady = new Promise((resolve) => {
+    bridge.onsandboxready = resolve;
+  });
+  const isInitialized = new Promise((resolve) => {
+    bridge.oninitialized = resolve;
+  });
   bridge.onsizechange = ({ height }) => {
     seen.sizes.push(height);
     if (height) frame.style.height = `${height}px`;

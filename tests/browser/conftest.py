@@ -95,7 +95,7 @@ class AppHost:
 
     def _hear(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
+            self.complaints.append(f"{message.text} ({message.location['url']})")
 
     async def _serve(self, route: Route) -> None:
         url = route.request.url
@@ -110,8 +110,6 @@ class AppHost:
                 path=HERE / "host/sandbox.html",
                 headers={"content-security-policy": POLICY, "content-type": "text/html; charset=utf-8"},
             )
-        elif url.endswith("/favicon.ico"):
-            await route.fulfill(status=204)
         else:
             self.strangers.append(url)
             await route.abort()
@@ -133,8 +131,8 @@ async def app_host(browser: Browser, server: ServerProcess, host_script: str) ->
     host = AppHost(page, server, host_script)
     await host.open()
     yield host
-    found = (host.strangers, host.complaints)
-    # What is under way is let go first: it would ask the network once nothing stands in between.
+    found = ([*host.strangers], [*host.complaints])
+    # What is still under way meets no server any more, and complains of that.
     await page.unroute_all(behavior="ignoreErrors")
     await page.close()
     assert found == ([], [])

@@ -292,6 +292,28 @@ async def test_it_says_what_the_server_answered_and_does_not_ask_in_vain(app_hos
     await expect(app.locator("#foot")).to_have_text("Execution absent")
 
 
+async def test_a_host_that_passes_no_calls_on_shows_the_run_as_the_tool_answered(
+    app_host: AppHost, mcp: McpCaller
+) -> None:
+    app = await app_host.show("execute_workflow", workflow_id=await approval(mcp), input={"name": "Ada"})
+    await expect(app.get_by_role("button", name="approve")).to_be_visible()
+    await app_host.change_host('host.bridge.removeRequestHandler("tools/call")')
+    await expect(app.locator("#foot")).to_contain_text("As it was when the assistant looked", timeout=20_000)
+    await expect(app.get_by_role("button", name="approve")).to_have_count(0)
+    await expect(app.locator("#questions")).to_contain_text("tell the assistant")
+    await expect(app.get_by_role("button", name="Cancel")).to_have_count(0)
+
+
+async def test_it_asks_for_the_whole_window_where_the_host_has_one_to_give(app_host: AppHost, mcp: McpCaller) -> None:
+    app = await app_host.show("execute_workflow", workflow_id=await approval(mcp), input={"name": "Ada"})
+    await expect(app.get_by_role("button", name="Cancel")).to_be_visible()
+    await expect(app.get_by_role("button", name="Enlarge")).to_have_count(0)
+    await app_host.change_host('host.bridge.setHostContext({ availableDisplayModes: ["inline", "fullscreen"] })')
+    await app.get_by_role("button", name="Enlarge").click()
+    await app.get_by_text("Live").wait_for()
+    assert await app_host.seen("modes") == ["fullscreen"]
+
+
 async def test_it_stops_when_the_host_takes_it_down(app_host: AppHost, mcp: McpCaller) -> None:
     app = await app_host.show("execute_workflow", workflow_id=await approval(mcp), input={"name": "Ada"})
     await expect(app.locator("#foot")).to_contain_text("Live")

@@ -157,7 +157,7 @@ async def test_a_dead_run_is_tried_again(
     flaky.refusals = 2
     hook = {"type": "webhook", "parameters": {"path": "dies"}}
     ask = http(f"{flaky.url}/status/503", retry={"max_attempts": 2, "first_delay_seconds": 0.01})
-    await mcp.create({"hook": hook, "ask": ask}, ("hook", "ask"))
+    await mcp.create({"hook": hook, "ask": ask}, ("hook", "ask"), publish=True)
     async with httpx2.AsyncClient(base_url=server.url) as outside:
         accepted = (await outside.post("/webhooks/dies", json={})).json()
     app = await app_host.show("inspect_execution", execution_id=accepted["execution_id"], wait_seconds=20)

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check conformance demo chaos clients bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check conformance demo chaos clients browser mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,6 +43,17 @@ chaos: $(READY) ## Kill the server again and again, fill its disk, lock its data
 
 clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -q -rs tests/clients
+
+browser: $(READY) ## Use the MCP App in a real Chromium, inside a real host (needs npm and chromium)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
+	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/browser
+
+mcpb: $(READY) ## Pack dist/jobsprint.mcpb for desktop clients, and start it as they do (needs npx)
+	$(BIN)/python -m scripts.make_bundle dist/mcpb
+	npx --yes @anthropic-ai/mcpb@2.1.2 validate dist/mcpb/manifest.json
+	npx --yes @anthropic-ai/mcpb@2.1.2 pack dist/mcpb dist/jobsprint.mcpb
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/pytest -o addopts="" --import-mode importlib --timeout 600 -v tests/bundle
 
 bench: $(READY) ## Measure start-up, memory, many items, durability, growth (about three minutes)
 	$(BIN)/python -m benchmarks.startup

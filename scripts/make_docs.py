@@ -1,12 +1,11 @@
 """Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types,
-docs/errors.md from the catalogue of codes and what a server answers.
+docs/errors.md from the catalogue of codes and what a server answers, and server.json from pyproject.toml.
 
 Run it with ``make docs``; a test holds the pages against the code.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -14,9 +13,10 @@ from pydantic_core import PydanticUndefined
 
 from engine.registry import BUILT_IN, NodeRegistry
 from scripts.error_page import errors_page
+from scripts.packaging import ROOT, as_text, server_json
 from server.settings import PREFIX, Settings
 
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 
 
 def settings_page() -> str:
@@ -91,6 +91,7 @@ def main() -> None:
     """Write every page."""
     for name, page in PAGES.items():
         (DOCS / name).write_text(page())
+    (ROOT / "server.json").write_bytes(as_text(server_json()))
 
 
 if __name__ == "__main__":

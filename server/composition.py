@@ -50,6 +50,7 @@ from tools.authoring import AuthoringTools
 from tools.completions import Completers
 from tools.conformance_suite import ConformanceSuite
 from tools.conformance_tasks import ConformanceTasks
+from tools.execution_app import ExecutionApp
 from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools
 from tools.node_types import NodeTypeTools
@@ -223,7 +224,10 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             selection=Selection.of(settings.toolset, read_only=settings.read_only),
             prompts=guide_prompts(completers),
             prompt_sources=[PublishedPrompts(published)],
-            resources=[StoredResources(authoring=authoring, service=service, completers=completers)],
+            resources=[
+                StoredResources(authoring=authoring, service=service, completers=completers),
+                ExecutionApp(),
+            ],
             suite=suite,
         )
         subscriptions = Subscriptions(announcements, offers)

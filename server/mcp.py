@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import mcp_types as types
-from mcp.server.lowlevel.server import NotificationOptions, Server
+from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 
+from server.identity import IdentifiedServer
 from server.mcp_calls import Calls
 from server.mcp_lists import CACHE_HINTS, Lists
 from server.mcp_offers import Offers
-from server.mcp_session import SERVER_NAME, request_state_boundary
+from server.mcp_session import request_state_boundary
 from server.mcp_subscriptions import Subscriptions
 from server.mcp_tasks import TaskMethods
+from tools.execution_app import EXTENSION as APPS
 from tools.tasks import Tasks
 
 INSTRUCTIONS = (
@@ -24,8 +26,8 @@ INSTRUCTIONS = (
 )
 
 
-class McpServer(Server[Any]):
-    """The SDK's server, which tells clients of the legacy era too that lists can change."""
+class McpServer(IdentifiedServer):
+    """The server, which tells clients of the legacy era too that lists can change."""
 
     def create_initialization_options(
         self,
@@ -47,9 +49,7 @@ def build_mcp_server(
     task_methods = TaskMethods(tasks)
     lists, calls = Lists(offers), Calls(offers, task_methods)
     server = McpServer(
-        SERVER_NAME,
         version=version,
-        title="Jobsprint",
         instructions=INSTRUCTIONS,
         cache_hints=CACHE_HINTS,
         get_tool_input_schema=calls.input_schema,
@@ -69,4 +69,5 @@ def build_mcp_server(
     # In place of the SDK's own, which makes spans for OpenTelemetry at each message: nobody here would take them.
     server.middleware[:] = [request_state_boundary(request_state_key)]
     task_methods.join(server)
+    server.extensions[APPS] = {}
     return server

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import mcp_types as types
+from mcp.server.apps import client_supports_apps
 from mcp.server.caching import CacheableMethod, CacheHint
 
 from server.mcp_errors import protocol_error
 from server.mcp_offers import Offers
 from server.mcp_session import Context, user_of
 from server.selection import wanted_tools
+from tools import execution_app
 from tools.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError
 
@@ -39,7 +41,8 @@ class Lists:
             page = await self._tools.page(user_of(context), _cursor(params))
         except JobsprintError as error:
             raise protocol_error(error) from error
-        seen = [each.listed for each in page.items if selection.includes(each)]
+        has_apps = client_supports_apps(context)
+        seen = [each.listed_for(has_apps=has_apps) for each in page.items if selection.includes(each)]
         return types.ListToolsResult(tools=seen, next_cursor=page.next_cursor)
 
     async def prompts(self, context: Context, params: Page) -> types.ListPromptsResult:
@@ -56,7 +59,9 @@ class Lists:
             page = await self._resources.page(user_of(context), _cursor(params))
         except JobsprintError as error:
             raise protocol_error(error) from error
-        return types.ListResourcesResult(resources=list(page.items), next_cursor=page.next_cursor)
+        is_first = _cursor(params) is None
+        apps = [execution_app.listed()] if is_first and client_supports_apps(context) else []
+        return types.ListResourcesResult(resources=[*apps, *page.items], next_cursor=page.next_cursor)
 
     async def templates(self, context: Context, params: Page) -> types.ListResourceTemplatesResult:
         """Every template; they are few, so that there is one page."""

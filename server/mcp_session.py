@@ -13,12 +13,12 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from server.identity import NAME
 from tools.caller import LOCAL_USER, AnswerComesLaterError, Question
 from tools.questions import accepted, request_for
 from tools.tasks import EXTENSION
 from workflow.items import JsonObject
 
-SERVER_NAME = "jobsprint"
 REQUEST_STATE_SECONDS = 24 * 3600
 """How long a person may take to answer before the call that waits for it has to be begun anew."""
 
@@ -52,7 +52,7 @@ def elicitation_of(context: Context) -> types.ElicitationCapability | None:
 def request_state_boundary(key: bytes) -> RequestStateBoundary:
     """Seals what clients carry from a call to its repetition, for one user; all processes with ``key`` can open it."""
     security = RequestStateSecurity(keys=[key], ttl=REQUEST_STATE_SECONDS, bind_principal=user_of)
-    return RequestStateBoundary(security, default_audience=SERVER_NAME)
+    return RequestStateBoundary(security, default_audience=NAME)
 
 
 class _State(NamedTuple):

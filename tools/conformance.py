@@ -33,6 +33,10 @@ class FixtureTool:
     input_schema: dict[str, Any] = field(default_factory=lambda: NO_ARGUMENTS)
     toolsets: frozenset[Toolset] = BOTH
 
+    def listed_for(self, *, has_apps: bool) -> types.Tool:
+        """How it is listed: it has no app."""
+        return self.listed
+
     @property
     def listed(self) -> types.Tool:
         """How it is listed."""

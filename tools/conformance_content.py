@@ -12,6 +12,7 @@ from tools.conformance import (
     Context,
     FixturePrompt,
     FixtureTool,
+    object_with,
     text_result,
 )
 from tools.resources import SETTLED_MS, Reading, ResourceForm, Variables
@@ -70,6 +71,7 @@ def content_tools() -> list[FixtureTool]:
         FixtureTool("test_multiple_content_types", "Answers with several kinds of content.", _fixed(*mixed)),
         FixtureTool("test_error_handling", "Always fails.", _fail),
         FixtureTool("json_schema_2020_12_tool", "Has a schema with every keyword.", _echo, JSON_SCHEMA_2020_12),
+        FixtureTool("greet", "Greets at once, without a task.", _greet, object_with({"name": {"type": "string"}})),
         FixtureTool("test_header_parameter", "Takes a parameter from a header too.", _echo, HEADER_SCHEMA),
     ]
 
@@ -169,6 +171,10 @@ def _fixed(
         return types.CallToolResult(content=list(content))
 
     return answer
+
+
+async def _greet(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
+    return text_result(f"Hello, {(params.arguments or {}).get('name')}!")
 
 
 async def _fail(context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:

@@ -1,6 +1,6 @@
 """Tools that the conformance suite calls to try the tasks extension; listed with ``--conformance-fixtures`` only.
 
-But for ``greet``, each is a real workflow, run as every other is.
+Each is a real workflow, run as every other is.
 """
 
 from __future__ import annotations
@@ -67,10 +67,6 @@ def forms(answer: Form) -> dict[str, Form]:
     return {"failed_result": failed_result, "failed_call": failed_call}
 
 
-class Greet(Arguments):
-    name: str
-
-
 class SlowCompute(Arguments):
     seconds: float = Field(ge=0, le=3600)
     label: str = ""
@@ -96,7 +92,6 @@ class ConformanceTasks:
     def tools(self) -> list[Tool[Any]]:
         """The tools."""
         return [
-            _tool("greet", Greet, self._greet),
             _tool("slow_compute", SlowCompute, self._slow_compute),
             _tool("failing_job", NoArguments, self._failing_job),
             _tool("protocol_error_job", NoArguments, self._protocol_error_job),
@@ -104,9 +99,6 @@ class ConformanceTasks:
             _tool("multi_input", NoArguments, self._multi_input),
             _tool("test_tool_with_task", NoArguments, self._test_tool_with_task),
         ]
-
-    async def _greet(self, arguments: Greet, caller: Caller) -> Answer:
-        return Answer({"greeting": f"Hello, {arguments.name}!"})
 
     async def _slow_compute(self, arguments: SlowCompute, caller: Caller) -> Answer | Pending:
         return await self._run("slow_compute", arguments.model_dump(), caller)

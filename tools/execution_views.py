@@ -74,6 +74,7 @@ def node_run_summary(run: NodeRun) -> dict[str, Any]:
     summary: dict[str, Any] = {
         "node": run.node,
         "status": run.status,
+        "started_at": utc_text(run.started_at),
         "duration_ms": round(run.duration_ms, 2),
         "items_in": run.items_in,
         "items_out": {output: len(items) for output, items in run.outputs.items()},

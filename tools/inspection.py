@@ -23,6 +23,7 @@ from tools.budget import (
     tokens,
 )
 from tools.caller import Caller
+from tools.execution_app import TOOL_META
 from tools.execution_views import execution_link, execution_summary, node_run_details, overview
 from tools.provenance import origin
 from tools.running import EXECUTION, EXECUTION_ID
@@ -80,6 +81,7 @@ class InspectionTools:
                 output_schema=object_schema(EXECUTION, nodes=rows, runs=rows, next_cursor="string"),
                 handler=self.inspect_execution,
                 toolsets=RUNNING,
+                app_meta=TOOL_META,
                 is_quick=True,
             ),
             Tool(

@@ -11,6 +11,7 @@ import orjson
 
 from engine.publishing import Publishing, input_schema, manual_trigger
 from tools.caller import Caller
+from tools.execution_app import TOOL_META
 from tools.prompts import Prompt, PromptArgument
 from tools.tool import RUNNING, Pending, Tool, Toolset, failure
 from workflow.errors import InvalidArgumentsError
@@ -34,6 +35,10 @@ class PublishedTool:
     def name(self) -> str:
         """The tool's name, unique among its owner's."""
         return self.exposure.name
+
+    def listed_for(self, *, has_apps: bool) -> types.Tool:
+        """The tool as a client sees it that can show apps, or cannot."""
+        return self.listed.model_copy(update={"meta": TOOL_META}) if has_apps else self.listed
 
     def as_execution(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of the ``execute_workflow`` that a call comes to.

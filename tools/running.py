@@ -21,6 +21,7 @@ from tools.budget import (
     tokens,
 )
 from tools.caller import Caller
+from tools.execution_app import TOOL_META
 from tools.execution_views import execution_summary
 from tools.runs import EXECUTION_FORM, Runs
 from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
@@ -119,6 +120,7 @@ class RunningTools:
                 output_schema=object_schema(EXECUTION, output="object", error="object"),
                 handler=self.execute_workflow,
                 toolsets=RUNNING,
+                app_meta=TOOL_META,
             ),
             Tool(
                 name="control_execution",
@@ -132,6 +134,7 @@ class RunningTools:
                 output_schema=object_schema(EXECUTION),
                 handler=self.control_execution,
                 toolsets=RUNNING,
+                app_meta=TOOL_META,
             ),
         ]
 

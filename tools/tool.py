@@ -74,8 +74,9 @@ class Tool(Generic[A]):
     """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
 
     ``toolsets`` are those that it belongs to, for clients that are shown one of them only.
-    ``budget_tokens`` bounds its answer, unless the arguments have a ``max_tokens``. ``is_quick`` promises that a call
-    without ``wait_seconds`` answers at once: it reports no progress, asks nothing and is never pending.
+    ``budget_tokens`` bounds its answer, unless the arguments have a ``max_tokens``.
+    ``app_meta`` is for clients that can show its results with an app. ``is_quick`` promises that it only reads, and
+    that a call without ``wait_seconds`` answers at once: it reports no progress, asks nothing and is never pending.
     """
 
     name: str
@@ -87,8 +88,10 @@ class Tool(Generic[A]):
     handler: Callable[[A, Caller], Awaitable[Answer | Pending]]
     toolsets: frozenset[Toolset] = BOTH
     budget_tokens: int = DEFAULT_BUDGET
+    app_meta: dict[str, Any] | None = None
     is_quick: bool = False
     listed: types.Tool = field(init=False)
+    listed_with_app: types.Tool = field(init=False)
 
     def __post_init__(self) -> None:
         listed = types.Tool(
@@ -100,6 +103,12 @@ class Tool(Generic[A]):
             annotations=self.annotations,
         )
         object.__setattr__(self, "listed", listed)
+        with_app = listed.model_copy(update={"meta": self.app_meta}) if self.app_meta is not None else listed
+        object.__setattr__(self, "listed_with_app", with_app)
+
+    def listed_for(self, *, has_apps: bool) -> types.Tool:
+        """The tool as a client sees it that can show apps, or cannot."""
+        return self.listed_with_app if has_apps else self.listed
 
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The answer, or the failure as a result that says how to mend it."""

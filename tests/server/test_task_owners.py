@@ -110,7 +110,7 @@ async def test_the_conformance_suites_tools_are_real_runs(services: Services) ->
     async with Client(services.mcp, extensions=[TasksExtension()], elicitation_callback=ask) as client:
         tasks = TaskClient(client)
         greeting = await client.call_tool("greet", {"name": "World"})
-        assert greeting.structured_content == {"greeting": "Hello, World!"}
+        assert greeting.content == [types.TextContent(type="text", text="Hello, World!")]
         failed = await tasks.start("protocol_error_job")
         assert (await tasks.until(failed["taskId"], "failed"))["error"]["code"] == types.INTERNAL_ERROR
         both = (await tasks.start("multi_input"))["taskId"]

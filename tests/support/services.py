@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from typing import NoReturn
 
@@ -18,6 +19,12 @@ def need(service: str) -> None:
         socket.create_connection(("127.0.0.1", PORTS[service]), timeout=2).close()
     except OSError:
         go_without(f"{service} does not answer on 127.0.0.1:{PORTS[service]}; what needs it was not tried")
+
+
+def need_program(*names: str) -> str:
+    """The path of the first of these programs that there is; where there is none, as :func:`need`."""
+    found = next(filter(None, map(shutil.which, names)), None)
+    return found or go_without(f"none of {', '.join(names)} is on the PATH; what needs it was not tried")
 
 
 def go_without(message: str) -> NoReturn:

@@ -1,0 +1,47 @@
+"""Who the server says it is: with its mark where a client meets it, and in two words everywhere else."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from importlib.resources import files
+from typing import Any
+
+import mcp_types as types
+from mcp.server.context import ServerRequestContext
+from mcp.server.lowlevel.server import Server
+
+NAME = "jobsprint"
+TITLE = "Jobsprint"
+DESCRIPTION = "Durable workflow automation that AI agents drive themselves."
+
+
+class IdentifiedServer(Server[Any]):
+    """A server that gives its icon on ``initialize`` and ``server/discover`` only.
+
+    The SDK puts the whole of ``serverInfo`` on every result of protocol 2026-07-28, icons and all: half a kilobyte
+    that each answer of a few hundred bytes would carry. Name and version are what the specification asks for there.
+    """
+
+    def __init__(self, *, version: str, **members: Any) -> None:
+        super().__init__(NAME, version=version, title=TITLE, description=DESCRIPTION, icons=[server_icon()], **members)
+        self.add_request_handler("server/discover", types.RequestParams, self._discover)
+
+    @property
+    def server_info_stamp(self) -> dict[str, Any]:
+        """What goes on every result."""
+        return {"name": self.name, "version": self.version}
+
+    async def _discover(
+        self, context: ServerRequestContext[Any], params: types.RequestParams | None
+    ) -> types.DiscoverResult:
+        found = await self._handle_discover(context, params)
+        info = self.server_info.model_dump(by_alias=True, mode="json", exclude_none=True)
+        return found.model_copy(update={"meta": {types.SERVER_INFO_META_KEY: info}})
+
+
+def server_icon() -> types.Icon:
+    """The mark as a data URI, so that no client has to fetch anything."""
+    drawing = files("tools").joinpath("icons/jobsprint.svg").read_bytes()
+    return types.Icon(
+        src=f"data:image/svg+xml;base64,{b64encode(drawing.strip()).decode()}", mime_type="image/svg+xml", sizes=["any"]
+    )

@@ -110,29 +110,38 @@ class Worker:
             state=ExecutionState.RUNNING, started_at=execution.started_at or self._clock.now()
         )
         self._service.announcements.state_changed(live.execution)
-        recorded = live.recorded if live.recorded is not None else await self._recorded(execution.id)
+        recorded = live.recorded if live.recorded is not None else await self._recorded(live)
         try:
             while True:
                 run = live.run = self._new_run(live, recorded)
                 state = await self._execute(live, run, task)
                 if state is not ExecutionState.WAITING or not live.resumes:
                     break
-                live.resumes = False
-                self._service.store.save(live.execution, run.journal.flush())
-                recorded = await self._recorded(execution.id)
+                recorded = await self._recorded(live)
         finally:
             self._evaluator.forget(execution.id)
         live.task = None  # from here on there is nothing left to cancel
         await self._settle(live, run, state)
 
-    async def _recorded(self, execution_id: str) -> Sequence[Record]:
-        """The journal, for which it waits as long as it takes: without it effects would happen again."""
+    async def _recorded(self, live: LiveExecution) -> Sequence[Record]:
+        """The journal, with all that has happened until now.
+
+        It waits as long as it takes, since without the journal effects would happen again; and it reads again where
+        something happened while it read, or that would be asked for once more.
+        """
+        execution_id = live.execution.id
         while True:
+            live.resumes = False
+            if live.run is not None:
+                self._service.store.save(live.execution, live.run.journal.flush())
             try:
-                return await self._service.store.journal(execution_id)
+                recorded = await self._service.store.journal(execution_id)
             except StorageError as error:
                 logger.warning("execution %s waits for its journal: %s", execution_id, error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
+                continue
+            if not live.resumes:
+                return recorded
 
     def _new_run(self, live: LiveExecution, recorded: Sequence[Record]) -> Run:
         store, execution_id = self._service.store, live.execution.id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,8 @@ from tests.support.task_client import TaskClient, TasksExtension, accept
 from tools.execution_views import execution_summary
 from tools.tasks import STATUS, Tasks
 from tools.tool import Answer
-from workflow.errors import ExecutionNotFoundError, IllegalTransitionError
-from workflow.executions import Call, Execution
+from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, NotWaitingError
+from workflow.executions import Call, Execution, Record, Suspension
 from workflow.states import ExecutionState
 
 ASKING = {
@@ -80,6 +80,34 @@ async def test_tasks_of_others_are_not_there(services: Services) -> None:
     with pytest.raises(ExecutionNotFoundError):
         await anext(tasks.changes(task_id, user="bob", elicitation=FORMS))
     assert await tasks.get(task_id, user="ann", elicitation=FORMS) == {**mine, "pollIntervalMs": 200}
+
+
+async def test_an_answer_that_comes_while_the_journal_is_read_counts_once(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution_id = await asking_execution(services, user="ann", items=2)
+    first, second = await services.executions.waiting(execution_id)
+    service, read = services.executions, services.executions.store.journal
+    tried: list[Any] = []
+
+    async def answer(waiting: Suspension, choice: str) -> Any:
+        return await services.control.answer(execution_id, waiting, data={"choice": choice}, by="person")
+
+    async def read_meanwhile(execution_id: str) -> Sequence[Record]:
+        records = await read(execution_id)
+        if not tried and service.live.get(execution_id) is not None:
+            tried.append(asyncio.current_task())
+            await answer(second, "approve")
+            tried.append(asyncio.create_task(answer(second, "reject")))
+        return records
+
+    monkeypatch.setattr(service.store, "journal", read_meanwhile)
+    await answer(first, "approve")
+    async with asyncio.timeout(20):
+        while (await service.get(execution_id)).state is not ExecutionState.SUCCEEDED:
+            await service.wait(execution_id, timeout_seconds=5)
+    with pytest.raises(NotWaitingError):
+        await tried[1]
 
 
 async def test_answers_that_come_at_once_each_count_once(services: Services) -> None:

@@ -38,10 +38,12 @@ SHOWN_SECONDS = 60.0
 SESSIONS_KEPT = 10_000
 """As many as the SDK keeps."""
 
+_ID_HEADER = MCP_SESSION_ID_HEADER.encode()
+
 
 class _Session(NamedTuple):
+    id: str
     version: str
-    shown_until: float
 
 
 class DirectSessionCalls:
@@ -56,12 +58,12 @@ class DirectSessionCalls:
         self._app = app
         self._offers = offers
         self._now = now
-        self._sessions: dict[str, _Session] = {}
+        self._shown_until: dict[_Session, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a plain call of a quick tool; leave everything else to the application behind."""
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "DELETE":
-            self._sessions.pop(dict(scope["headers"]).get(MCP_SESSION_ID_HEADER.encode(), b"").decode("latin-1"), None)
+            self._forget(dict(scope["headers"]).get(_ID_HEADER, b"").decode("latin-1"))
         headers = plain_headers(scope) or {}
         session_id, version = headers.get(MCP_SESSION_ID_HEADER), headers.get(MCP_PROTOCOL_VERSION_HEADER)
         if session_id is None or version not in VERSIONS:
@@ -69,28 +71,33 @@ class DirectSessionCalls:
             return
         message = await receive()
         body = whole_body(message) or b""
-        known = self._sessions.get(session_id)
-        if known is not None and known.version == version and self._now() < known.shown_until:
+        session = _Session(session_id, version)
+        shown_until = self._shown_until.get(session)
+        if shown_until is not None and self._now() < shown_until:
             call = _read(body, version)
             result = await answer(self._offers, call) if call is not None else None
             if call is not None and result is not None:
                 result.pop("resultType", None)
-                await send_result(send, call, result, (MCP_SESSION_ID_HEADER.encode(), session_id.encode("latin-1")))
+                await send_result(send, call, result, (_ID_HEADER, session_id.encode("latin-1")))
                 return
-        elif known is not None or _is_initialized(body):
-            send = self._learning(session_id, version, send)
+        elif shown_until is not None or _is_initialized(body):
+            send = self._learning(session, send)
         await self._app(scope, replayed(message, receive), send)
 
-    def _learning(self, session_id: str, version: str, send: Send) -> Send:
+    def _forget(self, session_id: str) -> None:
+        for version in VERSIONS:
+            self._shown_until.pop(_Session(session_id, version), None)
+
+    def _learning(self, session: _Session, send: Send) -> Send:
         """Note what the SDK's answer says of the session."""
 
         async def note(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._sessions.pop(session_id, None)
+                self._forget(session.id)
                 if message["status"] < 300:
-                    self._sessions[session_id] = _Session(version, self._now() + SHOWN_SECONDS)
-                    if len(self._sessions) > SESSIONS_KEPT:
-                        del self._sessions[next(iter(self._sessions))]
+                    self._shown_until[session] = self._now() + SHOWN_SECONDS
+                    if len(self._shown_until) > SESSIONS_KEPT:
+                        del self._shown_until[next(iter(self._shown_until))]
             await send(message)
 
         return note

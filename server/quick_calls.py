@@ -1,8 +1,8 @@
 """Calls of quick tools that need not go through the SDK, which costs more than such a tool does.
 
-What is plain is for the SDK's own functions to say. All else goes on to the SDK as it came, so that whatever is odd or
-wrong is answered by the SDK alone; so does a call whose tool fails as none should, for it only reads and can be called
-again.
+Whether one is valid is for the SDK's own functions to say. What is not plain goes on to the SDK as it came, so that
+whatever is odd or wrong is answered by the SDK alone; so does a call whose tool fails as none should, for it only reads
+and can be called again.
 """
 
 from __future__ import annotations

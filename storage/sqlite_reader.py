@@ -48,7 +48,7 @@ _JOURNAL = str(
 class SqliteReader:
     """Reads executions one after the other; an async context manager around its thread.
 
-    Everything but opening raises :class:`workflow.errors.StorageError` where the database fails.
+    Every method raises :class:`workflow.errors.StorageError` where the database fails.
     """
 
     def __init__(self, database: Database, blobs: BlobStore) -> None:

@@ -209,6 +209,26 @@ class Control:
         await self._service.accepted(live)
         return live
 
+    async def retry(self, execution_id: str) -> Execution:
+        """Try again what failed: a dead letter is queued again, of a failed execution there is a new one that starts
+        where it failed.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+            IllegalTransitionError: it has not failed.
+        """
+        execution = await self._service.get(execution_id)
+        if execution.state is ExecutionState.DEAD:
+            return (await self.redrive(execution_id)).execution
+        if execution.state is not ExecutionState.FAILED:
+            raise IllegalTransitionError(
+                f"An execution that is {execution.state} cannot be retried; only one that failed can.",
+                fix="Run it again from a node, or as a whole, with the action rerun.",
+                next_call=_look_at(execution_id),
+            )
+        failed = execution.error.node if execution.error is not None else None
+        return (await self.rerun(execution_id, from_node=failed)).execution
+
     def _moving(self, execution_id: str) -> asyncio.Lock:
         """Held by whoever moves it on: two at once would both find it waiting, and both take it in hand."""
         return self._locks.setdefault(execution_id, asyncio.Lock())

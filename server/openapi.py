@@ -96,6 +96,9 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/executions/{execution_id}/redrive"): Operation(
         success={202: "The dead letter, queued again."}, problems=(404, 409)
     ),
+    ("POST", "/api/executions/{execution_id}/retry"): Operation(
+        success={202: "The execution that tries again."}, problems=(404, 409)
+    ),
     ("POST", "/api/executions/{execution_id}/rerun"): Operation(
         success={202: "The new execution."}, body=RerunBody, problems=(400, 404, 429)
     ),

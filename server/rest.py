@@ -134,6 +134,7 @@ class RestApi:
             Route("/api/executions/{execution_id}/cancel", self.cancel_execution, methods=["POST"]),
             Route("/api/executions/{execution_id}/resume", self.resume_execution, methods=["POST"]),
             Route("/api/executions/{execution_id}/redrive", self.redrive_execution, methods=["POST"]),
+            Route("/api/executions/{execution_id}/retry", self.retry_execution, methods=["POST"]),
             Route("/api/executions/{execution_id}/rerun", self.rerun_execution, methods=["POST"]),
         ]
 
@@ -250,6 +251,12 @@ class RestApi:
         """202 with the dead letter, queued again."""
         live = await self.control.redrive(request.path_params["execution_id"])
         return json_response(execution_summary(live.execution), 202)
+
+    async def retry_execution(self, request: Request) -> Response:
+        """202 with the dead letter, queued again, or with a new execution that starts where this one failed."""
+        execution = await self.control.retry(request.path_params["execution_id"])
+        location = f"/api/executions/{execution.id}"
+        return json_response(execution_summary(execution), 202, {"location": location})
 
     async def rerun_execution(self, request: Request) -> Response:
         """202 with a new execution that starts at a node of an old one."""

@@ -67,9 +67,9 @@ class PlanExecution(Arguments):
 
 class ControlExecution(Arguments):
     execution_id: str = EXECUTION_ID
-    action: Literal["cancel", "resume", "redrive", "discard", "rerun"] = Field(
-        description="resume answers what it waits for; redrive and discard are for dead ones; rerun starts a new "
-        "execution from node on, with the results that lie before it."
+    action: Literal["cancel", "resume", "retry", "redrive", "discard", "rerun"] = Field(
+        description="resume answers what it waits for; retry tries again what failed; redrive and discard are for "
+        "dead ones; rerun starts a new execution from node on, with the results that lie before it."
     )
     node: str | None = Field(default=None, description="resume: which of several waiting nodes. rerun: where to start.")
     as_it_is_now: bool = Field(default=False, description="rerun: with the workflow's current version.")
@@ -193,6 +193,8 @@ class RunningTools:
                 execution = await self._control.resume(
                     execution_id, node=arguments.node, data=arguments.data, by="agent"
                 )
+            case "retry":
+                execution = await self._control.retry(execution_id)
             case "redrive":
                 execution = (await self._control.redrive(execution_id)).execution
             case "rerun":

@@ -110,6 +110,27 @@ async def test_the_error_workflow_hears_of_failures(mcp_http: McpCaller) -> None
     assert told["error"]["message"] == "oh no"
 
 
+async def test_a_retry_starts_where_it_failed_and_only_what_failed_is_retried(
+    mcp_http: McpCaller, http: httpx2.AsyncClient, target: HttpTarget
+) -> None:
+    fail = {"type": "stop_and_error", "parameters": {"message": "oh no"}}
+    workflow_id = await mcp_http.create(
+        {**asking(f"{target.url}/echo"), "fail": fail}, ("start", "ask"), ("ask", "fail")
+    )
+    first = await mcp_http.call("execute_workflow", workflow_id=workflow_id)
+    again = await mcp_http.call("control_execution", execution_id=first["execution_id"], action="retry")
+    assert again["rerun_of"] == first["execution_id"]
+    await until(mcp_http, again["execution_id"], "failed")
+    assert len(target.received) == 1, "the request before the failure was not sent again"
+    answer = await http.post(f"/api/executions/{first['execution_id']}/retry")
+    assert (answer.status_code, answer.json()["rerun_of"]) == (202, first["execution_id"])
+    whole = await mcp_http.create({"start": {"type": "manual"}})
+    ended = await mcp_http.call("execute_workflow", workflow_id=whole)
+    refused = await mcp_http.fail("control_execution", execution_id=ended["execution_id"], action="retry")
+    assert refused["code"] == "illegal_transition"
+    assert (await http.post(f"/api/executions/{ended['execution_id']}/retry")).status_code == 409
+
+
 async def test_running_again_from_a_node_keeps_what_came_before(mcp_http: McpCaller, target: HttpTarget) -> None:
     nodes = {
         **asking(f"{target.url}/echo"),

@@ -15,10 +15,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.composition import VERSION, Services
-from server.direct_calls import DirectCalls
-from server.direct_sessions import DirectSessionCalls
 from server.guards import Guards, allowed_hosts, allowed_origins
-from server.mcp_replay import ResumableSessions
+from server.mcp.direct_calls import DirectCalls
+from server.mcp.direct_sessions import DirectSessionCalls
+from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.publications import Publications

@@ -29,9 +29,9 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
-from server.mcp import McpServer, build_mcp_server
-from server.mcp_offers import Offers, put_together
-from server.mcp_subscriptions import Subscriptions
+from server.mcp.endpoint import McpServer, build_mcp_server
+from server.mcp.offers import Offers, put_together
+from server.mcp.subscriptions import Subscriptions
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from storage.blobs import BlobStore
@@ -45,11 +45,11 @@ from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
-from tools import conformance_tasks
 from tools.authoring import AuthoringTools
 from tools.completions import Completers
-from tools.conformance_suite import ConformanceSuite
-from tools.conformance_tasks import ConformanceTasks
+from tools.conformance import tasks as conformance_tasks
+from tools.conformance.suite import ConformanceSuite
+from tools.conformance.tasks import ConformanceTasks
 from tools.execution_app import ExecutionApp
 from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools

@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from server import direct_sessions
-from server.direct_sessions import SHOWN_SECONDS, DirectSessionCalls
+from server.mcp.direct_sessions import SHOWN_SECONDS, DirectSessionCalls
 from tests.support.both_ways import EXECUTION, Answer, BothWays, both_ways, posted
 
 VERSION = "2025-11-25"

@@ -8,7 +8,7 @@ from itertools import count
 from mcp.shared.subscriptions import PromptsListChanged, ResourceUpdated, ToolsListChanged
 
 from engine.announcements import Announcements
-from server.mcp_ears import Ear
+from server.mcp.ears import Ear
 from storage.events.in_process import InProcessEventBus
 from tests.support.engine import FixedClock
 from tools.resources import Watched

@@ -14,7 +14,7 @@ import pytest
 from mcp.client.client import Client
 from mcp.client.extension import advertise
 
-from server.identity import server_icon
+from server.mcp.identity import server_icon
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
 from tools import execution_app

@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 from mcp_types.jsonrpc import JSONRPCNotification
 
-from server.mcp_replay import KEPT_BYTES, Replay
+from server.mcp.replay import KEPT_BYTES, Replay
 from tests.support.http_target import HttpTarget
 
 VERSION = "2025-11-25"

@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from engine.executions import Submission
 from server.app import http_app
 from server.composition import Services, running_services
-from server.direct_calls import DirectCalls
-from server.mcp_offers import Offers
+from server.mcp.direct_calls import DirectCalls
+from server.mcp.offers import Offers
 from server.settings import Settings
 
 VERSION = "2026-07-28"

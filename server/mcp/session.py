@@ -13,7 +13,7 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from server.identity import NAME
+from server.mcp.identity import NAME
 from tools.caller import LOCAL_USER, AnswerComesLaterError, Question
 from tools.questions import accepted, request_for
 from tools.tasks import EXTENSION

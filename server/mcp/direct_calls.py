@@ -1,4 +1,4 @@
-"""Plain calls of the era without handshakes, answered in front of the SDK: see :mod:`server.quick_calls`."""
+"""Plain calls of the era without handshakes, answered in front of the SDK: see :mod:`server.mcp.quick_calls`."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from mcp_types import SERVER_INFO_META_KEY, methods
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.mcp_offers import Offers
-from server.quick_calls import METHOD, Call, answer, plain_call, plain_headers, replayed, send_result, whole_body
+from server.mcp.offers import Offers
+from server.mcp.quick_calls import METHOD, Call, answer, plain_call, plain_headers, replayed, send_result, whole_body
 
 _PARAM_HEADER = MCP_PARAM_HEADER_PREFIX.lower()
 

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from tools.conformance import Context, FixturePrompt, FixtureTool, PromptResult, ToolResult, object_with, text_result
+from tools.conformance.fixtures import (
+    Context,
+    FixturePrompt,
+    FixtureTool,
+    PromptResult,
+    ToolResult,
+    object_with,
+    text_result,
+)
 
 
 def round_tools() -> list[FixtureTool]:

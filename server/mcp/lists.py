@@ -6,10 +6,10 @@ import mcp_types as types
 from mcp.server.apps import client_supports_apps
 from mcp.server.caching import CacheableMethod, CacheHint
 
-from server.mcp_errors import protocol_error
-from server.mcp_offers import Offers
-from server.mcp_session import Context, user_of
-from server.selection import wanted_tools
+from server.mcp.errors import protocol_error
+from server.mcp.offers import Offers
+from server.mcp.selection import wanted_tools
+from server.mcp.session import Context, user_of
 from tools import execution_app
 from tools.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError

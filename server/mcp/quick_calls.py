@@ -16,7 +16,7 @@ import mcp_types as types
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from server.mcp_offers import Offers
+from server.mcp.offers import Offers
 from tools.caller import LOCAL_USER, Question
 from tools.tool import Pending
 from workflow.items import JsonObject

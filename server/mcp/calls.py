@@ -7,14 +7,14 @@ from typing import Any
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from server.mcp_errors import protocol_error
-from server.mcp_offers import OfferedPrompt, Offers
-from server.mcp_session import Context, SessionCaller, user_of
-from server.mcp_tasks import TaskMethods
-from server.selection import wanted_tools
+from server.mcp.errors import protocol_error
+from server.mcp.offers import OfferedPrompt, Offers
+from server.mcp.selection import wanted_tools
+from server.mcp.session import Context, SessionCaller, user_of
+from server.mcp.tasks import TaskMethods
 from tools.caller import AnswerComesLaterError
 from tools.completions import Typed, complete
-from tools.conformance import FixturePrompt, FixtureTool
+from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.tool import Pending
 from workflow.errors import JobsprintError
 

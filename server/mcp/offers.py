@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tools.conformance import FixturePrompt, FixtureTool
-from tools.conformance_suite import ConformanceSuite
+from tools.conformance.fixtures import FixturePrompt, FixtureTool
+from tools.conformance.suite import ConformanceSuite
 from tools.offering import Offering, Source
 from tools.prompts import Prompt
 from tools.published import PublishedTool

@@ -68,16 +68,20 @@ def forms(answer: Form) -> dict[str, Form]:
 
 
 class SlowCompute(Arguments):
+    """How long to take."""
+
     seconds: float = Field(ge=0, le=3600)
     label: str = ""
 
 
 class ConfirmDelete(Arguments):
+    """What to ask about."""
+
     filename: str
 
 
 class NoArguments(Arguments):
-    pass
+    """Nothing."""
 
 
 class ConformanceTasks:

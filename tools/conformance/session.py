@@ -11,7 +11,7 @@ from mcp.server.connection import allowed_log_levels
 from mcp.shared.message import ServerMessageMetadata
 
 from engine.announcements import Announcements
-from tools.conformance import Context, FixturePrompt, FixtureTool, object_with, text_result
+from tools.conformance.fixtures import Context, FixturePrompt, FixtureTool, object_with, text_result
 
 PAUSE_SECONDS = 0.05
 """Between messages, so that the client sees them one by one; the suite's figure."""

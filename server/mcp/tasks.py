@@ -16,7 +16,7 @@ from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from pydantic import Field, TypeAdapter, ValidationError
 
-from server.mcp_session import Context, elicitation_of, is_modern, takes_tasks, user_of
+from server.mcp.session import Context, elicitation_of, is_modern, takes_tasks, user_of
 from tools.tasks import EXTENSION, Tasks, tasks_needed
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.items import JsonObject

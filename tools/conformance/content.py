@@ -8,7 +8,7 @@ import mcp_types as types
 import orjson
 
 from tools.completions import Typed
-from tools.conformance import (
+from tools.conformance.fixtures import (
     Context,
     FixturePrompt,
     FixtureTool,

@@ -8,13 +8,13 @@ import mcp_types as types
 from mcp.server.lowlevel.server import NotificationOptions
 from mcp.server.models import InitializationOptions
 
-from server.identity import IdentifiedServer
-from server.mcp_calls import Calls
-from server.mcp_lists import CACHE_HINTS, Lists
-from server.mcp_offers import Offers
-from server.mcp_session import request_state_boundary
-from server.mcp_subscriptions import Subscriptions
-from server.mcp_tasks import TaskMethods
+from server.mcp.calls import Calls
+from server.mcp.identity import IdentifiedServer
+from server.mcp.lists import CACHE_HINTS, Lists
+from server.mcp.offers import Offers
+from server.mcp.session import request_state_boundary
+from server.mcp.subscriptions import Subscriptions
+from server.mcp.tasks import TaskMethods
 from tools.execution_app import EXTENSION as APPS
 from tools.tasks import Tasks
 

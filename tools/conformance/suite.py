@@ -6,10 +6,10 @@ import mcp_types as types
 from mcp.server.lowlevel.server import Server
 
 from engine.announcements import Announcements
-from tools.conformance import FixturePrompt, FixtureTool
-from tools.conformance_content import ContentResources, content_prompts, content_tools
-from tools.conformance_rounds import round_prompts, round_tools
-from tools.conformance_session import SessionFixtures
+from tools.conformance.content import ContentResources, content_prompts, content_tools
+from tools.conformance.fixtures import FixturePrompt, FixtureTool
+from tools.conformance.rounds import round_prompts, round_tools
+from tools.conformance.session import SessionFixtures
 from tools.offering import Source
 
 

@@ -1,4 +1,4 @@
-"""Plain calls in sessions of the era with handshakes, answered in front of the SDK: see :mod:`server.quick_calls`.
+"""Plain calls in sessions of the era with handshakes, answered in front of the SDK: see :mod:`server.mcp.quick_calls`.
 
 The answer is plain JSON, where the SDK sends a stream of one event that a client could take up again if it broke. A
 call that only reads can be made again instead.
@@ -18,8 +18,8 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types import methods
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.mcp_offers import Offers
-from server.quick_calls import (
+from server.mcp.offers import Offers
+from server.mcp.quick_calls import (
     METHOD,
     PATH,
     Call,

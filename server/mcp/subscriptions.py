@@ -19,10 +19,10 @@ from mcp.shared.subscriptions import (
 )
 
 from engine.announcements import Announcements
-from server.mcp_ears import Ear
-from server.mcp_errors import protocol_error
-from server.mcp_offers import Offers
-from server.mcp_session import Context, user_of
+from server.mcp.ears import Ear
+from server.mcp.errors import protocol_error
+from server.mcp.offers import Offers
+from server.mcp.session import Context, user_of
 from tools.changes import lists_changed
 from workflow.errors import InvalidArgumentsError, JobsprintError
 

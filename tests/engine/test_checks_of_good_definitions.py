@@ -97,7 +97,7 @@ GOOD_DEFINITIONS = {**dict(from_examples()), **dict(from_benchmarks()), **DOUBTF
 @pytest.fixture
 def authoring(harness: EngineHarness) -> Authoring:
     """Checks need no store."""
-    parts: dict[str, Any] = {"workflows": None, "clock": harness.clock, "new_id": lambda: "id"}
+    parts: dict[str, Any] = {"workflows": None, "announcements": None, "clock": harness.clock, "new_id": lambda: "id"}
     return Authoring(registry=harness.registry, evaluator=harness.evaluator, **parts)
 
 

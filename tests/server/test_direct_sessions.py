@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from server import direct_sessions
+from server.mcp import direct_sessions
 from server.mcp.direct_sessions import SHOWN_SECONDS, DirectSessionCalls
 from tests.support.both_ways import EXECUTION, Answer, BothWays, both_ways, posted
 

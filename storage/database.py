@@ -95,7 +95,7 @@ class Database:
             raise _translated(error) from error
         except StatementError as error:
             raise UnstorableValueError(f"A value cannot be stored: {error.orig}.", fix=STORABLE) from error
-        except orjson.JSONEncodeError as error:
+        except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
             raise UnstorableValueError(f"A value cannot be stored: {error}.", fix=STORABLE) from error
         except OSError as error:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.tables import metadata
-from workflow.errors import StorageError
+from storage.workflows import SqlWorkflowRepository
+from workflow.errors import StorageError, UnstorableValueError
 
 
 async def test_migrations_make_the_tables_of_the_code(empty_database: Database) -> None:
@@ -48,3 +49,9 @@ async def test_a_database_that_cannot_be_used_is_told_in_one_sentence(url: str) 
     with pytest.raises(StorageError):
         async with Database(url) as database:
             await database.ping()
+
+
+async def test_text_that_no_database_keeps_is_an_error_of_ours(database: Database) -> None:
+    workflows = SqlWorkflowRepository(database)
+    with pytest.raises(StorageError if not database.is_sqlite else UnstorableValueError):
+        await workflows.get("half a pair: \ud800")

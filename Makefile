@@ -38,7 +38,7 @@ conformance: $(READY) ## Run the official MCP conformance suite (needs npm, whic
 demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow on real GitHub webhooks
 	$(BIN)/python -m examples.github_triage
 
-chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about two minutes)
+chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about five minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
 
 clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)

@@ -51,13 +51,15 @@ class Runs:
     async def outcome(
         self, execution_id: str, *, wait_seconds: float, caller: Caller, cancel_with_request: bool = False
     ) -> Answer | Pending:
-        """What the tool that started the execution answers: at once that it is pending, where the caller takes tasks;
-        else what is known after ``wait_seconds``. ``cancel_with_request`` ends the run if the caller leaves first.
+        """What the tool that started the execution answers: at once that it is pending, where the caller takes tasks
+        and has not said that it does not want to wait; else what is known after ``wait_seconds``.
+
+        ``cancel_with_request`` ends the run if the caller leaves first.
 
         Raises:
             JobsprintError, MCPError: see :data:`Form`.
         """
-        if caller.takes_tasks and self._service.is_durable(execution_id):
+        if caller.takes_tasks and wait_seconds > 0 and self._service.is_durable(execution_id):
             return Pending(execution_id)
         try:
             await self.settle(execution_id, wait_seconds=wait_seconds, caller=caller)

@@ -80,13 +80,14 @@ SESSION = [
     ),
     tool(
         "execute_workflow",
-        {"workflow_id": "$workflow_id", "input": INPUT, "plan_hash": "$plan_hash"},
-        {"/status": "waiting"},
+        # A client that takes tasks would otherwise have to wait for the approval, which it cannot give.
+        {"workflow_id": "$workflow_id", "input": INPUT, "plan_hash": "$plan_hash", "wait_seconds": 0},
+        {"/workflow_id": "$workflow_id"},
         execution_id="/execution_id",
     ),
     tool(
         "inspect_execution",
-        {"execution_id": "$execution_id"},
+        {"execution_id": "$execution_id", "wait_seconds": 20},
         {"/status": "waiting", "/waiting/0/question": "Refund 60 €?", "/waiting/0/choices": ["approve", "reject"]},
     ),
     tool(
@@ -126,7 +127,8 @@ SESSION = [
         {
             "/isError": True,
             "/content/0/text": '{"error":{"code":"execution_not_found","message":"There is no execution \'absent\'.",'
-            '"fix":"Call list_executions to see the executions there are."}}',
+            '"pointer":"/execution_id","fix":"List the executions there are.",'
+            '"next":{"tool":"list_executions","arguments":{}}}}',
         },
     ),
     Step("resources/list", expected={"/resources/*/uri": ["workflow://$workflow_id"]}),

@@ -211,9 +211,7 @@ class Authoring:
         key = (stored.id, stored.version)
         plan = self._plans.get(key)
         if plan is None:
-            plan = compile_plan(
-                stored.id, stored.version, stored.definition, registry=self.registry, evaluator=self._evaluator
-            )
+            plan = compile_plan(stored, registry=self.registry, evaluator=self._evaluator)
             self._plans[key] = plan
             if len(self._plans) > PLANS_KEPT:
                 self._plans.popitem(last=False)

@@ -13,9 +13,9 @@ from engine.plan import Plan
 from engine.run import Run
 from workflow.errors import ExecutionNotFoundError, InvalidArgumentsError, NotAcceptedError
 from workflow.executions import (
-    Call,
     EffectKey,
     Execution,
+    Initiator,
     Mode,
     NodeRun,
     Parent,
@@ -38,6 +38,7 @@ class Submission:
     """
 
     trigger: Trigger
+    initiator: Initiator
     start_node: str | None = None
     data: Any = None
     mode: Mode = "live"
@@ -47,7 +48,7 @@ class Submission:
     execution_id: str | None = None
     rerun_of: str | None = None
     recorded: Sequence[Record] = ()
-    call: Call | None = None
+    answer_form: str | None = None
 
 
 class NodeProgress(NamedTuple):
@@ -102,6 +103,7 @@ class ExecutionService:
         self.live.check_room(plan)
         execution = Execution(
             id=submission.execution_id or self._new_id(),
+            owner=plan.owner,
             workflow_id=plan.workflow_id,
             workflow_name=plan.definition.name,
             workflow_version=plan.version,
@@ -110,12 +112,13 @@ class ExecutionService:
             start_node=plan.trigger(node=submission.start_node, type_name=submission.trigger).name,
             input=submission.data,
             created_at=self._clock.now(),
+            initiator=submission.initiator,
             mode=submission.mode,
             pins=submission.pins,
             priority=submission.priority or plan.definition.settings.priority,
             parent=submission.parent,
             rerun_of=submission.rerun_of,
-            call=submission.call,
+            answer_form=submission.answer_form,
         )
         if plan.definition.settings.durability != "none":
             self.store.save(execution, submission.recorded)

@@ -54,6 +54,7 @@ class Planner:
         """
         execution = Execution(
             id="plan",
+            owner=plan.owner,
             workflow_id=plan.workflow_id,
             workflow_name=plan.definition.name,
             workflow_version=plan.version,
@@ -62,6 +63,7 @@ class Planner:
             start_node=plan.trigger(node=start_node, type_name="manual").name,
             input=data,
             created_at=self._clock.now(),
+            initiator=NOBODY,
             mode="plan",
         )
         journal = Journal(recorded=(), save=_forget, committed=_at_once, durability="none")

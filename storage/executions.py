@@ -75,6 +75,7 @@ class SqlExecutionStore:
         with self._database.translated_errors():
             row = (
                 execution.id,
+                execution.owner,
                 execution.workflow_id,
                 execution.state.value,
                 micros(execution.created_at),

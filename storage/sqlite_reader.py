@@ -28,6 +28,7 @@ class _Row(NamedTuple):
     """What a row holds that makes an execution; its times as they are stored."""
 
     id: str
+    owner: str
     workflow_id: str
     state: str
     created_at: Any

@@ -15,6 +15,7 @@ from workflow.ports import StoredWorkflow, WorkflowSummary
 
 VERSION_COLUMNS = (
     workflows.c.id,
+    workflows.c.owner,
     workflow_versions.c.version,
     workflow_versions.c.definition,
     workflows.c.created_at,
@@ -87,6 +88,7 @@ def stored_workflow(row: Any) -> StoredWorkflow:
     """The version of a row of :data:`VERSION_COLUMNS`."""
     return StoredWorkflow(
         id=row.id,
+        owner=row.owner,
         version=row.version,
         definition=WorkflowDefinition.model_validate(row.definition),
         created_at=row.created_at,

@@ -139,11 +139,15 @@ class Parent(NamedTuple):
     key: EffectKey
 
 
-class Call(NamedTuple):
-    """The call of a tool that started an execution: whose it was, and the form in which the tool answers."""
+class Initiator(NamedTuple):
+    """Who started an execution: a user, or what acts by itself, and through which client."""
 
-    user: str
-    form: str
+    user_id: str
+    client: str
+
+
+NOBODY = Initiator("nobody", "none")
+"""Of what is executed in thought only."""
 
 
 @dataclass(kw_only=True)
@@ -152,12 +156,14 @@ class Execution:
 
     Nobody changes it after it was made (not frozen for the reason that items are not).
 
-    In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
+    ``owner`` is the workspace that it belongs to. ``answer_form`` is there where a tool started it: the form in which
+    that answers. In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
     ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,
-    or ``None`` where only somebody else can make it go on. ``call`` is there where a tool started it.
+    or ``None`` where only somebody else can make it go on.
     """
 
     id: str
+    owner: str
     workflow_id: str
     workflow_name: str
     workflow_version: int
@@ -166,6 +172,7 @@ class Execution:
     start_node: str
     input: Any
     created_at: datetime
+    initiator: Initiator
     started_at: datetime | None = None
     finished_at: datetime | None = None
     output: Any = None
@@ -177,7 +184,7 @@ class Execution:
     parent: Parent | None = None
     rerun_of: str | None = None
     notified_at: datetime | None = None
-    call: Call | None = None
+    answer_form: str | None = None
 
     def changed(self, **members: Any) -> Execution:
         """A copy with other members, as :func:`dataclasses.replace` makes it, at a fifth of the cost."""

@@ -43,12 +43,13 @@ class Page(Generic[T]):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class StoredWorkflow:
-    """One version of a workflow. Versions count from 1 and are never changed.
+    """One version of a workflow. Versions count from 1 and are never changed. ``owner`` is its workspace.
 
     The current one is the draft; ``published_version`` is the one that is in use, ``None`` where none is.
     """
 
     id: str
+    owner: str
     version: int
     definition: WorkflowDefinition
     created_at: datetime

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 
 from storage.database import Database
 from storage.migrations.runner import migrate
-from storage.tables import metadata
+from storage.account_tables import metadata
 from storage.workflows import SqlWorkflowRepository
 from workflow.errors import StorageError, UnstorableValueError
 

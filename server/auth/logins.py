@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,8 +14,10 @@ from storage.accounts import User
 from storage.workspaces import SqlWorkspaces
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, JobsprintError
-from workflow.identity import LOCAL_ID, SCOPES_OF_ROLE, Actor, Role
+from workflow.identity import LOCAL_ID, NO_SCOPES, SCOPES_OF_ROLE, Actor, Role
 from workflow.workspaces import Membership, WorkspaceNotFoundError
+
+logger = logging.getLogger(__name__)
 
 
 class WrongCredentialsError(JobsprintError):
@@ -101,22 +104,21 @@ class Logins:
             lifetime=LOGIN_LIFETIME,
             has_refresh=has_refresh,
         )
-        actor = Actor(
-            user_id=user.id,
-            workspace_id=membership.workspace_id,
-            scopes=granted,
-            attainable=granted,
-            client=caller.client,
-            session_id=tokens.session_id,
-        )
-        self._audit.note(actor, "session.opened", f"session:{tokens.session_id}")
+        self._note("session.opened", user.id, membership.workspace_id, tokens.session_id, caller)
         return tokens
 
-    async def end(self, actor: Actor) -> None:
-        """End the session that somebody is in."""
-        if actor.session_id is not None:
-            await self.sessions.end(actor.session_id)
-            self._audit.note(actor, "session.ended", f"session:{actor.session_id}")
+    async def end_of_token(self, token: str, *, caller: Caller) -> None:
+        """End the session of somebody's refresh or access token; one that counts no more is no error."""
+        ended = await self.sessions.end_of_token(token)
+        if ended is not None:
+            self._note("session.ended", ended.user_id, ended.workspace_id, ended.id, caller)
+
+    async def end(self, session_id: str, *, caller: Caller) -> None:
+        """End a session."""
+        session = await self.sessions.get(session_id)
+        if session is not None:
+            await self.sessions.end(session_id)
+            self._note("session.ended", session.user_id, session.workspace_id, session_id, caller)
 
     async def change_password(self, actor: Actor, current: str | None, new: str, *, caller: Caller) -> None:
         """Give the user another password; their other sessions end. One who has none needs not say it.
@@ -155,6 +157,17 @@ class Logins:
         """Every workspace that the user belongs to."""
         return await self._workspaces.of_user(user_id)
 
+    def _note(self, action: str, user_id: str, workspace_id: str, session_id: str, caller: Caller) -> None:
+        actor = Actor(
+            user_id=user_id,
+            workspace_id=workspace_id,
+            scopes=NO_SCOPES,
+            attainable=NO_SCOPES,
+            client=caller.client,
+            session_id=session_id,
+        )
+        self._audit.note(actor, action, f"session:{session_id}")
+
     async def _checked(self, email: str, password: str, *, caller: Caller) -> User:
         """The user with the address and password.
 
@@ -170,6 +183,8 @@ class Logins:
             self._throttle.withdraw(account, caller.address)
             raise
         if user is None or not is_right:
+            # Not with which address: that is the business of whoever has it, and people type passwords there.
+            logger.info("A login from %s failed.", caller.address)
             raise WrongCredentialsError
         self._throttle.succeeded(account, caller.address)
         if user.disabled_at is not None:

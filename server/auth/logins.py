@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.auth.accounts import AccountDisabledError, Accounts, email_key
+from server.auth.own_login import OwnLoginNeededError, require_own_login
 from server.auth.passwords import Passwords, TooManyLoginsError
 from server.auth.sessions import LOGIN_LIFETIME, Sessions, Tokens
 from server.auth.throttle import LoginThrottle
@@ -28,19 +29,6 @@ class WrongCredentialsError(JobsprintError):
 
     def __init__(self) -> None:
         super().__init__("There is no account with this e-mail address and password.", fix="Check both.")
-
-
-class NotLoggedInError(JobsprintError):
-    """Only somebody who logged in may do this, and none of the clients and keys that act for them."""
-
-    code = "login_needed"
-    kind = ErrorKind.FORBIDDEN
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This takes a session that you logged in to yourself.",
-            fix="Log in with POST /auth/login, and use its access token.",
-        )
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -124,15 +112,15 @@ class Logins:
         """Give the user another password; their other sessions end. One who has none needs not say it.
 
         Raises:
-            NotLoggedInError: the actor did not log in, but is a client that was let in, or a key.
+            OwnLoginNeededError: the actor did not log in, but is a client that was let in, or a key.
             LoginThrottledError, TooManyLoginsError: it was not looked at.
             WrongCredentialsError: ``current`` is not the password.
             InvalidArgumentsError: ``new`` will not do.
         """
-        session = None if actor.session_id is None else await self.sessions.get(actor.session_id)
+        await require_own_login(actor, self.sessions)
         user = await self._accounts.store.get(actor.user_id)
-        if session is None or session.client_id is not None or user is None:
-            raise NotLoggedInError
+        if user is None:
+            raise OwnLoginNeededError
         if user.password_hash is not None:
             await self._checked(user.email, current or "", caller=caller)
         await self._accounts.set_password(user, new)

@@ -220,7 +220,7 @@ async def test_a_client_that_was_let_in_cannot_set_the_password(harness: AuthHar
     refused = await http.post(
         "/auth/password", json={"new_password": "another horse battery"}, headers=bearer(tokens.access_token)
     )
-    assert (refused.status_code, refused.json()["code"]) == (403, "login_needed")
+    assert (refused.status_code, refused.json()["code"]) == (403, "own_login_needed")
     assert (await harness.auth.accounts.of_email("ada@example.com")).password_hash is None
 
 

@@ -33,7 +33,7 @@ from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
 from tools.tool import Answer, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, WorkflowNotFoundError
-from workflow.identity import LOCAL_ACTOR
+from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.messages import Event
 from workflow.publication import RESTORABLE, Exposure
 

@@ -133,7 +133,8 @@ class ModelError(JobsprintError):
 
     Attributes:
         model_code: ``model_timeout``, ``model_unavailable``, ``model_rate_limited``, ``model_rejected``,
-            ``model_refused``, ``model_answer_invalid``, ``model_quota_exceeded``, ``model_limit_reached``, ``no_model``.
+            ``model_refused``, ``model_answer_invalid``, ``model_quota_exceeded``, ``model_limit_reached``,
+            ``no_model``.
         transient: whether trying again later may help (contract "Failure").
         retry_after_seconds: when the first of the models can be asked again, where one has said so.
         attempts: every model that was asked.
@@ -175,8 +176,8 @@ class Models(Protocol):
     async def chat(self, request: ChatRequest, *, on_text: Callable[[str], None] | None = None) -> ChatAnswer:
         """The answer of the first model that gives one; ``on_text`` gets pieces of it as they come.
 
-        Once a piece was passed on no other model is asked any more. With a schema there are no pieces: a half of a value
-        is of no use, and the whole may have to be repaired.
+        Once a piece was passed on no other model is asked any more. With a schema there are no pieces: half a value is
+        of no use, and the whole may have to be repaired.
 
         Raises:
             AgentAnswersError: the calling agent is the next to be asked.

@@ -16,6 +16,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from integrations.addresses import Allowed
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
 
@@ -95,6 +96,11 @@ class Settings(BaseSettings):
     http_max_response_bytes: int = Field(
         default=16 << 20, ge=1_024, le=1 << 30, description="Largest answer that http_request reads."
     )
+    outbound_allow: CommaSeparated = Field(
+        default=(),
+        description="What requests may reach beyond the public internet: hosts, *.suffix and networks, each with :port "
+        "where wanted, separated by commas.",
+    )
     request_max_bytes: int = Field(
         default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
     )
@@ -116,10 +122,20 @@ class Settings(BaseSettings):
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                Allowed.parse(each)
+            except JobsprintError as error:
+                raise ValueError(f"{error.message} {error.fix}") from error
+        return value
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

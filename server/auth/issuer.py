@@ -11,20 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-from server.auth.remembered import IssuerUnavailableError, Remembered
-from workflow.errors import OutboundError
-from workflow.ports import Clock, HttpClient, HttpRequest
+from server.auth.asking import Asking
+from server.auth.remembered import Remembered
+from workflow.ports import Clock, HttpClient
 
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
 
-TIMEOUT_SECONDS = 5.0
-MAX_BYTES = 256 << 10
-"""Google's metadata and keys together are 5 KiB."""
 MAX_KEYS = 100
 MIN_RSA_BITS = 2048
 """RFC 7518 (3.3)."""
@@ -44,6 +40,8 @@ class IssuerMetadata:
     token_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     token_endpoint_auth_methods: Sequence[str] = ("client_secret_basic",)
+    # Whether it says in its answers who it is (RFC 9207).
+    names_itself: bool = False
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -71,7 +69,7 @@ class Issuer:
     def __init__(self, url: str, *, http: HttpClient, clock: Clock) -> None:
         self.url = url
         self.clock = clock
-        self._http = http
+        self.asking = Asking(f"The issuer {url}", http=http)
         self._metadata = Remembered(self._fetch_metadata, clock=clock)
         self._keys = Remembered(self._fetch_keys, clock=clock)
 
@@ -93,82 +91,27 @@ class Issuer:
             await self._keys.renewed(), key_id, algorithm
         )
 
-    async def json(self, url: str, *, token: str | None = None) -> dict[str, Any]:
-        """The JSON object at an address of the issuer; ``token`` goes along as a bearer token.
-
-        Raises:
-            IssuerUnavailableError: there is none.
-        """
-        headers = {"accept": "application/json"}
-        if token is not None:
-            headers["authorization"] = f"Bearer {token}"
-        status, content = await self.exchange(HttpRequest(method="GET", url=url, headers=headers))
-        if status != 200:
-            raise self.unavailable(f"answered {url} with status {status}")
-        return content
-
-    async def exchange(self, request: HttpRequest) -> tuple[int, dict[str, Any]]:
-        """Status of the answer to a request, and its JSON object; redirects are not followed.
-
-        The object of a refusal is empty where it has none.
-
-        Raises:
-            IssuerUnavailableError: there is no answer, it is too large, or it is no JSON object.
-        """
-        bounded = HttpRequest(
-            method=request.method,
-            url=request.url,
-            headers=request.headers,
-            body=request.body,
-            timeout_seconds=TIMEOUT_SECONDS,
-            follow_redirects=False,
-        )
-        try:
-            response = await self._http.send(bounded)
-        except OutboundError as error:
-            raise self.unavailable(f"cannot be asked: {error.message}") from error
-        if len(response.body) > MAX_BYTES:
-            raise self.unavailable(f"answered {request.url} with more than {MAX_BYTES} bytes")
-        try:
-            content = orjson.loads(response.body)
-        except orjson.JSONDecodeError:
-            content = None
-        if isinstance(content, dict):
-            return response.status, content
-        if response.status != 200:
-            return response.status, {}
-        raise self.unavailable(f"answered {request.url} with something that is no JSON object")
-
-    def unavailable(self, what: str) -> IssuerUnavailableError:
-        """The error that says what the issuer did."""
-        return IssuerUnavailableError(
-            f"The issuer {self.url} {what}.",
-            fix="Try again in a while; if it stays so, whoever runs this server has to look at the issuer's settings.",
-        )
-
     async def _fetch_metadata(self) -> IssuerMetadata:
         for url in metadata_urls(self.url):
-            status, content = await self.exchange(
-                HttpRequest(method="GET", url=url, headers={"accept": "application/json"})
-            )
+            status, content = await self.asking.get(url)
             if status == 404:
                 continue
             if status != 200:
-                raise self.unavailable(f"answered {url} with status {status}")
+                raise self.asking.unavailable(f"answered {url} with status {status}")
             return self._metadata_in(content)
-        raise self.unavailable("has no metadata at any of the well-known addresses")
+        raise self.asking.unavailable("has no metadata at any of the well-known addresses")
 
     def _metadata_in(self, content: dict[str, Any]) -> IssuerMetadata:
         # RFC 8414 (3.3): otherwise anybody's metadata could speak for this issuer.
         if content.get("issuer") != self.url:
-            raise self.unavailable(f"calls itself {content.get('issuer')!r:.200}")
+            raise self.asking.unavailable(f"calls itself {content.get('issuer')!r:.200}")
         endpoints = {
             name: self._endpoint(content, name)
             for name in ("jwks_uri", "authorization_endpoint", "token_endpoint", "userinfo_endpoint")
         }
         keys_at = endpoints.pop("jwks_uri")
         if keys_at is None:
-            raise self.unavailable("does not say where its keys are (jwks_uri)")
+            raise self.asking.unavailable("does not say where its keys are (jwks_uri)")
         methods = content.get("token_endpoint_auth_methods_supported")
         return IssuerMetadata(
             issuer=self.url,
@@ -177,6 +120,7 @@ class Issuer:
             token_endpoint_auth_methods=[str(each) for each in methods]
             if isinstance(methods, list)
             else ("client_secret_basic",),
+            names_itself=content.get("authorization_response_iss_parameter_supported") is True,
         )
 
     def _endpoint(self, content: dict[str, Any], name: str) -> str | None:
@@ -184,13 +128,13 @@ class Issuer:
         # What is sent there is secret, and what comes from there decides who somebody is.
         if url is None or (isinstance(url, str) and url.startswith(("https://", f"{urlsplit(self.url).scheme}://"))):
             return url
-        raise self.unavailable(f"names an address that is not https ({name})")
+        raise self.asking.unavailable(f"names an address that is not https ({name})")
 
     async def _fetch_keys(self) -> Sequence[SigningKey]:
         metadata = await self.metadata()
-        listed = (await self.json(metadata.jwks_uri)).get("keys")
+        listed = (await self.asking.object_at(metadata.jwks_uri)).get("keys")
         if not isinstance(listed, list):
-            raise self.unavailable("has no list of keys")
+            raise self.asking.unavailable("has no list of keys")
         return [key for each in listed[:MAX_KEYS] if (key := _signing_key(each)) is not None]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
-from workflow.errors import ErrorKind, JobsprintError
+from server.auth.asking import IssuerUnavailableError
 from workflow.ports import Clock
 
 T = TypeVar("T")
@@ -21,13 +21,6 @@ PAUSE = timedelta(seconds=10)
 """The least time between two fetches, whatever callers send us."""
 
 log = logging.getLogger(__name__)
-
-
-class IssuerUnavailableError(JobsprintError):
-    """Whoever vouches for the caller cannot be asked now, or does not answer as they should."""
-
-    code = "issuer_unavailable"
-    kind = ErrorKind.UNAVAILABLE
 
 
 class Remembered(Generic[T]):

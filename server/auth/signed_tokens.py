@@ -16,8 +16,8 @@ LEEWAY = timedelta(seconds=30)
 """How far the issuer's clock may be from ours."""
 MAX_LENGTH = 16 << 10
 """A token is a header's value, and servers take headers of 8 to 16 KiB."""
-MAX_NAME_LENGTH = 255
-"""OpenID Connect Core (2): a subject has at most 255 characters."""
+MAX_SUBJECT_LENGTH = 255
+"""OpenID Connect Core (2): a subject is ASCII, of at most 255 characters."""
 
 Claims = Mapping[str, Any]
 
@@ -55,7 +55,7 @@ async def verified_claims(token: str, *, issuer: Issuer, audience: str) -> Claim
     if _time(claims, "iat", is_required=False) > now + leeway:
         raise _refused("was issued in the future")
     subject = claims.get("sub")
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_NAME_LENGTH:
+    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT_LENGTH or not _is_ascii(subject):
         raise _refused("does not say who it is about")
     return claims
 
@@ -85,6 +85,10 @@ _ONLY_SIGNATURE: Any = {
     # Checked above, by our own clock, and so that each says why it refuses.
     **{f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")},
 }
+
+
+def _is_ascii(text: str) -> bool:
+    return text.isascii() and text.isprintable()
 
 
 def _time(claims: Claims, name: str, *, is_required: bool) -> float:

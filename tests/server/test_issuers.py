@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
+from server.auth.asking import IssuerUnavailableError
 from server.auth.issuer import Issuer, metadata_urls
-from server.auth.remembered import FRESH, KEPT, PAUSE, IssuerUnavailableError
+from server.auth.remembered import FRESH, KEPT, PAUSE
 from server.auth.signed_tokens import unverified_issuer, verified_claims
 from tests.doubles.issuer import IssuerDouble, issuing, new_key
 from tests.support.engine import FixedClock
@@ -17,6 +19,7 @@ from workflow.errors import JobsprintError
 from workflow.identity import NotAuthenticatedError
 
 US = "https://jobsprint.example/mcp"
+LOOPBACK = AddressRules(allowed=(), is_loopback_allowed=True)
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ async def double(clock: FixedClock) -> AsyncIterator[IssuerDouble]:
 
 @pytest.fixture
 async def issuer(double: IssuerDouble, clock: FixedClock) -> AsyncIterator[Issuer]:
-    async with OutboundHttp(max_connections=10, max_response_bytes=1 << 20, user_agent="test") as http:
+    async with OutboundHttp(rules=LOOPBACK, max_connections=10, max_response_bytes=1 << 20, user_agent="test") as http:
         yield Issuer(double.url, http=http, clock=clock)
 
 
@@ -209,7 +212,7 @@ async def test_an_issuer_that_is_down_is_not_asked_by_every_request(
 
 
 async def test_an_issuer_that_nobody_listens_for_is_unavailable(clock: FixedClock) -> None:
-    async with OutboundHttp(max_connections=1, max_response_bytes=1_000, user_agent="test") as http:
+    async with OutboundHttp(rules=LOOPBACK, max_connections=1, max_response_bytes=1_000, user_agent="test") as http:
         issuer = Issuer("http://127.0.0.1:9", http=http, clock=clock)
         with pytest.raises(IssuerUnavailableError, match="cannot be asked"):
             await issuer.metadata()

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
@@ -110,6 +111,39 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
     )
+    oauth_issuer: str | None = Field(
+        default=None,
+        description="Issuer (https) whose access tokens are taken as well; its metadata and keys are fetched from it.",
+    )
+    oauth_audience: str | None = Field(
+        default=None, description="What tokens of oauth_issuer must be for (aud); by default the MCP endpoint's URL."
+    )
+    oauth_scope_prefix: str = Field(
+        default="", description="What oauth_issuer writes before the names of our scopes, for example jobsprint/."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect issuer (https) that people may sign in through."
+    )
+    oidc_client_id: str | None = Field(default=None, description="What oidc_issuer knows this server by.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="The secret that goes with it; without one the server is a public client."
+    )
+    oidc_name: str | None = Field(
+        default=None, max_length=60, description="What the login page calls oidc_issuer; by default its host."
+    )
+    issuer_registration: bool = Field(
+        default=False,
+        description="Whoever oauth_issuer or oidc_issuer vouches for gets an account, whatever registration says.",
+    )
+    puter_sign_in: bool = Field(default=False, description="Take tokens of Puter's browser SDK at POST /auth/puter.")
+    puter_api_origin: str = Field(
+        default="https://api.puter.com", pattern=r"^https?://[^\s/]+$", description="Where Puter is asked whose they are."
+    )
+    puter_app: str | None = Field(
+        default=None,
+        pattern=r"^app-[0-9a-f-]{36}$",
+        description="What Puter calls the site whose tokens are taken; by default the id of this server's own origin.",
+    )
     conformance_fixtures: bool = Field(
         default=False, description="Offer the tools, prompts and resources that the MCP conformance suite asks for."
     )
@@ -121,6 +155,19 @@ class Settings(BaseSettings):
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @field_validator("oauth_issuer", "oidc_issuer", "puter_api_origin")
+    @classmethod
+    def _is_safe(cls, value: str | None) -> str | None:
+        """Refuse addresses on the way to which somebody could answer in the issuer's place."""
+        if value is None:
+            return value
+        parts = urlsplit(value)
+        if not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise ValueError("it must be a URL without user, query and fragment")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+            raise ValueError("it must start with https://")
+        return value
 
     @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", mode="before")
     @classmethod
@@ -179,6 +226,15 @@ class Settings(BaseSettings):
             return ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 (6.3)
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unknown(variables: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:

@@ -19,8 +19,9 @@ from urllib.parse import quote_plus, urlencode
 
 import jwt
 
+from server.auth.accounts import SignIn
 from server.auth.issuer import Issuer, IssuerMetadata
-from server.auth.person import Person, SignInFailedError
+from server.auth.person import SignInFailedError, person_of_claims
 from server.auth.signed_tokens import Claims, verified_claims
 from workflow.identity import NotAuthenticatedError
 
@@ -41,10 +42,11 @@ class Departure:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Arrival:
-    """Somebody who came back, and where on this server they wanted to go."""
+    """Somebody who came back, where on this server they wanted to go, and the invitation that they left with."""
 
-    person: Person
+    person: SignIn
     next: str
+    invitation: str | None
 
 
 class OidcSignIn:
@@ -60,8 +62,10 @@ class OidcSignIn:
         self._key = key
         self._spent: OrderedDict[str, None] = OrderedDict()
 
-    async def depart(self, next_path: str) -> Departure:
+    async def depart(self, next_path: str, *, invitation: str | None = None) -> Departure:
         """Send a browser to the issuer; ``next_path`` is where it wants to go in the end.
+
+        With an ``invitation`` whoever comes back may have an account by it.
 
         Raises:
             IssuerUnavailableError: the issuer cannot be asked where to send it.
@@ -81,7 +85,14 @@ class OidcSignIn:
             "code_challenge_method": "S256",
         }
         endpoint = metadata.authorization_endpoint
-        flow = {"state": state, "nonce": nonce, "verifier": verifier, "next": next_path, "until": self._until()}
+        flow = {
+            "state": state,
+            "nonce": nonce,
+            "verifier": verifier,
+            "next": next_path,
+            "invitation": invitation,
+            "until": self._until(),
+        }
         return Departure(
             url=f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}",
             cookie=jwt.encode(flow, self._key, algorithm="HS256"),
@@ -105,7 +116,8 @@ class OidcSignIn:
         claims = await self._id_claims(tokens.get("id_token"), nonce=flow["nonce"])
         if "email" not in claims and metadata.userinfo_endpoint is not None and "access_token" in tokens:
             claims = await self._with_userinfo(claims, metadata.userinfo_endpoint, tokens["access_token"])
-        return Arrival(person=Person.of_claims(self._issuer.url, claims["sub"], claims), next=flow["next"])
+        person = person_of_claims(self._issuer.url, claims)
+        return Arrival(person=person, next=flow["next"], invitation=flow["invitation"])
 
     def _flow_of(self, query: Mapping[str, str], cookie: str | None) -> dict[str, Any]:
         try:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from server.auth.accounts import SignIn
 from server.auth.asking import Asking
-from server.auth.person import Person, SignInFailedError, checked_email, shown_name
+from server.auth.person import SignInFailedError, checked_email, shown_name
 from workflow.ports import HttpClient
 
 API_ORIGIN = "https://api.puter.com"
@@ -42,7 +43,7 @@ class Puter:
         self._app = app
         self._asking = Asking(f"Puter ({self._api_origin})", http=http)
 
-    async def person(self, token: str) -> Person:
+    async def person(self, token: str) -> SignIn:
         """Whoever gave this site the token.
 
         Raises:
@@ -80,15 +81,16 @@ class Puter:
                 fix="Send what puter.auth.signIn() resolves to: its token.",
             )
 
-    def _person_of(self, answer: dict[str, Any]) -> Person:
+    def _person_of(self, answer: dict[str, Any]) -> SignIn:
         try:
             subject = str(uuid.UUID(answer["uuid"]))
         except (KeyError, ValueError, AttributeError, TypeError):
             raise self._asking.unavailable("does not say who the user is (uuid)") from None
-        return Person(
+        return SignIn(
             issuer=self._api_origin,
             subject=subject,
             # Apps are told the address only where the user allowed it.
-            email=checked_email(answer.get("email"), is_verified=answer.get("email_confirmed") in (True, 1)),
+            email=checked_email(answer.get("email")),
+            is_email_verified=answer.get("email_confirmed") in (True, 1),
             name=shown_name(answer.get("username"), subject),
         )

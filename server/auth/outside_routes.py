@@ -1,0 +1,103 @@
+"""Routes to sign in through somebody else: OpenID Connect for browsers, Puter for pages with its SDK."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from server.auth.html import element, page
+from server.auth.oidc import TIME_TO_SIGN_IN, OidcSignIn
+from server.auth.pages import ACCOUNT_PATH, LOGIN_PATH, PageSessions, caller_of, own_path
+from server.auth.puter import Puter
+from server.auth.vouching import VouchedUsers
+from server.problems import STATUS_BY_KIND
+from server.rest import optional_json, validated
+from workflow.errors import JobsprintError
+
+START_PATH = "/auth/oidc/start"
+CALLBACK_PATH = "/auth/oidc/callback"
+COOKIE = "jobsprint_sign_in"
+MAX_INVITATION_LENGTH = 200
+
+
+class OidcRoutes:
+    """``name`` is what people know the issuer by; cookies are for https only where ``is_secure``."""
+
+    def __init__(
+        self,
+        *,
+        sign_in: OidcSignIn,
+        name: str,
+        users: VouchedUsers,
+        pages: PageSessions,
+        may_register: bool,
+        is_secure: bool,
+    ) -> None:
+        self.name = name
+        self._sign_in = sign_in
+        self._users = users
+        self._pages = pages
+        self._may_register = may_register
+        self._is_secure = is_secure
+
+    def routes(self) -> Sequence[Route]:
+        """Both are for strangers."""
+        return [Route(START_PATH, self.start, methods=["GET"]), Route(CALLBACK_PATH, self.callback, methods=["GET"])]
+
+    async def start(self, request: Request) -> Response:
+        """Send the browser to the issuer, to come back to ``next``, a path of ours; with ``invitation`` to an account."""
+        next_path = own_path(request.query_params.get("next")) or ACCOUNT_PATH
+        invitation = request.query_params.get("invitation") or None
+        try:
+            departure = await self._sign_in.depart(
+                next_path, invitation=None if invitation is None else invitation[:MAX_INVITATION_LENGTH]
+            )
+        except JobsprintError as error:
+            return self._failed(error)
+        response = RedirectResponse(departure.url, 303)
+        response.set_cookie(
+            COOKIE,
+            departure.cookie,
+            max_age=int(TIME_TO_SIGN_IN.total_seconds()),
+            path=CALLBACK_PATH,
+            httponly=True,
+            samesite="lax",
+            secure=self._is_secure,
+        )
+        return _not_kept(response)
+
+    async def callback(self, request: Request) -> Response:
+        """Let whoever comes back from the issuer in, and send them on; a page says why not."""
+        try:
+            arrival = await self._sign_in.arrive(request.query_params, request.cookies.get(COOKIE))
+            user = await self._users.user(
+                arrival.person,
+                may_register=self._may_register,
+                invitation=arrival.invitation,
+                client=caller_of(request, through="browser").client,
+            )
+            response = await self._pages.let_in(user, request, next_path=arrival.next)
+        except JobsprintError as error:
+            response = self._failed(error)
+        response.delete_cookie(COOKIE, path=CALLBACK_PATH, httponly=True, samesite="lax", secure=self._is_secure)
+        return _not_kept(response)
+
+    def _failed(self, error: JobsprintError) -> Response:
+        return page(
+            f"You are not signed in through {self.name}",
+            element("p", {"class": "wrong"}, error.message),
+            element("p", None, error.fix or ""),
+            element("p", None, element("a", {"href": LOGIN_PATH}, "To the page to sign in")),
+            status=STATUS_BY_KIND[error.kind],
+        )
+
+
+def _not_kept(response: Response) -> Response:
+    """The response, of which no cache keeps anything, and whose address (with the code) goes to nobody else."""
+    response.headers["cache-control"] = "no-store"
+    response.headers["referrer-policy"] = "no-referrer"
+    return response

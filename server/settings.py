@@ -137,7 +137,9 @@ class Settings(BaseSettings):
     )
     puter_sign_in: bool = Field(default=False, description="Take tokens of Puter's browser SDK at POST /auth/puter.")
     puter_api_origin: str = Field(
-        default="https://api.puter.com", pattern=r"^https?://[^\s/]+$", description="Where Puter is asked whose they are."
+        default="https://api.puter.com",
+        pattern=r"^https?://[^\s/]+$",
+        description="Where Puter is asked whose tokens are.",
     )
     puter_app: str | None = Field(
         default=None,

@@ -12,14 +12,17 @@ from starlette.routing import Route
 from server.auth.html import element, page
 from server.auth.oidc import TIME_TO_SIGN_IN, OidcSignIn
 from server.auth.pages import ACCOUNT_PATH, LOGIN_PATH, PageSessions, caller_of, own_path
-from server.auth.puter import Puter
+from server.auth.puter import MAX_LENGTH, Puter
+from server.auth.routes import AuthApi
 from server.auth.vouching import VouchedUsers
 from server.problems import STATUS_BY_KIND
-from server.rest import optional_json, validated
-from workflow.errors import JobsprintError
+from server.rest import validated
+from workflow.documents import parse_document
+from workflow.errors import InvalidArgumentsError, JobsprintError
 
 START_PATH = "/auth/oidc/start"
 CALLBACK_PATH = "/auth/oidc/callback"
+PUTER_PATH = "/auth/puter"
 COOKIE = "jobsprint_sign_in"
 MAX_INVITATION_LENGTH = 200
 
@@ -49,7 +52,7 @@ class OidcRoutes:
         return [Route(START_PATH, self.start, methods=["GET"]), Route(CALLBACK_PATH, self.callback, methods=["GET"])]
 
     async def start(self, request: Request) -> Response:
-        """Send the browser to the issuer, to come back to ``next``, a path of ours; with ``invitation`` to an account."""
+        """Send the browser to the issuer; it comes back to ``next``, a path of ours, and brings the ``invitation``."""
         next_path = own_path(request.query_params.get("next")) or ACCOUNT_PATH
         invitation = request.query_params.get("invitation") or None
         try:
@@ -94,6 +97,46 @@ class OidcRoutes:
             element("p", None, element("a", {"href": LOGIN_PATH}, "To the page to sign in")),
             status=STATUS_BY_KIND[error.kind],
         )
+
+
+class PuterBody(BaseModel):
+    """Body of ``POST /auth/puter``: the token that ``puter.auth.signIn()`` resolved to.
+
+    ``invitation`` is the token that an owner of a workspace gave.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: str = Field(max_length=MAX_LENGTH)
+    invitation: str | None = None
+
+
+class PuterRoutes:
+    """Lets users of Puter in, with tokens that its browser SDK gave a page."""
+
+    def __init__(self, *, puter: Puter, users: VouchedUsers, api: AuthApi, pages: PageSessions) -> None:
+        self._puter = puter
+        self._users = users
+        self._api = api
+        self._pages = pages
+
+    def routes(self) -> Sequence[Route]:
+        """The one route; it is for strangers."""
+        return [Route(PUTER_PATH, self.sign_in, methods=["POST"])]
+
+    async def sign_in(self, request: Request) -> Response:
+        """200 with the user and the tokens of a new session, and the session as the browser's on our pages."""
+        # Only JSON: pages of other sites can send forms without asking, and would sign their visitors in as somebody.
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise InvalidArgumentsError(
+                "The body is not sent as JSON.", pointer="", fix="Send it with Content-Type: application/json."
+            )
+        body = validated(PuterBody, parse_document(await request.body())[0])
+        caller = caller_of(request, through="Puter")
+        person = await self._puter.person(body.token)
+        user = await self._users.user(person, may_register=False, invitation=body.invitation, client=caller.client)
+        tokens = await self._api.logins.open(user, caller=caller)
+        return self._pages.with_session(await self._api.let_in(user, tokens, 200), tokens.session_id)
 
 
 def _not_kept(response: Response) -> Response:

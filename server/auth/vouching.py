@@ -9,16 +9,14 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from server.auth.accounts import Accounts, SignIn
-from server.auth.sessions import Sessions
 from storage.accounts import Identity, User
 
 
 class VouchedUsers:
     """Turns what a service says of somebody into one of our users."""
 
-    def __init__(self, *, accounts: Accounts, sessions: Sessions) -> None:
+    def __init__(self, *, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._sessions = sessions
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
 
     async def user(self, signed_in: SignIn, *, may_register: bool, invitation: str | None = None, client: str) -> User:
@@ -27,14 +25,9 @@ class VouchedUsers:
         # An agent that comes for the first time sends several requests at once: they are one new user.
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:
-            is_known = await self._accounts.store.by_identity(identity) is not None
-            user = await self._accounts.sign_in_as(
+            return await self._accounts.sign_in_as(
                 with_address(signed_in), invitation=invitation, may_register=may_register, client=client
             )
-            if not is_known:
-                # An account that was there before may have been somebody else's who only claimed the address.
-                await self._sessions.end_all(user.id)
-            return user
 
 
 def with_address(signed_in: SignIn) -> SignIn:

@@ -38,16 +38,17 @@ async def test_a_token_that_was_made_for_us_names_its_user(double: PuterDouble, 
         assert double.asked[-1] == f"Bearer {token}"
 
 
-async def test_an_address_is_taken_only_where_it_is_confirmed_and_apps_may_read_it(
+async def test_the_address_is_known_where_apps_may_read_it_and_whether_it_is_confirmed(
     double: PuterDouble, puter: Puter
 ) -> None:
     for lets_read, is_confirmed, email in [
         (False, True, None),
-        (True, False, None),
+        (True, False, "jane@example.com"),
         (True, True, "jane@example.com"),
     ]:
         user = PuterUser(lets_apps_read_email=lets_read, is_email_confirmed=is_confirmed)
-        assert (await puter.person(double.signed_in(user, US))).email == email
+        person = await puter.person(double.signed_in(user, US))
+        assert (person.email, person.is_email_verified) == (email, is_confirmed)
 
 
 async def test_a_token_that_was_made_for_another_site_does_not_sign_in_here(double: PuterDouble, puter: Puter) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,9 @@ from workflow.ports import HttpClient, HttpRequest
 TIMEOUT_SECONDS = 5.0
 MAX_BYTES = 256 << 10
 """Google's metadata and keys together are 5 KiB."""
+
+
+log = logging.getLogger(__name__)
 
 
 class IssuerUnavailableError(JobsprintError):
@@ -70,7 +74,9 @@ class Asking:
         try:
             response = await self._http.send(request)
         except OutboundError as error:
-            raise self.unavailable(f"cannot be asked: {error.message.rstrip('.')}") from error
+            # For the log only: it may name addresses that are not for strangers.
+            log.warning("%s cannot be asked: %s", self._whom, error.message)
+            raise self.unavailable("cannot be asked now") from error
         if len(response.body) > MAX_BYTES:
             raise self.unavailable(f"answered {url} with more than {MAX_BYTES} bytes")
         try:

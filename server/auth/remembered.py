@@ -38,10 +38,13 @@ class Remembered(Generic[T]):
     async def value(self) -> T:
         """The value; fetched where there is none or it is not fresh any more.
 
+        While one caller waits for an issuer that is slow, the others have what was fetched before.
+
         Raises:
             IssuerUnavailableError: there is none, and it cannot be fetched.
         """
-        if self._value is not None and self._age(self._fetched_at) < FRESH:
+        enough = KEPT if self._lock.locked() else FRESH
+        if self._value is not None and self._age(self._fetched_at) < enough:
             return self._value
         return await self._fetched(unless_after=self._fetched_at)
 

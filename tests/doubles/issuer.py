@@ -5,6 +5,7 @@ It lets in whoever ``person`` is, without asking.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -95,6 +96,9 @@ class IssuerDouble:
     denies: bool = False
     tells_only_userinfo: bool = False
     is_down: bool = False
+    was_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    # While it is not set, nobody gets an answer.
+    answers: asyncio.Event = field(default_factory=lambda: _set(asyncio.Event()))
     asked: list[str] = field(default_factory=list)
     token_requests: list[dict[str, str]] = field(default_factory=list)
     _codes: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -154,6 +158,8 @@ class IssuerDouble:
 
     async def _metadata(self, request: Request) -> Response:
         self.asked.append(request.url.path)
+        self.was_asked.set()
+        await self.answers.wait()
         if self.is_down:
             return Response(status_code=503)
         metadata = {
@@ -171,6 +177,8 @@ class IssuerDouble:
 
     async def _keys(self, request: Request) -> Response:
         self.asked.append(request.url.path)
+        self.was_asked.set()
+        await self.answers.wait()
         if self.is_down:
             return Response(status_code=503)
         return JSONResponse({"keys": [key.public() for key in self.keys]})
@@ -258,7 +266,15 @@ class IssuerDouble:
 async def issuing(double: IssuerDouble) -> AsyncIterator[IssuerDouble]:
     """The double, listening on a free port until the context is left."""
     async with listening(double.app()) as double.url:
-        yield double
+        try:
+            yield double
+        finally:
+            double.answers.set()
+
+
+def _set(event: asyncio.Event) -> asyncio.Event:
+    event.set()
+    return event
 
 
 def _challenge(verifier: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -194,6 +195,39 @@ async def test_what_was_fetched_is_used_while_the_issuer_is_down_but_not_for_goo
     double.is_down = False
     clock.at += PAUSE
     await verified_claims(token, issuer=issuer, audience=US)
+
+
+async def test_while_the_issuer_is_slow_one_caller_waits_and_the_others_have_what_was_fetched_before(
+    double: IssuerDouble, issuer: Issuer, clock: FixedClock
+) -> None:
+    token = double.access_token(audience=US, exp=2e9)
+    await verified_claims(token, issuer=issuer, audience=US)
+    clock.at += FRESH
+    double.answers.clear()
+    double.was_asked.clear()
+    async with asyncio.timeout(20):
+        first = asyncio.create_task(verified_claims(token, issuer=issuer, audience=US))
+        await double.was_asked.wait()
+        await verified_claims(token, issuer=issuer, audience=US)
+        assert not first.done()
+        double.answers.set()
+        assert await first
+
+
+async def test_callers_who_need_the_keys_at_once_ask_once_and_one_who_goes_away_keeps_nobody_waiting(
+    double: IssuerDouble, issuer: Issuer
+) -> None:
+    double.answers.clear()
+    async with asyncio.timeout(20):
+        first, *others = (
+            asyncio.create_task(verified_claims(double.access_token(audience=US), issuer=issuer, audience=US))
+            for _ in range(5)
+        )
+        await double.was_asked.wait()
+        first.cancel()
+        double.answers.set()
+        assert all(await asyncio.gather(*others))
+    assert double.asked.count("/keys") == 1
 
 
 async def test_an_issuer_that_is_down_is_not_asked_by_every_request(

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
 from server.auth.access import GuardedRoute
+from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
@@ -116,6 +117,11 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         success={200: "The user, and the tokens of a session."},
         body=LoginBody,
         problems=(400, 401, 403, 404, 413, 429),
+    ),
+    ("POST", "/auth/puter"): Operation(
+        success={200: "The user, and the tokens of a session."},
+        body=PuterBody,
+        problems=(400, 401, 403, 404, 413, 503),
     ),
     ("POST", "/auth/refresh"): Operation(
         success={200: "New tokens of the session."}, body=RefreshBody, problems=(400, 401, 413)

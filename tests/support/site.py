@@ -25,8 +25,8 @@ from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from tests.doubles.issuer import IssuerDouble
 from tests.support.auth import QUICK
-from tests.support.engine import FixedClock
 from workflow.errors import JobsprintError
+from workflow.ports import Clock
 
 US = "https://jobsprint.example"
 AUDIENCE = f"{US}/mcp"
@@ -40,7 +40,7 @@ class Site:
     http: httpx2.AsyncClient
     auth: AuthServices
     database: Database
-    clock: FixedClock
+    clock: Clock
 
     async def me(self, token: str) -> httpx2.Response:
         """What the server says to the bearer of a token of who they are."""
@@ -68,7 +68,7 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(data_dir: Path, clock: FixedClock, **settings: Any) -> AsyncIterator[Site]:
+async def opened(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator[Site]:
     """A server with these settings."""
     chosen = Settings(data_dir=data_dir, public_url=US, **settings)
     async with AsyncExitStack() as stack:

@@ -32,6 +32,7 @@ from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
+from server.auth.outside import Outside, ways_in
 from server.auth.services import AuthServices, running_auth
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
@@ -82,6 +83,7 @@ class Services:
     database: Database
     audit: SqlAuditLog
     auth: AuthServices
+    outside: Outside
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -269,6 +271,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             database=database,
             audit=audit,
             auth=auth,
+            outside=ways_in(settings, auth, secret=secret, http=http, clock=clock),
             authoring=authoring,
             publishing=publishing,
             executions=service,

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from server.auth.first_run import require_authentication
 from server.auth.remembered import PAUSE
 from server.settings import BadSettingsError, Settings
 from tests.doubles.issuer import IssuerDouble, issuing
@@ -170,6 +171,14 @@ def test_somebody_who_vouches_is_asked_over_https_only(name: str, url: str) -> N
     with pytest.raises(BadSettingsError, match=f"JOBSPRINT_{name.upper()}"):
         Settings.load(**{name: url})
     assert Settings.load(**{name: "http://127.0.0.1:8080"})
+
+
+@pytest.mark.parametrize("issuer_of", ["oauth_issuer", "oidc_issuer"])
+def test_a_server_that_others_reach_starts_where_an_issuer_makes_accounts(issuer_of: str) -> None:
+    reachable = {"host": "0.0.0.0", issuer_of: "https://issuer.example"}
+    with pytest.raises(BadSettingsError, match="nobody has an account"):
+        require_authentication(Settings(**reachable), has_users=False)
+    require_authentication(Settings(**reachable, issuer_registration=True), has_users=False)
 
 
 async def test_what_is_not_set_is_not_there(clock: FixedClock, data_dir: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx2
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
@@ -38,6 +39,7 @@ class Site:
     """A server, and a client at its door that keeps cookies."""
 
     http: httpx2.AsyncClient
+    door: ASGIApp
     auth: AuthServices
     database: Database
     clock: Clock
@@ -68,9 +70,9 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator[Site]:
-    """A server with these settings."""
-    chosen = Settings(data_dir=data_dir, public_url=US, **settings)
+async def opened(data_dir: Path, clock: Clock, *, url: str = US, **settings: Any) -> AsyncIterator[Site]:
+    """A server with these settings, which clients reach by ``url``."""
+    chosen = Settings(data_dir=data_dir, public_url=url, **settings)
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(chosen.effective_database_url))
         await migrate(database)
@@ -87,6 +89,8 @@ async def opened(data_dir: Path, clock: Clock, **settings: Any) -> AsyncIterator
         app = Starlette(
             routes=[*outside.api.routes(), *outside.routes], exception_handlers={JobsprintError: handle_expected}
         )
-        door = Authentication(app, verifiers=[auth.sessions, *outside.verifiers], first_run=auth.first_run, base_url=US)
-        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=door), base_url=US)
-        yield Site(await stack.enter_async_context(client), auth, database, clock)
+        door = Authentication(
+            app, verifiers=[auth.sessions, *outside.verifiers], first_run=auth.first_run, base_url=url
+        )
+        client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=door), base_url=url)
+        yield Site(await stack.enter_async_context(client), door, auth, database, clock)

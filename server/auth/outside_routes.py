@@ -46,6 +46,9 @@ class OidcRoutes:
         self._pages = pages
         self._may_register = may_register
         self._is_secure = is_secure
+        # Other servers under the same domain cannot set a cookie of such a name, so they cannot slip a browser their
+        # own sign-in (RFC 6265bis, 4.1.3.2).
+        self._cookie = f"__Host-{COOKIE}" if is_secure else COOKIE
 
     def routes(self) -> Sequence[Route]:
         """Both are for strangers."""
@@ -63,10 +66,9 @@ class OidcRoutes:
             return self._failed(error)
         response = RedirectResponse(departure.url, 303)
         response.set_cookie(
-            COOKIE,
+            self._cookie,
             departure.cookie,
             max_age=int(TIME_TO_SIGN_IN.total_seconds()),
-            path=CALLBACK_PATH,
             httponly=True,
             samesite="lax",
             secure=self._is_secure,
@@ -76,7 +78,7 @@ class OidcRoutes:
     async def callback(self, request: Request) -> Response:
         """Let whoever comes back from the issuer in, and send them on; a page says why not."""
         try:
-            arrival = await self._sign_in.arrive(request.query_params, request.cookies.get(COOKIE))
+            arrival = await self._sign_in.arrive(request.query_params, request.cookies.get(self._cookie))
             user = await self._users.user(
                 arrival.person,
                 may_register=self._may_register,
@@ -86,7 +88,7 @@ class OidcRoutes:
             response = await self._pages.let_in(user, request, next_path=arrival.next)
         except JobsprintError as error:
             response = self._failed(error)
-        response.delete_cookie(COOKIE, path=CALLBACK_PATH, httponly=True, samesite="lax", secure=self._is_secure)
+        response.delete_cookie(self._cookie, httponly=True, samesite="lax", secure=self._is_secure)
         return _not_kept(response)
 
     def _failed(self, error: JobsprintError) -> Response:

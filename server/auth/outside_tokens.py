@@ -102,6 +102,11 @@ class OutsideTokens:
             raise NotAuthenticatedError(
                 f"The token is of the kind {kind!r:.40}.", fix="Send an access token of the issuer."
             )
+        if "cnf" in claims:  # RFC 9449 (7.2), RFC 8705 (3): whoever only holds it has not shown that it is theirs
+            raise NotAuthenticatedError(
+                "The token is bound to a key (cnf), of which no proof is taken here.",
+                fix="Ask the issuer for a plain bearer token.",
+            )
         client = client_of(claims, self._issuer.url)
         user = await self._users.user(
             person_of_claims(self._issuer.url, claims), may_register=self._may_register, client=client

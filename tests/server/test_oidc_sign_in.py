@@ -75,14 +75,14 @@ async def test_the_browser_keeps_the_sign_in_in_a_cookie_for_the_way_back_only(
 ) -> None:
     leaving = await oidc.http.get("/auth/oidc/start")
     cookie = leaving.headers["set-cookie"].lower()
-    for part in ("httponly", "secure", "samesite=lax", "path=/auth/oidc/callback", "max-age=600"):
+    for part in ("__host-jobsprint_sign_in=", "httponly", "secure", "samesite=lax", "path=/;", "max-age=600"):
         assert part in cookie
     assert leaving.headers["cache-control"] == "no-store"
     query = dict(parse_qsl(urlsplit(leaving.headers["location"]).query))
     assert query["redirect_uri"] == f"{US}/auth/oidc/callback"
     assert {"code_challenge", "nonce", "state"} <= set(query)
     answer = await oidc.back_from(issuer)
-    assert 'jobsprint_sign_in=""' in answer.headers["set-cookie"]
+    assert '__Host-jobsprint_sign_in=""' in answer.headers["set-cookie"]
 
 
 @pytest.mark.parametrize("elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1"])

@@ -94,6 +94,7 @@ async def test_a_token_that_does_not_count_is_refused_with_401_and_where_to_get_
         (issuer.unsigned({"iss": issuer.url, "aud": AUDIENCE, "exp": 2e9, "sub": "me"}), "'none'"),
         (issuer.signed_with_public_key({"iss": issuer.url, "aud": AUDIENCE, "exp": 2e9, "sub": "me"}), "'HS256'"),
         (issuer.signed({"iss": issuer.url, "aud": AUDIENCE, "exp": 2e9, "sub": "me"}, typ="logout+jwt"), "kind"),
+        (issuer.access_token(audience=AUDIENCE, cnf={"jkt": "a thumbprint"}), "bound to a key"),
         (issuer.signed({"iss": "https://issuer.example", "aud": AUDIENCE}), "Nobody knows"),
         (issuer.signed({"iss": US, "aud": AUDIENCE, "exp": 2e9, "sub": "me"}), "does not count"),
     ]:

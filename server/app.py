@@ -57,7 +57,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         authentication = Authentication(
             calls,
-            verifiers=[services.auth.sessions],
+            verifiers=[services.auth.sessions, *services.outside.verifiers],
             first_run=services.auth.first_run,
             base_url=settings.base_url,
         )
@@ -93,7 +93,8 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
-        *services.auth.api().routes(),
+        *services.outside.api.routes(),
+        *services.outside.routes,
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

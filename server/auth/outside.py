@@ -39,7 +39,7 @@ def ways_in(settings: Settings, auth: AuthServices, *, secret: bytes, http: Http
     Raises:
         BadSettingsError: a setting is missing that another one needs.
     """
-    users = VouchedUsers(accounts=auth.accounts)
+    users = VouchedUsers(accounts=auth.accounts, first_run=auth.first_run)
     oidc = _oidc(settings, auth, users, secret=secret, http=http, clock=clock)
     options = () if oidc is None else (SignInOption(label=f"Sign in with {oidc.name}", path=START_PATH),)
     api = auth.api(options=options)

@@ -9,14 +9,16 @@ from urllib.parse import urlsplit
 from weakref import WeakValueDictionary
 
 from server.auth.accounts import Accounts, SignIn
+from server.auth.first_run import FirstRun
 from storage.accounts import Identity, User
 
 
 class VouchedUsers:
     """Turns what a service says of somebody into one of our users."""
 
-    def __init__(self, *, accounts: Accounts) -> None:
+    def __init__(self, *, accounts: Accounts, first_run: FirstRun) -> None:
         self._accounts = accounts
+        self._first_run = first_run
         self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
 
     async def user(self, signed_in: SignIn, *, may_register: bool, invitation: str | None = None, client: str) -> User:
@@ -25,9 +27,11 @@ class VouchedUsers:
         # An agent that comes for the first time sends several requests at once: they are one new user.
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:
-            return await self._accounts.sign_in_as(
+            user = await self._accounts.sign_in_as(
                 with_address(signed_in), invitation=invitation, may_register=may_register, client=client
             )
+        self._first_run.end()
+        return user
 
 
 def with_address(signed_in: SignIn) -> SignIn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import mcp_types as types
 import pytest
@@ -86,7 +86,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="module")
-async def members(shared: ServerProcess) -> AsyncIterator[dict[Role, Tenant]]:
+async def members(shared: ServerProcess) -> dict[Role, Tenant]:
     """A member of each role in one workspace, which has a workflow that is a tool."""
     await registered(shared.url, "root")
     owner = await registered(shared.url, "owner")
@@ -97,7 +97,7 @@ async def members(shared: ServerProcess) -> AsyncIterator[dict[Role, Tenant]]:
         offer = {"tool": {"name": "own_tool", "description": "Does nothing."}}
         published = await http.post(f"/api/workflows/{made['workflow_id']}/publish", json=offer)
         assert published.status_code == 200, published.text
-    yield {**others, OWNER: owner}
+    return {**others, OWNER: owner}
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -143,13 +143,8 @@ async def test_strangers_have_no_route_that_is_not_for_them(shared: ServerProces
                 if "security" not in operation:
                     continue
                 url = re.sub(r"\{\w+\}", ABSENT, path)
-                for headers in (
-                    {},
-                    {"authorization": ""},
-                    {"authorization": "Bearer "},
-                    {"authorization": "Basic eDp5"},
-                ):
-                    answer = await wrong.request(method.upper(), url, headers=headers)
+                for proof in ("Bearer jsk_wrong", "", "Bearer ", "Basic eDp5"):
+                    answer = await wrong.request(method.upper(), url, headers={"authorization": proof})
                     assert answer.status_code == 401, f"{method} {path}: {answer.text}"
                     assert answer.headers["www-authenticate"].startswith("Bearer ")
         assert (await wrong.post("/mcp", json={})).status_code == 401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ DEFINITION = {
     },
     "connections": [["start", "ask"], ["hook", "ask"]],
 }
-OFFER = {"name": f"{MARK}_tool", "description": f"{MARK} tool", "as_prompt": True}
+OFFER = {"name": f"{MARK}_tool", "description": f"{MARK} tool", "prompt": True}
 
 
 @dataclass(slots=True, frozen=True)
@@ -68,7 +68,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 
 @pytest.fixture(scope="module")
-async def estate(shared: ServerProcess) -> AsyncIterator[Estate]:
+async def estate(shared: ServerProcess) -> Estate:
     """Ann has one of everything."""
     await registered(shared.url, "root")
     ann, bob = await registered(shared.url, "ann"), await registered(shared.url, "bob")
@@ -97,7 +97,7 @@ async def estate(shared: ServerProcess) -> AsyncIterator[Estate]:
     async with ann.mcp(extensions=[TasksExtension()]) as mcp:
         task = await TaskClient(mcp.client).start("execute_workflow", workflow_id=workflow_id)
         await TaskClient(mcp.client).until(task["taskId"], "working", "input_required")
-    yield Estate(
+    return Estate(
         ann,
         bob,
         ids={

@@ -161,7 +161,7 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base_url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"bearer": _BEARER}},
+        "components": {"schemas": schemas, "securitySchemes": {"caller": _BEARER}},
     }
 
 
@@ -189,7 +189,7 @@ def _operation(path: str, operation: Operation, summary: str, schemas: Mapping[s
 def _guard(described: dict[str, Any], route: GuardedRoute) -> None:
     """Say what whoever calls the route must have."""
     # OpenAPI 3.1 (4.8.30): for schemes other than OAuth2 the list names the roles that it takes.
-    described["security"] = [{"bearer": sorted(route.scopes)}]
+    described["security"] = [{"caller": sorted(route.scopes)}]
     refusals = {"401": "The caller is not known."}
     if route.scopes:
         refusals["403"] = "The caller may not do this."

@@ -99,7 +99,10 @@ def test_a_hidden_value_somewhere_else_stays_hidden() -> None:
             "https://api.example/v1/0198c0de-0000-7000-8000-000000000000/1234567890123456789012",
             "https://api.example/v1/0198c0de-0000-7000-8000-000000000000/1234567890123456789012",
         ),
-        ("https://example.com/a-rather-long-name-without-digits", "https://example.com/a-rather-long-name-without-digits"),
+        (
+            "https://example.com/a-rather-long-name-without-digits",
+            "https://example.com/a-rather-long-name-without-digits",
+        ),
         ("not an address", "not an address"),
         ("", ""),
     ],

@@ -17,6 +17,7 @@ from workflow import graph
 from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
 from workflow.errors import ExpressionError, InvalidDefinitionError, NodeNotFoundError
 from workflow.findings import Finding, listed, pointer
+from workflow.ports import StoredWorkflow
 
 
 @dataclass(slots=True, frozen=True)
@@ -86,11 +87,12 @@ class PlanNode:
 class Plan:
     """A compiled workflow. Immutable; any number of executions share it.
 
-    ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in. ``roots`` are
-    the nodes that nothing leads to but ways back to a loop.
+    ``owner`` is its workspace. ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a
+    node lies in. ``roots`` are the nodes that nothing leads to but ways back to a loop.
     """
 
     workflow_id: str
+    owner: str
     version: int
     definition: WorkflowDefinition
     nodes: tuple[PlanNode, ...]
@@ -127,20 +129,14 @@ class Plan:
         return found
 
 
-def compile_plan(
-    workflow_id: str,
-    version: int,
-    definition: WorkflowDefinition,
-    *,
-    registry: NodeRegistry,
-    evaluator: Evaluator,
-) -> Plan:
-    """Compile a definition that the checks have passed.
+def compile_plan(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: Evaluator) -> Plan:
+    """Compile a stored version, which the checks have passed.
 
     Raises:
         InvalidDefinitionError: a node type is gone since the definition was saved.
         ExpressionError: a template cannot be parsed.
     """
+    definition = stored.definition
     names = list(definition.nodes)
     types = [_type_of(name, node, registry) for name, node in definition.nodes.items()]
     index_by_name = {name: index for index, name in enumerate(names)}
@@ -192,8 +188,9 @@ def compile_plan(
         roots=tuple(node.index for node in nodes if all(edge in back for edges in node.edges_in for edge in edges)),
         # Smaller bodies lie inside larger ones, so the last one that is written is the innermost.
         enclosing={node: body for body in sorted(bodies, key=lambda each: -len(each.nodes)) for node in body.nodes},
-        workflow_id=workflow_id,
-        version=version,
+        workflow_id=stored.id,
+        owner=stored.owner,
+        version=stored.version,
         definition=definition,
         nodes=nodes,
         edges=tuple(edges),

@@ -17,6 +17,7 @@ from engine.plan import Plan
 from engine.run import PlannedEffect, Run
 from workflow.errors import NextCall, PlanChangedError
 from workflow.executions import ErrorRecord, Execution, Record
+from workflow.identity import NOBODY
 from workflow.ports import Clock
 from workflow.states import ExecutionState
 
@@ -54,6 +55,7 @@ class Planner:
         """
         execution = Execution(
             id="plan",
+            owner=plan.owner,
             workflow_id=plan.workflow_id,
             workflow_name=plan.definition.name,
             workflow_version=plan.version,
@@ -62,6 +64,7 @@ class Planner:
             start_node=plan.trigger(node=start_node, type_name="manual").name,
             input=data,
             created_at=self._clock.now(),
+            initiator=NOBODY,
             mode="plan",
         )
         journal = Journal(recorded=(), save=_forget, committed=_at_once, durability="none")

@@ -13,6 +13,7 @@ from workflow.errors import ConcurrencyLimitError, ErrorKind, JobsprintError, Qu
 
 STATUS_BY_KIND = {
     ErrorKind.INVALID: 400,
+    ErrorKind.UNAUTHENTICATED: 401,
     ErrorKind.FORBIDDEN: 403,
     ErrorKind.NOT_FOUND: 404,
     ErrorKind.CONFLICT: 409,

@@ -10,7 +10,6 @@ from typing import Any
 import orjson
 
 from workflow.executions import (
-    Call,
     EffectKey,
     EffectResult,
     EffectStart,
@@ -22,11 +21,14 @@ from workflow.executions import (
     Resumption,
     Suspension,
 )
+from workflow.identity import LOCAL_ACTOR, Initiator
 from workflow.items import Item, Items, Outputs, Pair, Source, from_item, pairs_of
 from workflow.states import ExecutionState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_NOBODY_ELSE = LOCAL_ACTOR.initiator
+"""Who started what was stored before revision 0003."""
 
 
 def micros(moment: datetime | None) -> int | None:
@@ -69,7 +71,8 @@ def execution_to_bytes(execution: Execution) -> bytes:
             "parent": [execution.parent.execution_id, *execution.parent.key] if execution.parent else None,
             "rerun_of": execution.rerun_of,
             "notified": micros(execution.notified_at),
-            "call": [*execution.call] if execution.call else None,
+            "by": list(execution.initiator),
+            "form": execution.answer_form,
         }
     )
 
@@ -79,6 +82,7 @@ def execution_from_row(row: Any, stored: bytes) -> Execution:
     data = orjson.loads(stored)
     return Execution(
         id=row.id,
+        owner=row.owner,
         workflow_id=row.workflow_id,
         workflow_name=data["name"],
         workflow_version=data["version"],
@@ -87,6 +91,7 @@ def execution_from_row(row: Any, stored: bytes) -> Execution:
         start_node=data["start"],
         input=data["input"],
         created_at=row.created_at,
+        initiator=Initiator(*data["by"]) if "by" in data else _NOBODY_ELSE,
         started_at=moment(data["started"]),
         finished_at=moment(data["finished"]),
         output=data["output"],
@@ -98,8 +103,14 @@ def execution_from_row(row: Any, stored: bytes) -> Execution:
         parent=Parent(data["parent"][0], EffectKey(*data["parent"][1:])) if data["parent"] else None,
         rerun_of=data["rerun_of"],
         notified_at=moment(data["notified"]),
-        call=Call(*data["call"]) if data.get("call") else None,
+        answer_form=data["form"] if "form" in data else _old_form(data),
     )
+
+
+def _old_form(data: dict[str, Any]) -> str | None:
+    """Until revision 0003 it was kept with the user who had called."""
+    call = data.get("call")
+    return str(call[1]) if call else None
 
 
 def records_to_bytes(records: Sequence[Record]) -> bytes:

@@ -1,4 +1,7 @@
-"""The tables. ``migrations`` makes them; a test holds the two against each other."""
+"""The tables of workflows and executions. ``migrations`` makes them; a test holds the two against each other.
+
+An ``owner`` is the id of a workspace. Those of accounts are in :mod:`storage.account_tables`.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ workflows = Table(
     "workflows",
     metadata,
     Column("id", String(36), primary_key=True),
+    Column("owner", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("version", Integer, nullable=False),
@@ -35,7 +39,7 @@ workflows = Table(
     Column("created_at", UtcTime, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     Column("deleted_at", UtcTime),
-    Index("workflows_by_update", "updated_at", "id"),
+    Index("workflows_by_update", "owner", "updated_at", "id"),
     Index("workflows_by_deletion", "deleted_at"),
 )
 
@@ -63,7 +67,7 @@ exposures = Table(
     "exposures",
     metadata,
     Column("workflow_id", String(36), ForeignKey("workflows.id"), primary_key=True),
-    # Whose tool it is; names are unique among a user's tools.
+    # Whose tool it is; names are unique among a workspace's tools.
     Column("owner", Text, nullable=False),
     Column("name", String(30), nullable=False),
     Column("description", Text, nullable=False),
@@ -77,6 +81,7 @@ executions = Table(
     metadata,
     # Ids rise with time, so the primary key is also the order of every list.
     Column("id", String(36), primary_key=True),
+    Column("owner", Text, nullable=False),
     Column("workflow_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
@@ -89,6 +94,7 @@ executions = Table(
     # Everything that no query asks for; see storage.records.
     Column("data", LargeBinary, nullable=False),
     Index("executions_by_workflow", "workflow_id", "id"),
+    Index("executions_by_owner", "owner", "id"),
     Index("executions_by_state", "state", "id"),
     Index("executions_by_wake", "wake_at"),
 )

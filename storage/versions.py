@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import ColumnElement, Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables import workflow_versions, workflows
@@ -15,6 +15,7 @@ from workflow.ports import StoredWorkflow, WorkflowSummary
 
 VERSION_COLUMNS = (
     workflows.c.id,
+    workflows.c.owner,
     workflow_versions.c.version,
     workflow_versions.c.definition,
     workflows.c.created_at,
@@ -23,7 +24,14 @@ VERSION_COLUMNS = (
 )
 
 
-async def read_version(connection: AsyncConnection, workflow_id: str, version: int | None) -> StoredWorkflow:
+def in_use(owner: str, workflow_id: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for a workflow of the owner's that is not deleted."""
+    return (workflows.c.id == workflow_id, workflows.c.owner == owner, workflows.c.deleted_at.is_(None))
+
+
+async def read_version(
+    connection: AsyncConnection, owner: str, workflow_id: str, version: int | None
+) -> StoredWorkflow:
     """One version, the current one by default.
 
     Raises:
@@ -33,8 +41,7 @@ async def read_version(connection: AsyncConnection, workflow_id: str, version: i
         select(*VERSION_COLUMNS)
         .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)
         .where(
-            workflows.c.id == workflow_id,
-            workflows.c.deleted_at.is_(None),
+            *in_use(owner, workflow_id),
             workflow_versions.c.version == (workflows.c.version if version is None else version),
         )
     )
@@ -61,13 +68,13 @@ async def add_version(
     )
 
 
-async def current_version(connection: AsyncConnection, workflow_id: str) -> int:
+async def current_version(connection: AsyncConnection, owner: str, workflow_id: str) -> int:
     """The number of the current version.
 
     Raises:
         WorkflowNotFoundError: no such workflow, or it is deleted.
     """
-    query = select(workflows.c.version).where(workflows.c.id == workflow_id, workflows.c.deleted_at.is_(None))
+    query = select(workflows.c.version).where(*in_use(owner, workflow_id))
     version = (await connection.execute(query)).scalar_one_or_none()
     if version is None:
         raise WorkflowNotFoundError(workflow_id)
@@ -87,6 +94,7 @@ def stored_workflow(row: Any) -> StoredWorkflow:
     """The version of a row of :data:`VERSION_COLUMNS`."""
     return StoredWorkflow(
         id=row.id,
+        owner=row.owner,
         version=row.version,
         definition=WorkflowDefinition.model_validate(row.definition),
         created_at=row.created_at,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from workflow.identity import Initiator
 from workflow.items import JsonObject, Outputs, Source
 from workflow.states import ExecutionState
 
@@ -139,25 +140,20 @@ class Parent(NamedTuple):
     key: EffectKey
 
 
-class Call(NamedTuple):
-    """The call of a tool that started an execution: whose it was, and the form in which the tool answers."""
-
-    user: str
-    form: str
-
-
 @dataclass(kw_only=True)
 class Execution:
     """One run of one version of a workflow. Times are UTC; ``output`` is what the caller gets.
 
     Nobody changes it after it was made (not frozen for the reason that items are not).
 
-    In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
+    ``owner`` is the workspace that it belongs to. ``answer_form`` is there where a tool started it: the form in which
+    that answers. In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
     ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,
-    or ``None`` where only somebody else can make it go on. ``call`` is there where a tool started it.
+    or ``None`` where only somebody else can make it go on.
     """
 
     id: str
+    owner: str
     workflow_id: str
     workflow_name: str
     workflow_version: int
@@ -166,6 +162,7 @@ class Execution:
     start_node: str
     input: Any
     created_at: datetime
+    initiator: Initiator
     started_at: datetime | None = None
     finished_at: datetime | None = None
     output: Any = None
@@ -177,7 +174,7 @@ class Execution:
     parent: Parent | None = None
     rerun_of: str | None = None
     notified_at: datetime | None = None
-    call: Call | None = None
+    answer_form: str | None = None
 
     def changed(self, **members: Any) -> Execution:
         """A copy with other members, as :func:`dataclasses.replace` makes it, at a fifth of the cost."""

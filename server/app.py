@@ -58,7 +58,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         authentication = Authentication(
             calls,
-            verifiers=[services.auth.sessions, *services.outside.verifiers],
+            verifiers=[services.sharing.keys, services.auth.sessions, *services.outside.verifiers],
             first_run=services.auth.first_run,
             base_url=settings.base_url,
         )
@@ -96,6 +96,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *Publications(services.authoring, services.publishing).routes(),
         *services.outside.api.routes(),
         *services.outside.routes,
+        *services.sharing.routes,
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     retention_count: int | None = Field(
         default=None, ge=0, description="How many executions are kept at most; empty sets no bound."
     )
+    audit_retention_days: float | None = Field(
+        default=365, gt=0, description="How long entries of the audit log are kept; empty keeps them for good."
+    )
     retention_interval_seconds: float = Field(default=600, ge=1, description="How often old executions are deleted.")
     shutdown_grace_seconds: float = Field(
         default=10, ge=0, le=3_600, description="How long executions may go on when the server stops."
@@ -159,7 +162,7 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
-    @field_validator("retention_days", "retention_count", mode="before")
+    @field_validator("retention_days", "retention_count", "audit_retention_days", mode="before")
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from server.bodies import Bodies
 from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
@@ -21,9 +22,11 @@ from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
+from server.proxies import TrustedProxies
 from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
+from server.security_headers import SecurityHeaders
 from server.settings import Settings
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
@@ -54,7 +57,14 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         )
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        yield Guards(webhooks.in_front_of(calls), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
+        bodies = Bodies(
+            webhooks.in_front_of(calls),
+            max_bytes=settings.request_max_bytes,
+            max_members=settings.request_max_members,
+            timeout_seconds=settings.request_timeout_seconds,
+        )
+        guards = Guards(bodies, hosts=hosts, origins=origins, proxies=TrustedProxies(settings.trusted_proxies))
+        yield SecurityHeaders(guards, is_https=settings.base_url.startswith("https://"))
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:

@@ -17,6 +17,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from integrations.addresses import Allowed
+from server.proxies import TrustedProxies
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
 
@@ -104,6 +105,17 @@ class Settings(BaseSettings):
     request_max_bytes: int = Field(
         default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
     )
+    request_max_members: int = Field(
+        default=250_000, ge=100, description="Most values in the JSON of one request; beyond it 413."
+    )
+    request_timeout_seconds: float = Field(
+        default=30, gt=0, le=3_600, description="How long a request's headers may take to arrive, and its body."
+    )
+    max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Connections of clients at once.")
+    trusted_proxies: CommaSeparated = Field(
+        default=(),
+        description="Addresses and networks of reverse proxies whose X-Forwarded-For counts, separated by commas.",
+    )
     webhook_response_timeout_seconds: float = Field(
         default=30, gt=0, le=3_600, description="How long a webhook's caller waits for the workflow's own answer."
     )
@@ -122,10 +134,16 @@ class Settings(BaseSettings):
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        TrustedProxies(value)
+        return value
 
     @field_validator("outbound_allow")
     @classmethod

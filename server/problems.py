@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from tools.tool import error_content
-from workflow.errors import ConcurrencyLimitError, ErrorKind, JobsprintError, QueueFullError
+from workflow.errors import ErrorKind, JobsprintError
 
 MCP_PATH = "/mcp"
 INVALID_REQUEST = -32_600
@@ -41,9 +41,8 @@ def problem(status: int, *, code: str, title: str, headers: dict[str, str] | Non
 def problem_of(error: JobsprintError) -> Response:
     """The problem document of an expected failure."""
     content = error_content(error)
-    headers = None
-    if isinstance(error, QueueFullError | ConcurrencyLimitError):
-        headers = {"retry-after": str(error.retry_after_seconds)}
+    seconds = getattr(error, "retry_after_seconds", None)
+    headers = {"retry-after": str(seconds)} if seconds is not None else None
     status = STATUS_BY_KIND[error.kind]
     return problem(status, title=content.pop("message"), headers=headers, **content)
 

@@ -112,6 +112,15 @@ class Settings(BaseSettings):
         default=30, gt=0, le=3_600, description="How long a request's headers may take to arrive, and its body."
     )
     max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Connections of clients at once.")
+    rate_limit_per_minute: int | None = Field(
+        default=6_000, ge=1, description="Requests a minute of a user, or of an address; empty sets no bound."
+    )
+    attempt_limit_per_minute: int = Field(
+        default=60, ge=1, description="Logins, registrations, tokens and failed proofs a minute from an address."
+    )
+    webhook_limit_per_minute: int | None = Field(
+        default=None, ge=1, description="Webhooks a minute from an address; empty sets no bound."
+    )
     trusted_proxies: CommaSeparated = Field(
         default=(),
         description="Addresses and networks of reverse proxies whose X-Forwarded-For counts, separated by commas.",
@@ -129,7 +138,9 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
-    @field_validator("retention_days", "retention_count", mode="before")
+    @field_validator(
+        "retention_days", "retention_count", "rate_limit_per_minute", "webhook_limit_per_minute", mode="before"
+    )
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value

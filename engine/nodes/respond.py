@@ -11,7 +11,6 @@ from engine.node_type import BatchNode, NodeCall, Parameters, WebhookResponse, p
 from workflow.catalogue import MAIN
 from workflow.items import Outputs
 
-
 MAX_HEADERS = 50
 MAX_HEADER_BYTES = 8_000
 

@@ -12,25 +12,24 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.auth.rate_limits import AttemptLimits, RateLimits, TokenBuckets
-from server.bodies import Bodies
+from server.auth.access import ACTOR
 from server.composition import VERSION, Services
-from server.guards import Guards, allowed_hosts, allowed_origins
+from server.guards import allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
-from server.proxies import TrustedProxies
 from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
-from server.security_headers import SecurityHeaders
 from server.settings import Settings
+from server.walls import counted, walled
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
+from workflow.identity import LOCAL_ACTOR
 
 
 @asynccontextmanager
@@ -58,27 +57,16 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         )
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        limited = RateLimits(calls, users=_buckets(settings.rate_limit_per_minute), webhooks=None)
-        yield _walls(settings, webhooks.in_front_of(limited), hosts=hosts, origins=origins)
+        known = _as_local_user(counted(calls, settings=settings))
+        yield walled(webhooks.in_front_of(known), settings=settings, hosts=hosts, origins=origins)
 
 
-def _walls(settings: Settings, app: ASGIApp, *, hosts: list[str], origins: list[str]) -> ASGIApp:
-    """What requests pass before anybody asks who they come from."""
-    if settings.webhook_limit_per_minute is not None:
-        app = RateLimits(app, users=None, webhooks=_buckets(settings.webhook_limit_per_minute))
-    app = Bodies(
-        app,
-        max_bytes=settings.request_max_bytes,
-        max_members=settings.request_max_members,
-        timeout_seconds=settings.request_timeout_seconds,
-    )
-    app = AttemptLimits(app, attempts=TokenBuckets(settings.attempt_limit_per_minute))
-    app = Guards(app, hosts=hosts, origins=origins, proxies=TrustedProxies(settings.trusted_proxies))
-    return SecurityHeaders(app, is_https=settings.base_url.startswith("https://"))
+def _as_local_user(app: ASGIApp) -> ASGIApp:
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ACTOR] = LOCAL_ACTOR
+        await app(scope, receive, send)
 
-
-def _buckets(per_minute: int | None) -> TokenBuckets | None:
-    return TokenBuckets(per_minute) if per_minute is not None else None
+    return front
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:

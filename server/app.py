@@ -55,6 +55,8 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
                 Exception: handle_unexpected,
             },
         )
+        # A path with a slash too many is another one, and no reason to send anybody where they did not ask to go.
+        app.router.redirect_slashes = False
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         known = _as_local_user(counted(calls, settings=settings))

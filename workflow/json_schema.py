@@ -55,7 +55,7 @@ class InputSchema:
             RecursionError: it refers to itself without an end.
             TooManyStepsError: it refers to itself too often.
         """
-        with bounded_steps():
+        with bounded_steps(MAX_SCHEMA_VALUES):
             for _ in self._validator.iter_errors({}):
                 pass
 

@@ -170,7 +170,11 @@ HEADS = [
         lambda: b"{}",
     ),
     RawRequest(
-        "a protocol version that is none", "POST", "/mcp", {"mcp-protocol-version": "9999-99-99"}, lambda: b"{}"
+        "a protocol version that is none",
+        "POST",
+        "/mcp",
+        {"mcp-protocol-version": "9999-99-99", "content-type": "application/json"},
+        lambda: b"{}",
     ),
     RawRequest(
         "an event to go on from that is none",

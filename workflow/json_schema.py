@@ -11,7 +11,13 @@ from typing import Any
 import jsonpointer
 
 from workflow.findings import Finding, did_you_mean, nearest, pointer
-from workflow.schema_keywords import TooManyStepsError, bounded_steps, bounded_validator, pattern_of
+from workflow.schema_keywords import (
+    TooDeeplyNestedError,
+    TooManyStepsError,
+    bounded_steps,
+    bounded_validator,
+    pattern_of,
+)
 
 MOST_FINDINGS = 20
 """Findings given for one value: more would help nobody."""
@@ -52,7 +58,7 @@ class InputSchema:
         """Hold the schema against an empty object.
 
         Raises:
-            RecursionError: it refers to itself without an end.
+            TooDeeplyNestedError: it refers to itself without an end.
             TooManyStepsError: it refers to itself too often.
         """
         with bounded_steps(MAX_SCHEMA_VALUES):
@@ -96,7 +102,7 @@ def schema_findings(schema: Any, *, at: str = "") -> list[Finding]:
         return found
     try:
         InputSchema(schema).try_out()
-    except RecursionError:
+    except TooDeeplyNestedError:
         message = "The schema refers to itself without an end."
     except TooManyStepsError:
         message = "The schema takes too many steps even for an empty object."

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any
 
@@ -17,26 +18,40 @@ import orjson
 
 MAX_STEPS = 50_000
 """Keywords looked at for one value; one takes some 25 microseconds."""
+MAX_NESTING = 100
+"""Keywords inside one another. Each takes some five frames of Python's stack, and where that ends in the middle of a
+library written in Rust, it ends in a panic."""
 CHARACTERS_PER_STEP = 256
 """What is written into messages or searched through counts too."""
 
 _UNICODE_ESCAPE = re.compile(r"\\(\\|u([0-9a-fA-F]{4}))")
 
-_steps_left: ContextVar[list[int]] = ContextVar("_steps_left")
+
+@dataclass(slots=True)
+class _Effort:
+    steps_left: int
+    nesting: int = 0
+
+
+_effort: ContextVar[_Effort] = ContextVar("_effort")
 
 
 class TooManyStepsError(Exception):
     """A schema takes more steps than a value may be worth."""
 
 
+class TooDeeplyNestedError(TooManyStepsError):
+    """A schema refers to itself without an end, or a value is nested as deeply."""
+
+
 @contextmanager
 def bounded_steps(most: int = MAX_STEPS) -> Iterator[None]:
     """Bound what a validator of ours does inside; it raises :class:`TooManyStepsError` where that is not enough."""
-    token = _steps_left.set([most])
+    token = _effort.set(_Effort(most))
     try:
         yield
     finally:
-        _steps_left.reset(token)
+        _effort.reset(token)
 
 
 @cache
@@ -79,9 +94,9 @@ def pattern_of(text: str) -> Any:
 
 
 def _spend(steps: int) -> None:
-    left = _steps_left.get()
-    left[0] -= steps
-    if left[0] < 0:
+    effort = _effort.get()
+    effort.steps_left -= steps
+    if effort.steps_left < 0:
         raise TooManyStepsError
 
 
@@ -89,9 +104,16 @@ def _counted(keyword: Callable[..., Any]) -> Callable[..., Iterator[Any]]:
     def counted(validator: Any, value: Any, instance: Any, schema: Mapping[str, Any]) -> Iterator[Any]:
         length = len(value) if isinstance(value, list) else 1
         _spend(1 + length // 16 + (len(instance) // CHARACTERS_PER_STEP if isinstance(instance, str) else 0))
-        for error in keyword(validator, value, instance, schema) or ():
-            _spend(len(error.message) // CHARACTERS_PER_STEP)
-            yield error
+        effort = _effort.get()
+        effort.nesting += 1
+        try:
+            if effort.nesting > MAX_NESTING:
+                raise TooDeeplyNestedError
+            for error in keyword(validator, value, instance, schema) or ():
+                _spend(len(error.message) // CHARACTERS_PER_STEP)
+                yield error
+        finally:
+            effort.nesting -= 1
 
     return counted
 

@@ -41,7 +41,8 @@ class Answer:
             return self.content if self.status >= 400 else None
         if "error" in self.content:
             given = self.content["error"]
-            return {"code": given["code"], **(given.get("data") or {}), "message": given["message"]}
+            data = given.get("data")
+            return {"code": given["code"], **(data if isinstance(data, dict) else {}), "message": given["message"]}
         result = self.content.get("result", {})
         if not result.get("isError"):
             return None
@@ -180,6 +181,8 @@ def _content(answer: httpx2.Response) -> Any:
     if "json" in kind:
         return answer.json() if answer.content else None
     if "event-stream" in kind:
-        events = [line[6:] for line in answer.text.splitlines() if line.startswith("data: ") and line[6:].strip()]
+        # Only these end a line there; JSON writes others as they are.
+        lines = answer.text.replace("\r\n", "\n").split("\n")
+        events = [line[6:] for line in lines if line.startswith("data: ") and line[6:].strip()]
         return json.loads(events[-1]) if events else None
     return answer.text or None

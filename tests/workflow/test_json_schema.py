@@ -148,3 +148,18 @@ def test_elements_are_compared_without_looking_at_every_pair() -> None:
         assert len(schema.findings({"a": same})) == 1
     for different in ([1, True], [0, False], ["1", 1], [None, 0, ""], [[1], [1, 1]]):
         assert schema.findings({"a": different}) == []
+
+
+def test_neither_schemas_nor_values_that_are_nested_without_an_end_exhaust_the_stack() -> None:
+    schema = {"type": "object", "properties": {"a": {"$ref": "#"}}}
+    assert schema_findings(schema) == []
+    value: Any = {}
+    for _ in range(20):
+        value = {"a": value}
+    assert InputSchema(schema).findings(value) == []
+    for _ in range(400):
+        value = {"a": value}
+    (found,) = InputSchema(schema).findings(value)
+    assert "too many steps" in found.message
+    circle = {"type": "object", "allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"$ref": "#/$defs/a"}]}}}
+    assert "without an end" in schema_findings(circle)[0].message

@@ -12,13 +12,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from server.auth.access import ACTOR
+from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
 from server.guards import allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
+from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
@@ -29,7 +30,6 @@ from server.settings import Settings
 from server.walls import counted, walled
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
-from workflow.identity import LOCAL_ACTOR
 
 
 @asynccontextmanager
@@ -59,16 +59,13 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         app.router.redirect_slashes = False
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        known = _as_local_user(counted(calls, settings=settings))
+        known = Authentication(
+            counted(calls, settings=settings),
+            verifiers=[services.auth.sessions],
+            first_run=services.auth.first_run,
+            base_url=settings.base_url,
+        )
         yield walled(webhooks.in_front_of(known), settings=settings, hosts=hosts, origins=origins)
-
-
-def _as_local_user(app: ASGIApp) -> ASGIApp:
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ACTOR] = LOCAL_ACTOR
-        await app(scope, receive, send)
-
-    return front
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
@@ -92,9 +89,10 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
 
     routes = [
         *webhooks.routes(),
-        Route("/mcp", StreamableHTTPASGIApp(manager)),
+        Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
+        *services.auth.api().routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

@@ -17,9 +17,12 @@ from server.composition import VERSION, running_services
 from server.http_server import HttpServer, new_event_loop
 from server.logs import configure_logging
 from server.settings import BadSettingsError, Settings
+from server.users import users
 from workflow.errors import JobsprintError
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable workflow automation that AI agents drive.")
+
+cli.add_typer(users, name="users")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]
@@ -59,7 +62,13 @@ def serve(
     async def run() -> None:
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             calm_garbage_collector()
-            await HttpServer(settings, app, on_stop=services.subscriptions.close).serve(sockets=[listener])
+            server = HttpServer(
+                settings,
+                app,
+                on_stop=services.subscriptions.close,
+                is_first_run=await services.auth.first_run.is_on(),
+            )
+            await server.serve(sockets=[listener])
 
     _run(run)
 

@@ -195,13 +195,42 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
                 described = _operation(route.path, operation, summary, schemas)
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
+                for status in _WALLS:
+                    described["responses"].setdefault(str(status), {"$ref": f"#/components/responses/Refused{status}"})
                 paths.setdefault(route.path, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base_url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"caller": _BEARER}},
+        "components": {"schemas": schemas, "responses": _walls(), "securitySchemes": {"caller": _BEARER}},
+    }
+
+
+_WALLS: Mapping[int, str] = {
+    403: "Pages of this origin may not call the server.",
+    408: "The body took too long to arrive.",
+    413: "The body is too large.",
+    414: "The address is too long.",
+    415: "The body is compressed.",
+    421: "The server does not answer to this Host.",
+    429: "The caller has sent too many requests, or the server has too much to do.",
+    431: "The headers are too large.",
+    503: "Something that the server needs is not there now.",
+}
+"""What any request may be answered with, before or instead of what its route says."""
+
+
+def _walls() -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+    return {
+        f"Refused{status}": {
+            "description": text,
+            "content": content,
+            **({"headers": later} if status == 429 else {}),
+        }
+        for status, text in _WALLS.items()
     }
 
 

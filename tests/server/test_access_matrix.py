@@ -158,7 +158,7 @@ async def test_strangers_have_no_route_that_is_not_for_them(shared: ServerProces
                 if "security" not in operation:
                     continue
                 url = re.sub(r"\{\w+\}", ABSENT, path)
-                for proof in ("Bearer jsk_wrong", "", "Bearer ", "Basic eDp5"):
+                for proof in ("Bearer jsk_wrong", "", "Bearer", "Basic eDp5"):
                     answer = await wrong.request(method.upper(), url, headers={"authorization": proof})
                     assert answer.status_code == 401, f"{method} {path}: {answer.text}"
                     assert answer.headers["www-authenticate"].startswith("Bearer ")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -105,7 +105,7 @@ class SqlVault:
             found = self._opened(row)
         if isinstance(found, _Broken):
             raise CredentialNotUsableError(ref.name, found.why, fix=found.fix)
-        return OpenCredential(id=row.id, ref=ref, form=found, revision=_revision(row.sealed))
+        return OpenCredential(id=row.id, ref=ref, form=found, revision=row.updated_at.isoformat())
 
     async def replace(self, ref: CredentialRef, form: CredentialForm) -> StoredCredential:
         """Keep something else under the name; see the port."""
@@ -118,11 +118,9 @@ class SqlVault:
     async def put_back(self, opened: OpenCredential, form: CredentialForm) -> None:
         """Keep ``form`` unless it has changed since; see the port."""
         async with self._database.transaction() as connection:
-            row = await self._row(connection, opened.ref)
-            if row.id != opened.id or _revision(row.sealed) != opened.revision:
-                return
-            values = self._sealed(row.owner, row.id, form)
-            same = (credentials.c.id == row.id, credentials.c.sealed == row.sealed)
+            # The time stays: it says when somebody last changed it, and this was not somebody.
+            same = (credentials.c.id == opened.id, credentials.c.updated_at == datetime.fromisoformat(opened.revision))
+            values = self._sealed(opened.ref.owner, opened.id, form)
             await connection.execute(update(credentials).where(*same).values(values))
 
     async def rename(self, ref: CredentialRef, name: str) -> StoredCredential:
@@ -187,7 +185,7 @@ class SqlVault:
         if row is None:
             names = select(credentials.c.name).where(credentials.c.owner == ref.owner).order_by(credentials.c.name)
             known = (await connection.execute(names)).scalars().all()
-            raise CredentialNotFoundError(ref.name, known=known, pointer="/name")
+            raise CredentialNotFoundError(ref.name, known=known)
         return row
 
     def _sealed(self, owner: str, row_id: str, form: CredentialForm) -> dict[str, Any]:
@@ -218,10 +216,6 @@ class SqlVault:
 def _context(owner: str, row_id: str, kind: str, details: Any) -> bytes:
     """What the secret is bound to. The details are part of it: they say where it may be sent."""
     return orjson.dumps(["credential", owner, row_id, kind, details], option=orjson.OPT_SORT_KEYS)
-
-
-def _revision(sealed: bytes) -> str:
-    return hashlib.sha256(sealed).hexdigest()
 
 
 def _stored(row: Row[Any]) -> StoredCredential:

@@ -50,7 +50,7 @@ class StoredCredential:
 class OpenCredential:
     """A credential with its secret, for as long as it takes to send a request.
 
-    ``revision`` differs whenever the secret or the details do.
+    ``revision`` differs whenever somebody has changed it.
     """
 
     id: str
@@ -65,10 +65,9 @@ class CredentialNotFoundError(JobsprintError):
     code = "credential_not_found"
     kind = ErrorKind.NOT_FOUND
 
-    def __init__(self, name: str, *, known: Sequence[str] = (), pointer: str | None = None) -> None:
+    def __init__(self, name: str, *, known: Sequence[str] = ()) -> None:
         super().__init__(
             f"The workspace has no credential {name!r:.100}.{did_you_mean(nearest(name, known))}",
-            pointer=pointer,
             fix=f"Have it made with POST /api/credentials, or name one that there is: {listed(known)}."
             if known
             else "Have it made with POST /api/credentials; its secret must not go through a model.",
@@ -165,7 +164,8 @@ class Vault(CredentialList, Protocol):
         ...
 
     async def put_back(self, opened: OpenCredential, form: CredentialForm) -> None:
-        """Keep ``form``, unless the credential has changed since it was opened."""
+        """Keep ``form`` as what the other side made of it, unless somebody has changed the credential since it was
+        opened; its ``revision`` stays."""
         ...
 
     async def rename(self, ref: CredentialRef, name: str) -> StoredCredential:

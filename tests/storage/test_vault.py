@@ -273,8 +273,10 @@ async def test_put_back_yields_to_a_newer_secret(database: Database) -> None:
     opened = await store.open(MINE)
     await store.put_back(opened, bearer("second-token"))
     assert (await store.open(MINE)).form.secrets() == {"token": "second-token"}
-    await store.put_back(opened, bearer("third-token"))
-    assert (await store.open(MINE)).form.secrets() == {"token": "second-token"}
+    assert (await store.open(MINE)).revision == opened.revision
+    await store.replace(MINE, bearer("third-token"))
+    await store.put_back(opened, bearer("fourth-token"))
+    assert (await store.open(MINE)).form.secrets() == {"token": "third-token"}
 
 
 async def test_times_are_those_of_the_clock(database: Database) -> None:

@@ -104,6 +104,17 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
     )
+    vault_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys that credentials are encrypted with (jobsprint vault new-key), with commas between: the first "
+        "encrypts, all decrypt. By default one is made and kept in data_dir.",
+    )
+    vault_key_file: Path | None = Field(default=None, description="File of such keys, one a line.")
+    vault_keyring: str | None = Field(
+        default=None,
+        pattern=r"^[^/]+/[^/]+$",
+        description="service/user of the operating system's keyring that holds such keys; takes jobsprint[keyring].",
+    )
     conformance_fixtures: bool = Field(
         default=False, description="Offer the tools, prompts and resources that the MCP conformance suite asks for."
     )

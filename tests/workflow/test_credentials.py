@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from engine.registry import NodeRegistry
+from workflow.checks import check_definition
+from workflow.credential_checks import credential_findings, named_credentials
 from workflow.credential_forms import FORMS, CredentialForm, form_of, may_go_to
 from workflow.shape import model_findings
 
@@ -122,3 +125,45 @@ def test_a_credential_goes_only_where_it_belongs(
 ) -> None:
     assert made("bearer", allowed_hosts=[pattern]).hosts() == (pattern,)
     assert may_go_to([pattern], scheme=scheme, host=host, port=port) is may
+
+
+def naming(*credentials: Any) -> dict[str, Any]:
+    """A definition whose requests name these credentials."""
+    nodes: dict[str, Any] = {"start": {"type": "manual"}}
+    for number, credential in enumerate(credentials):
+        parameters = {"url": "https://api.example.com", "credential": credential}
+        nodes[f"call {number}"] = {"type": "http_request", "parameters": parameters}
+    return {"name": "calls", "nodes": nodes}
+
+
+def test_only_credentials_that_are_not_there_are_warned_of(registry: NodeRegistry) -> None:
+    named = named_credentials(naming("crm", "cmr", "other"), registry)
+    assert list(named.values()) == ["crm", "cmr", "other"]
+    found = credential_findings(named, ["crm", "billing"])
+    assert [(each.code, each.severity, each.pointer) for each in found] == [
+        ("unknown_credential", "warning", "/nodes/call 1/parameters/credential"),
+        ("unknown_credential", "warning", "/nodes/call 2/parameters/credential"),
+    ]
+    assert "Did you mean 'crm'?" in found[0].message
+    assert found[0].patch[0].value == "crm"
+    assert "POST /api/credentials" in (found[1].fix or "")
+
+
+@pytest.mark.parametrize("document", [None, [], {"nodes": []}, {"nodes": {"a": 1}}, {"nodes": {"a": {"type": 3}}}])
+def test_what_is_wrong_elsewhere_names_none(registry: NodeRegistry, document: Any) -> None:
+    assert named_credentials(document, registry) == {}
+
+
+def test_an_expression_cannot_choose_a_credential(registry: NodeRegistry) -> None:
+    report = check_definition(naming("={{ $json.which }}"), registry)
+    assert [(each.code, each.pointer) for each in report.findings if each.severity == "error"] == [
+        ("bad_parameter", "/nodes/call 0/parameters/credential")
+    ]
+
+
+def test_a_secret_that_is_typed_in_is_warned_of_and_the_vault_named(registry: NodeRegistry) -> None:
+    document = naming("crm")
+    document["nodes"]["call 0"]["parameters"]["headers"] = {"Authorization": "Bearer abc123456789"}
+    (found,) = [each for each in check_definition(document, registry).findings if each.code == "secret_in_parameters"]
+    assert found.severity == "warning"
+    assert "POST /api/credentials" in (found.fix or "")

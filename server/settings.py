@@ -106,8 +106,8 @@ class Settings(BaseSettings):
     )
     vault_keys: SecretStr | None = Field(
         default=None,
-        description="Keys that credentials are encrypted with (jobsprint vault new-key), with commas between: the first "
-        "encrypts, all decrypt. By default one is made and kept in data_dir.",
+        description="Keys that credentials are encrypted with (jobsprint vault new-key), with commas between. The "
+        "first encrypts, all decrypt; by default one is made and kept in data_dir.",
     )
     vault_key_file: Path | None = Field(default=None, description="File of such keys, one a line.")
     vault_keyring: str | None = Field(

@@ -13,6 +13,8 @@ from engine.expressions.evaluator import Evaluator
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from workflow.checks import Report, check_definition, webhook_paths
+from workflow.credential_checks import credential_findings, named_credentials
+from workflow.credentials import CredentialList
 from workflow.definition import WorkflowDefinition
 from workflow.differences import Difference, difference
 from workflow.documents import parse_document
@@ -47,12 +49,14 @@ class Authoring:
         registry: NodeRegistry,
         evaluator: Evaluator,
         workflows: WorkflowRepository,
+        credentials: CredentialList,
         announcements: Announcements,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self.registry = registry
         self.workflows = workflows
+        self._credentials = credentials
         self._announcements = announcements
         self._evaluator = evaluator
         self._clock = clock
@@ -73,7 +77,11 @@ class Authoring:
         if current is not None:
             document = restored(document, current.definition.to_json())
         report = check_definition(document, self.registry)
-        found = [*twice, *await expression_findings(report.document, self._evaluator)]
+        found = [
+            *twice,
+            *await expression_findings(report.document, self._evaluator),
+            *await self._credential_findings(owner, report.document),
+        ]
         if not found:
             return report
         findings = (*report.findings, *found)
@@ -201,6 +209,12 @@ class Authoring:
         stored = await self.workflows.restore(workflow_id)
         self._announcements.workflow_changed("restored", workflow_id)
         return stored
+
+    async def _credential_findings(self, owner: str, document: Any) -> list[Finding]:
+        named = named_credentials(document, self.registry)
+        if not named:
+            return []
+        return credential_findings(named, [each.name for each in await self._credentials.of_workspace(owner)])
 
     def plan(self, stored: StoredWorkflow) -> Plan:
         """The compiled plan of a stored version.

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.composition import VERSION, Services
+from server.credentials import CredentialRoutes
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
@@ -81,6 +82,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
+        *CredentialRoutes(services.credentials).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

@@ -30,6 +30,7 @@ from workflow.credential_forms import (
     OAuth2Credential,
 )
 from workflow.credentials import StoredCredential
+from workflow.errors import OutboundError
 from workflow.identity import Scope
 from workflow.messages import utc_text
 
@@ -117,7 +118,8 @@ class CredentialRoutes:
         error = await self.credentials.check(actor_of(request), _name(request))
         if error is None:
             return json_response({"is_usable": True})
-        return json_response({"is_usable": False, "error": error_content(error)})
+        code = error.outbound_code if isinstance(error, OutboundError) else error.code
+        return json_response({"is_usable": False, "error": {**error_content(error), "code": code}})
 
 
 def credential_content(stored: StoredCredential) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_sch
 from workflow.credentials import CredentialList, StoredCredential
 from workflow.errors import NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, nearest
+from workflow.identity import Scope
 
 CREDENTIALS_BUDGET = 400
 

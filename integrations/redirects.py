@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import httpx2
 
+from integrations.outbound_http import KEPT_ELSEWHERE
 from workflow.ports import HttpRequest, HttpResponse
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ABOUT_THE_BODY = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
-KEPT_ELSEWHERE = frozenset({"accept", "accept-language", "content-type", "user-agent"})
-"""Headers that another origin gets, too. Any other may be a secret that was meant for the first."""
+SENT_ELSEWHERE = KEPT_ELSEWHERE - {"host"}
 
 
 def redirected(request: HttpRequest, response: HttpResponse) -> HttpRequest | None:
@@ -35,5 +35,5 @@ def redirected(request: HttpRequest, response: HttpResponse) -> HttpRequest | No
         method, body = "GET", None
         headers = {name: value for name, value in headers.items() if name.lower() not in ABOUT_THE_BODY}
     if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
-        headers = {name: value for name, value in headers.items() if name.lower() in KEPT_ELSEWHERE}
+        headers = {name: value for name, value in headers.items() if name.lower() in SENT_ELSEWHERE}
     return replace(request, method=method, url=str(there), headers=headers, query=(), body=body)

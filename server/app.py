@@ -14,6 +14,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from server.auth.rate_limits import AttemptLimits, RateLimits, TokenBuckets
+from server.bodies import Bodies
 from server.composition import VERSION, Services
 from server.credentials import CredentialRoutes
 from server.guards import Guards, allowed_hosts, allowed_origins
@@ -22,9 +24,11 @@ from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
+from server.proxies import TrustedProxies
 from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
+from server.security_headers import SecurityHeaders
 from server.settings import Settings
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
@@ -55,7 +59,27 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         )
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        yield Guards(webhooks.in_front_of(calls), hosts=hosts, origins=origins, max_bytes=settings.request_max_bytes)
+        limited = RateLimits(calls, users=_buckets(settings.rate_limit_per_minute), webhooks=None)
+        yield _walls(settings, webhooks.in_front_of(limited), hosts=hosts, origins=origins)
+
+
+def _walls(settings: Settings, app: ASGIApp, *, hosts: list[str], origins: list[str]) -> ASGIApp:
+    """What requests pass before anybody asks who they come from."""
+    if settings.webhook_limit_per_minute is not None:
+        app = RateLimits(app, users=None, webhooks=_buckets(settings.webhook_limit_per_minute))
+    app = Bodies(
+        app,
+        max_bytes=settings.request_max_bytes,
+        max_members=settings.request_max_members,
+        timeout_seconds=settings.request_timeout_seconds,
+    )
+    app = AttemptLimits(app, attempts=TokenBuckets(settings.attempt_limit_per_minute))
+    app = Guards(app, hosts=hosts, origins=origins, proxies=TrustedProxies(settings.trusted_proxies))
+    return SecurityHeaders(app, is_https=settings.base_url.startswith("https://"))
+
+
+def _buckets(per_minute: int | None) -> TokenBuckets | None:
+    return TokenBuckets(per_minute) if per_minute is not None else None
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:

@@ -29,6 +29,7 @@ from engine.resume_links import ResumeLinks
 from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
+from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
@@ -126,6 +127,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
 
         http = await stack.enter_async_context(
             OutboundHttp(
+                rules=AddressRules(allowed=settings.outbound_allow, is_loopback_allowed=settings.is_local),
                 max_connections=settings.http_max_connections,
                 max_response_bytes=settings.http_max_response_bytes,
                 user_agent=f"jobsprint/{VERSION}",

@@ -16,6 +16,8 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from integrations.addresses import Allowed
+from server.proxies import TrustedProxies
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
 
@@ -95,8 +97,33 @@ class Settings(BaseSettings):
     http_max_response_bytes: int = Field(
         default=16 << 20, ge=1_024, le=1 << 30, description="Largest answer that http_request reads."
     )
+    outbound_allow: CommaSeparated = Field(
+        default=(),
+        description="What requests may reach beyond the public internet: hosts, *.suffix and networks, each with :port "
+        "where wanted, separated by commas.",
+    )
     request_max_bytes: int = Field(
         default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
+    )
+    request_max_members: int = Field(
+        default=250_000, ge=100, description="Most values in the JSON of one request; beyond it 413."
+    )
+    request_timeout_seconds: float = Field(
+        default=30, gt=0, le=3_600, description="How long a request's headers may take to arrive, and its body."
+    )
+    max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Connections of clients at once.")
+    rate_limit_per_minute: int | None = Field(
+        default=6_000, ge=1, description="Requests a minute of a user, or of an address; empty sets no bound."
+    )
+    attempt_limit_per_minute: int = Field(
+        default=60, ge=1, description="Logins, registrations, tokens and failed proofs a minute from an address."
+    )
+    webhook_limit_per_minute: int | None = Field(
+        default=None, ge=1, description="Webhooks a minute from an address; empty sets no bound."
+    )
+    trusted_proxies: CommaSeparated = Field(
+        default=(),
+        description="Addresses and networks of reverse proxies whose X-Forwarded-For counts, separated by commas.",
     )
     webhook_response_timeout_seconds: float = Field(
         default=30, gt=0, le=3_600, description="How long a webhook's caller waits for the workflow's own answer."
@@ -122,15 +149,33 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
-    @field_validator("retention_days", "retention_count", mode="before")
+    @field_validator(
+        "retention_days", "retention_count", "rate_limit_per_minute", "webhook_limit_per_minute", mode="before"
+    )
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        TrustedProxies(value)
+        return value
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                Allowed.parse(each)
+            except JobsprintError as error:
+                raise ValueError(f"{error.message} {error.fix}") from error
+        return value
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

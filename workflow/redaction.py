@@ -53,7 +53,7 @@ _IN_TEXT = re.compile(
     r"|(?P<query>[?&](?:access_|auth_|api_|id_)?(?:token|api_?key|key|password|secret|client_secret|signature)=)"
     r"[^&\s#\"']+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}"
+    r"|(?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+\.[\w-]{10,}"
     r"|\b(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|sk-|xox[abposr]-)[\w-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b",
     re.IGNORECASE | re.DOTALL,

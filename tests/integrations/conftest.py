@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.outbound_http import OutboundHttp
 from storage.database import Database
@@ -27,6 +28,7 @@ from workflow.credentials import CredentialRef
 from workflow.ports import HttpRequest, HttpResponse
 
 OWNER = "mine"
+RULES = AddressRules(allowed=(), is_loopback_allowed=True)
 
 
 @dataclass(slots=True)
@@ -127,7 +129,7 @@ async def senders(tmp_path: Path) -> AsyncIterator[Senders]:
     clock = FixedClock()
     async with (
         Database(f"sqlite:///{tmp_path / 'test.db'}") as database,
-        OutboundHttp(max_connections=10, max_response_bytes=100_000, user_agent="test") as inner,
+        OutboundHttp(rules=RULES, max_connections=10, max_response_bytes=100_000, user_agent="test") as inner,
     ):
         await migrate(database)
         vault = SqlVault(database, keys=VaultKeys(lambda: [b"k" * 32]), clock=clock, new_id=UuidFactory(clock=clock))

@@ -19,6 +19,7 @@ from workflow.credential_forms import (
     DatabaseCredential,
     HeaderCredential,
     OAuth2Credential,
+    SignatureCredential,
 )
 from workflow.credentials import CredentialRef, StoredCredential, Vault
 from workflow.errors import InvalidArgumentsError, JobsprintError
@@ -53,6 +54,10 @@ class NewDatabaseCredential(DatabaseCredential, _Named):
     """The URL of a database, and the name that it is to have here."""
 
 
+class NewSignatureCredential(SignatureCredential, _Named):
+    """A secret that webhooks are signed with, and the name that it is to have here."""
+
+
 NEW_FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
     {
         "header": NewHeaderCredential,
@@ -60,6 +65,7 @@ NEW_FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
         "bearer": NewBearerCredential,
         "oauth2": NewOAuth2Credential,
         "database": NewDatabaseCredential,
+        "signature": NewSignatureCredential,
     }
 )
 

@@ -273,6 +273,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,
+                vault=vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
             mcp=mcp,

@@ -28,6 +28,7 @@ from workflow.credential_forms import (
     DatabaseCredential,
     HeaderCredential,
     OAuth2Credential,
+    SignatureCredential,
 )
 from workflow.credentials import StoredCredential
 from workflow.errors import OutboundError
@@ -50,7 +51,12 @@ class CredentialContent(RootModel[Any]):
     """Body of ``PUT /api/credentials/{name}``: its kind, and what the kind asks for."""
 
     root: Annotated[
-        HeaderCredential | BasicCredential | BearerCredential | OAuth2Credential | DatabaseCredential,
+        HeaderCredential
+        | BasicCredential
+        | BearerCredential
+        | OAuth2Credential
+        | DatabaseCredential
+        | SignatureCredential,
         Field(discriminator="kind"),
     ]
 

@@ -252,6 +252,15 @@ class DatabaseCredential(CredentialForm):
         return [url, password] if len(password) >= LEAST_SECRET else [url]
 
 
+class SignatureCredential(CredentialForm):
+    """A secret that others sign their webhooks with. It is only compared with, never sent."""
+
+    secret_names = frozenset({"secret"})
+
+    kind: Literal["signature"]
+    secret: Secret
+
+
 FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
     {
         "header": HeaderCredential,
@@ -259,6 +268,7 @@ FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
         "bearer": BearerCredential,
         "oauth2": OAuth2Credential,
         "database": DatabaseCredential,
+        "signature": SignatureCredential,
     }
 )
 

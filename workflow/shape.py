@@ -104,7 +104,9 @@ def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | i
         patch = PatchOperation(op="remove", path=at)
     all_known = ", ".join(fields_at(model, path[:-1]))
     hint = did_you_mean(near) or (f" Known here: {all_known}." if all_known else "")
-    return Finding(code="unknown_field", pointer=at, message=f"There is no field {name!r:.200} here.{hint}", patch=(patch,))
+    return Finding(
+        code="unknown_field", pointer=at, message=f"There is no field {name!r:.200} here.{hint}", patch=(patch,)
+    )
 
 
 def existing_path(document: Any, location: Sequence[str | int], *, missing: bool) -> tuple[str | int, ...]:

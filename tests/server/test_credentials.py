@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx2
 import pytest
-from integrations.addresses import AddressRules
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 from storage.audit import AuditFilter, SqlAuditLog
 
+from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp

@@ -24,6 +24,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "client_secret": SECRET,
         "allowed_hosts": HOSTS,
     },
+    "signature": {"secret": SECRET},
     "database": {"url": f"postgresql://ada:{SECRET}@db.example.com:5432/leads"},
 }
 

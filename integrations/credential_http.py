@@ -85,9 +85,13 @@ class CredentialHttpClient:
                 may_renew = False
                 sent = await self._made(opened, request.timeout_seconds, refused=sent.token)
                 response = await self._answer(request, sent, is_ours, deadline)
+            scrubbed = sent.scrubber.in_response(response)
             following = redirected(request, response) if request.follow_redirects else None
+            if following is not None and not _is_allowed(opened, following.url):
+                # Where the credential may not go, it may not go in the address either.
+                following = redirected(request, scrubbed)
             if following is None:
-                return sent.scrubber.in_response(response)
+                return scrubbed
             request = following
         raise OutboundError(
             f"{request.method} to a host of the credential {opened.ref.name!r} redirected more than "

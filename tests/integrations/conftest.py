@@ -72,6 +72,7 @@ class Service:
             "host": request.headers["host"].partition(":")[0],
             "method": request.method,
             "path": request.url.path,
+            "query": request.url.query,
             "headers": dict(request.headers),
             "body": (await request.body()).decode(),
         }

@@ -96,6 +96,18 @@ async def test_a_redirect_to_another_host_loses_the_credential_and_what_else_is_
     assert response.status == 200
 
 
+async def test_a_redirect_cannot_carry_the_secret_elsewhere_in_its_address(senders: Senders, service: Service) -> None:
+    ref = await senders.keep("bearer", token=PLAIN)
+    service.redirects_to = f"{service.other_url}/echo?said={PLAIN}"
+    await senders.send(f"{service.url}/redirect", ref)
+    assert [each["host"] for each in service.received] == ["127.0.0.1", "localhost"]
+    assert PLAIN not in str(service.received[1])
+    service.redirects_to = f"http://{PLAIN}.example.com/"
+    response = await senders.send(f"{service.url}/redirect", ref)
+    assert (response.status, len(service.received)) == (302, 3)
+    assert PLAIN not in everything(response)
+
+
 async def test_a_credential_comes_back_at_a_host_where_it_may_go(senders: Senders, service: Service) -> None:
     ref = await senders.keep("bearer", token=PLAIN, allowed_hosts=["127.0.0.1", "localhost"])
     service.redirects_to = f"{service.other_url}/echo"

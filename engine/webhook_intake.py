@@ -19,8 +19,10 @@ from engine.plan import Plan, PlanNode
 from workflow.credential_forms import SignatureCredential
 from workflow.credentials import CredentialNotFoundError, CredentialNotUsableError, CredentialRef, Vault
 from workflow.errors import InvalidArgumentsError, JobsprintError, WebhookNotFoundError, WebhookSignatureError
+from workflow.identity import Initiator
 from workflow.items import JsonObject
 
+WEBHOOK = Initiator("webhook", "webhook")
 HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Never shown to the workflow, nor stored: they are the sender's secrets."""
 
@@ -86,7 +88,7 @@ class WebhookIntake:
             raise MethodNotAllowedError(request.path, request.method, parameters.methods)
         if parameters.signature is not None:
             await self._verify(plan.owner, parameters.signature, request)
-        submission = Submission(trigger="webhook", start_node=trigger.name, data=_item(request))
+        submission = Submission(trigger="webhook", initiator=WEBHOOK, start_node=trigger.name, data=_item(request))
         live = await self._service.submit(plan, submission)
         return Accepted(live, plan.responds)
 

@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.auth.access import ACTOR
 from server.auth.rate_limits import AttemptLimits, RateLimits, TokenBuckets
 from server.bodies import Bodies
 from server.composition import VERSION, Services
@@ -32,6 +33,7 @@ from server.security_headers import SecurityHeaders
 from server.settings import Settings
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
+from workflow.identity import LOCAL_ACTOR
 
 
 @asynccontextmanager
@@ -59,7 +61,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         )
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        limited = RateLimits(calls, users=_buckets(settings.rate_limit_per_minute), webhooks=None)
+        limited = RateLimits(_as_local_user(calls), users=_buckets(settings.rate_limit_per_minute), webhooks=None)
         yield _walls(settings, webhooks.in_front_of(limited), hosts=hosts, origins=origins)
 
 
@@ -80,6 +82,14 @@ def _walls(settings: Settings, app: ASGIApp, *, hosts: list[str], origins: list[
 
 def _buckets(per_minute: int | None) -> TokenBuckets | None:
     return TokenBuckets(per_minute) if per_minute is not None else None
+
+
+def _as_local_user(app: ASGIApp) -> ASGIApp:
+    async def front(scope: Scope, receive: Receive, send: Send) -> None:
+        scope[ACTOR] = LOCAL_ACTOR
+        await app(scope, receive, send)
+
+    return front
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:

@@ -16,7 +16,7 @@ from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_sch
 from workflow.credentials import CredentialList, StoredCredential
 from workflow.errors import NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, nearest
-from workflow.identity import Scope
+from workflow.identity import NO_SCOPES, Scope
 
 CREDENTIALS_BUDGET = 400
 
@@ -45,6 +45,7 @@ class NodeTypeTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
                 handler=self.find_nodes,
+                scopes=NO_SCOPES,
                 toolsets=AUTHORING,
                 budget_tokens=LIST_BUDGET,
                 is_quick=True,

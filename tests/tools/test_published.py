@@ -27,7 +27,7 @@ from storage.executions import SqlExecutionStore
 from storage.migrations.runner import migrate
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
-from tests.support.engine import FixedClock
+from tests.support.engine import FixedClock, NoCredentials
 from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
 from tools.tool import Answer, Tool, object_schema
@@ -88,6 +88,7 @@ async def workshop(registry: NodeRegistry, pool: WorkerPool, tmp_path: Path) -> 
             registry=registry,
             evaluator=Evaluator(pool=pool),
             workflows=WorkflowCache(SqlWorkflowRepository(database), seconds=None),
+            credentials=NoCredentials(),
             announcements=announcements,
             clock=clock,
             new_id=lambda: f"workflow-{next(ids)}",

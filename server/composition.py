@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from filelock import FileLock, Timeout
-from storage.audit import SqlAuditLog
 
 from engine.aftermath import Aftermath
 from engine.announcements import Announcements
@@ -39,6 +38,7 @@ from server.mcp.subscriptions import Subscriptions
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from server.vault_commands import LOCK_FILE, key_sources
+from storage.audit import SqlAuditLog
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
 from storage.database import Database

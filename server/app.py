@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from server.auth.access import ACTOR
+from server.auth.authentication import Authentication
 from server.auth.rate_limits import AttemptLimits, RateLimits, TokenBuckets
 from server.bodies import Bodies
 from server.composition import VERSION, Services
@@ -22,6 +22,7 @@ from server.credentials import CredentialRoutes
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
+from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
@@ -33,7 +34,6 @@ from server.security_headers import SecurityHeaders
 from server.settings import Settings
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
-from workflow.identity import LOCAL_ACTOR
 
 
 @asynccontextmanager
@@ -61,8 +61,14 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         )
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        limited = RateLimits(_as_local_user(calls), users=_buckets(settings.rate_limit_per_minute), webhooks=None)
-        yield _walls(settings, webhooks.in_front_of(limited), hosts=hosts, origins=origins)
+        limited = RateLimits(calls, users=_buckets(settings.rate_limit_per_minute), webhooks=None)
+        authentication = Authentication(
+            limited,
+            verifiers=[services.auth.sessions],
+            first_run=services.auth.first_run,
+            base_url=settings.base_url,
+        )
+        yield _walls(settings, webhooks.in_front_of(authentication), hosts=hosts, origins=origins)
 
 
 def _walls(settings: Settings, app: ASGIApp, *, hosts: list[str], origins: list[str]) -> ASGIApp:
@@ -82,14 +88,6 @@ def _walls(settings: Settings, app: ASGIApp, *, hosts: list[str], origins: list[
 
 def _buckets(per_minute: int | None) -> TokenBuckets | None:
     return TokenBuckets(per_minute) if per_minute is not None else None
-
-
-def _as_local_user(app: ASGIApp) -> ASGIApp:
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ACTOR] = LOCAL_ACTOR
-        await app(scope, receive, send)
-
-    return front
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
@@ -113,10 +111,11 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
 
     routes = [
         *webhooks.routes(),
-        Route("/mcp", StreamableHTTPASGIApp(manager)),
+        Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
         *CredentialRoutes(services.credentials).routes(),
+        *services.auth.api().routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

@@ -17,6 +17,7 @@ from server.composition import VERSION, running_services
 from server.http_server import HttpServer, new_event_loop
 from server.logs import configure_logging
 from server.settings import BadSettingsError, Settings
+from server.users import users
 from server.vault_commands import rotated_vault
 from storage.vault_keys import new_key
 from workflow.errors import JobsprintError
@@ -24,6 +25,8 @@ from workflow.errors import JobsprintError
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable workflow automation that AI agents drive.")
 vault = typer.Typer(no_args_is_help=True, help="The keys that credentials are encrypted with.")
 cli.add_typer(vault, name="vault")
+
+cli.add_typer(users, name="users")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]
@@ -63,7 +66,13 @@ def serve(
     async def run() -> None:
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             calm_garbage_collector()
-            await HttpServer(settings, app, on_stop=services.subscriptions.close).serve(sockets=[listener])
+            server = HttpServer(
+                settings,
+                app,
+                on_stop=services.subscriptions.close,
+                is_first_run=await services.auth.first_run.is_on(),
+            )
+            await server.serve(sockets=[listener])
 
     _run(run)
 

@@ -41,9 +41,13 @@ def problem(status: int, *, code: str, title: str, headers: dict[str, str] | Non
 def problem_of(error: JobsprintError) -> Response:
     """The problem document of an expected failure."""
     content = error_content(error)
-    seconds = getattr(error, "retry_after_seconds", None)
-    headers = {"retry-after": str(seconds)} if seconds is not None else None
+    headers = {}
+    if error.kind is ErrorKind.OVERLOADED:
+        headers["retry-after"] = str(getattr(error, "retry_after_seconds", 1))
     status = STATUS_BY_KIND[error.kind]
+    if status == 401:
+        # RFC 9110 (15.5.2) wants one with every 401.
+        headers["www-authenticate"] = "Bearer"
     return problem(status, title=content.pop("message"), headers=headers, **content)
 
 

@@ -11,8 +11,9 @@ from sqlalchemy import exists, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.account_tables import invitations, memberships, user_identities, users, workspaces
+from storage.account_tables import memberships, user_identities, users, workspaces
 from storage.database import Database
+from storage.invitations import use_invitation
 from storage.workspaces import add_member, add_workspace
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.identity import LOCAL_ID, Role
@@ -27,20 +28,6 @@ class EmailTakenError(JobsprintError):
     def __init__(self) -> None:
         super().__init__(
             "There is an account with this e-mail address.", pointer="/email", fix="Log in, or take another address."
-        )
-
-
-class InvitationInvalidError(JobsprintError):
-    """The invitation does not count: unknown, used, over, or somebody else's."""
-
-    code = "invitation_invalid"
-    kind = ErrorKind.FORBIDDEN
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The invitation does not count: it is unknown, was used, is over, or is for another e-mail address.",
-            pointer="/invitation",
-            fix="Ask whoever invited you for a new one.",
         )
 
 
@@ -111,7 +98,7 @@ class SqlAccounts:
         That is "local" where they take it, else one of their own with their id.
 
         Raises:
-            EmailTakenError, InvitationInvalidError, NotFirstError: see there.
+            EmailTakenError, InvitationNotFoundError, NotFirstError: see there.
         """
         async with self._database.transaction() as connection:
             # Those who come in take turns, so that there is one first, and one who takes the local workspace. A write
@@ -131,8 +118,20 @@ class SqlAccounts:
             else:
                 await add_workspace(connection, own, name=user.name, owner_id=user.id, now=user.created_at)
             if entry.invitation_hash is not None:
-                await _use_invitation(connection, entry.invitation_hash, user, now=user.created_at)
+                await _take_invitation(connection, entry.invitation_hash, user)
         return own
+
+    async def home(self, user_id: str) -> str:
+        """The id of the workspace that the user has belonged to longest; their own, where they never left it."""
+        query = (
+            select(memberships.c.workspace_id)
+            .where(memberships.c.user_id == user_id)
+            .order_by(memberships.c.created_at, memberships.c.role != Role.OWNER.value)
+            .limit(1)
+        )
+        async with self._database.transaction() as connection:
+            home: str | None = (await connection.execute(query)).scalar_one_or_none()
+        return home or user_id
 
     async def has_any(self) -> bool:
         """Whether there is any user, disabled or not."""
@@ -246,24 +245,10 @@ async def _vouch(connection: AsyncConnection, user_id: str, identity: Identity, 
     )
 
 
-async def _use_invitation(connection: AsyncConnection, token_hash: str, user: User, *, now: datetime) -> None:
-    """Use an invitation up; of two who do at once one finds it used."""
-    used = await connection.execute(
-        update(invitations)
-        .where(
-            invitations.c.token_hash == token_hash,
-            invitations.c.used_at.is_(None),
-            invitations.c.expires_at > now,
-            invitations.c.email.is_(None) | (invitations.c.email == user.email),
-        )
-        .values(used_at=now)
-        .returning(invitations.c.workspace_id, invitations.c.role)
-    )
-    row = used.one_or_none()
-    if row is None:
-        raise InvitationInvalidError
-    if row.workspace_id is not None:
-        await add_member(connection, row.workspace_id, user.id, Role(row.role), now=now)
+async def _take_invitation(connection: AsyncConnection, token_hash: str, user: User) -> None:
+    invitation = await use_invitation(connection, token_hash, email=user.email, now=user.created_at)
+    if invitation.workspace_id is not None and invitation.role is not None:
+        await add_member(connection, invitation.workspace_id, user.id, invitation.role, now=user.created_at)
 
 
 def _user(row: Any) -> User:

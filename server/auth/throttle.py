@@ -112,6 +112,13 @@ class LoginThrottle:
         self._addresses.count(network, now)
         self._accounts.count(account, now)
 
+    def withdraw(self, account: str, address: str) -> None:
+        """The attempt was not looked at, so it was none."""
+        network = _network(address)
+        self._pairs.forgive((account, network))
+        self._addresses.forgive(network)
+        self._accounts.forgive(account)
+
     def succeeded(self, account: str, address: str) -> None:
         """The attempt was the account's user."""
         network = _network(address)

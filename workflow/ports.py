@@ -333,7 +333,10 @@ class EventBus(Protocol):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class HttpRequest:
-    """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange."""
+    """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
+
+    ``max_response_bytes`` is for those who want less than the client would read.
+    """
 
     method: str
     url: str
@@ -342,6 +345,7 @@ class HttpRequest:
     body: bytes | None = None
     timeout_seconds: float = 30.0
     follow_redirects: bool = True
+    max_response_bytes: int | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -138,6 +138,8 @@ oauth_clients = Table(
     Column("created_at", UtcTime, nullable=False),
     # When a document has to be fetched again.
     Column("expires_at", UtcTime),
+    # When a user let it in last.
+    Column("used_at", UtcTime),
     Column("revoked_at", UtcTime),
     Index("oauth_clients_by_workspace", "workspace_id"),
 )

@@ -1,4 +1,4 @@
-"""What OAuth keeps: clients, authorization codes, assertions that were used, and which clients a user has let in."""
+"""What OAuth keeps: clients, authorization codes, and the assertions that were used."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import delete, exists, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.account_tables import authorization_codes as codes
 from storage.account_tables import oauth_clients as clients
-from storage.account_tables import sessions, spent_assertions
+from storage.account_tables import spent_assertions
 from storage.database import Database
 from workflow.identity import Scopes, scopes_in, scopes_text
 from workflow.items import JsonObject
@@ -57,19 +57,6 @@ class AuthorizationCode:
     used_at: datetime | None = None
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Grant:
-    """A client that a user has let in: a session that is not over."""
-
-    session_id: str
-    client_id: str
-    client_name: str
-    workspace_id: str
-    scopes: Scopes
-    created_at: datetime
-    expires_at: datetime
-
-
 class SqlOAuthClients:
     """Clients of every kind, and the assertions that they have proved themselves with."""
 
@@ -101,9 +88,7 @@ class SqlOAuthClients:
         """The machines of a workspace, oldest first."""
         query = (
             select(clients)
-            .where(
-                clients.c.workspace_id == workspace_id, clients.c.kind == "machine", clients.c.revoked_at.is_(None)
-            )
+            .where(clients.c.workspace_id == workspace_id, clients.c.kind == "machine", clients.c.revoked_at.is_(None))
             .order_by(clients.c.created_at, clients.c.id)
         )
         async with self._database.transaction() as connection:
@@ -124,18 +109,17 @@ class SqlOAuthClients:
         async with self._database.transaction() as connection:
             return int((await connection.execute(query)).scalar_one())
 
-    async def forget_unused(self, *, created_before: datetime, now: datetime) -> int:
-        """Delete clients that came by themselves before then, and that nobody lets in (any more); how many."""
-        is_used = exists().where(
-            sessions.c.client_id == clients.c.id, sessions.c.ended_at.is_(None), sessions.c.expires_at > now
-        )
+    async def touch(self, client_id: str, *, now: datetime) -> None:
+        """Note that a user let the client in."""
         async with self._database.transaction() as connection:
-            gone = await connection.execute(
-                delete(clients).where(
-                    clients.c.kind.in_(("dynamic", "document")), clients.c.created_at < created_before, ~is_used
-                )
-            )
-        return gone.rowcount
+            await connection.execute(update(clients).where(clients.c.id == client_id).values(used_at=now))
+
+    async def forget_unused(self, *, created_before: datetime, used_before: datetime) -> int:
+        """Delete clients that came by themselves before then and that nobody has let in since; how many."""
+        which = (clients.c.kind.in_(("dynamic", "document")), clients.c.created_at < created_before)
+        is_unused = clients.c.used_at.is_(None) | (clients.c.used_at < used_before)
+        async with self._database.transaction() as connection:
+            return (await connection.execute(delete(clients).where(*which, is_unused))).rowcount
 
     async def spend_assertion(self, client_id: str, key: str, *, expires_at: datetime, now: datetime) -> bool:
         """Whether the client uses this assertion (by a hash of its id) for the first time; never again ``True``."""
@@ -199,28 +183,6 @@ class SqlAuthorizationCodes:
         return found
 
 
-class SqlGrants:
-    """The clients that users have let in."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def of_user(self, user_id: str, *, now: datetime) -> Sequence[Grant]:
-        """The user's, newest first."""
-        query = (
-            select(sessions)
-            .where(
-                sessions.c.user_id == user_id,
-                sessions.c.client_id.is_not(None),
-                sessions.c.ended_at.is_(None),
-                sessions.c.expires_at > now,
-            )
-            .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
-        )
-        async with self._database.transaction() as connection:
-            return [_grant(row) for row in await connection.execute(query)]
-
-
 def _client_row(client: OAuthClient) -> dict[str, Any]:
     return {
         "id": client.id,
@@ -263,16 +225,4 @@ def _code(row: Any) -> AuthorizationCode:
         resource=row.resource,
         expires_at=row.expires_at,
         used_at=row.used_at,
-    )
-
-
-def _grant(row: Any) -> Grant:
-    return Grant(
-        session_id=row.id,
-        client_id=row.client_id,
-        client_name=row.client_name,
-        workspace_id=row.workspace_id,
-        scopes=scopes_in(row.scopes),
-        created_at=row.created_at,
-        expires_at=row.expires_at,
     )

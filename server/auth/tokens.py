@@ -53,14 +53,15 @@ class Claims:
 class AccessTokens:
     """Signs and reads access tokens of one server; ``key`` is 32 bytes."""
 
-    def __init__(self, *, key: bytes, base_url: str) -> None:
+    def __init__(self, *, key: bytes, base_url: str, lifetime: timedelta = ACCESS_TOKEN_LIFETIME) -> None:
         self._key = key
+        self._lifetime = lifetime
         self._issuer = base_url
         self._audience = [f"{base_url}/mcp", base_url]
 
     def issue(self, session: Session, scopes: Scopes, *, token_id: str, now: datetime) -> tuple[str, int]:
-        """A token and in how many seconds it is over: after 15 minutes, or with its session."""
-        expires_at = min(now + ACCESS_TOKEN_LIFETIME, session.expires_at)
+        """A token and in how many seconds it is over: after its lifetime, or with its session."""
+        expires_at = min(now + self._lifetime, session.expires_at)
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,

@@ -33,9 +33,7 @@ MAX_KEYS_BYTES = 64 << 10
 class Assertions:
     """Checks signed assertions: whose they are, that they are for us, and that each comes once."""
 
-    def __init__(
-        self, *, store: SqlOAuthClients, http: HttpClient, clock: Clock, audiences: tuple[str, ...]
-    ) -> None:
+    def __init__(self, *, store: SqlOAuthClients, http: HttpClient, clock: Clock, audiences: tuple[str, ...]) -> None:
         self._store = store
         self._http = http
         self._clock = clock

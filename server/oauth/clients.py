@@ -15,6 +15,9 @@ FETCHES = 60
 FETCH_WINDOW = timedelta(hours=1)
 UNUSED_KEPT = timedelta(days=1)
 """How long a client is known that nobody has let in."""
+GRANT_LIFETIME = timedelta(days=30)
+"""How long a client goes on without its user, as long as it comes back: consent is asked for once a month."""
+USED_KEPT = GRANT_LIFETIME + UNUSED_KEPT
 
 
 class Clients:
@@ -45,13 +48,21 @@ class Clients:
             if not self._fetches.take(user_id):
                 raise OAuthError("temporarily_unavailable", "Too many clients' documents were asked for; wait a while.")
             fetched = await self._documents.fetch(client_id)
-            now = self._clock.now()
-            await self._store.forget_unused(created_before=now - UNUSED_KEPT, now=now)
+            await self.forget_unused()
             await self._store.put(fetched)
             return fetched
         if known is None or known.kind == "machine":
             raise OAuthError("invalid_client", "No client has this client_id; it has to register (again).")
         return known
+
+    async def let_in(self, client_id: str) -> None:
+        """Note that a user let the client in."""
+        await self._store.touch(client_id, now=self._clock.now())
+
+    async def forget_unused(self) -> None:
+        """Forget clients that came by themselves and that nobody has let in for long."""
+        now = self._clock.now()
+        await self._store.forget_unused(created_before=now - UNUSED_KEPT, used_before=now - USED_KEPT)
 
 
 def redirect_uris(client: OAuthClient) -> list[str]:

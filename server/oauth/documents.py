@@ -55,7 +55,9 @@ class ClientDocuments:
         try:
             response = await self._http.send(request)
         except OutboundError as error:
-            raise OAuthError("invalid_client", f"The client's document cannot be fetched ({error.outbound_code}).") from error
+            raise OAuthError(
+                "invalid_client", f"The client's document cannot be fetched ({error.outbound_code})."
+            ) from error
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if response.status != 200 or not (kind == "application/json" or kind.endswith("+json")):
             raise OAuthError("invalid_client", f"The client's document is not there as JSON ({response.status}).")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.oauth.client_metadata import client_metadata
-from server.oauth.clients import UNUSED_KEPT, host_of
+from server.oauth.clients import Clients, host_of
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.forms import bounded_body
 from server.oauth.hashes import hashed
@@ -26,7 +26,10 @@ MAX_CLIENTS = 10_000
 class Registration:
     """Takes clients in, so many an hour from each address; what nobody uses is forgotten."""
 
-    def __init__(self, *, store: SqlOAuthClients, clock: Clock, new_id: NewId, times_an_hour: int = 30) -> None:
+    def __init__(
+        self, *, clients: Clients, store: SqlOAuthClients, clock: Clock, new_id: NewId, times_an_hour: int = 30
+    ) -> None:
+        self._clients = clients
         self._store = store
         self._clock = clock
         self._new_id = new_id
@@ -57,7 +60,7 @@ class Registration:
         if metadata.jwks_uri is not None:
             raise OAuthError("invalid_client_metadata", "Send the keys themselves, in jwks.")
         now = self._clock.now()
-        await self._store.forget_unused(created_before=now - UNUSED_KEPT, now=now)
+        await self._clients.forget_unused()
         if await self._store.count("dynamic") >= MAX_CLIENTS:
             raise OAuthError("temporarily_unavailable", "Too many clients are registered; try again tomorrow.")
         secret = secrets.token_urlsafe(32) if metadata.token_endpoint_auth_method.startswith("client_secret") else None

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from server.auth.sessions import InvalidGrantError, Sessions, Tokens
 from server.oauth.client_authentication import ClientAuthentication
-from server.oauth.clients import may_refresh
+from server.oauth.clients import GRANT_LIFETIME, Clients, may_refresh
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.forms import Parameters, form_in, needed, one
 from server.oauth.hashes import hashed
@@ -24,8 +24,6 @@ from storage.oauth import AuthorizationCode, OAuthClient, SqlAuthorizationCodes
 from workflow.identity import Scope, Scopes, scopes_text
 from workflow.ports import Clock
 
-GRANT_LIFETIME = timedelta(days=30)
-"""How long a client goes on without its user, as long as it comes back: consent is asked for once a month."""
 MACHINE_LIFETIME = timedelta(hours=1)
 """A machine needs no refreshing: it proves itself again."""
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
@@ -37,19 +35,19 @@ class TokenEndpoint:
     def __init__(
         self,
         *,
+        clients: Clients,
         authentication: ClientAuthentication,
         codes: SqlAuthorizationCodes,
         sessions: Sessions,
         resources: Resources,
         clock: Clock,
-        grant_lifetime: timedelta = GRANT_LIFETIME,
     ) -> None:
+        self._clients = clients
         self._authentication = authentication
         self._codes = codes
         self._sessions = sessions
         self._resources = resources
         self._clock = clock
-        self._grant_lifetime = grant_lifetime
         self._grants: dict[str, Callable[[OAuthClient, Parameters], Awaitable[Tokens]]] = {
             "authorization_code": self._exchange_code,
             "refresh_token": self._refresh,
@@ -120,9 +118,10 @@ class TokenEndpoint:
             scopes=code.scopes,
             client_id=client.id,
             client_name=client.name,
-            lifetime=self._grant_lifetime,
+            lifetime=GRANT_LIFETIME,
             has_refresh=may_refresh(client),
         )
+        await self._clients.let_in(client.id)
         if not await self._codes.bind(code.hash, tokens.session_id):
             await self._sessions.end(tokens.session_id)
             raise _no_grant("The code was used before")

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import insert
 
-from storage.account_tables import sessions, workspaces
+from storage.account_tables import workspaces
 from storage.database import Database
-from storage.oauth import AuthorizationCode, OAuthClient, SqlAuthorizationCodes, SqlGrants, SqlOAuthClients
+from storage.oauth import AuthorizationCode, OAuthClient, SqlAuthorizationCodes, SqlOAuthClients
 from workflow.identity import Scope
 
 NOW = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
@@ -63,21 +63,6 @@ def machine(client_id: str = "robot", workspace_id: str = "local") -> OAuthClien
     )
 
 
-async def open_session(database: Database, session_id: str, **values: object) -> None:
-    """A session as it is kept."""
-    row = {
-        "user_id": "user",
-        "workspace_id": "local",
-        "client_id": "one",
-        "client_name": "One",
-        "scopes": "workflows:read",
-        "created_at": NOW,
-        "expires_at": NOW + MINUTE,
-    }
-    async with database.transaction() as connection:
-        await connection.execute(insert(sessions).values(id=session_id, **{**row, **values}))
-
-
 async def test_a_client_comes_back_as_it_was(clients: SqlOAuthClients) -> None:
     for each in (dynamic(), machine(), replace(dynamic("https://a.example/c"), kind="document", expires_at=NOW)):
         await clients.add(each)
@@ -107,17 +92,14 @@ async def test_a_machine_is_revoked_by_its_own_workspace_only(clients: SqlOAuthC
     assert await clients.machines("local") == []
 
 
-async def test_clients_that_nobody_lets_in_are_forgotten_after_a_while(
-    clients: SqlOAuthClients, database: Database
-) -> None:
-    for each in ("one", "ended", "over", "new"):
+async def test_clients_that_nobody_lets_in_are_forgotten_after_a_while(clients: SqlOAuthClients) -> None:
+    for each in ("one", "stale", "unused", "new"):
         await clients.add(replace(dynamic(each), created_at=NOW if each == "new" else NOW - MINUTE))
     await clients.add(replace(machine(), created_at=NOW - MINUTE))
-    await open_session(database, "a")
-    await open_session(database, "b", client_id="ended", ended_at=NOW)
-    await open_session(database, "c", client_id="over", expires_at=NOW)
-    assert await clients.forget_unused(created_before=NOW, now=NOW) == 2
-    left = [each for each in ("one", "ended", "over", "new", "robot") if await clients.find(each)]
+    await clients.touch("one", now=NOW)
+    await clients.touch("stale", now=NOW - MINUTE)
+    assert await clients.forget_unused(created_before=NOW, used_before=NOW) == 2
+    left = [each for each in ("one", "stale", "unused", "new", "robot") if await clients.find(each)]
     assert left == ["one", "new", "robot"]
 
 
@@ -161,16 +143,3 @@ async def test_codes_are_forgotten_a_day_after_their_end(codes: SqlAuthorization
     assert await codes.find(CODE.hash) == CODE
     await codes.add(replace(CODE, hash="f" * 64), now=NOW + 2 * MINUTE + timedelta(days=1))
     assert await codes.find(CODE.hash) is None
-
-
-async def test_a_users_grants_are_their_clients_sessions_that_are_not_over(database: Database) -> None:
-    await open_session(database, "a")
-    await open_session(database, "b", created_at=NOW + MINUTE)
-    await open_session(database, "c", client_id=None)
-    await open_session(database, "d", user_id="other")
-    await open_session(database, "e", ended_at=NOW)
-    await open_session(database, "f", expires_at=NOW)
-    grants = await SqlGrants(database).of_user("user", now=NOW)
-    assert [each.session_id for each in grants] == ["b", "a"]
-    assert grants[0].scopes == {Scope.WORKFLOWS_READ}
-    assert (grants[0].client_id, grants[0].client_name) == ("one", "One")

@@ -115,6 +115,7 @@ def upgrade() -> None:
         sa.Column("scopes", sa.Text),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.BigInteger),
+        sa.Column("used_at", sa.BigInteger),
         sa.Column("revoked_at", sa.BigInteger),
     )
     op.create_index("oauth_clients_by_workspace", "oauth_clients", ["workspace_id"])

@@ -17,6 +17,7 @@ from workflow.shape import model_findings
 GRANTS = ("authorization_code", "refresh_token")
 """What clients may do that came by themselves; machines are made by an admin."""
 
+BY_SIGNATURE = "private_key_jwt"
 KEY_TYPES = ("RSA", "EC", "OKP")
 MIN_RSA_BITS = 2_048
 
@@ -77,7 +78,8 @@ def client_metadata(document: Any, *, method: str) -> ClientMetadata:
             "Clients that register use the grant authorization_code with the response type code; "
             "machines that act by themselves are made with POST /api/machines.",
         )
-    if metadata.token_endpoint_auth_method == "private_key_jwt" and metadata.jwks is None and not metadata.jwks_uri:
+    has_keys = metadata.jwks is not None or bool(metadata.jwks_uri)
+    if metadata.token_endpoint_auth_method == BY_SIGNATURE and not has_keys:
         raise OAuthError("invalid_client_metadata", "private_key_jwt takes the client's public keys: send jwks.")
     if metadata.jwks is not None:
         check_keys(metadata.jwks)

@@ -9,6 +9,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 MAX_LENGTH = 2_000
 _ALLOWED = re.compile(r"[!-~]+")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 _NOT_FOR_APPLICATIONS = frozenset(
     {
         "about",
@@ -52,7 +53,7 @@ def redirect_problem(uri: str) -> str | None:
     if "@" in parts.netloc:
         return "has a user in it"
     if parts.scheme == "https":
-        return None if parts.hostname else "names no host"
+        return None if _HOST.fullmatch(parts.hostname or "") else "names no host"
     if parts.scheme == "http":
         return None if is_loopback(parts) else "is http:// to a host that is not this machine's own"
     if parts.scheme in _NOT_FOR_APPLICATIONS:

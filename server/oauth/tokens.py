@@ -66,11 +66,8 @@ class TokenEndpoint:
         try:
             form = await form_in(request)
             client = await self._authentication.client_of(request, form)
-            grant = self._grants.get(needed(form, "grant_type"))
-            if grant is None:
-                raise OAuthError("unsupported_grant_type", f"Grants are: {', '.join(self._grants)}.")
             self._resources.check(form.get("resource", []))
-            tokens = await grant(client, form)
+            tokens = await self._grant(form)(client, form)
         except InvalidGrantError as error:
             return OAuthError("invalid_grant", f"{error.message} {error.fix or ''}".rstrip()).response()
         except OAuthError as error:
@@ -94,6 +91,12 @@ class TokenEndpoint:
         except OAuthError as error:
             return error.response()
         return json_answer({})
+
+    def _grant(self, form: Parameters) -> Callable[[OAuthClient, Parameters], Awaitable[Tokens]]:
+        grant = self._grants.get(needed(form, "grant_type"))
+        if grant is None:
+            raise OAuthError("unsupported_grant_type", f"Grants are: {', '.join(self._grants)}.")
+        return grant
 
     async def _exchange_code(self, client: OAuthClient, form: Parameters) -> Tokens:
         code = await self._codes.find(hashed(needed(form, "code")))

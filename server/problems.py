@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tools.tool import error_content
-from workflow.errors import ConcurrencyLimitError, ErrorKind, JobsprintError, QueueFullError
+from workflow.errors import ErrorKind, JobsprintError
 
 STATUS_BY_KIND = {
     ErrorKind.INVALID: 400,
@@ -34,10 +34,13 @@ def problem(status: int, *, code: str, title: str, headers: dict[str, str] | Non
 def problem_of(error: JobsprintError) -> Response:
     """The problem document of an expected failure."""
     content = error_content(error)
-    headers = None
-    if isinstance(error, QueueFullError | ConcurrencyLimitError):
-        headers = {"retry-after": str(error.retry_after_seconds)}
+    headers = {}
+    if error.kind is ErrorKind.OVERLOADED:
+        headers["retry-after"] = str(getattr(error, "retry_after_seconds", 1))
     status = STATUS_BY_KIND[error.kind]
+    if status == 401:
+        # RFC 9110 (15.5.2) wants one with every 401.
+        headers["www-authenticate"] = "Bearer"
     return problem(status, title=content.pop("message"), headers=headers, **content)
 
 

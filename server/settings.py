@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from platformdirs import user_data_path
@@ -104,6 +105,12 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
     )
+    registration: Literal["open", "invitation", "closed"] = Field(
+        default="closed", description="Who may make an account: everybody, those with an invitation, or nobody."
+    )
+    redis_url: SecretStr | None = Field(
+        default=None, description="redis://… (7 or later) keeps login sessions there; by default the database does."
+    )
     conformance_fixtures: bool = Field(
         default=False, description="Offer the tools, prompts and resources that the MCP conformance suite asks for."
     )
@@ -156,13 +163,26 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach the server."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        """Whether only this machine can reach the server, as far as the settings tell."""
+        public = urlsplit(self.public_url).hostname if self.public_url else None
+        hosts = [self.host, *map(_without_port, self.allowed_hosts), *([public] if public else [])]
+        return all(map(_is_loopback, hosts))
+
+
+def _without_port(host: str) -> str:
+    """The name or address in a value of the Host header, which may have a port (``:*`` for any)."""
+    name, colon, port = host.rpartition(":")
+    is_port = bool(colon) and (port == "*" or port.isdecimal()) and (":" not in name or name.endswith("]"))
+    return (name if is_port else host).strip("[]")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 (6.3)
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _unknown(variables: Mapping[str, Any], fields: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -35,6 +36,7 @@ class Database:
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._schema = schema
         self._engine: AsyncEngine | None = None
+        self._turn = asyncio.Lock()
 
     @property
     def engine(self) -> AsyncEngine:
@@ -78,6 +80,19 @@ class Database:
         with self.translated_errors():
             async with self.engine.begin() as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncGenerator[None]:
+        """Held by those who write batch after batch, around each of them.
+
+        SQLite has one writer at a time, and whoever finds it at work sleeps and asks again, for longer each time; to
+        take turns costs less. On other databases all write at once.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        async with self._turn:
+            yield
 
     @contextmanager
     def translated_errors(self) -> Iterator[None]:

@@ -241,7 +241,8 @@ class SqlExecutionStore:
         """
         positions = [next(self._positions) for _, note in notes for _ in note.entries]
         if self._writer is not None:
-            await self._writer.write(lambda: self._rows(notes, positions))
+            async with self._database.writing():
+                await self._writer.write(lambda: self._rows(notes, positions))
             return
         rows, entries = await asyncio.to_thread(self._rows, notes, positions)
         async with self._database.transaction() as connection:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from workflow.identity import Actor
+from workflow.identity import Actor, Initiator
 from workflow.items import JsonObject
 
 
@@ -31,7 +31,10 @@ class AuditLog(Protocol):
     """Takes entries in. Nothing changes them; they go when their time is over."""
 
     def note(self, actor: Actor, action: str, subject: str, details: JsonObject | None = None) -> None:
-        """Take an entry, to be written with the next batch. Never waits."""
+        """Take an entry, to be written with the next batch. Never waits.
+
+        Secrets in it are hidden, and long texts cut.
+        """
         ...
 
     async def written(self) -> None:
@@ -41,3 +44,18 @@ class AuditLog(Protocol):
             StorageError: it could not be written; it stays noted for the next batch.
         """
         ...
+
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete up to ``limit`` entries that are older; how many that was."""
+        ...
+
+
+def acting(initiator: Initiator, owner: str) -> Actor:
+    """Who an execution of the workspace ``owner`` acts for. They have no rights: it is to name them only."""
+    return Actor(
+        user_id=initiator.user_id,
+        workspace_id=owner,
+        scopes=frozenset(),
+        attainable=frozenset(),
+        client=initiator.client,
+    )

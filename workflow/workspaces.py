@@ -66,3 +66,45 @@ class LastOwnerError(JobsprintError):
         super().__init__(
             "This is the workspace's last owner; nothing was changed.", fix="Make another member an owner first."
         )
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Invitation:
+    """What lets somebody become a member of a workspace, or (without one) make an account. Its token is not in it.
+
+    ``email`` says who may use it; anybody who has the token where there is none. ``invited_by`` is a user's id.
+    """
+
+    id: str
+    email: str | None
+    workspace_id: str | None
+    role: Role | None
+    invited_by: str
+    created_at: datetime
+    expires_at: datetime
+
+
+class InvitationNotFoundError(JobsprintError):
+    """No such invitation, or it does not count for whoever shows it; which of the two is not told."""
+
+    code = "invitation_not_found"
+    kind = ErrorKind.NOT_FOUND
+
+    def __init__(self) -> None:
+        super().__init__(
+            "There is no such invitation: it was used or taken back, its time is over, or it is somebody else's.",
+            fix="Ask whoever invited you for another one, for the e-mail address of your account.",
+        )
+
+
+class AlreadyMemberError(JobsprintError):
+    """An invitation was shown by somebody who belongs to the workspace already; it was not used up."""
+
+    code = "already_member"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, role: Role) -> None:
+        super().__init__(
+            f"You belong to this workspace already, as {role}; the invitation was not used.",
+            fix="Ask an owner of the workspace if you need another role.",
+        )

@@ -9,9 +9,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
+from storage.account_tables import metadata
 from storage.database import Database
 from storage.migrations.runner import migrate
-from storage.account_tables import metadata
 from storage.workflows import SqlWorkflowRepository
 from workflow.errors import StorageError, UnstorableValueError
 

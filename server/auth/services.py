@@ -1,0 +1,105 @@
+"""Accounts and sessions put together, for the server and for the command that manages users."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from server.auth.accounts import Accounts
+from server.auth.first_run import FirstRun
+from server.auth.logins import Logins
+from server.auth.page_routes import AuthPages, SignInOption
+from server.auth.pages import PageSessions
+from server.auth.passwords import Passwords
+from server.auth.routes import AuthApi
+from server.auth.sessions import Sessions
+from server.auth.throttle import LoginThrottle
+from server.auth.tokens import AccessTokens
+from server.secret_key import derived_key
+from server.settings import Settings
+from storage.accounts import SqlAccounts
+from storage.database import Database
+from storage.redis_sessions import RedisSessions
+from storage.sessions import SqlSessions
+from storage.workspaces import SqlWorkspaces
+from workflow.audit import AuditLog
+from workflow.ports import Clock, NewId
+from workflow.sessions import SessionStore
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class AuthServices:
+    """What knows who somebody is."""
+
+    users: SqlAccounts
+    workspaces: SqlWorkspaces
+    session_store: SessionStore
+    sessions: Sessions
+    accounts: Accounts
+    logins: Logins
+    first_run: FirstRun
+    pages: PageSessions
+
+    def api(self, *, options: tuple[SignInOption, ...] = ()) -> AuthApi:
+        """The routes under ``/auth``; ``options`` are further ways to sign in, for the login page."""
+        pages = AuthPages(
+            accounts=self.accounts, logins=self.logins, first_run=self.first_run, sessions=self.pages, options=options
+        )
+        return AuthApi(accounts=self.accounts, logins=self.logins, first_run=self.first_run, pages=pages)
+
+
+@asynccontextmanager
+async def running_auth(
+    settings: Settings, database: Database, *, secret: bytes, audit: AuditLog, clock: Clock, new_id: NewId
+) -> AsyncIterator[AuthServices]:
+    """The services over a migrated database, until the context is left.
+
+    Raises:
+        StorageError: sessions are to be kept in Redis, and it does not answer.
+    """
+    async with AsyncExitStack() as stack:
+        passwords = await stack.enter_async_context(Passwords())
+        store: SessionStore = SqlSessions(database)
+        if settings.redis_url is not None:
+            store = await stack.enter_async_context(RedisSessions(settings.redis_url.get_secret_value()))
+        users, workspaces = SqlAccounts(database), SqlWorkspaces(database)
+        sessions = Sessions(
+            store=store,
+            standing=users,
+            access_tokens=AccessTokens(key=derived_key(secret, "access-tokens"), base_url=settings.base_url),
+            clock=clock,
+            new_id=new_id,
+        )
+        accounts = Accounts(
+            store=users,
+            passwords=passwords,
+            sessions=sessions,
+            audit=audit,
+            registration=settings.registration,
+            clock=clock,
+            new_id=new_id,
+        )
+        logins = Logins(
+            accounts=accounts,
+            workspaces=workspaces,
+            sessions=sessions,
+            passwords=passwords,
+            throttle=LoginThrottle(clock=clock),
+            audit=audit,
+        )
+        yield AuthServices(
+            users=users,
+            workspaces=workspaces,
+            session_store=store,
+            sessions=sessions,
+            accounts=accounts,
+            logins=logins,
+            first_run=FirstRun(store=users, is_local=settings.is_local, clock=clock),
+            pages=PageSessions(
+                logins=logins,
+                accounts=users,
+                key=derived_key(secret, "page-sessions"),
+                is_secure=settings.base_url.startswith("https:"),
+            ),
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode
 
 from server.oauth.clients import Clients, redirect_uris
 from server.oauth.errors import ErrorName, OAuthError
@@ -50,9 +50,9 @@ class Return:
 
     def _with(self, answer: dict[str, str]) -> str:
         state = {} if self.state is None else {"state": self.state}
-        parts = urlsplit(self.redirect_uri)
-        query = [*parse_qsl(parts.query, keep_blank_values=True), *{**answer, **state, "iss": self.issuer}.items()]
-        return urlunsplit(parts._replace(query=urlencode(query)))
+        # Put behind it as it is: whoever registered a query has to find it unchanged.
+        joint = "&" if "?" in self.redirect_uri else "?"
+        return f"{self.redirect_uri}{joint}{urlencode({**answer, **state, 'iss': self.issuer})}"
 
 
 class NoReturnError(Exception):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,45 +13,35 @@ from typing import Any
 
 import httpx2
 import pytest
-from sqlalchemy import insert
+from argon2 import PasswordHasher
 from starlette.applications import Starlette
-from starlette.routing import Route
 
 from integrations.outbound_http import OutboundHttp
 from server.auth.access import ACTOR
+from server.auth.services import AuthServices, running_auth
 from server.auth.sessions import Sessions
-from server.auth.tokens import AccessTokens
-from server.oauth.assertions import Assertions
-from server.oauth.client_authentication import ClientAuthentication
 from server.oauth.clients import Clients
-from server.oauth.documents import ClientDocuments
-from server.oauth.grants import Grants
 from server.oauth.hashes import hashed
-from server.oauth.machines import Machines
-from server.oauth.metadata import ResourceMetadata, ServerMetadata
-from server.oauth.registration import Registration
-from server.oauth.resources import Resources
-from server.oauth.tokens import TokenEndpoint
+from server.oauth.services import EmbeddedServer
 from server.problems import handle_expected
-from storage.account_tables import memberships, users, workspaces
+from server.settings import Settings
+from storage.accounts import User
 from storage.clock import SystemClock
-from storage.database import Database
 from storage.ids import UuidFactory
 from storage.oauth import AuthorizationCode, SqlAuthorizationCodes, SqlOAuthClients
-from storage.sessions import SqlSessions
-from storage.workspaces import SqlWorkspaces
 from tests.support.databases import database_of
 from workflow.errors import JobsprintError
-from workflow.identity import ALL_SCOPES, Actor, Role, Scope
+from workflow.identity import ALL_SCOPES, Actor, Scope
 from workflow.items import JsonObject
 
-BASE_URL = "https://jobsprint.example"
+BASE_URL = "http://127.0.0.1:8765"
 REDIRECT = "http://127.0.0.1:4000/callback"
 VERIFIER = "v" * 43
 CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest()).rstrip(b"=").decode()
 ADA = "ada"
-WORKSPACE = "adas"
+WORKSPACE = ADA
 """Ada's own workspace."""
+PASSWORD = "correct horse battery staple"
 
 
 @dataclass
@@ -81,16 +72,9 @@ class Notes:
     async def written(self) -> None:
         """There is nothing to wait for."""
 
-
-class Standing:
-    """What members may do."""
-
-    def __init__(self, workspaces: SqlWorkspaces) -> None:
-        self._workspaces = workspaces
-
-    async def standing(self, user_id: str, workspace_id: str) -> Role | None:
-        """The role."""
-        return await self._workspaces.role_of(workspace_id, user_id)
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        """Nothing is old."""
+        return 0
 
 
 @dataclass
@@ -99,12 +83,30 @@ class OAuthServer:
 
     http: httpx2.AsyncClient
     clock: StandingClock
-    store: SqlOAuthClients
-    codes: SqlAuthorizationCodes
-    sessions: Sessions
-    clients: Clients
+    server: EmbeddedServer
+    auth: AuthServices
     notes: Notes
     acting: list[Actor]
+
+    @property
+    def store(self) -> SqlOAuthClients:
+        """The clients that are kept."""
+        return self.server.store
+
+    @property
+    def codes(self) -> SqlAuthorizationCodes:
+        """The codes that are kept."""
+        return self.server.codes
+
+    @property
+    def clients(self) -> Clients:
+        """The clients."""
+        return self.server.clients
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions."""
+        return self.auth.sessions
 
     async def post(self, path: str, **form: Any) -> httpx2.Response:
         """Send a form."""
@@ -181,46 +183,46 @@ def ada(**members: Any) -> Actor:
     return Actor(**{**given, **members})
 
 
+async def add_user(oauth: OAuthServer, name: str) -> None:
+    """A user with the password, whose workspace has the same id as they have."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    await oauth.auth.users.add(
+        User(
+            id=name,
+            email=f"{name}@example.org",
+            name=name.title(),
+            password_hash=cheap.hash(PASSWORD),
+            created_at=oauth.clock.now(),
+        )
+    )
+
+
 @pytest.fixture
 async def oauth(tmp_path: Path) -> AsyncIterator[OAuthServer]:
-    """The server; it may fetch from this machine, as a local one may."""
-    clock = StandingClock()
+    """The server, as on somebody's own machine; Ada has an account there."""
+    async with oauth_server(tmp_path) as oauth:
+        await add_user(oauth, ADA)
+        yield oauth
+
+
+@asynccontextmanager
+async def oauth_server(folder: Path) -> AsyncIterator[OAuthServer]:
+    """The server; nobody has an account."""
+    clock, notes = StandingClock(), Notes()
     new_id = UuidFactory(clock=SystemClock())
+    settings = Settings(data_dir=folder, _env_file=None)
+    assert settings.base_url == BASE_URL
     async with (
-        database_of("sqlite", tmp_path) as database,
+        database_of("sqlite", folder) as database,
         OutboundHttp(max_connections=10, max_response_bytes=1 << 20, user_agent="test") as http,
+        running_auth(settings, database, secret=b"s" * 32, audit=notes, clock=clock, new_id=new_id) as auth,
     ):
-        await _settle(database, clock)
-        store, codes, notes = SqlOAuthClients(database), SqlAuthorizationCodes(database), Notes()
-        session_store = SqlSessions(database)
-        sessions = Sessions(
-            store=session_store,
-            standing=Standing(SqlWorkspaces(database)),
-            access_tokens=AccessTokens(key=b"k" * 32, base_url=BASE_URL),
-            clock=clock,
-            new_id=new_id,
+        server = EmbeddedServer(
+            settings, auth=auth, database=database, http=http, audit=notes, clock=clock, new_id=new_id
         )
-        documents = ClientDocuments(http=http, clock=clock, allows_loopback=True)
-        clients = Clients(store=store, documents=documents, clock=clock)
-        metadata = ServerMetadata(base_url=BASE_URL)
-        assertions = Assertions(store=store, http=http, clock=clock, audiences=(BASE_URL, metadata.token_endpoint))
-        tokens = TokenEndpoint(
-            clients=clients,
-            authentication=ClientAuthentication(clients=clients, assertions=assertions),
-            codes=codes,
-            sessions=sessions,
-            resources=Resources(BASE_URL),
-            clock=clock,
+        app = Starlette(
+            routes=[*server.routes(), *auth.api().routes()], exception_handlers={JobsprintError: handle_expected}
         )
-        routes: list[Route] = [
-            *ResourceMetadata(base_url=BASE_URL, issuers=(BASE_URL,)).routes(),
-            *metadata.routes(),
-            *Registration(clients=clients, store=store, clock=clock, new_id=new_id).routes(),
-            *tokens.routes(),
-            *Machines(store=store, sessions=sessions, audit=notes, clock=clock, new_id=new_id).routes(),
-            *Grants(store=session_store, sessions=sessions, audit=notes, clock=clock).routes(),
-        ]
-        app = Starlette(routes=routes, exception_handlers={JobsprintError: handle_expected})
         acting: list[Actor] = []
 
         async def authenticated(scope: Any, receive: Any, send: Any) -> None:
@@ -230,15 +232,4 @@ async def oauth(tmp_path: Path) -> AsyncIterator[OAuthServer]:
 
         transport = httpx2.ASGITransport(app=authenticated)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE_URL) as client:
-            yield OAuthServer(client, clock, store, codes, sessions, clients, notes, acting)
-
-
-async def _settle(database: Database, clock: StandingClock) -> None:
-    """Ada and her workspace."""
-    now = clock.now()
-    async with database.transaction() as connection:
-        await connection.execute(insert(users).values(id=ADA, email="ada@example.org", name="Ada", created_at=now))
-        await connection.execute(insert(workspaces).values(id=WORKSPACE, name="Ada's", created_at=now))
-        await connection.execute(
-            insert(memberships).values(workspace_id=WORKSPACE, user_id=ADA, role=Role.OWNER.value, created_at=now)
-        )
+            yield OAuthServer(client, clock, server, auth, notes, acting)

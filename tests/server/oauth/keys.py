@@ -37,7 +37,7 @@ def assertion(client_id: str, key: Any, now: datetime, *, algorithm: str = "ES25
     given = {
         "iss": client_id,
         "sub": client_id,
-        "aud": "https://jobsprint.example",
+        "aud": "http://127.0.0.1:8765",
         "exp": int(now.timestamp()) + 60,
         "iat": int(now.timestamp()),
         "jti": "one",

@@ -17,9 +17,12 @@ from server.composition import VERSION, running_services
 from server.http_server import HttpServer, new_event_loop
 from server.logs import configure_logging
 from server.settings import BadSettingsError, Settings
+from server.users import users
 from workflow.errors import JobsprintError
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable workflow automation that AI agents drive.")
+
+cli.add_typer(users, name="users")
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; default JOBSPRINT_HOST.")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on, 0 for a free one; default JOBSPRINT_PORT.")]

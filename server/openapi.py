@@ -12,6 +12,8 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from server.auth.access import GuardedRoute
+from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
     CreateQuery,
@@ -105,6 +107,26 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)
     ),
+    ("POST", "/auth/register"): Operation(
+        success={201: "The user, and the tokens of a session."},
+        body=RegisterBody,
+        problems=(400, 403, 404, 409, 413, 429),
+    ),
+    ("POST", "/auth/login"): Operation(
+        success={200: "The user, and the tokens of a session."},
+        body=LoginBody,
+        problems=(400, 401, 403, 404, 413, 429),
+    ),
+    ("POST", "/auth/refresh"): Operation(
+        success={200: "New tokens of the session."}, body=RefreshBody, problems=(400, 401, 413)
+    ),
+    ("POST", "/auth/logout"): Operation(
+        success={204: "The session has ended, or there was none."}, body=LogoutBody, problems=(400, 413)
+    ),
+    ("GET", "/auth/me"): Operation(success={200: "Who is calling."}),
+    ("POST", "/auth/password"): Operation(
+        success={204: "The password is changed."}, body=PasswordBody, problems=(400, 413, 429)
+    ),
     ("GET", "/healthz"): Operation(success={200: "The process is up."}),
     ("GET", "/readyz"): Operation(success={200: "The process can work."}, problems=(503,)),
 }
@@ -124,13 +146,16 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
             if operation is not None:
                 documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
                 summary = (inspect.getdoc(documented) or "").partition("\n")[0]
-                paths.setdefault(route.path, {})[method.lower()] = _operation(route.path, operation, summary, schemas)
+                described = _operation(route.path, operation, summary, schemas)
+                if isinstance(route, GuardedRoute):
+                    _guard(described, route)
+                paths.setdefault(route.path, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base_url}],
         "paths": paths,
-        "components": {"schemas": schemas},
+        "components": {"schemas": schemas, "securitySchemes": {"bearer": _BEARER}},
     }
 
 
@@ -155,9 +180,27 @@ def _operation(path: str, operation: Operation, summary: str, schemas: Mapping[s
     return described
 
 
+def _guard(described: dict[str, Any], route: GuardedRoute) -> None:
+    """Say what whoever calls the route must have."""
+    # OpenAPI 3.1 (4.8.30): for schemes other than OAuth2 the list names the roles that it takes.
+    described["security"] = [{"bearer": sorted(route.scopes)}]
+    refusals = {"401": "The caller is not known."}
+    if route.scopes:
+        refusals["403"] = "The caller may not do this."
+    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    for status, text in refusals.items():
+        described["responses"].setdefault(status, {"description": text, "content": content})
+
+
 def _reference(model: str) -> dict[str, str]:
     return {"$ref": _REFERENCE.format(model=model)}
 
+
+_BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An access token, or an API key. Without accounts this machine's own user needs none.",
+}
 
 _PROBLEM = {
     "type": "object",

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.account_tables import invitations
+from storage.account_tables import invitations, users
 from storage.database import Database
 from storage.workspaces import add_member, read_role
 from workflow.identity import Role
@@ -74,14 +74,18 @@ class SqlInvitations:
         if revoked.rowcount == 0:
             raise InvitationNotFoundError
 
-    async def accept(self, token_hash: str, *, user_id: str, email: str, now: datetime) -> Invitation:
+    async def accept(self, token_hash: str, *, user_id: str, now: datetime) -> Invitation:
         """Make a user a member of the workspace that they were invited to.
 
         Raises:
-            InvitationNotFoundError: it does not count (any more), not for this address, or is to no workspace.
+            InvitationNotFoundError: it does not count (any more), not for this user, or is to no workspace.
             AlreadyMemberError: the user belongs to the workspace; it can still be used.
         """
         async with self._database.transaction() as connection:
+            address = await connection.execute(select(users.c.email).where(users.c.id == user_id))
+            email: str | None = address.scalar_one_or_none()
+            if email is None:
+                raise InvitationNotFoundError
             invitation = await use_invitation(connection, token_hash, email=email, now=now)
             if invitation.workspace_id is None or invitation.role is None:
                 raise InvitationNotFoundError

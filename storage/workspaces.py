@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.account_tables import memberships, users, workspaces
+from storage.account_tables import api_keys, memberships, users, workspaces
 from storage.database import Database
 from workflow.identity import Role
 from workflow.workspaces import LastOwnerError, Member, MemberNotFoundError, WorkspaceNotFoundError
@@ -123,8 +123,8 @@ class SqlWorkspaces:
             await _write_role(connection, workspace_id, user_id, before=before, role=role)
         return before
 
-    async def remove_member(self, workspace_id: str, user_id: str) -> None:
-        """End a membership.
+    async def remove_member(self, workspace_id: str, user_id: str, *, now: datetime) -> None:
+        """End a membership, and the API keys with which the member acted in the workspace.
 
         Raises:
             WorkspaceNotFoundError: there is no such workspace.
@@ -136,6 +136,11 @@ class SqlWorkspaces:
             if await _member_role(connection, workspace_id, user_id) is Role.OWNER:
                 await _need_another_owner(connection, workspace_id, user_id)
             await connection.execute(delete(memberships).where(_is_membership(workspace_id, user_id)))
+            # Else they would count again if the user came back.
+            keys = (api_keys.c.workspace_id == workspace_id) & (api_keys.c.user_id == user_id)
+            await connection.execute(
+                update(api_keys).where(keys, api_keys.c.revoked_at.is_(None)).values(revoked_at=now)
+            )
 
 
 async def add_workspace(

@@ -13,7 +13,7 @@ from server.auth.tokens import token_hash
 from storage.accounts import Entry, Identity, SqlAccounts, User, UserNotFoundError
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
-from workflow.identity import ALL_SCOPES, Actor
+from workflow.identity import NO_SCOPES, Actor
 from workflow.ports import Clock, NewId
 
 Registration = Literal["open", "invitation", "closed"]
@@ -232,9 +232,7 @@ class Accounts:
         return user
 
     def _note(self, user: User, workspace_id: str, action: str, client: str, details: dict[str, str]) -> None:
-        actor = Actor(
-            user_id=user.id, workspace_id=workspace_id, scopes=ALL_SCOPES, attainable=ALL_SCOPES, client=client
-        )
+        actor = Actor(user_id=user.id, workspace_id=workspace_id, scopes=NO_SCOPES, attainable=NO_SCOPES, client=client)
         self._audit.note(actor, action, f"user:{user.id}", dict(details))
 
 

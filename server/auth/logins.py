@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from server.auth.accounts import AccountDisabledError, Accounts, email_key
+from server.auth.own_login import OwnLoginNeededError, require_own_login
 from server.auth.passwords import Passwords, TooManyLoginsError
 from server.auth.sessions import LOGIN_LIFETIME, Sessions, Tokens
 from server.auth.throttle import LoginThrottle
@@ -13,8 +15,10 @@ from storage.accounts import User
 from storage.workspaces import SqlWorkspaces
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, JobsprintError
-from workflow.identity import LOCAL_ID, SCOPES_OF_ROLE, Actor, Role
+from workflow.identity import LOCAL_ID, NO_SCOPES, SCOPES_OF_ROLE, Actor, Role
 from workflow.workspaces import Membership, WorkspaceNotFoundError
+
+logger = logging.getLogger(__name__)
 
 
 class WrongCredentialsError(JobsprintError):
@@ -25,19 +29,6 @@ class WrongCredentialsError(JobsprintError):
 
     def __init__(self) -> None:
         super().__init__("There is no account with this e-mail address and password.", fix="Check both.")
-
-
-class NotLoggedInError(JobsprintError):
-    """Only somebody who logged in may do this, and none of the clients and keys that act for them."""
-
-    code = "login_needed"
-    kind = ErrorKind.FORBIDDEN
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This takes a session that you logged in to yourself.",
-            fix="Log in with POST /auth/login, and use its access token.",
-        )
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -101,36 +92,35 @@ class Logins:
             lifetime=LOGIN_LIFETIME,
             has_refresh=has_refresh,
         )
-        actor = Actor(
-            user_id=user.id,
-            workspace_id=membership.workspace_id,
-            scopes=granted,
-            attainable=granted,
-            client=caller.client,
-            session_id=tokens.session_id,
-        )
-        self._audit.note(actor, "session.opened", f"session:{tokens.session_id}")
+        self._note("session.opened", user.id, membership.workspace_id, tokens.session_id, caller)
         return tokens
 
-    async def end(self, actor: Actor) -> None:
-        """End the session that somebody is in."""
-        if actor.session_id is not None:
-            await self.sessions.end(actor.session_id)
-            self._audit.note(actor, "session.ended", f"session:{actor.session_id}")
+    async def end_of_token(self, token: str, *, caller: Caller) -> None:
+        """End the session of somebody's refresh or access token; one that counts no more is no error."""
+        ended = await self.sessions.end_of_token(token)
+        if ended is not None:
+            self._note("session.ended", ended.user_id, ended.workspace_id, ended.id, caller)
+
+    async def end(self, session_id: str, *, caller: Caller) -> None:
+        """End a session."""
+        session = await self.sessions.get(session_id)
+        if session is not None:
+            await self.sessions.end(session_id)
+            self._note("session.ended", session.user_id, session.workspace_id, session_id, caller)
 
     async def change_password(self, actor: Actor, current: str | None, new: str, *, caller: Caller) -> None:
         """Give the user another password; their other sessions end. One who has none needs not say it.
 
         Raises:
-            NotLoggedInError: the actor did not log in, but is a client that was let in, or a key.
+            OwnLoginNeededError: the actor did not log in, but is a client that was let in, or a key.
             LoginThrottledError, TooManyLoginsError: it was not looked at.
             WrongCredentialsError: ``current`` is not the password.
             InvalidArgumentsError: ``new`` will not do.
         """
-        session = None if actor.session_id is None else await self.sessions.get(actor.session_id)
+        await require_own_login(actor, self.sessions)
         user = await self._accounts.store.get(actor.user_id)
-        if session is None or session.client_id is not None or user is None:
-            raise NotLoggedInError
+        if user is None:
+            raise OwnLoginNeededError
         if user.password_hash is not None:
             await self._checked(user.email, current or "", caller=caller)
         await self._accounts.set_password(user, new)
@@ -155,6 +145,17 @@ class Logins:
         """Every workspace that the user belongs to."""
         return await self._workspaces.of_user(user_id)
 
+    def _note(self, action: str, user_id: str, workspace_id: str, session_id: str, caller: Caller) -> None:
+        actor = Actor(
+            user_id=user_id,
+            workspace_id=workspace_id,
+            scopes=NO_SCOPES,
+            attainable=NO_SCOPES,
+            client=caller.client,
+            session_id=session_id,
+        )
+        self._audit.note(actor, action, f"session:{session_id}")
+
     async def _checked(self, email: str, password: str, *, caller: Caller) -> User:
         """The user with the address and password.
 
@@ -170,6 +171,8 @@ class Logins:
             self._throttle.withdraw(account, caller.address)
             raise
         if user is None or not is_right:
+            # Not with which address: that is the business of whoever has it, and people type passwords there.
+            logger.info("A login from %s failed.", caller.address)
             raise WrongCredentialsError
         self._throttle.succeeded(account, caller.address)
         if user.disabled_at is not None:

@@ -131,7 +131,7 @@ class AuthPages:
                 self.sessions.require_csrf(user, await form_in(request))
             except ForgedFormError as error:
                 return page("Log out", _told(error), status=_status(error))
-            await self.logins.sessions.end(user.session_id)
+            await self.logins.end(user.session_id, caller=caller_of(request, through="browser"))
         return self.sessions.without_session(RedirectResponse(LOGIN_PATH, 303))
 
     async def _login_form(

@@ -137,11 +137,12 @@ class AuthApi:
         if is_form(request):
             return await self.pages.log_out(request)
         body = validated(LogoutBody, await optional_json(request))
+        caller = caller_of(request, through="login")
         scheme, _, access_token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            await self.logins.sessions.end_of_token(access_token.strip())
+            await self.logins.end_of_token(access_token.strip(), caller=caller)
         if body.refresh_token is not None:
-            await self.logins.sessions.end_of_token(body.refresh_token)
+            await self.logins.end_of_token(body.refresh_token, caller=caller)
         return Response(status_code=204, headers=NO_STORE)
 
     async def me(self, request: Request) -> Response:

@@ -7,6 +7,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from argon2 import PasswordHasher
+
 from server.auth.accounts import Accounts
 from server.auth.first_run import FirstRun, FirstRunStanding
 from server.auth.logins import Logins
@@ -52,15 +54,22 @@ class AuthServices:
 
 @asynccontextmanager
 async def running_auth(
-    settings: Settings, database: Database, *, secret: bytes, audit: AuditLog, clock: Clock, new_id: NewId
+    settings: Settings,
+    database: Database,
+    *,
+    secret: bytes,
+    audit: AuditLog,
+    clock: Clock,
+    new_id: NewId,
+    hasher: PasswordHasher | None = None,
 ) -> AsyncIterator[AuthServices]:
-    """The services over a migrated database, until the context is left.
+    """The services over a migrated database, until the context is left. ``hasher`` is for passwords.
 
     Raises:
         StorageError: sessions are to be kept in Redis, and it does not answer.
     """
     async with AsyncExitStack() as stack:
-        passwords = await stack.enter_async_context(Passwords())
+        passwords = await stack.enter_async_context(Passwords(hasher=hasher))
         store: SessionStore = SqlSessions(database)
         if settings.redis_url is not None:
             store = await stack.enter_async_context(RedisSessions(settings.redis_url.get_secret_value()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from workflow.errors import ErrorKind, JobsprintError
 from workflow.identity import SCOPES_OF_ROLE, Actor, Role, Scopes
 from workflow.ports import Clock, NewId
 from workflow.sessions import Session, SessionStore
+
+logger = logging.getLogger(__name__)
 
 LOGIN_LIFETIME = timedelta(hours=24)
 """How long a session of a user who logged in is kept (contracts, flow 1)."""
@@ -127,6 +130,7 @@ class Sessions:
         fresh = new_token(REFRESH_PREFIX)
         if held.is_spent or not await self._store.rotate(session.id, spent, token_hash(fresh), now=now):
             await self.end(session.id)
+            logger.warning("A refresh token of session %s was used twice; the session has ended.", session.id)
             raise InvalidGrantError("its refresh token was used twice, so that somebody may have stolen it")
         return self._tokens(session, asked & granted, fresh)
 
@@ -139,8 +143,8 @@ class Sessions:
         await self._store.end(session_id, now=self._clock.now())
         self._forget(lambda actor: actor.session_id == session_id)
 
-    async def end_of_token(self, token: str, *, client_id: str | None = None) -> None:
-        """End the session of a refresh or access token, if it has one and the client is the session's.
+    async def end_of_token(self, token: str, *, client_id: str | None = None) -> Session | None:
+        """End the session of a refresh or access token, if it has one and the client is the session's; which it was.
 
         A spent refresh token, and an access token that is over, will do.
         """
@@ -153,10 +157,12 @@ class Sessions:
             try:
                 claims = self._access_tokens.read(token)
             except InvalidTokenError:
-                return
+                return None
             session = await self._store.get(claims.session_id, now=now)
-        if session is not None and session.client_id == client_id:
-            await self.end(session.id)
+        if session is None or session.client_id != client_id:
+            return None
+        await self.end(session.id)
+        return session
 
     async def end_all(self, user_id: str, *, but: str | None = None) -> None:
         """End every session of a user, or of a machine; ``but`` is the id of one that goes on."""

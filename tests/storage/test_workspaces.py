@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import insert, update
 
-from storage.account_tables import users
+from storage.api_keys import SqlApiKeys
 from storage.database import Database
 from storage.workspaces import Membership, SqlWorkspaces
+from tests.storage.test_api_keys import key
+from tests.support.accounts import NOW, add_users, disable
 from workflow.errors import StorageError
 from workflow.identity import Role
 from workflow.workspaces import LastOwnerError, MemberNotFoundError, WorkspaceNotFoundError
 
-NOW = datetime(2024, 1, 6, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
 @pytest.fixture
 async def workspaces(database: Database) -> SqlWorkspaces:
     """Ada's workspace, and users ben and cleo who belong to none."""
-    async with database.transaction() as connection:
-        for name in ("ada", "ben", "cleo"):
-            await connection.execute(
-                insert(users).values(id=name, email=f"{name}@example.com", name=name.title(), created_at=NOW)
-            )
+    await add_users(database, "ada", "ben", "cleo")
     found = SqlWorkspaces(database)
     await found.create("w", name="Ada's", owner_id="ada", now=NOW)
     return found
@@ -73,22 +69,34 @@ async def test_a_change_of_role_tells_the_role_before(workspaces: SqlWorkspaces)
 
 async def test_a_removed_member_has_no_role_any_more(workspaces: SqlWorkspaces) -> None:
     await workspaces.put_member("w", "ben", Role.EDITOR, now=NOW)
-    await workspaces.remove_member("w", "ben")
+    await workspaces.remove_member("w", "ben", now=NOW)
     assert await workspaces.role_of("w", "ben") is None
+
+
+async def test_a_removed_members_keys_there_are_over_for_good(workspaces: SqlWorkspaces, database: Database) -> None:
+    await workspaces.create("b", name="Ben's", owner_id="ben", now=NOW)
+    await workspaces.put_member("w", "ben", Role.EDITOR, now=NOW)
+    keys = SqlApiKeys(database)
+    for place in ("w", "b"):
+        await keys.add(key(place, user_id="ben", workspace_id=place), key_hash=place)
+    await workspaces.remove_member("w", "ben", now=NOW + DAY)
+    await workspaces.put_member("w", "ben", Role.EDITOR, now=NOW + DAY)
+    held = {place: await keys.holder(place) for place in ("w", "b")}
+    assert {place: each and each.key.revoked_at for place, each in held.items()} == {"w": NOW + DAY, "b": None}
 
 
 async def test_who_does_not_belong_cannot_be_changed_or_removed(workspaces: SqlWorkspaces) -> None:
     with pytest.raises(MemberNotFoundError):
         await workspaces.change_role("w", "ben", Role.OWNER)
     with pytest.raises(MemberNotFoundError):
-        await workspaces.remove_member("w", "ben")
+        await workspaces.remove_member("w", "ben", now=NOW)
 
 
 async def test_a_workspace_that_is_not_there_takes_no_members(workspaces: SqlWorkspaces) -> None:
     with pytest.raises(WorkspaceNotFoundError):
         await workspaces.put_member("none", "ben", Role.VIEWER, now=NOW)
     with pytest.raises(WorkspaceNotFoundError):
-        await workspaces.remove_member("none", "ada")
+        await workspaces.remove_member("none", "ada", now=NOW)
 
 
 async def test_a_user_who_is_not_there_becomes_no_member(workspaces: SqlWorkspaces) -> None:
@@ -99,7 +107,7 @@ async def test_a_user_who_is_not_there_becomes_no_member(workspaces: SqlWorkspac
 async def test_the_last_owner_can_neither_leave_nor_be_less(workspaces: SqlWorkspaces) -> None:
     await workspaces.put_member("w", "ben", Role.EDITOR, now=NOW)
     with pytest.raises(LastOwnerError):
-        await workspaces.remove_member("w", "ada")
+        await workspaces.remove_member("w", "ada", now=NOW)
     with pytest.raises(LastOwnerError):
         await workspaces.change_role("w", "ada", Role.EDITOR)
     with pytest.raises(LastOwnerError):
@@ -109,16 +117,15 @@ async def test_the_last_owner_can_neither_leave_nor_be_less(workspaces: SqlWorks
 
 async def test_an_owner_may_leave_when_there_is_another(workspaces: SqlWorkspaces) -> None:
     await workspaces.put_member("w", "ben", Role.OWNER, now=NOW)
-    await workspaces.remove_member("w", "ada")
+    await workspaces.remove_member("w", "ada", now=NOW)
     assert [each.user_id for each in await workspaces.members("w")] == ["ben"]
 
 
 async def test_a_disabled_owner_does_not_count_as_another(workspaces: SqlWorkspaces, database: Database) -> None:
     await workspaces.put_member("w", "ben", Role.OWNER, now=NOW)
-    async with database.transaction() as connection:
-        await connection.execute(update(users).where(users.c.id == "ben").values(disabled_at=NOW))
+    await disable(database, "ben")
     with pytest.raises(LastOwnerError):
-        await workspaces.remove_member("w", "ada")
+        await workspaces.remove_member("w", "ada", now=NOW)
     assert [each.is_disabled for each in await workspaces.members("w")] == [False, True]
 
 
@@ -126,7 +133,7 @@ async def test_of_owners_who_all_leave_at_once_one_stays(workspaces: SqlWorkspac
     for name in ("ben", "cleo"):
         await workspaces.put_member("w", name, Role.OWNER, now=NOW)
     ended = await asyncio.gather(
-        *(workspaces.remove_member("w", name) for name in ("ada", "ben", "cleo")), return_exceptions=True
+        *(workspaces.remove_member("w", name, now=NOW) for name in ("ada", "ben", "cleo")), return_exceptions=True
     )
     assert [type(each) for each in ended if each is not None] == [LastOwnerError]
     assert len(await workspaces.members("w")) == 1

@@ -12,6 +12,7 @@ from server.auth.access import GuardedRoute, actor_of
 from server.auth.sessions import Sessions
 from server.oauth.errors import json_answer
 from server.oauth.metadata import listed
+from server.oauth.own_login import require_user
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.identity import Actor
@@ -59,25 +60,25 @@ class Grants:
                 "created_at": each.created_at.isoformat(),
                 "expires_at": each.expires_at.isoformat(),
             }
-            for each in await self._seen_by(actor_of(request))
+            for each in await self._of(actor_of(request))
         ]
         return json_answer({"grants": grants})
 
     async def revoke_grant(self, request: Request) -> Response:
         """204 when the client's tokens count no more."""
         actor, grant_id = actor_of(request), request.path_params["grant_id"]
-        if grant_id not in [each.id for each in await self._seen_by(actor)]:
+        if grant_id not in [each.id for each in await self._of(actor)]:
             raise GrantNotFoundError(grant_id)
         await self._sessions.end(grant_id)
         self._audit.note(actor, "grant.revoked", f"grant:{grant_id}")
         return Response(status_code=204)
 
-    async def _seen_by(self, actor: Actor) -> Sequence[Session]:
-        """The user's grants; a client that was let in sees its own only, and cannot shut out others."""
-        grants = [
-            each
-            for each in await self._store.of_user(actor.user_id, now=self._clock.now())
-            if each.client_id is not None
-        ]
-        own = [each for each in grants if each.id == actor.session_id]
-        return own or grants
+    async def _of(self, actor: Actor) -> Sequence[Session]:
+        """The user's grants; for themselves only, so that no client they let in sees the others or shuts them out.
+
+        Raises:
+            OwnLoginNeededError: it is not the user.
+        """
+        await require_user(actor, self._sessions)
+        found = await self._store.of_user(actor.user_id, now=self._clock.now())
+        return [each for each in found if each.client_id is not None]

@@ -16,6 +16,7 @@ from server.oauth.client_metadata import check_keys
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.hashes import hashed
 from server.oauth.metadata import listed
+from server.oauth.own_login import require_user
 from server.oauth.tokens import machine_user
 from server.rest import definition_in, validated
 from storage.oauth import OAuthClient, SqlOAuthClients
@@ -72,6 +73,7 @@ class Machines:
     async def create_machine(self, request: Request) -> Response:
         """201 with the machine and its secret, which nobody can read again."""
         actor = actor_of(request)
+        await require_user(actor, self._sessions)
         body = validated(MachineBody, await definition_in(request))
         scopes = scopes_in(body.scopes)
         # Nobody gives more than they have.

@@ -58,7 +58,9 @@ class Callback:
             query = parse_qs(urlsplit(path).query)
             self.brought.set_result({name: values[0] for name, values in query.items()})
         body = b"You can close this page."
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
         writer.write(head.encode() + body)
         await writer.drain()
         writer.close()

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -177,10 +177,19 @@ def exchange(client_id: str, code: str = "code", **form: Any) -> dict[str, Any]:
     }
 
 
-def ada(**members: Any) -> Actor:
-    """Ada, who owns her workspace."""
-    given = {"user_id": ADA, "workspace_id": WORKSPACE, "scopes": ALL_SCOPES, "attainable": ALL_SCOPES, "client": "x"}
-    return Actor(**{**given, **members})
+async def ada(oauth: OAuthServer, **members: Any) -> Actor:
+    """Ada, who owns her workspace and has logged in."""
+    return await logged_in(oauth, ADA, **members)
+
+
+async def logged_in(oauth: OAuthServer, name: str, **members: Any) -> Actor:
+    """A user who has logged in."""
+    tokens = await oauth.sessions.open(
+        user_id=name, workspace_id=name, scopes=ALL_SCOPES, client_name="login", lifetime=timedelta(hours=24)
+    )
+    actor = await oauth.sessions.actor(tokens.access_token)
+    assert actor is not None
+    return replace(actor, **members)
 
 
 async def add_user(oauth: OAuthServer, name: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from server.auth.tokens import InvalidTokenError
-from tests.server.oauth.conftest import WORKSPACE, OAuthServer, ada, exchange
+from tests.server.oauth.conftest import WORKSPACE, OAuthServer, ada, add_user, exchange, logged_in
 
 
 async def let_in(oauth: OAuthServer, name: str) -> dict[str, Any]:
@@ -19,7 +19,7 @@ async def let_in(oauth: OAuthServer, name: str) -> dict[str, Any]:
 
 async def test_a_user_shuts_out_a_client(oauth: OAuthServer) -> None:
     claude, other = await let_in(oauth, "Claude"), await let_in(oauth, "Other")
-    oauth.acting.append(ada())
+    oauth.acting.append(await ada(oauth))
     grants = (await oauth.http.get("/api/grants")).json()["grants"]
     assert {each["client_name"] for each in grants} == {"Claude", "Other"}
     assert grants[0]["workspace_id"] == WORKSPACE
@@ -36,23 +36,22 @@ async def test_a_user_shuts_out_a_client(oauth: OAuthServer) -> None:
 
 async def test_nobody_sees_or_ends_the_grants_of_others(oauth: OAuthServer) -> None:
     await let_in(oauth, "Claude")
-    oauth.acting.append(ada())
+    oauth.acting.append(await ada(oauth))
     (grant,) = (await oauth.http.get("/api/grants")).json()["grants"]
-    oauth.acting.append(ada(user_id="bob"))
+    await add_user(oauth, "bob")
+    oauth.acting.append(await logged_in(oauth, "bob"))
     assert (await oauth.http.get("/api/grants")).json() == {"grants": []}
     assert (await oauth.http.delete(f"/api/grants/{grant['id']}")).status_code == 404
     oauth.acting.clear()
     assert (await oauth.http.get("/api/grants")).status_code == 401
 
 
-async def test_a_client_sees_and_ends_its_own_grant_only(oauth: OAuthServer) -> None:
+async def test_a_client_sees_and_ends_no_grants(oauth: OAuthServer) -> None:
     claude = await let_in(oauth, "Claude")
-    await let_in(oauth, "Other")
+    oauth.acting.append(await ada(oauth))
+    (grant,) = (await oauth.http.get("/api/grants")).json()["grants"]
     actor = await oauth.sessions.actor(claude["access_token"])
     assert actor is not None
-    oauth.acting.append(ada())
-    grants = {each["client_name"]: each["id"] for each in (await oauth.http.get("/api/grants")).json()["grants"]}
     oauth.acting.append(actor)
-    assert [each["id"] for each in (await oauth.http.get("/api/grants")).json()["grants"]] == [grants["Claude"]]
-    assert (await oauth.http.delete(f"/api/grants/{grants['Other']}")).status_code == 404
-    assert (await oauth.http.delete(f"/api/grants/{grants['Claude']}")).status_code == 204
+    for response in (await oauth.http.get("/api/grants"), await oauth.http.delete(f"/api/grants/{grant['id']}")):
+        assert (response.status_code, response.json()["code"]) == (403, "own_login_needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from mcp.client.auth.extensions.client_credentials import SignedJWTParameters
 from server.auth.tokens import InvalidTokenError
 from tests.server.oauth.conftest import BASE_URL, WORKSPACE, OAuthServer, ada, exchange
 from tests.server.oauth.keys import assertion, private_key, public_jwk, rsa_key
-from workflow.identity import SCOPES_OF_ROLE, Role, Scope
+from workflow.identity import ALL_SCOPES, SCOPES_OF_ROLE, Role, Scope
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 READING = ["workflows:read", "executions:read"]
@@ -18,7 +19,7 @@ READING = ["workflows:read", "executions:read"]
 
 async def made(oauth: OAuthServer, **body: Any) -> dict[str, Any]:
     """A new machine."""
-    oauth.acting.append(ada())
+    oauth.acting.append(await ada(oauth))
     response = await oauth.http.post("/api/machines", json={"name": "Nightly", "scopes": READING, **body})
     oauth.acting.pop()
     assert response.status_code == 201, response.text
@@ -160,7 +161,7 @@ async def test_a_revoked_machine_is_let_in_no_more_at_once(oauth: OAuthServer) -
     }
     tokens = await oauth.token(**form)
     assert await oauth.sessions.actor(tokens["access_token"])
-    oauth.acting.append(ada())
+    oauth.acting.append(await ada(oauth))
     assert (await oauth.http.delete(f"/api/machines/{machine['client_id']}")).status_code == 204
     with pytest.raises(InvalidTokenError):
         await oauth.sessions.actor(tokens["access_token"])
@@ -172,11 +173,11 @@ async def test_a_revoked_machine_is_let_in_no_more_at_once(oauth: OAuthServer) -
 
 async def test_machines_are_listed_without_their_secrets_and_in_their_workspace_only(oauth: OAuthServer) -> None:
     machine = await made(oauth)
-    oauth.acting.append(ada())
+    oauth.acting.append(await ada(oauth))
     listed = (await oauth.http.get("/api/machines")).json()["machines"]
     assert [each["client_id"] for each in listed] == [machine["client_id"]]
     assert "client_secret" not in listed[0]
-    oauth.acting.append(ada(workspace_id="local"))
+    oauth.acting.append(await ada(oauth, workspace_id="local"))
     assert (await oauth.http.get("/api/machines")).json() == {"machines": []}
     assert (await oauth.http.delete(f"/api/machines/{machine['client_id']}")).status_code == 404
 
@@ -184,7 +185,7 @@ async def test_machines_are_listed_without_their_secrets_and_in_their_workspace_
 async def test_only_admins_make_machines(oauth: OAuthServer) -> None:
     assert (await oauth.http.get("/api/machines")).status_code == 401
     editor = SCOPES_OF_ROLE[Role.EDITOR]
-    oauth.acting.append(ada(scopes=editor, attainable=editor))
+    oauth.acting.append(await ada(oauth, scopes=editor, attainable=editor))
     for response in (
         await oauth.http.get("/api/machines"),
         await oauth.http.post("/api/machines", json={"name": "x", "scopes": READING}),
@@ -193,8 +194,24 @@ async def test_only_admins_make_machines(oauth: OAuthServer) -> None:
         assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
 
 
+async def test_neither_clients_nor_machines_make_machines(oauth: OAuthServer) -> None:
+    client = await oauth.sessions.open(
+        user_id="ada",
+        workspace_id=WORKSPACE,
+        scopes=ALL_SCOPES,
+        client_id="client",
+        client_name="Client",
+        lifetime=timedelta(hours=1),
+    )
+    actor = await oauth.sessions.actor(client.access_token)
+    assert actor is not None
+    oauth.acting += [actor]
+    response = await oauth.http.post("/api/machines", json={"name": "x", "scopes": READING})
+    assert (response.status_code, response.json()["code"]) == (403, "own_login_needed")
+
+
 async def test_nobody_gives_a_machine_more_than_they_have(oauth: OAuthServer) -> None:
-    oauth.acting.append(ada(scopes=frozenset({Scope.ADMIN, Scope.WORKFLOWS_READ})))
+    oauth.acting.append(await ada(oauth, scopes=frozenset({Scope.ADMIN, Scope.WORKFLOWS_READ})))
     response = await oauth.http.post("/api/machines", json={"name": "x", "scopes": READING})
     assert (response.status_code, response.json()["code"]) == (403, "insufficient_scope")
 
@@ -213,6 +230,6 @@ async def test_nobody_gives_a_machine_more_than_they_have(oauth: OAuthServer) ->
     ],
 )
 async def test_a_machine_that_is_described_wrongly_is_refused(oauth: OAuthServer, body: dict[str, Any]) -> None:
-    oauth.acting.append(ada())
+    oauth.acting.append(await ada(oauth))
     response = await oauth.http.post("/api/machines", json=body)
     assert (response.status_code, response.json()["code"]) == (400, "invalid_arguments"), response.text

@@ -53,7 +53,7 @@ def fill(data_dir: Path, count: int) -> None:
         number = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
         newest = "(SELECT * FROM executions ORDER BY id DESC LIMIT 1)"
         connection.execute(
-            f"INSERT INTO executions {number} SELECT printf('0%035d', i), workflow_id, state, created_at, "  # noqa: S608
+            f"INSERT INTO executions {number} SELECT printf('0%035d', i), owner, workflow_id, state, created_at, "  # noqa: S608
             f"error_message, wake_at, lease_owner, lease_expires_at, data FROM n, {newest}",
             (count,),
         )

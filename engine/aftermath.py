@@ -43,14 +43,14 @@ class Aftermath:
                 await self._control.wake_with(execution, too_late)
             return
         if execution.parent is not None:
-            await self._wake_parent(execution.parent)
+            await self._wake_parent(execution.owner, execution.parent)
         if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
             self._service.announcements.user_notified(execution)
 
-    async def _wake_parent(self, parent: Parent) -> None:
+    async def _wake_parent(self, owner: str, parent: Parent) -> None:
         """Tell the parent. Where that fails it finds out by itself, when it looks after its child."""
         try:
-            await self._control.wake(parent.execution_id, parent.key, data=None, by="child")
+            await self._control.wake(owner, parent.execution_id, parent.key, data=None, by="child")
         except JobsprintError as error:
             logger.info("execution %s was not told that its child has ended: %s", parent.execution_id, error.message)
 
@@ -62,7 +62,7 @@ class Aftermath:
         if workflow_id == execution.workflow_id:
             return None
         try:
-            return await self._authoring.plan_in_use(workflow_id)
+            return await self._authoring.plan_in_use(execution.owner, workflow_id)
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s cannot run: %s", execution.id, error.message)
             return None
@@ -75,6 +75,7 @@ class Aftermath:
             "error": execution.error.to_json() if execution.error is not None else None,
         }
         try:
-            await self._service.submit(handler, Submission(trigger="workflow", data=data, mode=execution.mode))
+            submission = Submission(trigger="workflow", initiator=execution.initiator, data=data, mode=execution.mode)
+            await self._service.submit(handler, submission)
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s could not run: %s", execution.id, error.message)

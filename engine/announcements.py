@@ -46,10 +46,10 @@ class Announcements:
         """Events about any workflow itself, none about executions, from now on."""
         return self._bus.subscribe(event_types=WORKFLOW_CHANGES)
 
-    def workflow_changed(self, change: WorkflowChange, workflow_id: str) -> None:
-        """Something was done to a workflow, and is on the disk."""
+    def workflow_changed(self, change: WorkflowChange, workflow_id: str, owner: str) -> None:
+        """Something was done to a workflow of the owner's, and is on the disk."""
         if self._bus.is_heard(workflow_id, f"workflow.{change}"):
-            self._publish(f"workflow.{change}", workflow_id, {"change": change})
+            self._publish(f"workflow.{change}", workflow_id, {"workspaceId": owner, "change": change})
 
     def state_changed(self, execution: Execution) -> None:
         """An execution is in a new state; ``duration`` is in milliseconds, once it has ended."""

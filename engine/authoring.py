@@ -18,6 +18,7 @@ from workflow.differences import Difference, difference
 from workflow.documents import parse_document
 from workflow.errors import InvalidDefinitionError, NotPublishedError, VersionConflictError
 from workflow.findings import Finding
+from workflow.identity import Actor
 from workflow.operations import Operation, apply_operations, merge_patch
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
 from workflow.publication import Publication
@@ -39,7 +40,10 @@ class Saved:
 
 
 class Authoring:
-    """Checks, stores and compiles definitions. Nothing invalid is ever stored."""
+    """Checks, stores and compiles definitions. Nothing invalid is ever stored.
+
+    What reads takes the workspace that asks (``owner``), what changes the actor.
+    """
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class Authoring:
         usable = report.definition if all(finding.severity != "error" for finding in found) else None
         return Report(usable, findings, report.document)
 
-    async def create(self, document: Any, *, publish: bool = False) -> Saved:
+    async def create(self, actor: Actor, document: Any, *, publish: bool = False) -> Saved:
         """Store a new workflow, as a draft or published at once.
 
         Raises:
@@ -90,28 +94,31 @@ class Authoring:
         report = await self.check(document)
         definition = _valid(report)
         stored = await self.workflows.create(
+            actor.workspace_id,
             self._new_id(),
             definition,
             change="Created",
             publication=Publication(webhook_paths=webhook_paths(definition, self.registry)) if publish else None,
             now=self._clock.now(),
         )
-        self._announcements.workflow_changed("created", stored.id)
+        self._announcements.workflow_changed("created", stored.id, actor.workspace_id)
         if publish:
-            self._announcements.workflow_changed("published", stored.id)
+            self._announcements.workflow_changed("published", stored.id, actor.workspace_id)
         return Saved(stored, report.findings)
 
-    async def replace(self, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
+    async def replace(self, actor: Actor, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
         """Store a whole definition as the next version; without ``expected_version`` after whatever is there.
 
         Raises:
             InvalidDefinitionError: a finding is an error.
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
-        current = await self._expected(workflow_id, expected_version)
-        return await self._save(current, await self.check(document, current=current))
+        current = await self._expected(actor, workflow_id, expected_version)
+        return await self._save(actor, current, await self.check(document, current=current))
 
-    async def change(self, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None) -> Saved:
+    async def change(
+        self, actor: Actor, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None
+    ) -> Saved:
         """Apply operations, all or none, and store the result as the next version.
 
         Raises:
@@ -119,35 +126,37 @@ class Authoring:
             InvalidDefinitionError: the result has a finding that is an error.
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
-        current = await self._expected(workflow_id, expected_version)
+        current = await self._expected(actor, workflow_id, expected_version)
         changed = apply_operations(current.definition.to_json(), list(operations))
-        return await self._save(current, await self.check(changed, current=current))
+        return await self._save(actor, current, await self.check(changed, current=current))
 
-    async def merge(self, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
+    async def merge(self, actor: Actor, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
         """Apply a JSON Merge Patch (RFC 7396) and store the result as the next version.
 
         Raises:
             InvalidDefinitionError: the result has a finding that is an error.
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
-        current = await self._expected(workflow_id, expected_version)
+        current = await self._expected(actor, workflow_id, expected_version)
         return await self._save(
-            current, await self.check(merge_patch(current.definition.to_json(), changes), current=current)
+            actor, current, await self.check(merge_patch(current.definition.to_json(), changes), current=current)
         )
 
-    async def restore_version(self, workflow_id: str, version: int, *, expected_version: int | None) -> Saved:
+    async def restore_version(
+        self, actor: Actor, workflow_id: str, version: int, *, expected_version: int | None
+    ) -> Saved:
         """Make an old version the draft again, as a version of its own.
 
         Raises:
             InvalidDefinitionError: it is not valid any more, for example because a node type is gone.
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
-        current = await self._expected(workflow_id, expected_version)
-        old = await self.workflows.get(workflow_id, version)
+        current = await self._expected(actor, workflow_id, expected_version)
+        old = await self.workflows.get(actor.workspace_id, workflow_id, version)
         report = await self.check(old.definition.to_json())
-        return await self._save(current, report, change=f"Restored version {version}")
+        return await self._save(actor, current, report, change=f"Restored version {version}")
 
-    async def version(self, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
+    async def version(self, owner: str, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
         """The version asked for.
 
         Raises:
@@ -155,51 +164,53 @@ class Authoring:
             NotPublishedError: the published one was asked for, and there is none.
         """
         if choice != "published":
-            return await self.workflows.get(workflow_id, choice)
-        current = await self.workflows.get(workflow_id)
+            return await self.workflows.get(owner, workflow_id, choice)
+        current = await self.workflows.get(owner, workflow_id)
         if current.published_version is None:
             raise NotPublishedError(workflow_id)
-        return await self.workflows.get(workflow_id, current.published_version)
+        return await self.workflows.get(owner, workflow_id, current.published_version)
 
-    async def plan_in_use(self, workflow_id: str) -> Plan:
+    async def plan_in_use(self, owner: str, workflow_id: str) -> Plan:
         """What other workflows run: the published version, or the draft where none is, so that drafts can be tried.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
             InvalidDefinitionError: see :meth:`plan`.
         """
-        current = await self.workflows.get(workflow_id)
-        return self.plan(await self.workflows.get(workflow_id, current.published_version))
+        current = await self.workflows.get(owner, workflow_id)
+        return self.plan(await self.workflows.get(owner, workflow_id, current.published_version))
 
-    async def compare(self, workflow_id: str, base: int | None, version: VersionChoice) -> tuple[int, int, Difference]:
+    async def compare(
+        self, owner: str, workflow_id: str, base: int | None, version: VersionChoice
+    ) -> tuple[int, int, Difference]:
         """How a version differs from ``base``, by default the one before it: both numbers, and the difference.
 
         Raises:
             WorkflowNotFoundError: no such workflow or version.
             NotPublishedError: see :meth:`version`.
         """
-        newer = await self.version(workflow_id, version)
-        older = await self.workflows.get(workflow_id, base if base is not None else max(1, newer.version - 1))
+        newer = await self.version(owner, workflow_id, version)
+        older = await self.workflows.get(owner, workflow_id, base if base is not None else max(1, newer.version - 1))
         found = difference(older.definition.to_json(), newer.definition.to_json())
         return older.version, newer.version, found
 
-    async def delete(self, workflow_id: str) -> None:
+    async def delete(self, actor: Actor, workflow_id: str) -> None:
         """Take a workflow out of use; it can be restored for a while.
 
         Raises:
             WorkflowNotFoundError: there is none.
         """
-        await self.workflows.delete(workflow_id, now=self._clock.now())
-        self._announcements.workflow_changed("deleted", workflow_id)
+        await self.workflows.delete(actor.workspace_id, workflow_id, now=self._clock.now())
+        self._announcements.workflow_changed("deleted", workflow_id, actor.workspace_id)
 
-    async def restore(self, workflow_id: str) -> StoredWorkflow:
+    async def restore(self, actor: Actor, workflow_id: str) -> StoredWorkflow:
         """Bring a deleted workflow back, as a draft.
 
         Raises:
             WorkflowNotFoundError: there is none, or it is gone for good.
         """
-        stored = await self.workflows.restore(workflow_id)
-        self._announcements.workflow_changed("restored", workflow_id)
+        stored = await self.workflows.restore(actor.workspace_id, workflow_id)
+        self._announcements.workflow_changed("restored", workflow_id, actor.workspace_id)
         return stored
 
     def plan(self, stored: StoredWorkflow) -> Plan:
@@ -219,22 +230,23 @@ class Authoring:
             self._plans.move_to_end(key)
         return plan
 
-    async def _expected(self, workflow_id: str, expected_version: int | None) -> StoredWorkflow:
-        current = await self.workflows.get(workflow_id)
+    async def _expected(self, actor: Actor, workflow_id: str, expected_version: int | None) -> StoredWorkflow:
+        current = await self.workflows.get(actor.workspace_id, workflow_id)
         if expected_version is not None and expected_version != current.version:
             raise VersionConflictError(workflow_id, expected=expected_version, actual=current.version)
         return current
 
-    async def _save(self, current: StoredWorkflow, report: Report, *, change: str | None = None) -> Saved:
+    async def _save(self, actor: Actor, current: StoredWorkflow, report: Report, *, change: str | None = None) -> Saved:
         definition = _valid(report)
         stored = await self.workflows.save_version(
+            actor.workspace_id,
             current.id,
             definition,
             expected_version=current.version,
             change=change or difference(current.definition.to_json(), definition.to_json()).summary,
             now=self._clock.now(),
         )
-        self._announcements.workflow_changed("updated", stored.id)
+        self._announcements.workflow_changed("updated", stored.id, actor.workspace_id)
         return Saved(stored, report.findings)
 
 

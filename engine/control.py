@@ -21,12 +21,16 @@ from workflow.errors import (
 )
 from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
 from workflow.findings import did_you_mean, listed, nearest
+from workflow.identity import Actor
 from workflow.ports import Clock
 from workflow.states import ExecutionEvent, ExecutionState, next_state
 
 
 class Control:
-    """Moves executions on from outside their run. Every method returns when what it did is stored."""
+    """Moves executions on from outside their run. Every method returns when what it did is stored.
+
+    What somebody asks for takes the actor; what follows from other executions and from time does not.
+    """
 
     def __init__(self, *, authoring: Authoring, service: ExecutionService, clock: Clock) -> None:
         self._authoring = authoring
@@ -34,7 +38,7 @@ class Control:
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def cancel(self, execution_id: str) -> Execution:
+    async def cancel(self, actor: Actor, execution_id: str) -> Execution:
         """End an execution that has not ended.
 
         Raises:
@@ -42,10 +46,10 @@ class Control:
             IllegalTransitionError: it has ended already.
         """
         async with self._moving(execution_id):
-            return await self._cancel(execution_id)
+            return await self._cancel(actor, execution_id)
 
-    async def _cancel(self, execution_id: str) -> Execution:
-        execution = await self._service.get(execution_id)
+    async def _cancel(self, actor: Actor, execution_id: str) -> Execution:
+        execution = await self._service.get(actor.workspace_id, execution_id)
         _moved(execution, ExecutionEvent.CANCEL)
         live = self._service.live.get(execution_id)
         if live is not None:
@@ -55,7 +59,7 @@ class Control:
             await live.finished.wait()
         else:
             await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
-        ended = await self._service.get(execution_id)
+        ended = await self._service.get(actor.workspace_id, execution_id)
         if ended.state is not ExecutionState.CANCELLED:
             raise IllegalTransitionError(
                 f"The execution {ended.state} before it could be cancelled.",
@@ -64,14 +68,14 @@ class Control:
             )
         return ended
 
-    async def discard(self, execution_id: str) -> Execution:
+    async def discard(self, actor: Actor, execution_id: str) -> Execution:
         """Give a dead letter up.
 
         Raises:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it is not dead.
         """
-        execution = await self._service.get(execution_id)
+        execution = await self._service.get(actor.workspace_id, execution_id)
         if execution.state is not ExecutionState.DEAD:
             raise IllegalTransitionError(
                 f"An execution that is {execution.state} cannot be discarded; only a dead one can.",
@@ -79,22 +83,29 @@ class Control:
                 fix="Look at it; if it has not ended and should not go on, cancel it.",
                 next_call=_look_at(execution_id),
             )
-        return await self.cancel(execution_id)
+        return await self.cancel(actor, execution_id)
 
-    async def redrive(self, execution_id: str) -> LiveExecution:
+    async def redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
         """Queue a dead letter again: what it did before counts, the node that failed runs again.
 
         Raises:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it is not dead.
         """
-        execution = await self._service.store.get(execution_id)
+        execution = await self._service.store.get(actor.workspace_id, execution_id)
         state = _moved(execution, ExecutionEvent.REDRIVE)
         queued = execution.changed(state=state, finished_at=None, error=None, notified_at=None)
         return await self._requeue(queued, [])
 
     async def resume(
-        self, execution_id: str, *, node: str | None = None, data: Any = None, by: str, kinds: Sequence[str] = ()
+        self,
+        actor: Actor,
+        execution_id: str,
+        *,
+        node: str | None = None,
+        data: Any = None,
+        by: str,
+        kinds: Sequence[str] = (),
     ) -> Execution:
         """Tell a waiting execution what it waits for. ``node`` says which of several waiting nodes is meant.
 
@@ -103,10 +114,10 @@ class Control:
             NotWaitingError: nothing (of these ``kinds``) waits there.
             InvalidArgumentsError: several do, or the answer is none of the choices.
         """
-        waiting = await self._service.waiting(execution_id)
+        waiting = await self._service.waiting(actor.workspace_id, execution_id)
         found = [each for each in waiting if node in (None, each.key.node) and (not kinds or each.kind in kinds)]
         if not found:
-            execution = await self._service.get(execution_id)
+            execution = await self._service.get(actor.workspace_id, execution_id)
             raise NotWaitingError(execution_id, execution.state)
         if len(found) > 1:
             names = ", ".join(dict.fromkeys(each.key.node for each in found))
@@ -116,9 +127,9 @@ class Control:
                 fix="Name the node that you mean.",
                 next_call=_look_at(execution_id),
             )
-        return await self.answer(execution_id, found[0], data=data, by=by)
+        return await self.answer(actor, execution_id, found[0], data=data, by=by)
 
-    async def answer(self, execution_id: str, waiting: Suspension, *, data: Any, by: str) -> Execution:
+    async def answer(self, actor: Actor, execution_id: str, waiting: Suspension, *, data: Any, by: str) -> Execution:
         """Tell one waiting item what it waits for. Of several answers the first counts.
 
         Raises:
@@ -128,12 +139,12 @@ class Control:
         """
         _check_answer(execution_id, waiting, data)
         async with self._moving(execution_id):
-            if waiting not in await self._service.waiting(execution_id):
-                execution = await self._service.get(execution_id)
+            if waiting not in await self._service.waiting(actor.workspace_id, execution_id):
+                execution = await self._service.get(actor.workspace_id, execution_id)
                 raise NotWaitingError(execution_id, execution.state)
-            return await self._wake(execution_id, waiting.key, data=data, by=by)
+            return await self._wake(actor.workspace_id, execution_id, waiting.key, data=data, by=by)
 
-    async def wake(self, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
+    async def wake(self, owner: str, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         """Let one waiting item go on.
 
         Raises:
@@ -141,9 +152,9 @@ class Control:
             IllegalTransitionError: it has ended.
         """
         async with self._moving(execution_id):
-            return await self._wake(execution_id, key, data=data, by=by)
+            return await self._wake(owner, execution_id, key, data=data, by=by)
 
-    async def _wake(self, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
+    async def _wake(self, owner: str, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
         live = self._service.live.get(execution_id)
         if live is not None:
@@ -153,7 +164,7 @@ class Control:
                 self._service.store.save(live.execution, [resumption])
             live.resumes = True
             return live.execution
-        execution = await self._service.store.get(execution_id)
+        execution = await self._service.store.get(owner, execution_id)
         queued = execution.changed(state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
@@ -171,7 +182,9 @@ class Control:
         if self._service.live.get(execution.id) is None:
             await self._requeue(execution.changed(state=ExecutionState.QUEUED), [])
 
-    async def rerun(self, execution_id: str, *, from_node: str | None, as_it_is_now: bool = False) -> LiveExecution:
+    async def rerun(
+        self, actor: Actor, execution_id: str, *, from_node: str | None, as_it_is_now: bool = False
+    ) -> LiveExecution:
         """Execute again: what ran before ``from_node`` counts as done, it and what lies behind run again.
 
         ``as_it_is_now`` takes the workflow's current version in place of the one that ran before.
@@ -180,9 +193,11 @@ class Control:
             ExecutionNotFoundError: there is none.
             NodeNotFoundError: there is no such node.
         """
-        execution = await self._service.store.get(execution_id)
+        execution = await self._service.store.get(actor.workspace_id, execution_id)
         version = None if as_it_is_now else execution.workflow_version
-        plan = self._authoring.plan(await self._authoring.workflows.get(execution.workflow_id, version))
+        plan = self._authoring.plan(
+            await self._authoring.workflows.get(execution.owner, execution.workflow_id, version)
+        )
         recorded: list[Record] = []
         if from_node is not None:
             if from_node not in plan.index_by_name:
@@ -197,6 +212,7 @@ class Control:
             plan,
             Submission(
                 trigger=execution.trigger,
+                initiator=actor.initiator,
                 start_node=execution.start_node,
                 data=execution.input,
                 mode=execution.mode,
@@ -209,7 +225,7 @@ class Control:
         await self._service.accepted(live)
         return live
 
-    async def retry(self, execution_id: str) -> Execution:
+    async def retry(self, actor: Actor, execution_id: str) -> Execution:
         """Try again what failed: a dead letter is queued again, of a failed execution there is a new one that starts
         where it failed.
 
@@ -217,9 +233,9 @@ class Control:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it has not failed.
         """
-        execution = await self._service.get(execution_id)
+        execution = await self._service.get(actor.workspace_id, execution_id)
         if execution.state is ExecutionState.DEAD:
-            return (await self.redrive(execution_id)).execution
+            return (await self.redrive(actor, execution_id)).execution
         if execution.state is not ExecutionState.FAILED:
             raise IllegalTransitionError(
                 f"An execution that is {execution.state} cannot be retried; only one that failed can.",
@@ -227,14 +243,14 @@ class Control:
                 next_call=_look_at(execution_id),
             )
         failed = execution.error.node if execution.error is not None else None
-        return (await self.rerun(execution_id, from_node=failed)).execution
+        return (await self.rerun(actor, execution_id, from_node=failed)).execution
 
     def _moving(self, execution_id: str) -> asyncio.Lock:
         """Held by whoever moves it on: two at once would both find it waiting, and both take it in hand."""
         return self._locks.setdefault(execution_id, asyncio.Lock())
 
     async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
-        stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+        stored = await self._authoring.workflows.get(execution.owner, execution.workflow_id, execution.workflow_version)
         live = LiveExecution(execution, self._authoring.plan(stored), recorded=None)
         self._service.store.save(execution, records)
         await self._service.store.committed(execution.id)

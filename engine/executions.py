@@ -15,7 +15,6 @@ from workflow.errors import ExecutionNotFoundError, InvalidArgumentsError, NotAc
 from workflow.executions import (
     EffectKey,
     Execution,
-    Initiator,
     Mode,
     NodeRun,
     Parent,
@@ -25,6 +24,7 @@ from workflow.executions import (
     Suspension,
     Trigger,
 )
+from workflow.identity import Initiator
 from workflow.items import Item, Items, JsonObject
 from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
 from workflow.states import FINISHED, ExecutionState
@@ -71,7 +71,11 @@ class Inspection:
 
 
 class ExecutionService:
-    """Accepts executions and tells of them. A worker runs them; nothing here lives inside a caller's request."""
+    """Accepts executions and tells of them. A worker runs them; nothing here lives inside a caller's request.
+
+    An execution belongs to the workspace of its workflow. What reads takes the workspace that asks (``owner``); what
+    belongs to another one is not there for it.
+    """
 
     def __init__(
         self,
@@ -148,7 +152,7 @@ class ExecutionService:
         now = self._clock.now()
         wanted = self._new_id()
         execution_id = await self._keys.take(plan.workflow_id, key, wanted, now=now)
-        if execution_id != wanted and await self._exists(execution_id):
+        if execution_id != wanted and await self._exists(plan.owner, execution_id):
             first = self.live.get(execution_id)
             if first is not None:
                 await self.accepted(first)
@@ -175,9 +179,9 @@ class ExecutionService:
             live.task.cancel()
         await self.live.retire(live)
 
-    async def wait(self, execution_id: str, *, timeout_seconds: float) -> None:
+    async def wait(self, owner: str, execution_id: str, *, timeout_seconds: float) -> None:
         """Return when the execution has ended or waits, or when the time is over. Never cancels it."""
-        live = self.live.get(execution_id)
+        live = self._live(owner, execution_id)
         if live is None or timeout_seconds <= 0:
             return
         try:
@@ -186,22 +190,22 @@ class ExecutionService:
         except TimeoutError:
             return
 
-    async def get(self, execution_id: str) -> Execution:
+    async def get(self, owner: str, execution_id: str) -> Execution:
         """The execution as it is now.
 
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self.live.get(execution_id)
-        return live.execution if live is not None else await self.store.get(execution_id)
+        live = self._live(owner, execution_id)
+        return live.execution if live is not None else await self.store.get(owner, execution_id)
 
-    async def inspect(self, execution_id: str) -> Inspection:
+    async def inspect(self, owner: str, execution_id: str) -> Inspection:
         """The execution and its node runs so far.
 
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self.live.get(execution_id)
+        live = self._live(owner, execution_id)
         if live is not None and live.run is not None:
             run = live.run
             return Inspection(
@@ -214,45 +218,54 @@ class ExecutionService:
         if live is not None:
             execution, records = live.execution, await self.store.journal(execution_id)
         else:
-            execution, records = await self.store.recorded(execution_id)
+            execution, records = await self.store.recorded(owner, execution_id)
         waiting = waiting_in(records) if execution.state is ExecutionState.WAITING else ()
         return Inspection(execution, node_runs_in(records), waiting=waiting)
 
-    def is_durable(self, execution_id: str) -> bool:
-        """Whether another process would find the execution if this one were gone."""
+    async def owner_of(self, execution_id: str) -> str:
+        """Whose the execution is, for those who were given a link to it.
+
+        Raises:
+            ExecutionNotFoundError: there is none.
+        """
         live = self.live.get(execution_id)
+        return live.execution.owner if live is not None else await self.store.owner_of(execution_id)
+
+    def is_durable(self, owner: str, execution_id: str) -> bool:
+        """Whether another process would find the execution if this one were gone."""
+        live = self._live(owner, execution_id)
         return live is None or live.plan.definition.settings.durability != "none"
 
-    def progress(self, execution_id: str) -> NodeProgress | None:
+    def progress(self, owner: str, execution_id: str) -> NodeProgress | None:
         """How far an execution is that this process runs: its latest node run."""
-        live = self.live.get(execution_id)
+        live = self._live(owner, execution_id)
         if live is None or live.run is None or not live.run.order:
             return None
         finished = len(live.run.order)
         return NodeProgress(live.run.order[-1].node, finished, max(finished, len(live.plan.nodes)))
 
-    async def waiting(self, execution_id: str) -> Sequence[Suspension]:
+    async def waiting(self, owner: str, execution_id: str) -> Sequence[Suspension]:
         """What waits in the execution now, also while other parts of it run.
 
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self.live.get(execution_id)
+        live = self._live(owner, execution_id)
         if live is not None and live.run is not None:
             return live.run.journal.waiting()
-        execution = await self.get(execution_id)
+        execution = await self.get(owner, execution_id)
         has_ended = execution.state in FINISHED or execution.state is ExecutionState.DEAD
         return [] if has_ended else waiting_in(await self.store.journal(execution_id))
 
-    async def woken(self, execution_id: str, *, timeout_seconds: float) -> None:
+    async def woken(self, owner: str, execution_id: str, *, timeout_seconds: float) -> None:
         """Return when an execution that waits goes on, or when the time is over.
 
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        execution = await self.get(execution_id)
+        execution = await self.get(owner, execution_id)
         async with self.announcements.listen(execution.workflow_id) as events:
-            if (await self.get(execution_id)).state is not ExecutionState.WAITING:
+            if (await self.get(owner, execution_id)).state is not ExecutionState.WAITING:
                 return
             try:
                 async with asyncio.timeout(timeout_seconds):
@@ -291,9 +304,9 @@ class ExecutionService:
             notified_at=now if state in (ExecutionState.FAILED, ExecutionState.DEAD) else None,
         )
 
-    async def follow(self, execution_id: str, *, timeout_seconds: float) -> AsyncIterator[NodeProgress]:
+    async def follow(self, owner: str, execution_id: str, *, timeout_seconds: float) -> AsyncIterator[NodeProgress]:
         """Each node run as it ends, those that have ended first, until the execution ends or waits or time is over."""
-        live = self.live.get(execution_id)
+        live = self._live(owner, execution_id)
         if live is None:
             return
         total = len(live.plan.nodes)
@@ -314,9 +327,14 @@ class ExecutionService:
             except TimeoutError:
                 return
 
-    async def _exists(self, execution_id: str) -> bool:
+    def _live(self, owner: str, execution_id: str) -> LiveExecution | None:
+        """The execution, if it is the owner's and this process has it in hand."""
+        live = self.live.get(execution_id)
+        return live if live is not None and live.execution.owner == owner else None
+
+    async def _exists(self, owner: str, execution_id: str) -> bool:
         try:
-            await self.get(execution_id)
+            await self.get(owner, execution_id)
         except ExecutionNotFoundError:
             return False
         return True

@@ -25,7 +25,7 @@ from engine.plan import PlanNode
 from engine.run import Ancestry, Run
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
-from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Mode, Resumption
+from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Resumption
 from workflow.items import Item, Items, JsonObject, Outputs, from_item
 from workflow.ports import Clock, HttpClient
 
@@ -35,10 +35,8 @@ logger = logging.getLogger(__name__)
 class ChildStarter(Protocol):
     """Starts other workflows; :class:`engine.children.Children` is the one there is."""
 
-    async def ensure(
-        self, parent_id: str, key: EffectKey, workflow_id: str, data: Any, *, mode: Mode, wait: bool
-    ) -> Execution:
-        """The item's execution as it is now, started if it is not there yet."""
+    async def ensure(self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
+        """The execution of the parent's item as it is now, started if it is not there yet."""
         ...
 
 
@@ -51,7 +49,7 @@ class BoundChildren:
 
     async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
         """The item's execution as it is now, started if it is not there yet."""
-        return await self.starter.ensure(self.parent.id, key, workflow_id, data, mode=self.parent.mode, wait=wait)
+        return await self.starter.ensure(self.parent, key, workflow_id, data, wait=wait)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

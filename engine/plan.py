@@ -87,8 +87,8 @@ class PlanNode:
 class Plan:
     """A compiled workflow. Immutable; any number of executions share it.
 
-    ``owner`` is its workspace. ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a node lies in. ``roots`` are
-    the nodes that nothing leads to but ways back to a loop.
+    ``owner`` is its workspace. ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a
+    node lies in. ``roots`` are the nodes that nothing leads to but ways back to a loop.
     """
 
     workflow_id: str

@@ -17,6 +17,7 @@ from engine.plan import Plan
 from engine.run import PlannedEffect, Run
 from workflow.errors import NextCall, PlanChangedError
 from workflow.executions import ErrorRecord, Execution, Record
+from workflow.identity import NOBODY
 from workflow.ports import Clock
 from workflow.states import ExecutionState
 

@@ -11,6 +11,7 @@ from engine.nodes.manual import Manual
 from workflow.checks import webhook_paths
 from workflow.definition import WorkflowDefinition
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, ToolNameTakenError
+from workflow.identity import Actor
 from workflow.json_schema import schema_findings
 from workflow.ports import StoredWorkflow
 from workflow.publication import Exposure, Publication
@@ -34,7 +35,7 @@ class Publishing:
         self._reserved = frozenset(names)
 
     async def publish(
-        self, workflow_id: str, *, version: int | None = None, exposure: Exposure | None = None
+        self, actor: Actor, workflow_id: str, *, version: int | None = None, exposure: Exposure | None = None
     ) -> StoredWorkflow:
         """Put a version into use, the current one by default; an older one is a roll-back.
 
@@ -46,18 +47,19 @@ class Publishing:
             InvalidArgumentsError: it cannot be offered as a tool so.
             WebhookPathTakenError, ToolNameTakenError: see the repository.
         """
-        stored = await self._authoring.workflows.get(workflow_id, version)
+        owner = actor.workspace_id
+        stored = await self._authoring.workflows.get(owner, workflow_id, version)
         report = await self._authoring.check(stored.definition.to_json())
         if report.definition is None:
             raise InvalidDefinitionError(report.findings)
         if exposure is not None:
             self._check_exposure(exposure, stored.definition)
         publication = Publication(webhook_paths=self.webhook_paths(stored.definition), exposure=exposure)
-        published = await self._authoring.workflows.publish(workflow_id, stored.version, publication)
-        self._announcements.workflow_changed("published", workflow_id)
+        published = await self._authoring.workflows.publish(owner, workflow_id, stored.version, publication)
+        self._announcements.workflow_changed("published", workflow_id, owner)
         return published
 
-    async def unpublish(self, workflow_id: str) -> None:
+    async def unpublish(self, actor: Actor, workflow_id: str) -> None:
         """Take a workflow out of use: its webhooks are not answered any more, and it is no tool.
 
         Executions under way go on.
@@ -66,20 +68,20 @@ class Publishing:
             WorkflowNotFoundError: no such workflow.
             NotPublishedError: it is not published.
         """
-        await self._authoring.version(workflow_id, "published")
-        await self._authoring.workflows.unpublish(workflow_id)
-        self._announcements.workflow_changed("unpublished", workflow_id)
+        await self._authoring.version(actor.workspace_id, workflow_id, "published")
+        await self._authoring.workflows.unpublish(actor.workspace_id, workflow_id)
+        self._announcements.workflow_changed("unpublished", workflow_id, actor.workspace_id)
 
-    async def withdraw_tool(self, workflow_id: str) -> None:
+    async def withdraw_tool(self, actor: Actor, workflow_id: str) -> None:
         """Offer a workflow as a tool no more; it stays published.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
             NotPublishedError: it is not published.
         """
-        await self._authoring.version(workflow_id, "published")
-        await self._authoring.workflows.withdraw_tool(workflow_id)
-        self._announcements.workflow_changed("published", workflow_id)
+        await self._authoring.version(actor.workspace_id, workflow_id, "published")
+        await self._authoring.workflows.withdraw_tool(actor.workspace_id, workflow_id)
+        self._announcements.workflow_changed("published", workflow_id, actor.workspace_id)
 
     async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
         """The workflows that are ``owner``'s tools, in their published versions; the same object while none changes."""

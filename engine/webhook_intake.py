@@ -17,8 +17,10 @@ from engine.live import LiveExecution
 from engine.nodes.webhook import Signature, WebhookParameters
 from engine.plan import Plan, PlanNode
 from workflow.errors import InvalidArgumentsError, JobsprintError, WebhookNotFoundError, WebhookSignatureError
+from workflow.identity import Initiator
 from workflow.items import JsonObject
 
+WEBHOOK = Initiator("webhook", "webhook")
 HIDDEN_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
 """Never shown to the workflow, nor stored: they are the sender's secrets."""
 
@@ -81,7 +83,7 @@ class WebhookIntake:
             raise MethodNotAllowedError(request.path, request.method, parameters.methods)
         if parameters.signature is not None:
             self._verify(parameters.signature, request)
-        submission = Submission(trigger="webhook", start_node=trigger.name, data=_item(request))
+        submission = Submission(trigger="webhook", initiator=WEBHOOK, start_node=trigger.name, data=_item(request))
         live = await self._service.submit(plan, submission)
         return Accepted(live, plan.responds)
 

@@ -62,7 +62,13 @@ def serve(
     async def run() -> None:
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             calm_garbage_collector()
-            await HttpServer(settings, app, on_stop=services.subscriptions.close).serve(sockets=[listener])
+            server = HttpServer(
+                settings,
+                app,
+                on_stop=services.subscriptions.close,
+                is_first_run=await services.auth.first_run.is_on(),
+            )
+            await server.serve(sockets=[listener])
 
     _run(run)
 

@@ -29,11 +29,15 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
+from server.auth.first_run import require_authentication
+from server.auth.leftovers import Leftovers
+from server.auth.services import AuthServices, running_auth
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
+from storage.audit import SqlAuditLog
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
 from storage.database import Database
@@ -41,6 +45,7 @@ from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
+from storage.invitations import SqlInvitations
 from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
@@ -74,6 +79,8 @@ class Services:
     """What the edges call."""
 
     database: Database
+    audit: SqlAuditLog
+    auth: AuthServices
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -92,7 +99,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
     Without HTTP there is nothing that links to waiting executions could lead to, so none are made.
 
     Raises:
-        BadSettingsError: another process uses the data folder.
+        BadSettingsError: another process uses the data folder; or others would reach the server over HTTP, and it
+            could not tell who they are.
         StorageError: the database cannot be used.
     """
     async with AsyncExitStack() as stack:
@@ -102,6 +110,15 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
 
         database = await stack.enter_async_context(Database(settings.effective_database_url))
         await migrate(database)
+        secret = load_secret_key(settings)
+        audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
+        auth = await stack.enter_async_context(
+            running_auth(settings, database, secret=secret, audit=audit, clock=clock, new_id=new_id)
+        )
+        if has_http:
+            require_authentication(settings, has_users=await auth.users.has_any())
+            leftovers = Leftovers(sessions=auth.session_store, invitations=SqlInvitations(database), clock=clock)
+            await stack.enter_async_context(leftovers.forgetting())
         workflows = WorkflowCache(
             SqlWorkflowRepository(database), seconds=None if database.is_sqlite else SHARED_CACHE_SECONDS
         )
@@ -149,7 +166,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             clock=clock,
             new_id=new_id,
         )
-        secret = load_secret_key(settings)
         links = ResumeLinks(base_url=settings.base_url, secret=secret)
         control = Control(authoring=authoring, service=service, clock=clock)
         recovery = Recovery(
@@ -249,6 +265,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             suite.install(mcp)
         yield Services(
             database=database,
+            audit=audit,
+            auth=auth,
             authoring=authoring,
             publishing=publishing,
             executions=service,

@@ -17,9 +17,12 @@ from server.settings import Settings
 
 
 class HttpServer(uvicorn.Server):
-    """Serves until SIGINT or SIGTERM, then calls ``on_stop``, finishes what is under way and returns."""
+    """Serves until SIGINT or SIGTERM, then calls ``on_stop``, finishes what is under way and returns.
 
-    def __init__(self, settings: Settings, app: ASGIApp, *, on_stop: Callable[[], None]) -> None:
+    ``is_first_run`` says that nobody has an account, so that it asks nobody who they are.
+    """
+
+    def __init__(self, settings: Settings, app: ASGIApp, *, on_stop: Callable[[], None], is_first_run: bool) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -33,6 +36,7 @@ class HttpServer(uvicorn.Server):
         )
         self._settings = settings
         self._on_stop = on_stop
+        self._is_first_run = is_first_run
         # When it is done uvicorn raises the signals again that it caught, for whoever listened before it did.
         # That is us: the services behind it have yet to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,7 +46,7 @@ class HttpServer(uvicorn.Server):
         """Start to listen, and say where."""
         await super().startup(sockets)
         if self.started:
-            sys.stderr.write(_welcome(self._settings))
+            sys.stderr.write(_welcome(self._settings, is_first_run=self._is_first_run))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End the streams that would go on for ever, then wait for the other requests."""
@@ -63,7 +67,7 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
     return uvloop.new_event_loop()
 
 
-def _welcome(settings: Settings) -> str:
+def _welcome(settings: Settings, *, is_first_run: bool) -> str:
     base = settings.base_url
     lines = [
         f"Jobsprint {VERSION} is ready.",
@@ -71,6 +75,11 @@ def _welcome(settings: Settings) -> str:
         f"  REST API       {base}/api   (described at {base}/openapi.json)",
         f"  Data           {settings.data_dir}",
     ]
-    if not settings.is_local:
-        lines.append("  WARNING: other machines can reach this server, and it asks nobody who they are.")
+    if is_first_run:
+        lines += [
+            "  Accounts       none yet: everybody on this machine is let in, without a login, as its local user.",
+            f"                 {base}/auth/register or `jobsprint users add EMAIL` makes the first and ends that.",
+        ]
+    else:
+        lines.append(f"  Accounts       {base}/auth/login")
     return "\n".join(lines) + "\n"

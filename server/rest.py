@@ -15,12 +15,14 @@ from starlette.routing import Route
 from engine.authoring import Authoring, Saved
 from engine.control import Control
 from engine.executions import ExecutionService, Submission
+from server.auth.access import GuardedRoute, actor_of
 from tools.authoring import workflow_header
 from tools.execution_views import execution_summary, overview
 from tools.workflows import summary_content
 from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
 from workflow.executions import Priority
+from workflow.identity import READS_EXECUTIONS, READS_WORKFLOWS, RUNS, WRITES_WORKFLOWS
 from workflow.operations import parse_operations
 from workflow.ports import ExecutionFilter
 from workflow.redaction import may_hold_secrets, redacted
@@ -121,27 +123,29 @@ class RestApi:
 
     def routes(self) -> list[Route]:
         """Every route; ``server.openapi`` describes the same ones."""
+        workflow, execution = "/api/workflows/{workflow_id}", "/api/executions/{execution_id}"
+        reads, writes, inspects = READS_WORKFLOWS, WRITES_WORKFLOWS, READS_EXECUTIONS
         return [
-            Route("/api/workflows", self.create_workflow, methods=["POST"]),
-            Route("/api/workflows", self.list_workflows, methods=["GET"]),
-            Route("/api/workflows/{workflow_id}", self.get_workflow, methods=["GET"]),
-            Route("/api/workflows/{workflow_id}", self.replace_workflow, methods=["PUT"]),
-            Route("/api/workflows/{workflow_id}", self.change_workflow, methods=["PATCH"]),
-            Route("/api/workflows/{workflow_id}", self.delete_workflow, methods=["DELETE"]),
-            Route("/api/workflows/{workflow_id}/execute", self.execute_workflow, methods=["POST"]),
-            Route("/api/executions", self.list_executions, methods=["GET"]),
-            Route("/api/executions/{execution_id}", self.get_execution, methods=["GET"]),
-            Route("/api/executions/{execution_id}/cancel", self.cancel_execution, methods=["POST"]),
-            Route("/api/executions/{execution_id}/resume", self.resume_execution, methods=["POST"]),
-            Route("/api/executions/{execution_id}/redrive", self.redrive_execution, methods=["POST"]),
-            Route("/api/executions/{execution_id}/retry", self.retry_execution, methods=["POST"]),
-            Route("/api/executions/{execution_id}/rerun", self.rerun_execution, methods=["POST"]),
+            GuardedRoute("/api/workflows", self.create_workflow, methods=["POST"], scopes=writes),
+            GuardedRoute("/api/workflows", self.list_workflows, methods=["GET"], scopes=reads),
+            GuardedRoute(workflow, self.get_workflow, methods=["GET"], scopes=reads),
+            GuardedRoute(workflow, self.replace_workflow, methods=["PUT"], scopes=writes),
+            GuardedRoute(workflow, self.change_workflow, methods=["PATCH"], scopes=writes),
+            GuardedRoute(workflow, self.delete_workflow, methods=["DELETE"], scopes=writes),
+            GuardedRoute(f"{workflow}/execute", self.execute_workflow, methods=["POST"], scopes=RUNS),
+            GuardedRoute("/api/executions", self.list_executions, methods=["GET"], scopes=inspects),
+            GuardedRoute(execution, self.get_execution, methods=["GET"], scopes=inspects),
+            GuardedRoute(f"{execution}/cancel", self.cancel_execution, methods=["POST"], scopes=RUNS),
+            GuardedRoute(f"{execution}/resume", self.resume_execution, methods=["POST"], scopes=RUNS),
+            GuardedRoute(f"{execution}/redrive", self.redrive_execution, methods=["POST"], scopes=RUNS),
+            GuardedRoute(f"{execution}/retry", self.retry_execution, methods=["POST"], scopes=RUNS),
+            GuardedRoute(f"{execution}/rerun", self.rerun_execution, methods=["POST"], scopes=RUNS),
         ]
 
     async def create_workflow(self, request: Request) -> Response:
         """Store a definition as a draft, or published with ``?publish=true``: 201 with the workflow."""
         query = query_in(request, CreateQuery)
-        saved = await self.authoring.create(await definition_in(request), publish=query.publish)
+        saved = await self.authoring.create(actor_of(request), await definition_in(request), publish=query.publish)
         location = f"/api/workflows/{saved.workflow.id}"
         return json_response(saved_content(saved), 201, {"location": location})
 
@@ -149,7 +153,11 @@ class RestApi:
         """A page of workflows."""
         query = query_in(request, WorkflowsQuery)
         page = await self.authoring.workflows.page(
-            text=query.text, limit=query.limit, cursor=query.cursor, deleted=query.deleted
+            actor_of(request).workspace_id,
+            text=query.text,
+            limit=query.limit,
+            cursor=query.cursor,
+            deleted=query.deleted,
         )
         listed = [summary_content(each) for each in page.items]
         return json_response({"workflows": listed, "next_cursor": page.next_cursor})
@@ -157,7 +165,8 @@ class RestApi:
     async def get_workflow(self, request: Request) -> Response:
         """The current version, or ``?version=n``, or ``?version=published``."""
         query = query_in(request, VersionQuery)
-        stored = await self.authoring.version(request.path_params["workflow_id"], query.version)
+        owner = actor_of(request).workspace_id
+        stored = await self.authoring.version(owner, request.path_params["workflow_id"], query.version)
         return json_response(
             {**workflow_header(stored), "definition": stored.definition.to_json()},
             headers={"etag": f'"{stored.version}"'},
@@ -166,7 +175,10 @@ class RestApi:
     async def replace_workflow(self, request: Request) -> Response:
         """Store the next version. ``If-Match: "n"`` refuses where the current one is not ``n``."""
         saved = await self.authoring.replace(
-            request.path_params["workflow_id"], await definition_in(request), expected_version=expected_version(request)
+            actor_of(request),
+            request.path_params["workflow_id"],
+            await definition_in(request),
+            expected_version=expected_version(request),
         )
         return json_response(saved_content(saved))
 
@@ -175,7 +187,8 @@ class RestApi:
 
         An array is a JSON Patch (RFC 6902), any other object a merge patch (RFC 7396). ``If-Match`` as for PUT.
         """
-        workflow_id, expected = request.path_params["workflow_id"], expected_version(request)
+        actor, workflow_id = actor_of(request), request.path_params["workflow_id"]
+        expected = expected_version(request)
         changes = await definition_in(request)
         if isinstance(changes, list):
             changes = {"operations": [{"op": "patch", "patch": changes}]}
@@ -187,22 +200,25 @@ class RestApi:
             )
         if changes.keys() == {"operations"} and isinstance(changes["operations"], list):
             operations = parse_operations(changes["operations"])
-            saved = await self.authoring.change(workflow_id, operations, expected_version=expected)
+            saved = await self.authoring.change(actor, workflow_id, operations, expected_version=expected)
         else:
-            saved = await self.authoring.merge(workflow_id, changes, expected_version=expected)
+            saved = await self.authoring.merge(actor, workflow_id, changes, expected_version=expected)
         return json_response(saved_content(saved))
 
     async def delete_workflow(self, request: Request) -> Response:
         """204 when it is out of use; it can be restored for a while."""
-        await self.authoring.delete(request.path_params["workflow_id"])
+        await self.authoring.delete(actor_of(request), request.path_params["workflow_id"])
         return Response(status_code=204)
 
     async def execute_workflow(self, request: Request) -> Response:
         """202 with the execution; 200 where ``wait_seconds`` saw its end."""
         body = validated(ExecuteBody, await optional_json(request))
-        plan = self.authoring.plan(await self.authoring.version(request.path_params["workflow_id"], body.version))
+        actor, workflow_id = actor_of(request), request.path_params["workflow_id"]
+        owner = actor.workspace_id
+        plan = self.authoring.plan(await self.authoring.version(owner, workflow_id, body.version))
         submission = Submission(
             trigger="manual",
+            initiator=actor.initiator,
             start_node=body.trigger,
             data=body.input,
             mode=body.mode,
@@ -211,8 +227,8 @@ class RestApi:
         )
         key = request.headers.get("idempotency-key")
         execution_id = await self.service.execute(plan, submission, key=key)
-        await self.service.wait(execution_id, timeout_seconds=body.wait_seconds)
-        execution = await self.service.get(execution_id)
+        await self.service.wait(owner, execution_id, timeout_seconds=body.wait_seconds)
+        execution = await self.service.get(owner, execution_id)
         content = execution_summary(execution)
         if execution.output is not None:
             content["output"] = execution.output
@@ -223,7 +239,11 @@ class RestApi:
         """A page of executions."""
         query = query_in(request, ExecutionsQuery)
         where = ExecutionFilter(
-            workflow_id=query.workflow_id, state=query.status, text=query.text, created_after=query.created_after
+            owner=actor_of(request).workspace_id,
+            workflow_id=query.workflow_id,
+            state=query.status,
+            text=query.text,
+            created_after=query.created_after,
         )
         page = await self.service.page(where, limit=query.limit, cursor=query.cursor)
         listed = [execution_summary(each) for each in page.items]
@@ -231,30 +251,31 @@ class RestApi:
 
     async def get_execution(self, request: Request) -> Response:
         """The execution, its input, output and node runs."""
-        inspection = await self.service.inspect(request.path_params["execution_id"])
+        inspection = await self.service.inspect(actor_of(request).workspace_id, request.path_params["execution_id"])
         content = execution_summary(inspection.execution)
         return json_response({**content, "input": inspection.execution.input, **overview(inspection)})
 
     async def cancel_execution(self, request: Request) -> Response:
         """The execution, cancelled."""
-        return json_response(execution_summary(await self.control.cancel(request.path_params["execution_id"])))
+        execution = await self.control.cancel(actor_of(request), request.path_params["execution_id"])
+        return json_response(execution_summary(execution))
 
     async def resume_execution(self, request: Request) -> Response:
         """The execution, which goes on with what it waited for."""
         body = validated(ResumeBody, await optional_json(request))
         execution = await self.control.resume(
-            request.path_params["execution_id"], node=body.node, data=body.data, by="rest"
+            actor_of(request), request.path_params["execution_id"], node=body.node, data=body.data, by="rest"
         )
         return json_response(execution_summary(execution))
 
     async def redrive_execution(self, request: Request) -> Response:
         """202 with the dead letter, queued again."""
-        live = await self.control.redrive(request.path_params["execution_id"])
+        live = await self.control.redrive(actor_of(request), request.path_params["execution_id"])
         return json_response(execution_summary(live.execution), 202)
 
     async def retry_execution(self, request: Request) -> Response:
         """202 with the dead letter, queued again, or with a new execution that starts where this one failed."""
-        execution = await self.control.retry(request.path_params["execution_id"])
+        execution = await self.control.retry(actor_of(request), request.path_params["execution_id"])
         location = f"/api/executions/{execution.id}"
         return json_response(execution_summary(execution), 202, {"location": location})
 
@@ -262,7 +283,7 @@ class RestApi:
         """202 with a new execution that starts at a node of an old one."""
         body = validated(RerunBody, await optional_json(request))
         live = await self.control.rerun(
-            request.path_params["execution_id"], from_node=body.node, as_it_is_now=body.as_it_is_now
+            actor_of(request), request.path_params["execution_id"], from_node=body.node, as_it_is_now=body.as_it_is_now
         )
         location = f"/api/executions/{live.execution.id}"
         return json_response(execution_summary(live.execution), 202, {"location": location})

@@ -19,6 +19,7 @@ from server.rest import json_response
 from tools.execution_views import execution_summary
 from workflow.documents import parse_document
 from workflow.executions import Suspension
+from workflow.identity import bearer_of_link
 
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'"
 ASKED_FROM_OUTSIDE = ("call", "approval")
@@ -47,19 +48,25 @@ class Resume:
                 fix="Use the link as it was sent, with all of its query.",
             )
         node = request.query_params.get("node")
+        owner = await self.service.owner_of(execution_id)
         if request.method == "GET":
-            asked = await self._approval(execution_id, node)
+            asked = await self._approval(owner, execution_id, node)
             if asked is not None:
                 return HTMLResponse(_page(asked), headers={"content-security-policy": PAGE_POLICY})
         execution = await self.control.resume(
-            execution_id, node=node, data=await _data(request), by="link", kinds=ASKED_FROM_OUTSIDE
+            bearer_of_link(owner),
+            execution_id,
+            node=node,
+            data=await _data(request),
+            by="link",
+            kinds=ASKED_FROM_OUTSIDE,
         )
         if "text/html" in request.headers.get("accept", ""):
             return HTMLResponse(_document("<p>Thank you. The workflow goes on.</p>"))
         return json_response(execution_summary(execution))
 
-    async def _approval(self, execution_id: str, node: str | None) -> Suspension | None:
-        waiting = (await self.service.inspect(execution_id)).waiting
+    async def _approval(self, owner: str, execution_id: str, node: str | None) -> Suspension | None:
+        waiting = (await self.service.inspect(owner, execution_id)).waiting
         return next((each for each in waiting if each.kind == "approval" and node in (None, each.key.node)), None)
 
 

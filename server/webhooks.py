@@ -83,7 +83,7 @@ class Webhooks:
         if not accepted.responds or not live.finished.is_set():
             return json_response(started, 202)
         # It came to an end without an answer: it failed, waits, or took a way without a respond node.
-        execution = await self.service.get(live.execution.id)
+        execution = await self.service.get(live.execution.owner, live.execution.id)
         if execution.error is None:
             return json_response({**started, "status": execution.state.value}, 202)
         return problem(

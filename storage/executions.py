@@ -92,13 +92,13 @@ class SqlExecutionStore:
         """Return when everything noted is on the disk; see the port."""
         await self._commit.committed(execution_id)
 
-    async def get(self, execution_id: str) -> Execution:
+    async def get(self, owner: str, execution_id: str) -> Execution:
         """One execution; see the port."""
         await self._written(execution_id)
         if self._reader is not None:
-            return await self._reader.execution(execution_id)
+            return await self._reader.execution(owner, execution_id)
         async with self._database.transaction() as connection:
-            return await self._read(connection, execution_id)
+            return await self._read(connection, owner, execution_id)
 
     async def journal(self, execution_id: str) -> Sequence[Record]:
         """Everything in the journal; see the port."""
@@ -108,13 +108,13 @@ class SqlExecutionStore:
         async with self._database.transaction() as connection:
             return await self._read_journal(connection, execution_id)
 
-    async def recorded(self, execution_id: str) -> tuple[Execution, Sequence[Record]]:
+    async def recorded(self, owner: str, execution_id: str) -> tuple[Execution, Sequence[Record]]:
         """An execution and its journal; see the port."""
         await self._written(execution_id)
         if self._reader is not None:
-            return await self._reader.recorded(execution_id)
+            return await self._reader.recorded(owner, execution_id)
         async with self._database.transaction() as connection:
-            execution = await self._read(connection, execution_id)
+            execution = await self._read(connection, owner, execution_id)
             return execution, await self._read_journal(connection, execution_id)
 
     async def _written(self, execution_id: str) -> None:
@@ -124,7 +124,7 @@ class SqlExecutionStore:
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first; see the port."""
-        query = select(executions)
+        query = select(executions).where(executions.c.owner == where.owner)
         if where.workflow_id is not None:
             query = query.where(executions.c.workflow_id == where.workflow_id)
         if where.state is not None:
@@ -167,6 +167,16 @@ class SqlExecutionStore:
             await connection.execute(delete(executions).where(executions.c.id.in_(ids)))
         await asyncio.to_thread(self._blobs.delete, ids)
         return len(ids)
+
+    async def owner_of(self, execution_id: str) -> str:
+        """Whose the execution is; see the port."""
+        await self._written(execution_id)
+        query = select(executions.c.owner).where(executions.c.id == execution_id)
+        async with self._database.transaction() as connection:
+            owner: str | None = (await connection.execute(query)).scalar_one_or_none()
+        if owner is None:
+            raise ExecutionNotFoundError(execution_id)
+        return owner
 
     async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
         """Take leases that have expired; see the port."""
@@ -212,8 +222,9 @@ class SqlExecutionStore:
                 update(executions).where(executions.c.lease_owner == self._owner).values(lease_expires_at=None)
             )
 
-    async def _read(self, connection: AsyncConnection, execution_id: str) -> Execution:
-        row = (await connection.execute(select(executions).where(executions.c.id == execution_id))).one_or_none()
+    async def _read(self, connection: AsyncConnection, owner: str, execution_id: str) -> Execution:
+        query = select(executions).where(executions.c.id == execution_id, executions.c.owner == owner)
+        row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise ExecutionNotFoundError(execution_id)
         return self._execution(row)

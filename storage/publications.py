@@ -11,33 +11,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables import exposures, workflow_versions, workflows
 from storage.tables import webhook_paths as paths_table
-from storage.versions import VERSION_COLUMNS, stored_workflow
+from storage.versions import VERSION_COLUMNS, in_use, stored_workflow
 from workflow.errors import ToolNameTakenError, WebhookPathTakenError, WorkflowNotFoundError
 from workflow.ports import StoredWorkflow
 from workflow.publication import Exposure, Publication
 
 
-async def put_into_use(connection: AsyncConnection, workflow_id: str, version: int, publication: Publication) -> None:
+async def put_into_use(
+    connection: AsyncConnection, owner: str, workflow_id: str, version: int, publication: Publication
+) -> None:
     """Make ``version`` the published one; see :meth:`workflow.ports.WorkflowRepository.publish`.
 
     Raises:
         WorkflowNotFoundError, WebhookPathTakenError, ToolNameTakenError: see there.
     """
-    await _set_published(connection, workflow_id, version)
+    await _set_published(connection, owner, workflow_id, version)
     await connection.execute(delete(paths_table).where(paths_table.c.workflow_id == workflow_id))
-    await _claim_paths(connection, workflow_id, publication.webhook_paths)
+    await _claim_paths(connection, owner, workflow_id, publication.webhook_paths)
     if publication.exposure is not None:
         await drop_tool(connection, workflow_id)
         await _expose(connection, workflow_id, publication.exposure)
 
 
-async def take_out_of_use(connection: AsyncConnection, workflow_id: str) -> None:
+async def take_out_of_use(connection: AsyncConnection, owner: str, workflow_id: str) -> None:
     """Leave the workflow without a published version.
 
     Raises:
         WorkflowNotFoundError: no such workflow, or it is deleted.
     """
-    await _set_published(connection, workflow_id, None)
+    await _set_published(connection, owner, workflow_id, None)
     await connection.execute(delete(paths_table).where(paths_table.c.workflow_id == workflow_id))
     await drop_tool(connection, workflow_id)
 
@@ -60,18 +62,16 @@ async def read_exposed(connection: AsyncConnection, owner: str) -> list[tuple[Ex
     return [(_exposure(row), stored_workflow(row)) for row in await connection.execute(query)]
 
 
-async def _set_published(connection: AsyncConnection, workflow_id: str, version: int | None) -> None:
+async def _set_published(connection: AsyncConnection, owner: str, workflow_id: str, version: int | None) -> None:
     changed = await connection.execute(
-        update(workflows)
-        .where(workflows.c.id == workflow_id, workflows.c.deleted_at.is_(None))
-        .values(published_version=version)
+        update(workflows).where(*in_use(owner, workflow_id)).values(published_version=version)
     )
     if changed.rowcount == 0:
         raise WorkflowNotFoundError(workflow_id)
 
 
-async def _claim_paths(connection: AsyncConnection, workflow_id: str, paths: Sequence[str]) -> None:
-    """Take the paths, or say whose one of them is.
+async def _claim_paths(connection: AsyncConnection, owner: str, workflow_id: str, paths: Sequence[str]) -> None:
+    """Take the paths, or say whose one of them is, where it is one of the same owner's.
 
     In order, so that two who want the same ones do not wait for each other. The savepoint keeps the transaction
     usable after PostgreSQL has refused a row.
@@ -81,8 +81,12 @@ async def _claim_paths(connection: AsyncConnection, workflow_id: str, paths: Seq
             async with connection.begin_nested():
                 await connection.execute(insert(paths_table).values(path=path, workflow_id=workflow_id))
         except IntegrityError as error:
-            owner = await connection.execute(select(paths_table.c.workflow_id).where(paths_table.c.path == path))
-            raise WebhookPathTakenError(path, owner.scalar_one_or_none() or "unknown") from error
+            other = (
+                select(workflows.c.id)
+                .join(paths_table, paths_table.c.workflow_id == workflows.c.id)
+                .where(paths_table.c.path == path, workflows.c.owner == owner)
+            )
+            raise WebhookPathTakenError(path, (await connection.execute(other)).scalar_one_or_none()) from error
 
 
 async def _expose(connection: AsyncConnection, workflow_id: str, exposure: Exposure) -> None:

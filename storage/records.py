@@ -15,20 +15,19 @@ from workflow.executions import (
     EffectStart,
     ErrorRecord,
     Execution,
-    Initiator,
     NodeRun,
     Parent,
     Record,
     Resumption,
     Suspension,
 )
-from workflow.identity import LOCAL_ACTOR, LOCAL_ID
+from workflow.identity import LOCAL_ACTOR, Initiator
 from workflow.items import Item, Items, Outputs, Pair, Source, from_item, pairs_of
 from workflow.states import ExecutionState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_NOBODY_ELSE = Initiator(LOCAL_ID, LOCAL_ACTOR.client)
+_NOBODY_ELSE = LOCAL_ACTOR.initiator
 """Who started what was stored before revision 0003."""
 
 
@@ -72,7 +71,7 @@ def execution_to_bytes(execution: Execution) -> bytes:
             "parent": [execution.parent.execution_id, *execution.parent.key] if execution.parent else None,
             "rerun_of": execution.rerun_of,
             "notified": micros(execution.notified_at),
-            "by": execution.initiator,
+            "by": list(execution.initiator),
             "form": execution.answer_form,
         }
     )

@@ -38,8 +38,11 @@ class _Row(NamedTuple):
 
 _DIALECT: Any = sqlite.dialect(paramstyle="qmark")
 _ID: Any = bindparam("id")
+_OWNER: Any = bindparam("owner")
 _EXECUTION = str(
-    select(*(executions.c[name] for name in _Row._fields)).where(executions.c.id == _ID).compile(dialect=_DIALECT)
+    select(*(executions.c[name] for name in _Row._fields))
+    .where(executions.c.id == _ID, executions.c.owner == _OWNER)
+    .compile(dialect=_DIALECT)
 )
 _JOURNAL = str(
     select(journal.c.data).where(journal.c.execution_id == _ID).order_by(journal.c.position).compile(dialect=_DIALECT)
@@ -68,41 +71,44 @@ class SqliteReader:
         if self._engine is not None:
             self._engine.dispose()
 
-    async def execution(self, execution_id: str) -> Execution:
-        """One execution.
+    async def execution(self, owner: str, execution_id: str) -> Execution:
+        """One execution of the owner's.
 
         Raises:
             ExecutionNotFoundError: no such execution.
         """
-        return await self._in_thread(self._execution, execution_id)
+        return await self._in_thread(lambda connection: self._execution(connection, owner, execution_id))
 
     async def journal(self, execution_id: str) -> list[Record]:
         """Everything in its journal."""
-        return await self._in_thread(self._journal, execution_id)
+        return await self._in_thread(lambda connection: self._journal(connection, execution_id))
 
-    async def recorded(self, execution_id: str) -> tuple[Execution, list[Record]]:
+    async def recorded(self, owner: str, execution_id: str) -> tuple[Execution, list[Record]]:
         """Both.
 
         Raises:
             ExecutionNotFoundError: no such execution.
         """
         return await self._in_thread(
-            lambda connection, id_: (self._execution(connection, id_), self._journal(connection, id_)), execution_id
+            lambda connection: (
+                self._execution(connection, owner, execution_id),
+                self._journal(connection, execution_id),
+            )
         )
 
-    async def _in_thread(self, read: Callable[[Any, str], T], execution_id: str) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read, execution_id)
+    async def _in_thread(self, read: Callable[[Any], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
 
-    def _read(self, read: Callable[[Any, str], T], execution_id: str) -> T:
+    def _read(self, read: Callable[[Any], T]) -> T:
         if self._engine is None:
             raise RuntimeError("the store is not open")
         with self._database.translated_errors():
             if self._connection is None:
                 self._connection = self._engine.raw_connection().driver_connection
-            return read(self._connection, execution_id)
+            return read(self._connection)
 
-    def _execution(self, connection: Any, execution_id: str) -> Execution:
-        found = connection.execute(_EXECUTION, (execution_id,)).fetchone()
+    def _execution(self, connection: Any, owner: str, execution_id: str) -> Execution:
+        found = connection.execute(_EXECUTION, (execution_id, owner)).fetchone()
         if found is None:
             raise ExecutionNotFoundError(execution_id)
         row = _Row(*found)

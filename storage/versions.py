@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import ColumnElement, Select, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables import workflow_versions, workflows
@@ -24,7 +24,14 @@ VERSION_COLUMNS = (
 )
 
 
-async def read_version(connection: AsyncConnection, workflow_id: str, version: int | None) -> StoredWorkflow:
+def in_use(owner: str, workflow_id: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for a workflow of the owner's that is not deleted."""
+    return (workflows.c.id == workflow_id, workflows.c.owner == owner, workflows.c.deleted_at.is_(None))
+
+
+async def read_version(
+    connection: AsyncConnection, owner: str, workflow_id: str, version: int | None
+) -> StoredWorkflow:
     """One version, the current one by default.
 
     Raises:
@@ -34,8 +41,7 @@ async def read_version(connection: AsyncConnection, workflow_id: str, version: i
         select(*VERSION_COLUMNS)
         .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)
         .where(
-            workflows.c.id == workflow_id,
-            workflows.c.deleted_at.is_(None),
+            *in_use(owner, workflow_id),
             workflow_versions.c.version == (workflows.c.version if version is None else version),
         )
     )
@@ -62,13 +68,13 @@ async def add_version(
     )
 
 
-async def current_version(connection: AsyncConnection, workflow_id: str) -> int:
+async def current_version(connection: AsyncConnection, owner: str, workflow_id: str) -> int:
     """The number of the current version.
 
     Raises:
         WorkflowNotFoundError: no such workflow, or it is deleted.
     """
-    query = select(workflows.c.version).where(workflows.c.id == workflow_id, workflows.c.deleted_at.is_(None))
+    query = select(workflows.c.version).where(*in_use(owner, workflow_id))
     version = (await connection.execute(query)).scalar_one_or_none()
     if version is None:
         raise WorkflowNotFoundError(workflow_id)

@@ -32,12 +32,13 @@ class WorkflowCache:
         self._inner = inner
         self._seconds = seconds
         self._monotonic = monotonic
-        self._kept: OrderedDict[tuple[str, Any], tuple[float, StoredWorkflow]] = OrderedDict()
+        self._kept: OrderedDict[tuple[Any, ...], tuple[float, StoredWorkflow]] = OrderedDict()
         self._exposed: dict[str, tuple[float, Exposed]] = {}
         self._changes = 0
 
     async def create(
         self,
+        owner: str,
         workflow_id: str,
         definition: WorkflowDefinition,
         *,
@@ -47,53 +48,62 @@ class WorkflowCache:
     ) -> StoredWorkflow:
         """Store version 1; see the port."""
         with self._forgetting(workflow_id):
-            return await self._inner.create(workflow_id, definition, change=change, publication=publication, now=now)
+            return await self._inner.create(
+                owner, workflow_id, definition, change=change, publication=publication, now=now
+            )
 
     async def save_version(
-        self, workflow_id: str, definition: WorkflowDefinition, *, expected_version: int, change: str, now: datetime
+        self,
+        owner: str,
+        workflow_id: str,
+        definition: WorkflowDefinition,
+        *,
+        expected_version: int,
+        change: str,
+        now: datetime,
     ) -> StoredWorkflow:
         """Store the next version; see the port."""
         with self._forgetting(workflow_id):
             return await self._inner.save_version(
-                workflow_id, definition, expected_version=expected_version, change=change, now=now
+                owner, workflow_id, definition, expected_version=expected_version, change=change, now=now
             )
 
-    async def publish(self, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
+    async def publish(self, owner: str, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
         """Put a version into use; see the port."""
         with self._forgetting(workflow_id):
-            return await self._inner.publish(workflow_id, version, publication)
+            return await self._inner.publish(owner, workflow_id, version, publication)
 
-    async def unpublish(self, workflow_id: str) -> None:
+    async def unpublish(self, owner: str, workflow_id: str) -> None:
         """Take a workflow out of use; see the port."""
         with self._forgetting(workflow_id):
-            await self._inner.unpublish(workflow_id)
+            await self._inner.unpublish(owner, workflow_id)
 
-    async def withdraw_tool(self, workflow_id: str) -> None:
+    async def withdraw_tool(self, owner: str, workflow_id: str) -> None:
         """Offer the workflow as a tool no more; see the port."""
         with self._forgetting(workflow_id):
-            await self._inner.withdraw_tool(workflow_id)
+            await self._inner.withdraw_tool(owner, workflow_id)
 
-    async def delete(self, workflow_id: str, *, now: datetime) -> None:
+    async def delete(self, owner: str, workflow_id: str, *, now: datetime) -> None:
         """Hide a workflow; see the port."""
         with self._forgetting(workflow_id):
-            await self._inner.delete(workflow_id, now=now)
+            await self._inner.delete(owner, workflow_id, now=now)
 
-    async def restore(self, workflow_id: str) -> StoredWorkflow:
+    async def restore(self, owner: str, workflow_id: str) -> StoredWorkflow:
         """Bring a deleted workflow back; see the port."""
-        return await self._inner.restore(workflow_id)
+        return await self._inner.restore(owner, workflow_id)
 
     async def purge(self, *, deleted_before: datetime, limit: int) -> int:
         """Delete workflows for good; see the port."""
         return await self._inner.purge(deleted_before=deleted_before, limit=limit)
 
-    async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
+    async def get(self, owner: str, workflow_id: str, version: int | None = None) -> StoredWorkflow:
         """One version; see the port."""
-        key, changes = (workflow_id, version), self._changes
-        return self._known(key) or self._keep(key, await self._inner.get(workflow_id, version), changes)
+        key, changes = (owner, workflow_id, version), self._changes
+        return self._known(key) or self._keep(key, await self._inner.get(owner, workflow_id, version), changes)
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
         """The workflow that listens on ``path``; see the port."""
-        key, changes = ("", path), self._changes
+        key, changes = (path,), self._changes
         return self._known(key) or self._keep(key, await self._inner.by_webhook_path(path), changes)
 
     async def exposed(self, owner: str) -> Exposed:
@@ -109,24 +119,24 @@ class WorkflowCache:
             self._exposed[owner] = (asked_at, found)
         return found
 
-    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
+    async def versions(self, owner: str, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
         """A workflow's versions, newest first; see the port."""
-        return await self._inner.versions(workflow_id, limit=limit, cursor=cursor)
+        return await self._inner.versions(owner, workflow_id, limit=limit, cursor=cursor)
 
     async def page(
-        self, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
+        self, owner: str, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
     ) -> Page[WorkflowSummary]:
         """Workflows, last updated first; see the port."""
-        return await self._inner.page(text=text, limit=limit, cursor=cursor, deleted=deleted)
+        return await self._inner.page(owner, text=text, limit=limit, cursor=cursor, deleted=deleted)
 
-    def _known(self, key: tuple[str, Any]) -> StoredWorkflow | None:
+    def _known(self, key: tuple[Any, ...]) -> StoredWorkflow | None:
         found = self._kept.get(key)
         return found[1] if found is not None and self._is_fresh(found[0]) else None
 
     def _is_fresh(self, asked_at: float) -> bool:
         return self._seconds is None or self._monotonic() - asked_at <= self._seconds
 
-    def _keep(self, key: tuple[str, Any], workflow: StoredWorkflow, changes: int) -> StoredWorkflow:
+    def _keep(self, key: tuple[Any, ...], workflow: StoredWorkflow, changes: int) -> StoredWorkflow:
         """Keep what was read when there had been so many ``changes``: with another since, it may be old already."""
         if changes != self._changes:
             return workflow

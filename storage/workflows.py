@@ -19,6 +19,7 @@ from storage.versions import (
     VERSION_COLUMNS,
     add_version,
     current_version,
+    in_use,
     read_version,
     stored_workflow,
     summary_values,
@@ -38,6 +39,7 @@ class SqlWorkflowRepository:
 
     async def create(
         self,
+        owner: str,
         workflow_id: str,
         definition: WorkflowDefinition,
         *,
@@ -49,14 +51,15 @@ class SqlWorkflowRepository:
         async with self._database.transaction() as connection:
             await connection.execute(
                 insert(workflows).values(
-                    id=workflow_id, version=1, created_at=now, updated_at=now, **summary_values(definition)
+                    id=workflow_id, owner=owner, version=1, created_at=now, updated_at=now, **summary_values(definition)
                 )
             )
             await add_version(connection, workflow_id, 1, definition, change=change, now=now)
             if publication is not None:
-                await put_into_use(connection, workflow_id, 1, publication)
+                await put_into_use(connection, owner, workflow_id, 1, publication)
         return StoredWorkflow(
             id=workflow_id,
+            owner=owner,
             version=1,
             definition=definition,
             created_at=now,
@@ -65,28 +68,32 @@ class SqlWorkflowRepository:
         )
 
     async def save_version(
-        self, workflow_id: str, definition: WorkflowDefinition, *, expected_version: int, change: str, now: datetime
+        self,
+        owner: str,
+        workflow_id: str,
+        definition: WorkflowDefinition,
+        *,
+        expected_version: int,
+        change: str,
+        now: datetime,
     ) -> StoredWorkflow:
         """Store the next version; see the port. Of several at once with the same expectation, one wins."""
         version = expected_version + 1
         async with self._database.transaction() as connection:
             moved = await connection.execute(
                 update(workflows)
-                .where(
-                    workflows.c.id == workflow_id,
-                    workflows.c.version == expected_version,
-                    workflows.c.deleted_at.is_(None),
-                )
+                .where(*in_use(owner, workflow_id), workflows.c.version == expected_version)
                 .values(version=version, updated_at=now, **summary_values(definition))
                 .returning(workflows.c.created_at, workflows.c.published_version)
             )
             row = moved.one_or_none()
             if row is None:
-                actual = await current_version(connection, workflow_id)
+                actual = await current_version(connection, owner, workflow_id)
                 raise VersionConflictError(workflow_id, expected=expected_version, actual=actual)
             await add_version(connection, workflow_id, version, definition, change=change, now=now)
         return StoredWorkflow(
             id=workflow_id,
+            owner=owner,
             version=version,
             definition=definition,
             created_at=row.created_at,
@@ -94,12 +101,12 @@ class SqlWorkflowRepository:
             published_version=row.published_version,
         )
 
-    async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
+    async def get(self, owner: str, workflow_id: str, version: int | None = None) -> StoredWorkflow:
         """One version; see the port."""
         async with self._database.transaction() as connection:
-            return await read_version(connection, workflow_id, version)
+            return await read_version(connection, owner, workflow_id, version)
 
-    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
+    async def versions(self, owner: str, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
         """A workflow's versions, newest first; see the port."""
         query = select(workflow_versions.c.version, workflow_versions.c.created_at, workflow_versions.c.change).where(
             workflow_versions.c.workflow_id == workflow_id
@@ -109,17 +116,18 @@ class SqlWorkflowRepository:
             query = query.where(workflow_versions.c.version < last)
         query = query.order_by(workflow_versions.c.version.desc()).limit(limit + 1)
         async with self._database.transaction() as connection:
-            await current_version(connection, workflow_id)
+            await current_version(connection, owner, workflow_id)
             rows = (await connection.execute(query)).all()
         listed = [VersionSummary(version=row.version, created_at=row.created_at, change=row.change) for row in rows]
         return Page(listed[:limit], encode_cursor(listed[limit - 1].version) if len(listed) > limit else None)
 
     async def page(
-        self, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
+        self, owner: str, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
     ) -> Page[WorkflowSummary]:
         """Workflows, last updated first; see the port."""
         query = select(workflows).where(
-            workflows.c.deleted_at.is_not(None) if deleted else workflows.c.deleted_at.is_(None)
+            workflows.c.owner == owner,
+            workflows.c.deleted_at.is_not(None) if deleted else workflows.c.deleted_at.is_(None),
         )
         if text:
             query = query.where(or_(contains(workflows.c.name, text), contains(workflows.c.description, text)))
@@ -136,21 +144,21 @@ class SqlWorkflowRepository:
             next_cursor = encode_cursor(UtcTime().process_bind_param(last.updated_at, _NO_DIALECT) or 0, last.id)
         return Page([workflow_summary(row) for row in rows[:limit]], next_cursor)
 
-    async def publish(self, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
+    async def publish(self, owner: str, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
         """Put a version into use; see the port."""
         async with self._database.transaction() as connection:
-            await put_into_use(connection, workflow_id, version, publication)
-            return await read_version(connection, workflow_id, version)
+            await put_into_use(connection, owner, workflow_id, version, publication)
+            return await read_version(connection, owner, workflow_id, version)
 
-    async def unpublish(self, workflow_id: str) -> None:
+    async def unpublish(self, owner: str, workflow_id: str) -> None:
         """Take a workflow out of use; see the port."""
         async with self._database.transaction() as connection:
-            await take_out_of_use(connection, workflow_id)
+            await take_out_of_use(connection, owner, workflow_id)
 
-    async def withdraw_tool(self, workflow_id: str) -> None:
+    async def withdraw_tool(self, owner: str, workflow_id: str) -> None:
         """Offer the workflow as a tool no more; see the port."""
         async with self._database.transaction() as connection:
-            await current_version(connection, workflow_id)
+            await current_version(connection, owner, workflow_id)
             await drop_tool(connection, workflow_id)
 
     async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
@@ -158,17 +166,21 @@ class SqlWorkflowRepository:
         async with self._database.transaction() as connection:
             return await read_exposed(connection, owner)
 
-    async def delete(self, workflow_id: str, *, now: datetime) -> None:
+    async def delete(self, owner: str, workflow_id: str, *, now: datetime) -> None:
         """Unpublish and hide a workflow; see the port."""
         async with self._database.transaction() as connection:
-            await take_out_of_use(connection, workflow_id)
+            await take_out_of_use(connection, owner, workflow_id)
             await connection.execute(update(workflows).where(workflows.c.id == workflow_id).values(deleted_at=now))
 
-    async def restore(self, workflow_id: str) -> StoredWorkflow:
+    async def restore(self, owner: str, workflow_id: str) -> StoredWorkflow:
         """Bring a deleted workflow back; see the port."""
         async with self._database.transaction() as connection:
-            await connection.execute(update(workflows).where(workflows.c.id == workflow_id).values(deleted_at=None))
-            return await read_version(connection, workflow_id, None)
+            await connection.execute(
+                update(workflows)
+                .where(workflows.c.id == workflow_id, workflows.c.owner == owner)
+                .values(deleted_at=None)
+            )
+            return await read_version(connection, owner, workflow_id, None)
 
     async def purge(self, *, deleted_before: datetime, limit: int) -> int:
         """Delete workflows for good; see the port."""

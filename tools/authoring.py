@@ -12,6 +12,7 @@ from tools.budget import LIST_BUDGET
 from tools.caller import Caller
 from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
 from workflow.errors import InvalidArgumentsError
+from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
 from workflow.messages import utc_text
 from workflow.operations import apply_operations, parse_operations
 from workflow.ports import StoredWorkflow
@@ -83,6 +84,7 @@ class AuthoringTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
                 handler=self.validate_workflow,
+                scopes=READS_WORKFLOWS,
                 toolsets=AUTHORING,
                 budget_tokens=LIST_BUDGET,
                 is_quick=True,
@@ -96,6 +98,7 @@ class AuthoringTools:
                 annotations=changes,
                 output_schema=SAVED,
                 handler=self.create_workflow,
+                scopes=WRITES_WORKFLOWS,
                 toolsets=AUTHORING,
                 budget_tokens=LIST_BUDGET,
             ),
@@ -108,6 +111,7 @@ class AuthoringTools:
                 annotations=changes,
                 output_schema=SAVED,
                 handler=self.update_workflow,
+                scopes=WRITES_WORKFLOWS,
                 toolsets=AUTHORING,
                 budget_tokens=LIST_BUDGET,
             ),
@@ -124,7 +128,7 @@ class AuthoringTools:
                     pointer="/workflow_id",
                     fix="Add workflow_id; list_workflows has the ids.",
                 )
-            current = await self._authoring.workflows.get(arguments.workflow_id)
+            current = await self._authoring.workflows.get(caller.actor.workspace_id, arguments.workflow_id)
             document = apply_operations(current.definition.to_json(), parse_operations(arguments.operations))
         elif document is None:
             raise InvalidArgumentsError(
@@ -137,11 +141,11 @@ class AuthoringTools:
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
         """Store version 1."""
-        return _saved(await self._authoring.create(arguments.definition, publish=arguments.publish))
+        return _saved(await self._authoring.create(caller.actor, arguments.definition, publish=arguments.publish))
 
     async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
         """Store the next version."""
-        workflow_id, expected = arguments.workflow_id, arguments.expected_version
+        actor, workflow_id, expected = caller.actor, arguments.workflow_id, arguments.expected_version
         ways = (arguments.operations, arguments.definition, arguments.restore_version)
         if sum(way is not None for way in ways) != 1:
             raise InvalidArgumentsError(
@@ -151,13 +155,13 @@ class AuthoringTools:
             )
         if arguments.operations is not None:
             operations = parse_operations(arguments.operations)
-            saved = await self._authoring.change(workflow_id, operations, expected_version=expected)
+            saved = await self._authoring.change(actor, workflow_id, operations, expected_version=expected)
         elif arguments.restore_version is not None:
             saved = await self._authoring.restore_version(
-                workflow_id, arguments.restore_version, expected_version=expected
+                actor, workflow_id, arguments.restore_version, expected_version=expected
             )
         else:
-            saved = await self._authoring.replace(workflow_id, arguments.definition, expected_version=expected)
+            saved = await self._authoring.replace(actor, workflow_id, arguments.definition, expected_version=expected)
         return _saved(saved)
 
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from workflow.identity import Actor
 from workflow.items import JsonObject
-
-LOCAL_USER = "local"
-"""Whoever can reach a server that asks nobody who they are."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -42,8 +40,8 @@ class Caller(Protocol):
     """One call's other side. It is the same for tools whatever the protocol's version."""
 
     @property
-    def user(self) -> str:
-        """Whose workflows and executions these are."""
+    def actor(self) -> Actor:
+        """Who it is, and in whose workspace."""
         ...
 
     @property

@@ -10,6 +10,7 @@ import mcp_types as types
 from engine.authoring import Authoring
 from engine.executions import ExecutionService
 from workflow.errors import JobsprintError
+from workflow.identity import READS_EXECUTIONS, READS_WORKFLOWS, Actor
 from workflow.ports import ExecutionFilter
 
 MAX_VALUES = 100
@@ -21,7 +22,7 @@ class Typed:
     """What has been typed of a value, and what ``others`` (variables or arguments by name) are already."""
 
     value: str
-    user: str
+    actor: Actor
     others: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -30,7 +31,8 @@ Completer = Callable[[Typed], Awaitable[Sequence[str]]]
 
 
 async def complete(completer: Completer | None, typed: Typed) -> types.Completion:
-    """The completion; nothing for what has no completer, and where what it depends on is not there."""
+    """The completion; nothing for what has no completer, and where what it depends on is not there, or
+    not to be read."""
     try:
         found = list(await completer(typed)) if completer is not None else []
     except JobsprintError:
@@ -49,26 +51,31 @@ class Completers:
 
     async def workflow_ids(self, typed: Typed) -> Sequence[str]:
         """Workflows whose id begins so or whose name contains it, last changed first."""
-        named = await self._authoring.workflows.page(text=typed.value or None, limit=MAX_VALUES + 1, cursor=None)
-        latest = await self._authoring.workflows.page(text=None, limit=MAX_VALUES + 1, cursor=None)
+        typed.actor.require(READS_WORKFLOWS)
+        owner = typed.actor.workspace_id
+        named = await self._authoring.workflows.page(owner, text=typed.value or None, limit=MAX_VALUES + 1, cursor=None)
+        latest = await self._authoring.workflows.page(owner, text=None, limit=MAX_VALUES + 1, cursor=None)
         begun = [each for each in latest.items if each.id.startswith(typed.value)]
         return list(dict.fromkeys(each.id for each in [*begun, *named.items]))
 
     async def versions(self, typed: Typed) -> Sequence[str]:
         """Versions of the workflow whose ``id`` is given, newest first."""
-        current = await self._authoring.workflows.get(typed.others.get("id", ""))
+        typed.actor.require(READS_WORKFLOWS)
+        current = await self._authoring.workflows.get(typed.actor.workspace_id, typed.others.get("id", ""))
         return _beginning(typed.value, (str(version) for version in range(current.version, 0, -1)))
 
     async def execution_ids(self, typed: Typed) -> Sequence[str]:
         """The latest executions (of the workflow whose ``workflow_id`` is given) whose id begins so."""
-        where = ExecutionFilter(workflow_id=typed.others.get("workflow_id"))
+        typed.actor.require(READS_EXECUTIONS)
+        where = ExecutionFilter(owner=typed.actor.workspace_id, workflow_id=typed.others.get("workflow_id"))
         page = await self._service.page(where, limit=MAX_VALUES + 1, cursor=None)
         return _beginning(typed.value, (each.id for each in page.items))
 
     async def nodes(self, typed: Typed) -> Sequence[str]:
         """Nodes that have run in the execution whose id is given, in the order in which they ran."""
+        typed.actor.require(READS_EXECUTIONS)
         execution_id = typed.others.get("id") or typed.others.get("execution_id", "")
-        inspection = await self._service.inspect(execution_id)
+        inspection = await self._service.inspect(typed.actor.workspace_id, execution_id)
         return _beginning(typed.value, dict.fromkeys(run.node for run in inspection.node_runs))
 
     async def node_types(self, typed: Typed) -> Sequence[str]:

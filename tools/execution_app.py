@@ -14,6 +14,7 @@ from typing import Any
 import mcp_types as types
 
 from tools.resources import SETTLED_MS, Reading, ResourceForm, Variables
+from workflow.identity import NO_SCOPES, Actor
 from workflow.ports import Page
 
 EXTENSION = "io.modelcontextprotocol/ui"
@@ -53,6 +54,7 @@ class ExecutionApp:
         """The one URI."""
         return [
             ResourceForm(
+                scopes=NO_SCOPES,
                 template=URI,
                 name="execution",
                 title="Execution",
@@ -62,11 +64,11 @@ class ExecutionApp:
             )
         ]
 
-    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+    async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:
         """Nothing to browse."""
         return Page([], None)
 
-    async def _read(self, uri: str, variables: Variables, user: str) -> Reading:
+    async def _read(self, uri: str, variables: Variables, actor: Actor) -> Reading:
         page = types.TextResourceContents(uri=URI, mime_type=MIME_TYPE, text=html(), _meta=PAGE_META)
         return Reading(page, SETTLED_MS)
 

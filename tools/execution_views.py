@@ -142,7 +142,9 @@ class ExecutionAnswers:
     async def _origin(self, execution: Execution) -> dict[str, Any]:
         """Through which nodes texts may have come in from outside."""
         try:
-            stored = await self._authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+            stored = await self._authoring.workflows.get(
+                execution.owner, execution.workflow_id, execution.workflow_version
+            )
         except WorkflowNotFoundError:
             return {}
         definition = stored.definition

@@ -31,6 +31,7 @@ from tools.runs import Runs
 from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, listed, nearest, pointer
+from workflow.identity import READS_EXECUTIONS
 from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 
@@ -80,6 +81,7 @@ class InspectionTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema(EXECUTION, nodes=rows, runs=rows, next_cursor="string"),
                 handler=self.inspect_execution,
+                scopes=READS_EXECUTIONS,
                 toolsets=RUNNING,
                 app_meta=TOOL_META,
                 is_quick=True,
@@ -94,6 +96,7 @@ class InspectionTools:
                     {"executions": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_executions,
+                scopes=READS_EXECUTIONS,
                 toolsets=RUNNING,
                 budget_tokens=LIST_BUDGET,
                 is_quick=True,
@@ -103,7 +106,7 @@ class InspectionTools:
     async def inspect_execution(self, arguments: InspectExecution, caller: Caller) -> Answer:
         """The whole execution in a line per node run, one node in full, or the part at a path."""
         await self._runs.settle(arguments.execution_id, wait_seconds=arguments.wait_seconds, caller=caller)
-        inspection = await self._service.inspect(arguments.execution_id)
+        inspection = await self._service.inspect(caller.actor.workspace_id, arguments.execution_id)
         whole = execution_link(inspection.execution, arguments.node)
         marks = shown(await origin(self._authoring, inspection, arguments.node))
         if arguments.path is not None:
@@ -117,6 +120,7 @@ class InspectionTools:
     async def list_executions(self, arguments: ListExecutions, caller: Caller) -> Answer:
         """One page."""
         where = ExecutionFilter(
+            owner=caller.actor.workspace_id,
             workflow_id=arguments.workflow_id,
             state=arguments.status,
             text=arguments.text,

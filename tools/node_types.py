@@ -14,6 +14,7 @@ from tools.node_search import search
 from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.errors import NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, nearest
+from workflow.identity import NO_SCOPES
 
 
 class FindNodes(Arguments):
@@ -39,6 +40,7 @@ class NodeTypeTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
                 handler=self.find_nodes,
+                scopes=NO_SCOPES,
                 toolsets=AUTHORING,
                 budget_tokens=LIST_BUDGET,
                 is_quick=True,

@@ -11,8 +11,9 @@ from prompts.guides import Guide, load_guides
 from tools.completions import Completer, Completers
 from workflow.errors import InvalidArgumentsError
 from workflow.findings import did_you_mean, nearest
+from workflow.identity import Actor
 
-Writer = Callable[[Mapping[str, str], str], Awaitable[types.GetPromptResult]]
+Writer = Callable[[Mapping[str, str], Actor], Awaitable[types.GetPromptResult]]
 """Makes a prompt's messages from checked arguments, for a user."""
 
 
@@ -49,7 +50,7 @@ class Prompt:
         )
         object.__setattr__(self, "listed", listed)
 
-    async def get(self, arguments: Mapping[str, str], user: str) -> types.GetPromptResult:
+    async def get(self, arguments: Mapping[str, str], actor: Actor) -> types.GetPromptResult:
         """The messages.
 
         Raises:
@@ -70,7 +71,7 @@ class Prompt:
                 pointer=f"/arguments/{missing[0]}",
                 fix="Give each of them as text.",
             )
-        return await self.write(arguments, user)
+        return await self.write(arguments, actor)
 
     def completer(self, argument: str) -> Completer | None:
         """Who completes the argument.
@@ -107,7 +108,7 @@ def guide_prompts(completers: Completers) -> list[Prompt]:
 
 
 def _writer(guide: Guide) -> Writer:
-    async def write(arguments: Mapping[str, str], user: str) -> types.GetPromptResult:
+    async def write(arguments: Mapping[str, str], actor: Actor) -> types.GetPromptResult:
         text = types.TextContent(type="text", text=guide.render(arguments))
         return types.GetPromptResult(
             description=guide.description, messages=[types.PromptMessage(role="user", content=text)]

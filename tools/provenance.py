@@ -25,7 +25,7 @@ async def origin(authoring: Authoring, inspection: Inspection, node: str | None 
     was made here. Where the workflow is gone, nobody knows, and that is said."""
     execution = inspection.execution
     try:
-        stored = await authoring.workflows.get(execution.workflow_id, execution.workflow_version)
+        stored = await authoring.workflows.get(execution.owner, execution.workflow_id, execution.workflow_version)
     except WorkflowNotFoundError:
         return {"from_outside": {"unknown": "the workflow was deleted"}}
     if node is not None:

@@ -1,4 +1,4 @@
-"""Published workflows as tools and prompts of their own: one list per user, made again when something has changed."""
+"""Published workflows as tools and prompts of their own: one list per workspace, made again when it has changed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from tools.execution_app import TOOL_META
 from tools.prompts import Prompt, PromptArgument
 from tools.tool import RUNNING, Pending, Tool, Toolset, failure
 from workflow.errors import InvalidArgumentsError
+from workflow.identity import RUNS, Actor, Scopes
 from workflow.json_schema import InputSchema
 from workflow.ports import StoredWorkflow
 from workflow.publication import Exposure
@@ -30,6 +31,7 @@ class PublishedTool:
     workflow: StoredWorkflow
     execute: Tool[Any]
     toolsets: frozenset[Toolset] = RUNNING
+    scopes: Scopes = RUNS
 
     @property
     def name(self) -> str:
@@ -66,24 +68,24 @@ class PublishedTool:
 
 
 class PublishedTools:
-    """The tools and prompts that a user's published workflows are."""
+    """The tools and prompts that a workspace's published workflows are."""
 
     def __init__(self, *, publishing: Publishing, execute: Tool[Any]) -> None:
         self._publishing = publishing
         self._execute = execute
         self._made: dict[str, tuple[object, dict[str, PublishedTool]]] = {}
 
-    async def all(self, user: str) -> Sequence[PublishedTool]:
-        """The user's tools, in the order of their names. Costs nothing while nothing has changed."""
-        return list((await self._by_name(user)).values())
+    async def all(self, owner: str) -> Sequence[PublishedTool]:
+        """The workspace's tools, in the order of their names. Costs nothing while nothing has changed."""
+        return list((await self._by_name(owner)).values())
 
-    async def get(self, user: str, name: str) -> PublishedTool | None:
-        """The user's tool of this name."""
-        return (await self._by_name(user)).get(name)
+    async def get(self, owner: str, name: str) -> PublishedTool | None:
+        """The workspace's tool of this name."""
+        return (await self._by_name(owner)).get(name)
 
-    async def _by_name(self, user: str) -> Mapping[str, PublishedTool]:
-        exposed = await self._publishing.exposed(user)
-        made_of, tools = self._made.get(user, (None, {}))
+    async def _by_name(self, owner: str) -> Mapping[str, PublishedTool]:
+        exposed = await self._publishing.exposed(owner)
+        made_of, tools = self._made.get(owner, (None, {}))
         if made_of is not exposed:
             tools = {
                 exposure.name: self._tool(exposure, workflow)
@@ -91,7 +93,7 @@ class PublishedTools:
                 # A later version may have lost its manual trigger: then there is nowhere to start.
                 if manual_trigger(workflow.definition) is not None
             }
-            self._made[user] = (exposed, tools)
+            self._made[owner] = (exposed, tools)
         return tools
 
     def _tool(self, exposure: Exposure, workflow: StoredWorkflow) -> PublishedTool:
@@ -121,16 +123,16 @@ class PublishedPrompts:
     def __init__(self, tools: PublishedTools) -> None:
         self._tools = tools
 
-    async def all(self, user: str) -> Sequence[Prompt]:
-        """The user's prompts, in the order of their names."""
-        return [_prompt(tool) for tool in await self._tools.all(user) if tool.exposure.as_prompt]
+    async def all(self, owner: str) -> Sequence[Prompt]:
+        """The workspace's prompts, in the order of their names."""
+        return [_prompt(tool) for tool in await self._tools.all(owner) if tool.exposure.as_prompt]
 
 
 def _prompt(tool: PublishedTool) -> Prompt:
     required = tool.schema.schema.get("required", [])
     properties: Mapping[str, Any] = tool.schema.schema.get("properties", {})
 
-    async def write(arguments: Mapping[str, str], user: str) -> types.GetPromptResult:
+    async def write(arguments: Mapping[str, str], actor: Actor) -> types.GetPromptResult:
         content = types.TextContent(type="text", text=_told(tool, arguments))
         return types.GetPromptResult(
             description=tool.exposure.description, messages=[types.PromptMessage(role="user", content=content)]

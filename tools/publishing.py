@@ -12,6 +12,7 @@ from tools.authoring import WORKFLOW_ID, workflow_header
 from tools.caller import Caller
 from tools.tool import AUTHORING, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError
+from workflow.identity import WRITES_WORKFLOWS
 from workflow.ports import StoredWorkflow
 from workflow.publication import TOOL_NAME_PATTERN, Exposure
 
@@ -68,6 +69,7 @@ class PublishingTools:
                 ),
                 output_schema=object_schema({"workflow_id": "string", "status": "string"}),
                 handler=self.publish_workflow,
+                scopes=WRITES_WORKFLOWS,
                 toolsets=AUTHORING,
             )
         ]
@@ -83,13 +85,15 @@ class PublishingTools:
             )
         match arguments.action:
             case "unpublish":
-                await self._publishing.unpublish(workflow_id)
+                await self._publishing.unpublish(caller.actor, workflow_id)
                 return Answer({"workflow_id": workflow_id, "status": "draft"})
             case "withdraw_tool":
-                await self._publishing.withdraw_tool(workflow_id)
+                await self._publishing.withdraw_tool(caller.actor, workflow_id)
                 return Answer({"workflow_id": workflow_id, "status": "published"})
-        exposure = offer.exposure(caller.user) if offer is not None else None
-        published = await self._publishing.publish(workflow_id, version=arguments.version, exposure=exposure)
+        exposure = offer.exposure(caller.actor.workspace_id) if offer is not None else None
+        published = await self._publishing.publish(
+            caller.actor, workflow_id, version=arguments.version, exposure=exposure
+        )
         return Answer(published_content(published, exposure, self._publishing))
 
 

@@ -15,6 +15,7 @@ from storage.cursors import decode_cursor, encode_cursor, foreign_cursor
 from tools.budget import shown
 from tools.completions import Completer
 from workflow.errors import ErrorKind, JobsprintError
+from workflow.identity import Actor, Scopes
 from workflow.ports import Page
 
 JSON_TYPE = "application/json"
@@ -53,18 +54,20 @@ class Watched:
 class ResourceForm:
     """URIs of one form, ``scheme://…/{variable}/…``; a form without variables is one resource.
 
-    ``read`` gets the URI, the variables and the user. ``workflow_id`` says whose events tell of changes; a form
-    without it cannot be subscribed to. Both raise a :class:`JobsprintError` where there is no such thing.
+    ``scopes`` are what its reader must have. ``read`` gets the URI, the variables and the actor. ``workflow_id`` says
+    whose events tell of changes; a form without it cannot be subscribed to. Both raise a :class:`JobsprintError` where
+    there is no such thing.
     """
 
     template: str
     name: str
     title: str
     description: str
-    read: Callable[[str, Variables, str], Awaitable[Reading]]
+    read: Callable[[str, Variables, Actor], Awaitable[Reading]]
+    scopes: Scopes
     mime_type: str = JSON_TYPE
     completers: Mapping[str, Completer] = field(default_factory=dict)
-    workflow_id: Callable[[Variables, str], Awaitable[str]] | None = None
+    workflow_id: Callable[[Variables, Actor], Awaitable[str]] | None = None
     pattern: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -94,8 +97,8 @@ class ResourceSource(Protocol):
         """Every form of its URIs."""
         ...
 
-    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
-        """A page of what there is of the user's, for those who browse.
+    async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:
+        """A page of what the actor may read, for those who browse.
 
         Raises:
             InvalidArgumentsError: the cursor is not one that this method gave out.
@@ -121,7 +124,7 @@ class Resources:
             if form.is_template
         ]
 
-    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+    async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:
         """One page of one source, and the cursor of the next page or source. Empty pages are passed over.
 
         Raises:
@@ -131,34 +134,38 @@ class Resources:
         if not 0 <= place < len(self._sources):
             raise foreign_cursor(cursor or "")
         while True:
-            page = await self._sources[place].page(user, inner or None)
+            page = await self._sources[place].page(actor, inner or None)
             place, inner = (place, page.next_cursor) if page.next_cursor is not None else (place + 1, "")
             if place == len(self._sources):
                 return Page(page.items, None)
             if page.items:
                 return Page(page.items, encode_cursor(place, inner))
 
-    async def read(self, uri: str, user: str) -> Reading:
+    async def read(self, uri: str, actor: Actor) -> Reading:
         """What the resource holds.
 
         Raises:
             ResourceNotFoundError: no such form of URI.
+            InsufficientScopeError: the actor may not read it.
             JobsprintError: what it names is not there.
         """
         form, variables = self._find(uri)
-        return await form.read(uri, variables, user)
+        actor.require(form.scopes)
+        return await form.read(uri, variables, actor)
 
-    async def watched(self, uri: str, user: str) -> Watched:
+    async def watched(self, uri: str, actor: Actor) -> Watched:
         """What to listen to for changes of the resource.
 
         Raises:
             ResourceNotFoundError: no such form of URI, or what has it never changes.
-            JobsprintError: what it names is not there, or is not the user's.
+            InsufficientScopeError: the actor may not read it.
+            JobsprintError: what it names is not there.
         """
         form, variables = self._find(uri)
+        actor.require(form.scopes)
         if form.workflow_id is None:
             raise ResourceNotFoundError(f"{uri!r} never changes.", fix="Subscribe to workflows and executions.")
-        return Watched(form.uri(variables), await form.workflow_id(variables, user))
+        return Watched(form.uri(variables), await form.workflow_id(variables, actor))
 
     def completer(self, template: str, variable: str) -> Completer | None:
         """Who completes a variable of a form.

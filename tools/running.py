@@ -25,7 +25,8 @@ from tools.execution_app import TOOL_META
 from tools.execution_views import execution_summary
 from tools.runs import EXECUTION_FORM, Runs
 from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
-from workflow.executions import Call, Priority
+from workflow.executions import Priority
+from workflow.identity import READS_WORKFLOWS, RUNS
 
 EXECUTION_ID = Field(description="Id of the execution.")
 
@@ -105,6 +106,7 @@ class RunningTools:
                     {"plan_hash": "string", "effects": {"type": "array", "items": {"type": "object"}}}
                 ),
                 handler=self.plan_execution,
+                scopes=READS_WORKFLOWS,
                 toolsets=RUNNING,
             ),
             Tool(
@@ -119,6 +121,7 @@ class RunningTools:
                 ),
                 output_schema=object_schema(EXECUTION, output="object", error="object"),
                 handler=self.execute_workflow,
+                scopes=RUNS,
                 toolsets=RUNNING,
                 app_meta=TOOL_META,
             ),
@@ -133,6 +136,7 @@ class RunningTools:
                 ),
                 output_schema=object_schema(EXECUTION),
                 handler=self.control_execution,
+                scopes=RUNS,
                 toolsets=RUNNING,
                 app_meta=TOOL_META,
             ),
@@ -140,7 +144,8 @@ class RunningTools:
 
     async def plan_execution(self, arguments: PlanExecution, caller: Caller) -> Answer:
         """The effects of a run that does not happen."""
-        plan = self._authoring.plan(await self._authoring.version(arguments.workflow_id, arguments.version))
+        owner = caller.actor.workspace_id
+        plan = self._authoring.plan(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
         planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
         start = start_of(arguments.cursor, planned.hash)
         content: dict[str, Any] = {"plan_hash": planned.hash}
@@ -165,41 +170,43 @@ class RunningTools:
         )
 
     async def _submit(self, arguments: ExecuteWorkflow, caller: Caller) -> str:
-        plan = self._authoring.plan(await self._authoring.version(arguments.workflow_id, arguments.version))
+        owner = caller.actor.workspace_id
+        plan = self._authoring.plan(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
         if arguments.plan_hash is not None:
             await self._planner.check(
                 plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash
             )
         submission = Submission(
             trigger="manual",
+            initiator=caller.actor.initiator,
             start_node=arguments.trigger,
             data=arguments.input,
             mode=arguments.mode,
             pins=arguments.pins,
             priority=arguments.priority,
-            call=Call(caller.user, EXECUTION_FORM),
+            answer_form=EXECUTION_FORM,
         )
         return await self._service.execute(plan, submission, key=arguments.idempotency_key)
 
     async def control_execution(self, arguments: ControlExecution, caller: Caller) -> Answer:
         """Do what the action says."""
-        execution_id = arguments.execution_id
+        actor, execution_id = caller.actor, arguments.execution_id
         match arguments.action:
             case "cancel":
-                execution = await self._control.cancel(execution_id)
+                execution = await self._control.cancel(actor, execution_id)
             case "discard":
-                execution = await self._control.discard(execution_id)
+                execution = await self._control.discard(actor, execution_id)
             case "resume":
                 execution = await self._control.resume(
-                    execution_id, node=arguments.node, data=arguments.data, by="agent"
+                    actor, execution_id, node=arguments.node, data=arguments.data, by="agent"
                 )
             case "retry":
-                execution = await self._control.retry(execution_id)
+                execution = await self._control.retry(actor, execution_id)
             case "redrive":
-                execution = (await self._control.redrive(execution_id)).execution
+                execution = (await self._control.redrive(actor, execution_id)).execution
             case "rerun":
                 live = await self._control.rerun(
-                    execution_id, from_node=arguments.node, as_it_is_now=arguments.as_it_is_now
+                    actor, execution_id, from_node=arguments.node, as_it_is_now=arguments.as_it_is_now
                 )
                 execution = live.execution
         return Answer(execution_summary(execution))

@@ -14,6 +14,7 @@ from tools.questions import data_of, question_of
 from tools.tool import Answer, Pending
 from workflow.errors import InvalidArgumentsError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
+from workflow.identity import RUNS, Actor
 from workflow.items import JsonObject
 from workflow.states import ExecutionState
 
@@ -45,7 +46,7 @@ class Runs:
         Raises:
             JobsprintError, MCPError: see :data:`Form`.
         """
-        form = self._forms.get(execution.call.form) if execution.call is not None else None
+        form = self._forms.get(execution.answer_form or EXECUTION_FORM)
         return await (form or self._forms[EXECUTION_FORM])(execution)
 
     async def outcome(
@@ -59,23 +60,24 @@ class Runs:
         Raises:
             JobsprintError, MCPError: see :data:`Form`.
         """
-        if caller.takes_tasks and wait_seconds > 0 and self._service.is_durable(execution_id):
+        owner = caller.actor.workspace_id
+        if caller.takes_tasks and wait_seconds > 0 and self._service.is_durable(owner, execution_id):
             return Pending(execution_id)
         try:
             await self.settle(execution_id, wait_seconds=wait_seconds, caller=caller)
         except asyncio.CancelledError:
             if cancel_with_request:
-                self._end(execution_id)
+                self._end(caller.actor, execution_id)
             raise
-        return await self.answer(await self._service.get(execution_id))
+        return await self.answer(await self._service.get(owner, execution_id))
 
     async def settle(self, execution_id: str, *, wait_seconds: float, caller: Caller) -> None:
-        """Wait for the end. Where a person is waited for on the way, ask them; as long as they answer, the time to
-        wait begins anew."""
+        """Wait for the end. Where a person is waited for on the way, ask them, if they may answer; as long as they
+        do, the time to wait begins anew."""
         await self._follow(execution_id, wait_seconds, caller)
         settled: set[str] = set()
-        while wait_seconds > 0:
-            asked = await self._open_questions(execution_id, settled)
+        while wait_seconds > 0 and caller.actor.scopes >= RUNS:
+            asked = await self._open_questions(caller.actor.workspace_id, execution_id, settled)
             if not asked:
                 return
             replies = await caller.ask([question for question, _ in asked.values()], about=execution_id)
@@ -84,50 +86,58 @@ class Runs:
             if not answered:
                 return
             for key, reply in answered.items():
-                await self._take(execution_id, *asked[key], reply, wait_seconds)
+                await self._take(caller.actor, execution_id, *asked[key], reply, wait_seconds)
             await self._follow(execution_id, wait_seconds, caller)
 
-    async def _open_questions(self, execution_id: str, settled: set[str]) -> dict[str, tuple[Question, Suspension]]:
+    async def _open_questions(
+        self, owner: str, execution_id: str, settled: set[str]
+    ) -> dict[str, tuple[Question, Suspension]]:
         """What the execution cannot go on without, by key; nothing while it goes on."""
-        if (await self._service.get(execution_id)).state is not ExecutionState.WAITING:
+        if (await self._service.get(owner, execution_id)).state is not ExecutionState.WAITING:
             return {}
         asked: dict[str, tuple[Question, Suspension]] = {}
-        for waiting in await self._service.waiting(execution_id):
+        for waiting in await self._service.waiting(owner, execution_id):
             question = question_of(waiting)
             if question is not None and question.key not in settled and len(asked) < QUESTIONS_AT_ONCE:
                 asked[question.key] = (question, waiting)
         return asked
 
     async def _take(
-        self, execution_id: str, question: Question, waiting: Suspension, reply: JsonObject, wait_seconds: float
+        self,
+        actor: Actor,
+        execution_id: str,
+        question: Question,
+        waiting: Suspension,
+        reply: JsonObject,
+        wait_seconds: float,
     ) -> None:
         """Let the item go on with the answer, or wait until somebody has answered on the page."""
         if question.url is not None and not reply:
-            await self._service.woken(execution_id, timeout_seconds=wait_seconds)
+            await self._service.woken(actor.workspace_id, execution_id, timeout_seconds=wait_seconds)
             return
         try:
             data = data_of(waiting, reply)
             if data is not None:
-                await self._control.answer(execution_id, waiting, data=data, by="person")
+                await self._control.answer(actor, execution_id, waiting, data=data, by="person")
         except (InvalidArgumentsError, NotWaitingError) as error:  # the caller sees how it stands all the same
             logger.info("an answer to execution %s was not taken: %s", execution_id, error.message)
 
     async def _follow(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
         """Wait until it has ended or waits, passing on each node that has run."""
-        ends = time.monotonic() + wait_seconds
-        async for step in self._service.follow(execution_id, timeout_seconds=wait_seconds):
+        owner, ends = caller.actor.workspace_id, time.monotonic() + wait_seconds
+        async for step in self._service.follow(owner, execution_id, timeout_seconds=wait_seconds):
             message = f"{step.node} ({step.finished} of {step.total})"
             await caller.report_progress(step.finished, step.total, message)
-        await self._service.wait(execution_id, timeout_seconds=ends - time.monotonic())
+        await self._service.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
 
-    def _end(self, execution_id: str) -> None:
+    def _end(self, actor: Actor, execution_id: str) -> None:
         """Cancel the execution in a task of its own: whoever asked for it is being cancelled and cannot wait."""
-        task = asyncio.create_task(self._cancel(execution_id), name=f"cancel-{execution_id}")
+        task = asyncio.create_task(self._cancel(actor, execution_id), name=f"cancel-{execution_id}")
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _cancel(self, execution_id: str) -> None:
+    async def _cancel(self, actor: Actor, execution_id: str) -> None:
         try:
-            await self._control.cancel(execution_id)
+            await self._control.cancel(actor, execution_id)
         except JobsprintError as error:
             logger.info("execution %s was not cancelled with its request: %s", execution_id, error.message)

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 import mcp_types as types
 
 from tools.tool import Toolset
+from workflow.identity import Actor, Scopes
 
 ToolsetChoice = Literal["authoring", "running", "all"]
 
@@ -23,6 +24,11 @@ class SelectableTool(Protocol):
     @property
     def toolsets(self) -> frozenset[Toolset]:
         """The sets that it belongs to."""
+        ...
+
+    @property
+    def scopes(self) -> Scopes:
+        """What its caller must have."""
         ...
 
 
@@ -43,10 +49,15 @@ class Selection:
         return Selection(self.toolsets | other.toolsets, self.read_only or other.read_only)
 
     def includes(self, tool: SelectableTool) -> bool:
-        """Whether the client sees the tool."""
+        """Whether the selection has the tool."""
         hints = tool.listed.annotations
         only_reads = hints is not None and hints.read_only_hint is True
         return self.toolsets <= tool.toolsets and (only_reads or not self.read_only)
+
+    def shows(self, tool: SelectableTool, actor: Actor) -> bool:
+        """Whether to list the tool to the actor. What they could be granted is listed too: a client can ask for it
+        when it is refused."""
+        return self.includes(tool) and tool.scopes <= actor.attainable
 
 
 EVERYTHING = Selection()

@@ -20,6 +20,7 @@ from tools.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variab
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.findings import listed
+from workflow.identity import NO_SCOPES, READS_EXECUTIONS, READS_WORKFLOWS, Actor
 from workflow.ports import ExecutionFilter, Page
 from workflow.states import FINISHED
 
@@ -41,6 +42,7 @@ class StoredResources:
         return [
             ResourceForm(
                 template="workflow://{id}",
+                scopes=READS_WORKFLOWS,
                 name="workflow",
                 title="Workflow",
                 description="A workflow's current definition and picture.",
@@ -50,6 +52,7 @@ class StoredResources:
             ),
             ResourceForm(
                 template="workflow://{id}/versions/{version}",
+                scopes=READS_WORKFLOWS,
                 name="workflow version",
                 title="Version of a workflow",
                 description="One version of a workflow; it never changes.",
@@ -58,6 +61,7 @@ class StoredResources:
             ),
             ResourceForm(
                 template="execution://{id}",
+                scopes=READS_EXECUTIONS,
                 name="execution",
                 title="Execution",
                 description="An execution with every node run and its output.",
@@ -67,6 +71,7 @@ class StoredResources:
             ),
             ResourceForm(
                 template="execution://{id}/nodes/{node}",
+                scopes=READS_EXECUTIONS,
                 name="node runs",
                 title="Node in an execution",
                 description="A node's runs in an execution, with all their items.",
@@ -76,6 +81,7 @@ class StoredResources:
             ),
             ResourceForm(
                 template="node-type://{type}",
+                scopes=NO_SCOPES,
                 name="node type",
                 title="Node type",
                 description="A node type's documentation, parameter schema and example.",
@@ -84,15 +90,18 @@ class StoredResources:
             ),
         ]
 
-    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+    async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:
         """Workflows, then one page of executions: enough to browse, and list_executions has them all.
 
         Raises:
             InvalidArgumentsError: the cursor is not one that this method gave out.
         """
         kind, inner = decode_cursor(cursor, str, str) if cursor is not None else ("workflows", "")
-        if kind == "workflows":
-            workflows = await self._authoring.workflows.page(text=None, limit=PAGE_SIZE, cursor=inner or None)
+        may_read_executions = actor.scopes >= READS_EXECUTIONS
+        if kind == "workflows" and actor.scopes >= READS_WORKFLOWS:
+            workflows = await self._authoring.workflows.page(
+                actor.workspace_id, text=None, limit=PAGE_SIZE, cursor=inner or None
+            )
             shown = [
                 types.Resource(
                     uri=f"workflow://{each.id}", name=each.name, description=each.description, mime_type=JSON_TYPE
@@ -101,21 +110,23 @@ class StoredResources:
             ]
             if workflows.next_cursor is not None:
                 return Page(shown, encode_cursor("workflows", workflows.next_cursor))
-            return Page(shown, encode_cursor("executions", ""))
-        executions = await self._service.page(ExecutionFilter(), limit=PAGE_SIZE, cursor=None)
+            return Page(shown, encode_cursor("executions", "") if may_read_executions else None)
+        if not may_read_executions:
+            return Page([], None)
+        executions = await self._service.page(ExecutionFilter(owner=actor.workspace_id), limit=PAGE_SIZE, cursor=None)
         return Page([_listed(each) for each in executions.items], None)
 
-    async def _workflow(self, uri: str, variables: Variables, user: str) -> Reading:
-        return await self._definition(uri, variables["id"], None)
+    async def _workflow(self, uri: str, variables: Variables, actor: Actor) -> Reading:
+        return await self._definition(uri, actor, variables["id"], None)
 
-    async def _version(self, uri: str, variables: Variables, user: str) -> Reading:
+    async def _version(self, uri: str, variables: Variables, actor: Actor) -> Reading:
         version = variables["version"]
         if not VERSION.fullmatch(version):
             raise WorkflowNotFoundError(variables["id"])
-        return await self._definition(uri, variables["id"], int(version))
+        return await self._definition(uri, actor, variables["id"], int(version))
 
-    async def _definition(self, uri: str, workflow_id: str, version: int | None) -> Reading:
-        stored = await self._authoring.workflows.get(workflow_id, version)
+    async def _definition(self, uri: str, actor: Actor, workflow_id: str, version: int | None) -> Reading:
+        stored = await self._authoring.workflows.get(actor.workspace_id, workflow_id, version)
         content = {
             **workflow_header(stored),
             "definition": stored.definition.to_json(),
@@ -123,15 +134,15 @@ class StoredResources:
         }
         return json_reading(uri, content, ttl_ms=SETTLED_MS if version is not None else 0)
 
-    async def _execution(self, uri: str, variables: Variables, user: str) -> Reading:
-        inspection = await self._service.inspect(variables["id"])
+    async def _execution(self, uri: str, variables: Variables, actor: Actor) -> Reading:
+        inspection = await self._service.inspect(actor.workspace_id, variables["id"])
         execution = inspection.execution
         marks = await origin(self._authoring, inspection)
         content = {**execution_summary(execution), **marks, "input": execution.input, **overview(inspection)}
         return json_reading(uri, content, ttl_ms=_ttl_ms(execution))
 
-    async def _node_runs(self, uri: str, variables: Variables, user: str) -> Reading:
-        inspection = await self._service.inspect(variables["id"])
+    async def _node_runs(self, uri: str, variables: Variables, actor: Actor) -> Reading:
+        inspection = await self._service.inspect(actor.workspace_id, variables["id"])
         node = variables["node"]
         runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
         if not runs:
@@ -143,7 +154,7 @@ class StoredResources:
         content = {**execution_summary(inspection.execution), **marks, "runs": runs}
         return json_reading(uri, content, ttl_ms=_ttl_ms(inspection.execution))
 
-    async def _node_type(self, uri: str, variables: Variables, user: str) -> Reading:
+    async def _node_type(self, uri: str, variables: Variables, actor: Actor) -> Reading:
         kind = self._authoring.registry.get(variables["type"])
         if kind is None:
             raise NodeNotFoundError(
@@ -151,11 +162,11 @@ class StoredResources:
             )
         return json_reading(uri, node_type_details(kind), ttl_ms=SETTLED_MS)
 
-    async def _workflow_id(self, variables: Variables, user: str) -> str:
-        return (await self._authoring.workflows.get(variables["id"])).id
+    async def _workflow_id(self, variables: Variables, actor: Actor) -> str:
+        return (await self._authoring.workflows.get(actor.workspace_id, variables["id"])).id
 
-    async def _workflow_id_of_execution(self, variables: Variables, user: str) -> str:
-        return (await self._service.get(variables["id"])).workflow_id
+    async def _workflow_id_of_execution(self, variables: Variables, actor: Actor) -> str:
+        return (await self._service.get(actor.workspace_id, variables["id"])).workflow_id
 
 
 def _ttl_ms(execution: Execution) -> int:

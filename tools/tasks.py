@@ -19,6 +19,7 @@ from tools.questions import accepted, data_of, question_of, request_for
 from tools.tool import Answer, failure, result_of
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
+from workflow.identity import READS_EXECUTIONS, RUNS, Actor, Scopes
 from workflow.items import JsonObject
 from workflow.messages import utc_text
 from workflow.ports import Clock
@@ -59,7 +60,7 @@ def tasks_needed() -> MCPError:
 
 
 class Tasks:
-    """What clients see of executions that they hold as tasks. Every method but ``handle`` checks whose they are.
+    """What clients see of executions that they hold as tasks, each in the workspace of the actor.
 
     ``answer`` makes the final result; ``kept_days`` is how long executions are kept, ``None`` for good.
     """
@@ -79,24 +80,25 @@ class Tasks:
         self._clock = clock
         self._ttl_ms = round(kept_days * DAY_MS) if kept_days is not None else None
 
-    async def handle(self, execution_id: str) -> JsonObject:
+    async def handle(self, execution_id: str, *, actor: Actor) -> JsonObject:
         """The ``Task`` that a call is answered with."""
-        execution = await self._service.get(execution_id)
+        execution = await self._service.get(actor.workspace_id, execution_id)
         return self._task(execution, STATUS[execution.state], ())
 
-    async def get(self, task_id: str, *, user: str, elicitation: Elicitation) -> JsonObject:
+    async def get(self, task_id: str, *, actor: Actor, elicitation: Elicitation) -> JsonObject:
         """The ``DetailedTask``: with what it asks of a client with this ``elicitation``, or its result or error.
 
         Raises:
-            ExecutionNotFoundError: the user has no such task.
+            ExecutionNotFoundError: the actor's workspace has no such task.
+            InsufficientScopeError: the actor may not do this.
         """
-        execution = await self._owned(task_id, user)
+        execution = await self._owned(task_id, actor, READS_EXECUTIONS)
         status = STATUS[execution.state]
         if status == "completed":
             return await self._completed(execution)
         if status != "working":
             return self._task(execution, status, ())
-        waiting = await self._service.waiting(task_id)
+        waiting = await self._service.waiting(actor.workspace_id, task_id)
         asked = [question for each in waiting if (question := question_of(each)) is not None]
         requests = {each.key: request for each in asked if (request := request_for(each, elicitation)) is not None}
         if not requests:
@@ -104,18 +106,19 @@ class Tasks:
         dumped = {key: request.model_dump(**WIRE) for key, request in requests.items()}
         return {**self._task(execution, "input_required", waiting), "inputRequests": dumped}
 
-    async def update(self, task_id: str, responses: Mapping[str, Any], *, user: str) -> None:
+    async def update(self, task_id: str, responses: Mapping[str, Any], *, actor: Actor) -> None:
         """Let what waits go on with the user's answers: all that fit a question, or none if one cannot be taken.
 
         Refusals and answers to what is not asked (any more) change nothing.
 
         Raises:
-            ExecutionNotFoundError: the user has no such task.
+            ExecutionNotFoundError: the actor's workspace has no such task.
+            InsufficientScopeError: the actor may not do this.
             InvalidArgumentsError: an answer is none of the choices.
         """
-        await self._owned(task_id, user)
+        await self._owned(task_id, actor, RUNS)
         answers = []
-        for waiting in await self._service.waiting(task_id):
+        for waiting in await self._service.waiting(actor.workspace_id, task_id):
             question = question_of(waiting)
             given = accepted(responses.get(question.key)) if question is not None else None
             data = data_of(waiting, given) if given else None
@@ -123,33 +126,35 @@ class Tasks:
                 answers.append((waiting, data))
         for waiting, data in answers:
             try:
-                await self._control.answer(task_id, waiting, data=data, by="person")
+                await self._control.answer(actor, task_id, waiting, data=data, by="person")
             except NotWaitingError:  # answered elsewhere in the meantime
                 continue
 
-    async def cancel(self, task_id: str, *, user: str) -> None:
+    async def cancel(self, task_id: str, *, actor: Actor) -> None:
         """End the task, if it has not ended.
 
         Raises:
-            ExecutionNotFoundError: the user has no such task.
+            ExecutionNotFoundError: the actor's workspace has no such task.
+            InsufficientScopeError: the actor may not do this.
         """
-        await self._owned(task_id, user)
+        await self._owned(task_id, actor, RUNS)
         try:
-            await self._control.cancel(task_id)
+            await self._control.cancel(actor, task_id)
         except IllegalTransitionError:
             return  # it has ended, which the extension takes for as good
 
-    async def changes(self, task_id: str, *, user: str, elicitation: Elicitation) -> AsyncIterator[JsonObject]:
+    async def changes(self, task_id: str, *, actor: Actor, elicitation: Elicitation) -> AsyncIterator[JsonObject]:
         """The ``DetailedTask`` now, and again whenever it has changed, until it has ended.
 
         Raises:
-            ExecutionNotFoundError: the user has no such task.
+            ExecutionNotFoundError: the actor's workspace has no such task.
+            InsufficientScopeError: the actor may not do this.
         """
-        execution = await self._owned(task_id, user)
+        execution = await self._owned(task_id, actor, READS_EXECUTIONS)
         async with self._service.announcements.listen(execution.workflow_id) as events:
             shown: JsonObject = {}
             while True:
-                seen = await self.get(task_id, user=user, elicitation=elicitation)
+                seen = await self.get(task_id, actor=actor, elicitation=elicitation)
                 if {**seen, "pollIntervalMs": None} != {**shown, "pollIntervalMs": None}:
                     shown = seen
                     yield seen
@@ -158,17 +163,18 @@ class Tasks:
                 while (event := await anext(events)).data.get("executionId") != task_id or "node" in event.data:
                     continue
 
-    async def is_there(self, task_id: str, *, user: str) -> bool:
-        """Whether the user has such a task."""
+    async def is_there(self, task_id: str, *, actor: Actor) -> bool:
+        """Whether there is such a task, and the actor may look at it."""
         try:
-            await self._owned(task_id, user)
+            await self._owned(task_id, actor, RUNS)
         except ExecutionNotFoundError:
             return False
         return True
 
-    async def _owned(self, task_id: str, user: str) -> Execution:
-        execution = await self._service.get(task_id)
-        if execution.call is None or execution.call.user != user:
+    async def _owned(self, task_id: str, actor: Actor, needed: Scopes) -> Execution:
+        actor.require(needed)
+        execution = await self._service.get(actor.workspace_id, task_id)
+        if execution.answer_form is None:
             raise ExecutionNotFoundError(task_id)
         return execution
 
@@ -196,7 +202,7 @@ class Tasks:
                 return f"Node {first.key.node} waits for an answer (control_execution with resume gives one as well)."
             until = f" until {utc_text(first.wake_at)}" if first.wake_at is not None else ""
             return f"Node {first.key.node} waits for a {first.kind}{until}."
-        step = self._service.progress(execution.id)
+        step = self._service.progress(execution.owner, execution.id)
         return f"{step.node} ({step.finished} of {step.total})" if step is not None else None
 
     async def _completed(self, execution: Execution) -> JsonObject:

@@ -20,6 +20,7 @@ from tools.budget import fit, fitting, tokens, tokens_of_bytes
 from tools.caller import Caller
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
+from workflow.identity import Scopes
 from workflow.redaction import may_hold_secrets, redacted
 from workflow.shape import model_findings
 
@@ -73,8 +74,8 @@ class Pending:
 class Tool(Generic[A]):
     """One tool. ``description`` is all that an agent knows of it: what it does, and when to use it.
 
-    ``toolsets`` are those that it belongs to, for clients that are shown one of them only.
-    ``budget_tokens`` bounds its answer, unless the arguments have a ``max_tokens``.
+    ``scopes`` are what its caller must have. ``toolsets`` are those that it belongs to, for clients that are shown one
+    of them only. ``budget_tokens`` bounds its answer, unless the arguments have a ``max_tokens``.
     ``app_meta`` is for clients that can show its results with an app. ``is_quick`` promises that it only reads, and
     that a call without ``wait_seconds`` answers at once: it reports no progress, asks nothing and is never pending.
     """
@@ -86,6 +87,7 @@ class Tool(Generic[A]):
     annotations: types.ToolAnnotations
     output_schema: dict[str, Any]
     handler: Callable[[A, Caller], Awaitable[Answer | Pending]]
+    scopes: Scopes
     toolsets: frozenset[Toolset] = BOTH
     budget_tokens: int = DEFAULT_BUDGET
     app_meta: dict[str, Any] | None = None
@@ -113,6 +115,7 @@ class Tool(Generic[A]):
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The answer, or the failure as a result that says how to mend it."""
         try:
+            caller.actor.require(self.scopes)
             parsed, notes = self._parse(arguments)
             answer = await self.handler(parsed, caller)
         except JobsprintError as error:

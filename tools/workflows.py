@@ -15,6 +15,7 @@ from tools.definition_pages import view_answer, workflow_link
 from tools.pictures import mermaid
 from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.differences import Difference
+from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
 from workflow.messages import utc_text
 from workflow.ports import Page, StoredWorkflow, WorkflowSummary
 from workflow.publication import RESTORABLE, VersionSummary
@@ -63,6 +64,7 @@ class WorkflowTools:
                 annotations=READ_ONLY,
                 output_schema=object_schema({"workflow_id": "string", "version": "integer", "name": "string"}),
                 handler=self.get_workflow,
+                scopes=READS_WORKFLOWS,
                 is_quick=True,
             ),
             Tool(
@@ -75,6 +77,7 @@ class WorkflowTools:
                     {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
                 ),
                 handler=self.list_workflows,
+                scopes=READS_WORKFLOWS,
                 budget_tokens=LIST_BUDGET,
                 is_quick=True,
             ),
@@ -94,14 +97,15 @@ class WorkflowTools:
                 ),
                 output_schema=object_schema({"workflow_id": "string", "deleted": "boolean"}),
                 handler=self.delete_workflow,
+                scopes=WRITES_WORKFLOWS,
                 toolsets=AUTHORING,
             )
         ]
 
     async def get_workflow(self, arguments: GetWorkflow, caller: Caller) -> Answer:
         """One version in the view asked for, or what concerns several."""
-        workflows, workflow_id = self._authoring.workflows, arguments.workflow_id
-        stored = await self._authoring.version(workflow_id, arguments.version)
+        owner, workflow_id = caller.actor.workspace_id, arguments.workflow_id
+        stored = await self._authoring.version(owner, workflow_id, arguments.version)
         header = workflow_header(stored)
         view: Any
         match arguments.view:
@@ -115,10 +119,14 @@ class WorkflowTools:
                     "nodes": {name: node.type for name, node in stored.definition.nodes.items()},
                 }
             case "versions":
-                page = await workflows.versions(workflow_id, limit=VERSIONS_PER_PAGE, cursor=arguments.cursor)
+                page = await self._authoring.workflows.versions(
+                    owner, workflow_id, limit=VERSIONS_PER_PAGE, cursor=arguments.cursor
+                )
                 return Answer(header | versions_content(page, stored))
             case "difference":
-                base, _, found = await self._authoring.compare(workflow_id, arguments.base_version, stored.version)
+                base, _, found = await self._authoring.compare(
+                    owner, workflow_id, arguments.base_version, stored.version
+                )
                 return Answer(header | difference_content(base, found), whole=workflow_link(stored))
         return view_answer(
             stored, view, name=arguments.view, header=header, budget=arguments.max_tokens, cursor=arguments.cursor
@@ -129,7 +137,11 @@ class WorkflowTools:
 
         async def page_of(limit: int) -> Page[WorkflowSummary]:
             return await self._authoring.workflows.page(
-                text=arguments.text, limit=limit, cursor=arguments.cursor, deleted=arguments.deleted
+                caller.actor.workspace_id,
+                text=arguments.text,
+                limit=limit,
+                cursor=arguments.cursor,
+                deleted=arguments.deleted,
             )
 
         page = await page_of(arguments.limit)
@@ -147,9 +159,9 @@ class WorkflowTools:
     async def delete_workflow(self, arguments: DeleteWorkflow, caller: Caller) -> Answer:
         """Hide it, or bring it back."""
         if arguments.restore:
-            stored = await self._authoring.restore(arguments.workflow_id)
+            stored = await self._authoring.restore(caller.actor, arguments.workflow_id)
             return Answer({**workflow_header(stored), "deleted": False})
-        await self._authoring.delete(arguments.workflow_id)
+        await self._authoring.delete(caller.actor, arguments.workflow_id)
         return Answer({"workflow_id": arguments.workflow_id, "deleted": True, "restorable_days": RESTORABLE.days})
 
 

@@ -149,17 +149,22 @@ class VersionConflictError(JobsprintError):
 
 
 class WebhookPathTakenError(JobsprintError):
-    """Another workflow listens on this path already."""
+    """Another workflow listens on this path already; which one is told only to its owner."""
 
     code = "webhook_path_taken"
     kind = ErrorKind.CONFLICT
 
-    def __init__(self, path: str, workflow_id: str) -> None:
-        super().__init__(
-            f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was published.",
-            fix="Choose another path, or unpublish the other workflow.",
-            next_call=NextCall("get_workflow", {"workflow_id": workflow_id}),
-        )
+    def __init__(self, path: str, workflow_id: str | None) -> None:
+        if workflow_id is not None:
+            super().__init__(
+                f"Webhook path {path!r} belongs to workflow {workflow_id!r}; nothing was published.",
+                fix="Choose another path, or unpublish the other workflow.",
+                next_call=NextCall("get_workflow", {"workflow_id": workflow_id}),
+            )
+        else:
+            super().__init__(
+                f"Webhook path {path!r} is taken by somebody else; nothing was published.", fix="Choose another path."
+            )
 
 
 class NotPublishedError(JobsprintError):

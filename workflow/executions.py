@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
+from workflow.identity import Initiator
 from workflow.items import JsonObject, Outputs, Source
 from workflow.states import ExecutionState
 
@@ -137,17 +138,6 @@ class Parent(NamedTuple):
 
     execution_id: str
     key: EffectKey
-
-
-class Initiator(NamedTuple):
-    """Who started an execution: a user, or what acts by itself, and through which client."""
-
-    user_id: str
-    client: str
-
-
-NOBODY = Initiator("nobody", "none")
-"""Of what is executed in thought only."""
 
 
 @dataclass(kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import NamedTuple
 
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
 
@@ -28,6 +29,12 @@ class Scope(StrEnum):
 Scopes = frozenset[Scope]
 
 ALL_SCOPES: Scopes = frozenset(Scope)
+NO_SCOPES: Scopes = frozenset()
+READS_WORKFLOWS: Scopes = frozenset({Scope.WORKFLOWS_READ})
+WRITES_WORKFLOWS: Scopes = frozenset({Scope.WORKFLOWS_WRITE})
+READS_EXECUTIONS: Scopes = frozenset({Scope.EXECUTIONS_READ})
+RUNS: Scopes = frozenset({Scope.EXECUTIONS_RUN})
+READS_PROMPTS: Scopes = frozenset({Scope.PROMPTS_READ})
 
 
 class Role(StrEnum):
@@ -83,6 +90,17 @@ class InsufficientScopeError(JobsprintError):
         self.is_attainable = is_attainable
 
 
+class Initiator(NamedTuple):
+    """Who started an execution: a user, or what acts by itself, and through which client."""
+
+    user_id: str
+    client: str
+
+
+NOBODY = Initiator("nobody", "none")
+"""Of what is executed in thought only."""
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Actor:
     """Whoever a request comes from, and what they may do.
@@ -98,6 +116,11 @@ class Actor:
     attainable: Scopes
     client: str
     session_id: str | None = None
+
+    @property
+    def initiator(self) -> Initiator:
+        """The actor as executions keep it."""
+        return Initiator(self.user_id, self.client)
 
     def require(self, needed: Scopes) -> None:
         """Let the actor pass who has every scope that is needed.
@@ -115,6 +138,13 @@ LOCAL_ID = "local"
 LOCAL_ACTOR = Actor(
     user_id=LOCAL_ID, workspace_id=LOCAL_ID, scopes=ALL_SCOPES, attainable=ALL_SCOPES, client="this machine"
 )
+
+
+def bearer_of_link(workspace_id: str) -> Actor:
+    """Whoever was given a link that lets one thing happen in a workspace. They have no rights of their own."""
+    return Actor(
+        user_id="link", workspace_id=workspace_id, scopes=NO_SCOPES, attainable=NO_SCOPES, client="a signed link"
+    )
 
 
 def scopes_in(text: str | Iterable[str]) -> Scopes:

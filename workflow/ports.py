@@ -72,10 +72,14 @@ class WorkflowSummary:
 
 
 class WorkflowRepository(Protocol):
-    """Workflows and their versions. Every method is one transaction: it happens whole or not at all."""
+    """Workflows and their versions. Every method is one transaction: it happens whole or not at all.
+
+    ``owner`` is the workspace that asks. What belongs to another one is not there for it.
+    """
 
     async def create(
         self,
+        owner: str,
         workflow_id: str,
         definition: WorkflowDefinition,
         *,
@@ -91,7 +95,14 @@ class WorkflowRepository(Protocol):
         ...
 
     async def save_version(
-        self, workflow_id: str, definition: WorkflowDefinition, *, expected_version: int, change: str, now: datetime
+        self,
+        owner: str,
+        workflow_id: str,
+        definition: WorkflowDefinition,
+        *,
+        expected_version: int,
+        change: str,
+        now: datetime,
     ) -> StoredWorkflow:
         """Store the next version and make it the current one; ``change`` says in a line what is new in it.
 
@@ -101,7 +112,7 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
+    async def get(self, owner: str, workflow_id: str, version: int | None = None) -> StoredWorkflow:
         """One version, the current one by default.
 
         Raises:
@@ -109,7 +120,7 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def versions(self, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
+    async def versions(self, owner: str, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
         """A workflow's versions, newest first.
 
         Raises:
@@ -119,7 +130,7 @@ class WorkflowRepository(Protocol):
         ...
 
     async def page(
-        self, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
+        self, owner: str, *, text: str | None, limit: int, cursor: str | None, deleted: bool = False
     ) -> Page[WorkflowSummary]:
         """Workflows, last updated first; ``text`` narrows to names and descriptions that contain it.
 
@@ -130,7 +141,7 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def publish(self, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
+    async def publish(self, owner: str, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
         """Put a version into use in place of the one that is: it gets the webhook paths, and the tool.
 
         Raises:
@@ -140,7 +151,7 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def unpublish(self, workflow_id: str) -> None:
+    async def unpublish(self, owner: str, workflow_id: str) -> None:
         """Take a workflow out of use: it has no webhook paths any more, and is no tool.
 
         Raises:
@@ -148,7 +159,7 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def withdraw_tool(self, workflow_id: str) -> None:
+    async def withdraw_tool(self, owner: str, workflow_id: str) -> None:
         """Offer the workflow as a tool no more, and leave it published.
 
         Raises:
@@ -160,7 +171,7 @@ class WorkflowRepository(Protocol):
         """Every workflow that is offered to ``owner`` as a tool, in its published version, by the tools' names."""
         ...
 
-    async def delete(self, workflow_id: str, *, now: datetime) -> None:
+    async def delete(self, owner: str, workflow_id: str, *, now: datetime) -> None:
         """Unpublish a workflow and hide it; its versions and executions stay.
 
         Raises:
@@ -168,7 +179,7 @@ class WorkflowRepository(Protocol):
         """
         ...
 
-    async def restore(self, workflow_id: str) -> StoredWorkflow:
+    async def restore(self, owner: str, workflow_id: str) -> StoredWorkflow:
         """Bring a deleted workflow back, as a draft; one that is not deleted stays as it is.
 
         Raises:
@@ -177,11 +188,12 @@ class WorkflowRepository(Protocol):
         ...
 
     async def purge(self, *, deleted_before: datetime, limit: int) -> int:
-        """Delete up to ``limit`` workflows for good that were deleted before then; how many that was."""
+        """Delete up to ``limit`` workflows for good that were deleted before then, whosever they are; how many that
+        was."""
         ...
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
-        """The workflow that listens on ``path``, in its published version.
+        """The workflow that listens on ``path``, in its published version; whoever knows the path may call it.
 
         Raises:
             WebhookNotFoundError: none does.
@@ -191,8 +203,9 @@ class WorkflowRepository(Protocol):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ExecutionFilter:
-    """Which executions to list; ``None`` means any. ``text`` is looked for in the error's message."""
+    """Which executions of a workspace to list; ``None`` means any. ``text`` is looked for in the error's message."""
 
+    owner: str
     workflow_id: str | None = None
     state: ExecutionState | None = None
     text: str | None = None
@@ -200,7 +213,10 @@ class ExecutionFilter:
 
 
 class ExecutionStore(Protocol):
-    """Executions and their journals. Whoever holds an execution's lease is the only one who writes it."""
+    """Executions and their journals. Whoever holds an execution's lease is the only one who writes it.
+
+    ``owner`` is the workspace that asks. What belongs to another one is not there for it.
+    """
 
     def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
         """Note an execution as it is now, and what to add to its journal; the next batch takes both to the disk.
@@ -218,7 +234,7 @@ class ExecutionStore(Protocol):
         """
         ...
 
-    async def get(self, execution_id: str) -> Execution:
+    async def get(self, owner: str, execution_id: str) -> Execution:
         """One execution as it is on the disk.
 
         Raises:
@@ -227,10 +243,10 @@ class ExecutionStore(Protocol):
         ...
 
     async def journal(self, execution_id: str) -> Sequence[Record]:
-        """Everything in the execution's journal, in the order in which it was noted."""
+        """Everything in the journal of an execution that the caller has read, in the order in which it was noted."""
         ...
 
-    async def recorded(self, execution_id: str) -> tuple[Execution, Sequence[Record]]:
+    async def recorded(self, owner: str, execution_id: str) -> tuple[Execution, Sequence[Record]]:
         """One execution and everything in its journal, in one read.
 
         Raises:
@@ -248,6 +264,14 @@ class ExecutionStore(Protocol):
 
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete up to ``limit`` executions that ended before then, or are not among the latest ``keep``."""
+        ...
+
+    async def owner_of(self, execution_id: str) -> str:
+        """Whose the execution is, for those who were given a link to it.
+
+        Raises:
+            ExecutionNotFoundError: no such execution.
+        """
         ...
 
     async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:

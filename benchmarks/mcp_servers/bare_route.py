@@ -31,6 +31,7 @@ from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
 from storage.queue.embedded import EmbeddedQueue
 from tools.execution_views import execution_summary, overview
+from workflow.identity import LOCAL_ID
 
 
 async def serve(data_dir: Path) -> None:
@@ -53,7 +54,7 @@ async def serve(data_dir: Path) -> None:
         async def inspect(request: Request) -> Response:
             """The overview of an execution, with nothing done to it: no secrets looked for, no tokens counted."""
             asked = orjson.loads(await request.body())
-            inspection = await service.inspect(asked["execution_id"])
+            inspection = await service.inspect(LOCAL_ID, asked["execution_id"])
             body = orjson.dumps({**execution_summary(inspection.execution), **overview(inspection)})
             return Response(body, media_type="application/json")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import wraps
 from typing import Protocol
 
@@ -53,7 +53,7 @@ class GuardedRoute(Route):
     A plain ``Route`` is for strangers.
     """
 
-    def __init__(self, path: str, endpoint: Endpoint, *, methods: Sequence[str], scopes: Sequence[Scope]) -> None:
+    def __init__(self, path: str, endpoint: Endpoint, *, methods: Sequence[str], scopes: Iterable[Scope]) -> None:
         self.scopes = frozenset(scopes)
 
         @wraps(endpoint)

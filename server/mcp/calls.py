@@ -10,13 +10,14 @@ from mcp.shared.exceptions import MCPError
 from server.mcp.errors import protocol_error
 from server.mcp.offers import OfferedPrompt, Offers
 from server.mcp.selection import wanted_tools
-from server.mcp.session import Context, SessionCaller, user_of
+from server.mcp.session import Context, SessionCaller, actor_of, owner_of
 from server.mcp.tasks import TaskMethods
 from tools.caller import AnswerComesLaterError
 from tools.completions import Typed, complete
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.tool import Pending
 from workflow.errors import JobsprintError
+from workflow.identity import READS_PROMPTS
 
 
 class Calls:
@@ -31,7 +32,7 @@ class Calls:
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> Any:
         """What the tool answers, what it asks, or the task of an answer to come, which is none of the SDK's results."""
-        tool = await self._tools.get(user_of(context), params.name)
+        tool = await self._tools.get(owner_of(context), params.name)
         selection = self._selection.narrowed(wanted_tools(context.request))
         if tool is None or not selection.includes(tool):
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
@@ -42,7 +43,7 @@ class Calls:
             result = await tool.call(params.arguments or {}, caller)
         except AnswerComesLaterError as asked:
             return caller.input_required(asked)
-        return await self._tasks.created(result.execution_id) if isinstance(result, Pending) else result
+        return await self._tasks.created(context, result.execution_id) if isinstance(result, Pending) else result
 
     async def get_prompt(
         self, context: Context, params: types.GetPromptRequestParams
@@ -51,8 +52,10 @@ class Calls:
         prompt = await self._prompt(context, params.name)
         if isinstance(prompt, FixturePrompt):
             return await prompt.handler(context, params)
+        actor = actor_of(context)
         try:
-            return await prompt.get(params.arguments or {}, user_of(context))
+            actor.require(READS_PROMPTS)
+            return await prompt.get(params.arguments or {}, actor)
         except JobsprintError as error:
             raise protocol_error(error) from error
 
@@ -62,14 +65,13 @@ class Calls:
         """What the resource holds, and how long that may be kept."""
         uri = str(params.uri)
         try:
-            reading = await self._resources.read(uri, user_of(context))
+            reading = await self._resources.read(uri, actor_of(context))
         except JobsprintError as error:
             raise protocol_error(error, uri=uri) from error
         return types.ReadResourceResult(contents=[reading.contents], ttl_ms=reading.ttl_ms, cache_scope="private")
 
     async def complete(self, context: Context, params: types.CompleteRequestParams) -> types.CompleteResult:
         """Values for a template's variable or a prompt's argument."""
-        user = user_of(context)
         others = params.context.arguments if params.context is not None else None
         try:
             if isinstance(params.ref, types.ResourceTemplateReference):
@@ -78,7 +80,7 @@ class Calls:
                 completer = (await self._prompt(context, params.ref.name)).completer(params.argument.name)
         except JobsprintError as error:
             raise protocol_error(error) from error
-        typed = Typed(params.argument.value, user, others or {})
+        typed = Typed(params.argument.value, actor_of(context), others or {})
         return types.CompleteResult(completion=await complete(completer, typed))
 
     def input_schema(self, name: str) -> dict[str, Any] | None:
@@ -90,7 +92,7 @@ class Calls:
         return tool.listed.input_schema if tool is not None else None
 
     async def _prompt(self, context: Context, name: str) -> OfferedPrompt:
-        prompt = await self._prompts.get(user_of(context), name)
+        prompt = await self._prompts.get(owner_of(context), name)
         if prompt is None:
             raise MCPError(types.INVALID_PARAMS, f"Unknown prompt: {name}")
         return prompt

@@ -20,6 +20,7 @@ from mcp_types import SERVER_INFO_META_KEY, methods
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from server.auth.access import actor_of
 from server.mcp.offers import Offers
 from server.mcp.quick_calls import METHOD, Call, answer, plain_call, plain_headers, replayed, send_result, whole_body
 
@@ -47,7 +48,7 @@ class DirectCalls:
         message = await receive()
         body = whole_body(message)
         call = _read(body, headers) if body is not None else None
-        result = await answer(self._offers, call) if call is not None else None
+        result = await answer(self._offers, call, actor_of(scope)) if call is not None else None
         if call is None or result is None:
             await self._app(scope, replayed(message, receive), send)
             return

@@ -18,6 +18,7 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types import methods
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from server.auth.access import actor_of
 from server.mcp.offers import Offers
 from server.mcp.quick_calls import (
     METHOD,
@@ -75,7 +76,7 @@ class DirectSessionCalls:
         shown_until = self._shown_until.get(session)
         if shown_until is not None and self._now() < shown_until:
             call = _read(body, version)
-            result = await answer(self._offers, call) if call is not None else None
+            result = await answer(self._offers, call, actor_of(scope)) if call is not None else None
             if call is not None and result is not None:
                 result.pop("resultType", None)
                 await send_result(send, call, result, (_ID_HEADER, session_id.encode("latin-1")))

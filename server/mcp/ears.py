@@ -29,10 +29,12 @@ class _Hearing:
 class Ear:
     """Changes for one client, each told once however often it happened since: clients read what is there now.
 
-    An async context manager; iterating it waits for the next change and ends with :meth:`close`.
+    ``owner`` is the client's workspace. An async context manager; iterating it waits for the next change and ends
+    with :meth:`close`.
     """
 
-    def __init__(self, announcements: Announcements, lists: Iterable[ServerEvent]) -> None:
+    def __init__(self, announcements: Announcements, owner: str, lists: Iterable[ServerEvent]) -> None:
+        self.owner = owner
         self._announcements = announcements
         self._lists = frozenset(lists)
         self._pending: dict[ServerEvent, None] = {}

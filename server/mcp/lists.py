@@ -9,7 +9,7 @@ from mcp.server.caching import CacheableMethod, CacheHint
 from server.mcp.errors import protocol_error
 from server.mcp.offers import Offers
 from server.mcp.selection import wanted_tools
-from server.mcp.session import Context, user_of
+from server.mcp.session import Context, actor_of, owner_of
 from tools import execution_app
 from tools.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError
@@ -35,20 +35,20 @@ class Lists:
         self._resources = offers.resources
 
     async def tools(self, context: Context, params: Page) -> types.ListToolsResult:
-        """The caller's tools, as far as they want them; a page may be short."""
+        """The caller's tools, as far as they want them and may be let use them; a page may be short."""
         selection = self._selection.narrowed(wanted_tools(context.request))
         try:
-            page = await self._tools.page(user_of(context), _cursor(params))
+            page = await self._tools.page(owner_of(context), _cursor(params))
         except JobsprintError as error:
             raise protocol_error(error) from error
-        has_apps = client_supports_apps(context)
-        seen = [each.listed_for(has_apps=has_apps) for each in page.items if selection.includes(each)]
+        actor, has_apps = actor_of(context), client_supports_apps(context)
+        seen = [each.listed_for(has_apps=has_apps) for each in page.items if selection.shows(each, actor)]
         return types.ListToolsResult(tools=seen, next_cursor=page.next_cursor)
 
     async def prompts(self, context: Context, params: Page) -> types.ListPromptsResult:
         """The caller's prompts."""
         try:
-            page = await self._prompts.page(user_of(context), _cursor(params))
+            page = await self._prompts.page(owner_of(context), _cursor(params))
         except JobsprintError as error:
             raise protocol_error(error) from error
         return types.ListPromptsResult(prompts=[each.listed for each in page.items], next_cursor=page.next_cursor)
@@ -56,7 +56,7 @@ class Lists:
     async def resources(self, context: Context, params: Page) -> types.ListResourcesResult:
         """The caller's resources."""
         try:
-            page = await self._resources.page(user_of(context), _cursor(params))
+            page = await self._resources.page(actor_of(context), _cursor(params))
         except JobsprintError as error:
             raise protocol_error(error) from error
         is_first = _cursor(params) is None

@@ -21,7 +21,7 @@ OfferedPrompt = Prompt | FixturePrompt
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Offers:
-    """Tools, prompts and resources by user; ``selection`` is what the settings leave of the tools."""
+    """Tools, prompts and resources by workspace; ``selection`` is what the settings leave of the tools."""
 
     tools: Offering[OfferedTool]
     selection: Selection
@@ -33,10 +33,10 @@ class Offers:
         tool = self.tools.fixed(name)
         return tool if isinstance(tool, Tool) and tool.is_quick and self.selection.includes(tool) else None
 
-    def forget(self) -> None:
-        """Ask the sources of tools and prompts again: something has come or gone."""
-        self.tools.forget()
-        self.prompts.forget()
+    def forget(self, owner: str) -> None:
+        """Ask the sources of the workspace's tools and prompts again: something has come or gone."""
+        self.tools.forget(owner)
+        self.prompts.forget(owner)
 
 
 def put_together(
@@ -49,7 +49,7 @@ def put_together(
     prompt_sources: Sequence[Source[Prompt]] = (),
     suite: ConformanceSuite | None = None,
 ) -> Offers:
-    """The offers: what everybody has, and the sources of what is each user's own."""
+    """The offers: what everybody has, and the sources of what is each workspace's own."""
     if suite is None:
         return Offers(
             tools=Offering("tools", tools, tool_sources),

@@ -17,8 +17,9 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from server.mcp.offers import Offers
-from tools.caller import LOCAL_USER, Question
+from tools.caller import Question
 from tools.tool import Pending
+from workflow.identity import Actor
 from workflow.items import JsonObject
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class Call(NamedTuple):
 class QuickCaller:
     """A :class:`tools.caller.Caller` that is told nothing and asked nothing before it has its answer."""
 
-    user: str
+    actor: Actor
     takes_tasks: bool = False
     goes_on_with: str | None = None
 
@@ -57,13 +58,13 @@ class QuickCaller:
         return {question.key: None for question in questions}
 
 
-async def answer(offers: Offers, call: Call) -> JsonObject | None:
+async def answer(offers: Offers, call: Call, actor: Actor) -> JsonObject | None:
     """The result as it is sent, or ``None`` where the SDK has to answer: the tool is not quick, or has failed."""
     tool = offers.quick_tool(call.tool)
     if tool is None:
         return None
     try:
-        result = await tool.call(call.arguments, QuickCaller(LOCAL_USER))
+        result = await tool.call(call.arguments, QuickCaller(actor))
     except Exception:
         logger.info("%s is called again, for the SDK to tell of its failure", tool.name)
         return None

@@ -13,10 +13,12 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
+from server.auth import access
 from server.mcp.identity import NAME
-from tools.caller import LOCAL_USER, AnswerComesLaterError, Question
+from tools.caller import AnswerComesLaterError, Question
 from tools.questions import accepted, request_for
 from tools.tasks import EXTENSION
+from workflow.identity import LOCAL_ACTOR, Actor
 from workflow.items import JsonObject
 
 REQUEST_STATE_SECONDS = 24 * 3600
@@ -25,10 +27,23 @@ REQUEST_STATE_SECONDS = 24 * 3600
 Context = ServerRequestContext[Any, Any]
 
 
-def user_of(context: Context) -> str:
-    """Whose request it is."""
-    del context
-    return LOCAL_USER
+def actor_of(context: Context) -> Actor:
+    """Whose request it is: over HTTP whoever the request has proved to be, else the one who started the process.
+
+    Raises:
+        NotAuthenticatedError: an HTTP request that nobody has vouched for.
+    """
+    return access.actor_of(context.request) if context.request is not None else LOCAL_ACTOR
+
+
+def owner_of(context: Context) -> str:
+    """In whose workspace the request happens."""
+    return actor_of(context).workspace_id
+
+
+def _principal(context: Context) -> str:
+    actor = actor_of(context)
+    return f"{actor.workspace_id}:{actor.user_id}"
 
 
 def is_modern(context: Context) -> bool:
@@ -51,7 +66,7 @@ def elicitation_of(context: Context) -> types.ElicitationCapability | None:
 
 def request_state_boundary(key: bytes) -> RequestStateBoundary:
     """Seals what clients carry from a call to its repetition, for one user; all processes with ``key`` can open it."""
-    security = RequestStateSecurity(keys=[key], ttl=REQUEST_STATE_SECONDS, bind_principal=user_of)
+    security = RequestStateSecurity(keys=[key], ttl=REQUEST_STATE_SECONDS, bind_principal=_principal)
     return RequestStateBoundary(security, default_audience=NAME)
 
 
@@ -75,9 +90,9 @@ class SessionCaller:
     params: types.CallToolRequestParams
 
     @property
-    def user(self) -> str:
+    def actor(self) -> Actor:
         """See the protocol, here as below."""
-        return user_of(self.context)
+        return actor_of(self.context)
 
     @property
     def takes_tasks(self) -> bool:

@@ -22,9 +22,10 @@ from engine.announcements import Announcements
 from server.mcp.ears import Ear
 from server.mcp.errors import protocol_error
 from server.mcp.offers import Offers
-from server.mcp.session import Context, user_of
+from server.mcp.session import Context, actor_of, owner_of
 from tools.changes import lists_changed
 from workflow.errors import InvalidArgumentsError, JobsprintError
+from workflow.identity import Actor
 
 MAX_EARS = 10_000
 """Clients that listen at once: as many as the SDK keeps sessions."""
@@ -52,10 +53,11 @@ class Subscriptions:
 
             async def hear() -> None:
                 async for event in events:
-                    self._offers.forget()
+                    self._offers.forget(event.data["workspaceId"])
                     for change in lists_changed(event):
                         for ear in self._ears:
-                            ear.tell(change)
+                            if ear.owner == event.data["workspaceId"]:
+                                ear.tell(change)
 
             hearing = asyncio.create_task(hear(), name="changed-lists")
             try:
@@ -92,11 +94,11 @@ class Subscriptions:
             lists.append(PromptsListChanged())
         if asked.resources_list_changed:
             lists.append(ResourcesListChanged())
-        async with self._ear(lists) as ear:
+        async with self._ear(owner_of(context), lists) as ear:
             honoured = [
                 uri
                 for uri in dict.fromkeys(asked.resource_subscriptions or ())
-                if await self._watch(ear, uri, user_of(context)) is None
+                if await self._watch(ear, uri, actor_of(context)) is None
             ]
             acknowledged = types.SubscriptionFilter(
                 tools_list_changed=asked.tools_list_changed or None,
@@ -124,7 +126,8 @@ class Subscriptions:
         key = _session(context)
         if key in self._sessions:
             return
-        async with self._ear([ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()]) as ear:
+        lists: list[ServerEvent] = [ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()]
+        async with self._ear(owner_of(context), lists) as ear:
             self._sessions[key] = ear
             try:
                 async for change in ear:
@@ -134,7 +137,7 @@ class Subscriptions:
 
     async def subscribe(self, context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
         """Add a resource to what a session of the legacy era is told of."""
-        error = await self._watch(self._session_ear(context), str(params.uri), user_of(context))
+        error = await self._watch(self._session_ear(context), str(params.uri), actor_of(context))
         if error is not None:
             raise protocol_error(error, uri=str(params.uri)) from error
         return types.EmptyResult()
@@ -145,11 +148,11 @@ class Subscriptions:
         return types.EmptyResult()
 
     @asynccontextmanager
-    async def _ear(self, lists: list[ServerEvent]) -> AsyncIterator[Ear]:
+    async def _ear(self, owner: str, lists: list[ServerEvent]) -> AsyncIterator[Ear]:
         if self._is_closing or len(self._ears) >= MAX_EARS:
             why = "The server is stopping." if self._is_closing else f"{MAX_EARS} clients listen already."
             raise MCPError(types.INTERNAL_ERROR, why)
-        async with Ear(self._announcements, lists) as ear:
+        async with Ear(self._announcements, owner, lists) as ear:
             self._ears.add(ear)
             try:
                 yield ear
@@ -162,8 +165,8 @@ class Subscriptions:
             raise MCPError(types.INVALID_REQUEST, "Send notifications/initialized before you subscribe.")
         return ear
 
-    async def _watch(self, ear: Ear, uri: str, user: str) -> JobsprintError | None:
-        """Have the ear listen for changes of a resource that the user may read; why not, where it cannot."""
+    async def _watch(self, ear: Ear, uri: str, actor: Actor) -> JobsprintError | None:
+        """Have the ear listen for changes of a resource that the actor may read; why not, where it cannot."""
         if ear.watched >= MAX_WATCHED:
             return InvalidArgumentsError(
                 f"One client can subscribe to {MAX_WATCHED} resources.",
@@ -171,7 +174,7 @@ class Subscriptions:
                 fix="Unsubscribe from those that have ended.",
             )
         try:
-            await ear.watch(uri, await self._offers.resources.watched(uri, user))
+            await ear.watch(uri, await self._offers.resources.watched(uri, actor))
         except JobsprintError as error:
             return error
         return None

@@ -16,7 +16,7 @@ from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from pydantic import Field, TypeAdapter, ValidationError
 
-from server.mcp.session import Context, elicitation_of, is_modern, takes_tasks, user_of
+from server.mcp.session import Context, actor_of, elicitation_of, is_modern, takes_tasks
 from tools.tasks import EXTENSION, Tasks, tasks_needed
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.items import JsonObject
@@ -61,9 +61,9 @@ class TaskMethods:
         server.add_request_handler("tasks/cancel", TaskParams, self._cancel)
         server.extensions[EXTENSION] = {}
 
-    async def created(self, execution_id: str) -> JsonObject:
+    async def created(self, context: Context, execution_id: str) -> JsonObject:
         """The result of a call whose answer is still to come."""
-        return {"resultType": "task", **await self._tasks.handle(execution_id)}
+        return {"resultType": "task", **await self._tasks.handle(execution_id, actor=actor_of(context))}
 
     def listening(self, listen: Listen) -> Listen:
         """``subscriptions/listen`` that also takes ``taskIds``; ``listen`` serves the rest, on the same stream."""
@@ -76,8 +76,8 @@ class TaskMethods:
                 return await listen(context, params)
             if not takes_tasks(context):
                 raise tasks_needed()
-            user = user_of(context)
-            followed = [each for each in wanted[:TASKS_AT_ONCE] if await self._tasks.is_there(each, user=user)]
+            actor = actor_of(context)
+            followed = [each for each in wanted[:TASKS_AT_ONCE] if await self._tasks.is_there(each, actor=actor)]
             acknowledged = asyncio.Event()
             session = _Acknowledging(context.session, followed, acknowledged)
             async with asyncio.TaskGroup() as group:
@@ -94,7 +94,9 @@ class TaskMethods:
         await acknowledged.wait()
         meta = {SUBSCRIPTION_ID_META_KEY: context.request_id}
         try:
-            async for task in self._tasks.changes(task_id, user=user_of(context), elicitation=elicitation_of(context)):
+            async for task in self._tasks.changes(
+                task_id, actor=actor_of(context), elicitation=elicitation_of(context)
+            ):
                 notification = TaskNotification(params={**task, "_meta": meta})
                 await context.session.send_notification(
                     cast("types.ServerNotification", notification), related_request_id=context.request_id
@@ -105,14 +107,14 @@ class TaskMethods:
     async def _get(self, context: Context, params: TaskParams) -> JsonObject:
         _check(context, params)
         try:
-            return await self._tasks.get(params.task_id, user=user_of(context), elicitation=elicitation_of(context))
+            return await self._tasks.get(params.task_id, actor=actor_of(context), elicitation=elicitation_of(context))
         except JobsprintError as error:
             raise _refusal(error) from error
 
     async def _update(self, context: Context, params: UpdateParams) -> types.EmptyResult:
         _check(context, params)
         try:
-            await self._tasks.update(params.task_id, params.input_responses, user=user_of(context))
+            await self._tasks.update(params.task_id, params.input_responses, actor=actor_of(context))
         except JobsprintError as error:
             raise _refusal(error) from error
         return types.EmptyResult()
@@ -120,7 +122,7 @@ class TaskMethods:
     async def _cancel(self, context: Context, params: TaskParams) -> types.EmptyResult:
         _check(context, params)
         try:
-            await self._tasks.cancel(params.task_id, user=user_of(context))
+            await self._tasks.cancel(params.task_id, actor=actor_of(context))
         except JobsprintError as error:
             raise _refusal(error) from error
         return types.EmptyResult()

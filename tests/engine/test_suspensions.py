@@ -17,10 +17,12 @@ class SlowChild:
 
     state = ExecutionState.RUNNING
 
-    async def ensure(self, parent_id: str, key: Any, workflow_id: str, data: Any, **options: Any) -> Execution:
+    async def ensure(self, parent: Execution, key: Any, workflow_id: str, data: Any, **options: Any) -> Execution:
         """The child as it is."""
         return Execution(
             id="child",
+            owner=parent.owner,
+            initiator=parent.initiator,
             workflow_id=workflow_id,
             workflow_name="child",
             workflow_version=1,

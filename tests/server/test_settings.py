@@ -93,3 +93,27 @@ def test_the_command_says_in_one_line_why_it_does_not_start(
     assert words in ended.stderr
     assert len(ended.stderr.splitlines()) == 1
     assert ended.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "is_local"),
+    [
+        ({}, True),
+        ({"host": "localhost"}, True),
+        ({"host": "127.8.9.1"}, True),
+        ({"host": "::1"}, True),
+        ({"host": "0.0.0.0"}, False),  # noqa: S104
+        ({"host": "::"}, False),
+        ({"host": "192.0.2.1"}, False),
+        ({"host": "jobsprint.example"}, False),
+        ({"public_url": "http://localhost:9000"}, True),
+        ({"public_url": "http://[::1]:9000"}, True),
+        ({"public_url": "https://jobsprint.example"}, False),
+        ({"public_url": "https://localhost.example"}, False),
+        ({"allowed_hosts": "127.0.0.1:*, localhost, [::1]:8080, ::1, dev.localhost:*"}, True),
+        ({"allowed_hosts": "localhost, jobsprint.example:*"}, False),
+        ({"allowed_hosts": "192.0.2.1"}, False),
+    ],
+)
+def test_a_server_is_local_where_only_this_machine_reaches_it(overrides: dict[str, str], is_local: bool) -> None:
+    assert Settings.load(**overrides).is_local is is_local

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from tools.execution_views import execution_summary
 from tools.tasks import STATUS, Tasks
 from tools.tool import Answer
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, NotWaitingError
-from workflow.executions import Call, Execution, Record, Suspension
+from workflow.executions import Execution, Record, Suspension
+from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.states import ExecutionState
 
 ASKING = {
@@ -28,6 +30,7 @@ ASKING = {
     "nodes": {"start": {"type": "manual"}, "ask": {"type": "approval", "parameters": {"question": "Sure?"}}},
     "connections": [["start", "ask"]],
 }
+STRANGER = replace(LOCAL_ACTOR, user_id="bob", workspace_id="bobs")
 FORMS = types.ElicitationCapability()
 
 
@@ -39,13 +42,15 @@ async def services(data_dir: Path) -> AsyncIterator[Services]:
         yield services
 
 
-async def asking_execution(services: Services, *, user: str, items: int) -> str:
+async def asking_execution(services: Services, *, items: int) -> str:
     """An execution that waits for answers."""
-    made = await services.authoring.create(ASKING)
+    made = await services.authoring.create(LOCAL_ACTOR, ASKING)
     plan = services.authoring.plan(made.workflow)
-    submission = Submission(trigger="manual", data=[{}] * items, call=Call(user, "execution"))
+    submission = Submission(
+        trigger="manual", initiator=LOCAL_ACTOR.initiator, data=[{}] * items, answer_form="execution"
+    )
     execution_id = await services.executions.execute(plan, submission)
-    await services.executions.wait(execution_id, timeout_seconds=20)
+    await services.executions.wait(LOCAL_ID, execution_id, timeout_seconds=20)
     return execution_id
 
 
@@ -65,33 +70,33 @@ async def test_tasks_of_others_are_not_there(services: Services) -> None:
         clock=SystemClock(),
         kept_days=None,
     )
-    task_id = await asking_execution(services, user="ann", items=1)
-    mine = await tasks.get(task_id, user="ann", elicitation=FORMS)
+    task_id = await asking_execution(services, items=1)
+    mine = await tasks.get(task_id, actor=LOCAL_ACTOR, elicitation=FORMS)
     assert (mine["status"], mine["ttlMs"]) == ("input_required", None)
     answers = {key: accept(choice="approve") for key in mine["inputRequests"]}
-    assert await tasks.is_there(task_id, user="ann")
-    assert not await tasks.is_there(task_id, user="bob")
+    assert await tasks.is_there(task_id, actor=LOCAL_ACTOR)
+    assert not await tasks.is_there(task_id, actor=STRANGER)
     with pytest.raises(ExecutionNotFoundError):
-        await tasks.get(task_id, user="bob", elicitation=FORMS)
+        await tasks.get(task_id, actor=STRANGER, elicitation=FORMS)
     with pytest.raises(ExecutionNotFoundError):
-        await tasks.update(task_id, answers, user="bob")
+        await tasks.update(task_id, answers, actor=STRANGER)
     with pytest.raises(ExecutionNotFoundError):
-        await tasks.cancel(task_id, user="bob")
+        await tasks.cancel(task_id, actor=STRANGER)
     with pytest.raises(ExecutionNotFoundError):
-        await anext(tasks.changes(task_id, user="bob", elicitation=FORMS))
-    assert await tasks.get(task_id, user="ann", elicitation=FORMS) == {**mine, "pollIntervalMs": 200}
+        await anext(tasks.changes(task_id, actor=STRANGER, elicitation=FORMS))
+    assert await tasks.get(task_id, actor=LOCAL_ACTOR, elicitation=FORMS) == {**mine, "pollIntervalMs": 200}
 
 
 async def test_an_answer_that_comes_while_the_journal_is_read_counts_once(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    execution_id = await asking_execution(services, user="ann", items=2)
-    first, second = await services.executions.waiting(execution_id)
+    execution_id = await asking_execution(services, items=2)
+    first, second = await services.executions.waiting(LOCAL_ID, execution_id)
     service, read = services.executions, services.executions.store.journal
     tried: list[Any] = []
 
     async def answer(waiting: Suspension, choice: str) -> Any:
-        return await services.control.answer(execution_id, waiting, data={"choice": choice}, by="person")
+        return await services.control.answer(LOCAL_ACTOR, execution_id, waiting, data={"choice": choice}, by="person")
 
     async def read_meanwhile(execution_id: str) -> Sequence[Record]:
         records = await read(execution_id)
@@ -104,28 +109,28 @@ async def test_an_answer_that_comes_while_the_journal_is_read_counts_once(
     monkeypatch.setattr(service.store, "journal", read_meanwhile)
     await answer(first, "approve")
     async with asyncio.timeout(20):
-        while (await service.get(execution_id)).state is not ExecutionState.SUCCEEDED:
-            await service.wait(execution_id, timeout_seconds=5)
+        while (await service.get(LOCAL_ID, execution_id)).state is not ExecutionState.SUCCEEDED:
+            await service.wait(LOCAL_ID, execution_id, timeout_seconds=5)
     with pytest.raises(NotWaitingError):
         await tried[1]
 
 
 async def test_answers_that_come_at_once_each_count_once(services: Services) -> None:
-    execution_id = await asking_execution(services, user="ann", items=20)
-    waiting = await services.executions.waiting(execution_id)
+    execution_id = await asking_execution(services, items=20)
+    waiting = await services.executions.waiting(LOCAL_ID, execution_id)
     control = services.control
 
     async def answer(index: int, choice: str) -> Any:
-        return await control.answer(execution_id, waiting[index], data={"choice": choice}, by="person")
+        return await control.answer(LOCAL_ACTOR, execution_id, waiting[index], data={"choice": choice}, by="person")
 
     given = await asyncio.gather(
         *(answer(index, choice) for index in range(20) for choice in ("approve", "reject")), return_exceptions=True
     )
     assert sum(isinstance(each, Exception) for each in given) == 20
     async with asyncio.timeout(20):
-        while (await services.executions.get(execution_id)).state is not ExecutionState.SUCCEEDED:
-            await services.executions.wait(execution_id, timeout_seconds=5)
-    inspection = await services.executions.inspect(execution_id)
+        while (await services.executions.get(LOCAL_ID, execution_id)).state is not ExecutionState.SUCCEEDED:
+            await services.executions.wait(LOCAL_ID, execution_id, timeout_seconds=5)
+    inspection = await services.executions.inspect(LOCAL_ID, execution_id)
     assert [run.node for run in inspection.node_runs] == ["start", "ask"]
     choices = [item.json["approval"]["choice"] for item in inspection.node_runs[1].outputs["approve"]]
     assert choices == ["approve"] * 20
@@ -152,16 +157,16 @@ async def test_the_conformance_suites_tools_are_real_runs(services: Services) ->
 
 async def test_what_is_cancelled_as_it_goes_on_is_cancelled(services: Services) -> None:
     for pause in range(6):
-        execution_id = await asking_execution(services, user="ann", items=1)
-        (waiting,) = await services.executions.waiting(execution_id)
-        await services.control.answer(execution_id, waiting, data={"choice": "approve"}, by="person")
+        execution_id = await asking_execution(services, items=1)
+        (waiting,) = await services.executions.waiting(LOCAL_ID, execution_id)
+        await services.control.answer(LOCAL_ACTOR, execution_id, waiting, data={"choice": "approve"}, by="person")
         for _ in range(pause):
             await asyncio.sleep(0)
         async with asyncio.timeout(10):
             try:
-                ended = await services.control.cancel(execution_id)
+                ended = await services.control.cancel(LOCAL_ACTOR, execution_id)
             except IllegalTransitionError:
-                ended = await services.executions.get(execution_id)
+                ended = await services.executions.get(LOCAL_ID, execution_id)
                 assert ended.state is ExecutionState.SUCCEEDED
             else:
                 assert ended.state is ExecutionState.CANCELLED

@@ -14,6 +14,7 @@ from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.workflows import SqlWorkflowRepository
 from workflow.errors import StorageError, UnstorableValueError
+from workflow.identity import LOCAL_ID
 
 
 async def test_migrations_make_the_tables_of_the_code(empty_database: Database) -> None:
@@ -54,4 +55,4 @@ async def test_a_database_that_cannot_be_used_is_told_in_one_sentence(url: str) 
 async def test_text_that_no_database_keeps_is_an_error_of_ours(database: Database) -> None:
     workflows = SqlWorkflowRepository(database)
     with pytest.raises(StorageError if not database.is_sqlite else UnstorableValueError):
-        await workflows.get("half a pair: \ud800")
+        await workflows.get(LOCAL_ID, "half a pair: \ud800")

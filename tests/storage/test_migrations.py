@@ -12,6 +12,7 @@ import storage.migrations
 from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.workflows import SqlWorkflowRepository
+from workflow.identity import LOCAL_ID
 
 OLD_DATA = """
 INSERT INTO workflows VALUES ('hooked', 'hooked', '', 2, 1, 0, 0, NULL);
@@ -42,7 +43,7 @@ async def test_workflows_that_listened_before_there_was_publishing_are_published
     await migrate(empty_database)
     workflows = SqlWorkflowRepository(empty_database)
     assert (await workflows.by_webhook_path("leads")).version == 2
-    assert (await workflows.get("hooked")).published_version == 2
-    assert (await workflows.get("manual")).published_version is None
-    changes = [each.change for each in (await workflows.versions("hooked", limit=9, cursor=None)).items]
+    assert (await workflows.get(LOCAL_ID, "hooked")).published_version == 2
+    assert (await workflows.get(LOCAL_ID, "manual")).published_version is None
+    changes = [each.change for each in (await workflows.versions(LOCAL_ID, "hooked", limit=9, cursor=None)).items]
     assert changes == ["Changed", "Created"]

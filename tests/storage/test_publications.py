@@ -19,6 +19,7 @@ from workflow.errors import (
     WebhookPathTakenError,
     WorkflowNotFoundError,
 )
+from workflow.identity import LOCAL_ID
 from workflow.ports import StoredWorkflow, WorkflowRepository
 from workflow.publication import Exposure, Publication
 
@@ -46,12 +47,15 @@ def listening(*paths: str, **tool: Any) -> Publication:
 
 async def create(workflows: WorkflowRepository, workflow_id: str, publication: Publication | None = None) -> None:
     """A new workflow named as its id."""
-    await workflows.create(workflow_id, definition(workflow_id), change="Created", publication=publication, now=NOW)
+    await workflows.create(
+        LOCAL_ID, workflow_id, definition(workflow_id), change="Created", publication=publication, now=NOW
+    )
 
 
 async def save(workflows: WorkflowRepository, workflow_id: str, version: int, **members: Any) -> StoredWorkflow:
     """The version after ``version``."""
     return await workflows.save_version(
+        LOCAL_ID,
         workflow_id,
         definition(f"{workflow_id} {version + 1}"),
         expected_version=version,
@@ -65,8 +69,8 @@ class TestPublishing:
     ) -> None:
         await create(workflows, "draft")
         await create(workflows, "live", listening("leads"))
-        assert (await workflows.get("draft")).published_version is None
-        assert (await workflows.get("live")).published_version == 1
+        assert (await workflows.get(LOCAL_ID, "draft")).published_version is None
+        assert (await workflows.get(LOCAL_ID, "live")).published_version == 1
         assert (await workflows.by_webhook_path("leads")).id == "live"
 
     async def test_a_webhook_reaches_the_published_version_whatever_is_drafted(
@@ -76,17 +80,17 @@ class TestPublishing:
         draft = await save(workflows, "w", 1)
         assert (draft.version, draft.published_version) == (2, 1)
         assert (await workflows.by_webhook_path("leads")).version == 1
-        published = await workflows.publish("w", 2, listening("leads"))
+        published = await workflows.publish(LOCAL_ID, "w", 2, listening("leads"))
         assert (published.version, published.published_version) == (2, 2)
         assert (await workflows.by_webhook_path("leads")).version == 2
-        rolled_back = await workflows.publish("w", 1, listening("leads"))
+        rolled_back = await workflows.publish(LOCAL_ID, "w", 1, listening("leads"))
         assert (rolled_back.version, rolled_back.published_version) == (1, 1)
         assert (await workflows.by_webhook_path("leads")).definition.name == "w"
 
     async def test_publishing_moves_the_paths(self, workflows: WorkflowRepository) -> None:
         await create(workflows, "w", listening("old", "both"))
         await save(workflows, "w", 1)
-        await workflows.publish("w", 2, listening("both", "new"))
+        await workflows.publish(LOCAL_ID, "w", 2, listening("both", "new"))
         assert (await workflows.by_webhook_path("new")).version == 2
         with pytest.raises(WebhookNotFoundError):
             await workflows.by_webhook_path("old")
@@ -97,10 +101,10 @@ class TestPublishing:
         with pytest.raises(WebhookPathTakenError):
             await create(workflows, "b", listening("free", "leads"))
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.get("b")
+            await workflows.get(LOCAL_ID, "b")
         await create(workflows, "c", listening("mine"))
         with pytest.raises(WebhookPathTakenError):
-            await workflows.publish("c", 1, listening("leads"))
+            await workflows.publish(LOCAL_ID, "c", 1, listening("leads"))
         assert (await workflows.by_webhook_path("mine")).id == "c", "what cannot be published leaves all as it was"
         with pytest.raises(WebhookNotFoundError):
             await workflows.by_webhook_path("free")
@@ -109,15 +113,15 @@ class TestPublishing:
         for n in range(4):
             await create(workflows, f"w{n}")
         results = await asyncio.gather(
-            *(workflows.publish(f"w{n}", 1, listening("leads")) for n in range(4)), return_exceptions=True
+            *(workflows.publish(LOCAL_ID, f"w{n}", 1, listening("leads")) for n in range(4)), return_exceptions=True
         )
         assert sum(isinstance(each, WebhookPathTakenError) for each in results) == 3
 
     async def test_unpublishing_frees_paths_and_tool(self, workflows: WorkflowRepository) -> None:
         await create(workflows, "a", listening("leads", name="triage"))
         assert len(await workflows.exposed("local")) == 1
-        await workflows.unpublish("a")
-        assert (await workflows.get("a")).published_version is None
+        await workflows.unpublish(LOCAL_ID, "a")
+        assert (await workflows.get(LOCAL_ID, "a")).published_version is None
         assert await workflows.exposed("local") == []
         await create(workflows, "b", listening("leads", name="triage"))
         assert (await workflows.by_webhook_path("leads")).id == "b"
@@ -127,11 +131,11 @@ class TestPublishing:
         if version == 7:
             await create(workflows, "w")
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.publish("w", version, listening("leads"))
+            await workflows.publish(LOCAL_ID, "w", version, listening("leads"))
         with pytest.raises(WebhookNotFoundError):
             await workflows.by_webhook_path("leads")
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.unpublish("absent")
+            await workflows.unpublish(LOCAL_ID, "absent")
 
 
 class TestTools:
@@ -164,15 +168,15 @@ class TestTools:
     ) -> None:
         await create(workflows, "w", listening(name="first"))
         await save(workflows, "w", 1)
-        await workflows.publish("w", 2, listening())
+        await workflows.publish(LOCAL_ID, "w", 2, listening())
         assert [(exposure.name, stored.version) for exposure, stored in await workflows.exposed("local")] == [
             ("first", 2)
         ]
-        await workflows.publish("w", 2, listening(name="second"))
+        await workflows.publish(LOCAL_ID, "w", 2, listening(name="second"))
         assert [exposure.name for exposure, _ in await workflows.exposed("local")] == ["second"]
-        await workflows.withdraw_tool("w")
+        await workflows.withdraw_tool(LOCAL_ID, "w")
         assert await workflows.exposed("local") == []
-        assert (await workflows.get("w")).published_version == 2
+        assert (await workflows.get(LOCAL_ID, "w")).published_version == 2
 
 
 class TestVersions:
@@ -180,62 +184,66 @@ class TestVersions:
         await create(workflows, "w")
         for version in (1, 2, 3):
             await save(workflows, "w", version, now=NOW + version * DAY)
-        first = await workflows.versions("w", limit=3, cursor=None)
+        first = await workflows.versions(LOCAL_ID, "w", limit=3, cursor=None)
         assert [(each.version, each.change) for each in first.items] == [
             (4, "Change 4"),
             (3, "Change 3"),
             (2, "Change 2"),
         ]
         assert first.items[0].created_at == NOW + 3 * DAY
-        rest = await workflows.versions("w", limit=3, cursor=first.next_cursor)
+        rest = await workflows.versions(LOCAL_ID, "w", limit=3, cursor=first.next_cursor)
         assert ([each.change for each in rest.items], rest.next_cursor) == (["Created"], None)
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.versions("absent", limit=3, cursor=None)
+            await workflows.versions(LOCAL_ID, "absent", limit=3, cursor=None)
         with pytest.raises(InvalidArgumentsError):
-            await workflows.versions("w", limit=3, cursor="nonsense")
+            await workflows.versions(LOCAL_ID, "w", limit=3, cursor="nonsense")
 
 
 class TestDeleting:
     async def test_a_deleted_workflow_is_gone_and_its_path_and_tool_free(self, workflows: WorkflowRepository) -> None:
         await create(workflows, "a", listening("leads", name="triage"))
         await workflows.by_webhook_path("leads")
-        await workflows.delete("a", now=NOW)
-        for question in (workflows.get("a"), workflows.delete("a", now=NOW), workflows.publish("a", 1, listening())):
+        await workflows.delete(LOCAL_ID, "a", now=NOW)
+        for question in (
+            workflows.get(LOCAL_ID, "a"),
+            workflows.delete(LOCAL_ID, "a", now=NOW),
+            workflows.publish(LOCAL_ID, "a", 1, listening()),
+        ):
             with pytest.raises(WorkflowNotFoundError):
                 await question
         await create(workflows, "b", listening("leads", name="triage"))
         assert (await workflows.by_webhook_path("leads")).id == "b"
-        assert [each.id for each in (await workflows.page(text=None, limit=10, cursor=None)).items] == ["b"]
+        assert [each.id for each in (await workflows.page(LOCAL_ID, text=None, limit=10, cursor=None)).items] == ["b"]
 
     async def test_what_is_deleted_is_listed_and_comes_back_as_a_draft(self, workflows: WorkflowRepository) -> None:
         await create(workflows, "w", listening("leads"))
         await save(workflows, "w", 1)
-        await workflows.delete("w", now=NOW + DAY)
-        (listed,) = (await workflows.page(text=None, limit=10, cursor=None, deleted=True)).items
+        await workflows.delete(LOCAL_ID, "w", now=NOW + DAY)
+        (listed,) = (await workflows.page(LOCAL_ID, text=None, limit=10, cursor=None, deleted=True)).items
         assert (listed.id, listed.deleted_at) == ("w", NOW + DAY)
-        restored = await workflows.restore("w")
+        restored = await workflows.restore(LOCAL_ID, "w")
         assert (restored.version, restored.published_version) == (2, None)
-        assert await workflows.get("w") == restored
-        assert (await workflows.page(text=None, limit=10, cursor=None, deleted=True)).items == []
-        assert len((await workflows.versions("w", limit=10, cursor=None)).items) == 2
-        assert await workflows.restore("w") == restored, "restoring what is there changes nothing"
+        assert await workflows.get(LOCAL_ID, "w") == restored
+        assert (await workflows.page(LOCAL_ID, text=None, limit=10, cursor=None, deleted=True)).items == []
+        assert len((await workflows.versions(LOCAL_ID, "w", limit=10, cursor=None)).items) == 2
+        assert await workflows.restore(LOCAL_ID, "w") == restored, "restoring what is there changes nothing"
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.restore("absent")
+            await workflows.restore(LOCAL_ID, "absent")
 
     async def test_what_was_deleted_long_ago_is_purged(self, workflows: WorkflowRepository) -> None:
         for n in range(4):
             await create(workflows, f"w{n}", listening(f"path-{n}"))
         for n in range(3):
-            await workflows.delete(f"w{n}", now=NOW + n * DAY)
+            await workflows.delete(LOCAL_ID, f"w{n}", now=NOW + n * DAY)
         assert await workflows.purge(deleted_before=NOW, limit=10) == 0
         assert await workflows.purge(deleted_before=NOW + 2 * DAY, limit=1) == 1
         assert await workflows.purge(deleted_before=NOW + 2 * DAY, limit=10) == 1
-        assert [each.id for each in (await workflows.page(text=None, limit=9, cursor=None, deleted=True)).items] == [
-            "w2"
-        ]
+        assert [
+            each.id for each in (await workflows.page(LOCAL_ID, text=None, limit=9, cursor=None, deleted=True)).items
+        ] == ["w2"]
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.restore("w0")
-        assert (await workflows.get("w3")).published_version == 1
+            await workflows.restore(LOCAL_ID, "w0")
+        assert (await workflows.get(LOCAL_ID, "w3")).published_version == 1
 
 
 class TestCache:
@@ -273,9 +281,9 @@ class TestCache:
                 return found
 
         workflows = WorkflowCache(Slow(database), seconds=None)
-        reading = asyncio.create_task(workflows.get("w"))
+        reading = asyncio.create_task(workflows.get(LOCAL_ID, "w"))
         await was_asked.wait()
         await save(workflows, "w", 1)
         may_answer.set()
         assert (await reading).version == 1
-        assert (await workflows.get("w")).version == 2
+        assert (await workflows.get(LOCAL_ID, "w")).version == 2

@@ -37,6 +37,7 @@ from workflow.executions import (
     Resumption,
     Suspension,
 )
+from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.items import Item, Pair, Source
 from workflow.ports import ExecutionFilter
 from workflow.publication import Publication
@@ -54,6 +55,8 @@ def execution(number: int, **members: Any) -> Execution:
     """A queued execution; ids rise with the number."""
     defaults: dict[str, Any] = {
         "id": f"execution-{number:03}",
+        "owner": LOCAL_ID,
+        "initiator": LOCAL_ACTOR.initiator,
         "workflow_id": "w",
         "workflow_name": "one",
         "workflow_version": 1,
@@ -100,53 +103,57 @@ async def other(database: Database, tmp_path: Path) -> AsyncIterator[SqlExecutio
 
 class TestWorkflows:
     async def test_what_is_created_is_read_back(self, workflows: SqlWorkflowRepository) -> None:
-        made = await workflows.create("w", definition(), change="Created", now=NOW)
-        assert await workflows.get("w") == made
+        made = await workflows.create(LOCAL_ID, "w", definition(), change="Created", now=NOW)
+        assert await workflows.get(LOCAL_ID, "w") == made
         assert (made.version, made.created_at, made.updated_at) == (1, NOW, NOW)
 
     async def test_versions_are_immutable_and_stay_readable(self, workflows: SqlWorkflowRepository) -> None:
-        first = await workflows.create("w", definition(), change="Created", now=NOW)
+        first = await workflows.create(LOCAL_ID, "w", definition(), change="Created", now=NOW)
         later = NOW + timedelta(hours=1)
-        second = await workflows.save_version("w", definition("two"), expected_version=1, change="Changed", now=later)
+        second = await workflows.save_version(
+            LOCAL_ID, "w", definition("two"), expected_version=1, change="Changed", now=later
+        )
         assert (second.version, second.created_at, second.updated_at) == (2, NOW, later)
-        assert await workflows.get("w") == second
-        assert await workflows.get("w", 1) == first
+        assert await workflows.get(LOCAL_ID, "w") == second
+        assert await workflows.get(LOCAL_ID, "w", 1) == first
 
     async def test_a_version_saved_on_an_old_one_is_refused(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("w", definition(), change="Created", now=NOW)
-        await workflows.save_version("w", definition("two"), expected_version=1, change="Changed", now=NOW)
+        await workflows.create(LOCAL_ID, "w", definition(), change="Created", now=NOW)
+        await workflows.save_version(LOCAL_ID, "w", definition("two"), expected_version=1, change="Changed", now=NOW)
         with pytest.raises(VersionConflictError) as caught:
-            await workflows.save_version("w", definition("three"), expected_version=1, change="Changed", now=NOW)
+            await workflows.save_version(
+                LOCAL_ID, "w", definition("three"), expected_version=1, change="Changed", now=NOW
+            )
         assert caught.value.actual == 2
-        assert (await workflows.get("w")).definition.name == "two"
+        assert (await workflows.get(LOCAL_ID, "w")).definition.name == "two"
 
     async def test_of_many_who_save_at_once_one_wins(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("w", definition(), change="Created", now=NOW)
+        await workflows.create(LOCAL_ID, "w", definition(), change="Created", now=NOW)
         results = await asyncio.gather(
             *(
-                workflows.save_version("w", definition(str(n)), expected_version=1, change="Changed", now=NOW)
+                workflows.save_version(LOCAL_ID, "w", definition(str(n)), expected_version=1, change="Changed", now=NOW)
                 for n in range(5)
             ),
             return_exceptions=True,
         )
         assert sum(isinstance(each, VersionConflictError) for each in results) == 4
-        assert (await workflows.get("w")).version == 2
+        assert (await workflows.get(LOCAL_ID, "w")).version == 2
 
     @pytest.mark.parametrize("version", [None, 1, 7])
     async def test_what_is_not_there_is_not_found(self, workflows: SqlWorkflowRepository, version: int | None) -> None:
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.get("absent", version)
+            await workflows.get(LOCAL_ID, "absent", version)
 
     async def test_pages_show_every_workflow_once_the_last_changed_first(
         self, workflows: SqlWorkflowRepository
     ) -> None:
         for n in range(7):
             at = NOW + timedelta(seconds=n // 2)  # some at the same moment
-            await workflows.create(f"w{n}", definition(f"name {n}"), change="Created", now=at)
+            await workflows.create(LOCAL_ID, f"w{n}", definition(f"name {n}"), change="Created", now=at)
         found: list[str] = []
         cursor: str | None = None
         while True:
-            page = await workflows.page(text=None, limit=3, cursor=cursor)
+            page = await workflows.page(LOCAL_ID, text=None, limit=3, cursor=cursor)
             found += [each.id for each in page.items]
             cursor = page.next_cursor
             if cursor is None:
@@ -154,34 +161,39 @@ class TestWorkflows:
         assert found == [f"w{n}" for n in reversed(range(7))]
 
     async def test_text_narrows_a_list_and_wildcards_mean_themselves(self, workflows: SqlWorkflowRepository) -> None:
-        await workflows.create("a", definition("Save 100% now"), change="Created", now=NOW)
-        await workflows.create("b", definition("Save 1000", description="x_y"), change="Created", now=NOW)
+        await workflows.create(LOCAL_ID, "a", definition("Save 100% now"), change="Created", now=NOW)
+        await workflows.create(LOCAL_ID, "b", definition("Save 1000", description="x_y"), change="Created", now=NOW)
         for text, ids in (("save", {"a", "b"}), ("100%", {"a"}), ("X_Y", {"b"}), ("x.y", set())):
-            assert {each.id for each in (await workflows.page(text=text, limit=9, cursor=None)).items} == ids
+            assert {each.id for each in (await workflows.page(LOCAL_ID, text=text, limit=9, cursor=None)).items} == ids
 
     @pytest.mark.parametrize("cursor", ["nonsense", "", "bnVsbA"])
     async def test_a_foreign_cursor_is_refused(self, workflows: SqlWorkflowRepository, cursor: str) -> None:
         with pytest.raises(InvalidArgumentsError):
-            await workflows.page(text=None, limit=3, cursor=cursor)
+            await workflows.page(LOCAL_ID, text=None, limit=3, cursor=cursor)
 
     async def test_every_json_string_can_be_stored(self, workflows: SqlWorkflowRepository) -> None:
         odd = definition("\x00 \U0001f600 \\ '", description="\u2028")
-        await workflows.create("w", odd.model_copy(update={"name": "plain"}), change="Created", now=NOW)
+        await workflows.create(LOCAL_ID, "w", odd.model_copy(update={"name": "plain"}), change="Created", now=NOW)
         nodes = {"start": {"type": "manual", "parameters": {"text": "\x00\U0001f600"}}}
         stored = await workflows.save_version(
-            "w", definition(nodes=nodes), expected_version=1, change="Changed", now=NOW
+            LOCAL_ID, "w", definition(nodes=nodes), expected_version=1, change="Changed", now=NOW
         )
-        assert (await workflows.get("w")).definition == stored.definition
+        assert (await workflows.get(LOCAL_ID, "w")).definition == stored.definition
 
     @pytest.mark.parametrize("value", [2**70, "\ud800"])
     async def test_what_cannot_be_stored_is_refused_whole(self, workflows: SqlWorkflowRepository, value: Any) -> None:
         nodes = {"start": {"type": "manual", "parameters": {"x": value}}}
         with pytest.raises(UnstorableValueError):
             await workflows.create(
-                "w", definition(nodes=nodes), change="Created", publication=Publication(webhook_paths=["p"]), now=NOW
+                LOCAL_ID,
+                "w",
+                definition(nodes=nodes),
+                change="Created",
+                publication=Publication(webhook_paths=["p"]),
+                now=NOW,
             )
         with pytest.raises(WorkflowNotFoundError):
-            await workflows.get("w")
+            await workflows.get(LOCAL_ID, "w")
 
 
 KEY = EffectKey("a", 1, 3)
@@ -225,7 +237,7 @@ class TestExecutions:
         )
         store.save(full)
         await store.committed(full.id)
-        assert await store.get(full.id) == full
+        assert await store.get(LOCAL_ID, full.id) == full
         assert full.duration_ms == 250
 
     async def test_the_journal_keeps_every_kind_of_record_in_order(self, store: SqlExecutionStore) -> None:
@@ -238,9 +250,9 @@ class TestExecutions:
         waiting = execution(1, state=ExecutionState.WAITING, wake_at=NOW + timedelta(seconds=5))
         store.save(waiting, RECORDS)
         store.save(execution(2), RECORDS[:1])
-        assert await store.recorded("execution-001") == (waiting, RECORDS), "also what was noted a moment ago"
+        assert await store.recorded(LOCAL_ID, "execution-001") == (waiting, RECORDS), "also what was noted a moment ago"
         with pytest.raises(ExecutionNotFoundError):
-            await store.recorded("execution-003")
+            await store.recorded(LOCAL_ID, "execution-003")
 
     async def test_of_several_states_before_a_batch_the_last_is_written_with_all_records(
         self, store: SqlExecutionStore
@@ -248,7 +260,7 @@ class TestExecutions:
         store.save(execution(1), RECORDS[:1])
         store.save(execution(1, state=ExecutionState.RUNNING, started_at=NOW), RECORDS[1:])
         await store.committed("execution-001")
-        assert (await store.get("execution-001")).state is ExecutionState.RUNNING
+        assert (await store.get(LOCAL_ID, "execution-001")).state is ExecutionState.RUNNING
         assert await store.journal("execution-001") == RECORDS
 
     async def test_what_nobody_waits_for_is_written_all_the_same(self, store: SqlExecutionStore) -> None:
@@ -256,7 +268,7 @@ class TestExecutions:
         async with asyncio.timeout(5):
             while True:
                 with contextlib.suppress(ExecutionNotFoundError):
-                    await store.get("execution-001")
+                    await store.get(LOCAL_ID, "execution-001")
                     return
 
     async def test_thousands_at_once_are_all_written(self, store: SqlExecutionStore) -> None:
@@ -264,14 +276,14 @@ class TestExecutions:
         for each in every:
             store.save(each, RECORDS[:1])
         await asyncio.gather(*(store.committed(each.id) for each in every))
-        assert len((await store.page(ExecutionFilter(), limit=2_000, cursor=None)).items) == 1_500
+        assert len((await store.page(ExecutionFilter(owner=LOCAL_ID), limit=2_000, cursor=None)).items) == 1_500
 
     @pytest.mark.parametrize("value", [2**70, "\ud800"])
     async def test_what_cannot_be_stored_is_refused_at_once(self, store: SqlExecutionStore, value: Any) -> None:
         with pytest.raises(UnstorableValueError):
             store.save(execution(1, input={"x": value}))
         with pytest.raises(ExecutionNotFoundError):
-            await store.get("execution-001")
+            await store.get(LOCAL_ID, "execution-001")
 
     async def test_another_process_takes_over_only_what_was_let_go(
         self, store: SqlExecutionStore, other: SqlExecutionStore
@@ -318,13 +330,13 @@ class TestExecutions:
         async def ids(where: ExecutionFilter) -> list[str]:
             return [each.id[-1] for each in (await store.page(where, limit=10, cursor=None)).items]
 
-        assert await ids(ExecutionFilter()) == list("543210")
-        assert await ids(ExecutionFilter(workflow_id="odd")) == list("531")
-        assert await ids(ExecutionFilter(state=ExecutionState.FAILED)) == ["4"]
-        assert await ids(ExecutionFilter(text="disk")) == ["4"]
-        assert await ids(ExecutionFilter(created_after=NOW + timedelta(seconds=3))) == list("54")
-        first = await store.page(ExecutionFilter(), limit=4, cursor=None)
-        second = await store.page(ExecutionFilter(), limit=4, cursor=first.next_cursor)
+        assert await ids(ExecutionFilter(owner=LOCAL_ID)) == list("543210")
+        assert await ids(ExecutionFilter(owner=LOCAL_ID, workflow_id="odd")) == list("531")
+        assert await ids(ExecutionFilter(owner=LOCAL_ID, state=ExecutionState.FAILED)) == ["4"]
+        assert await ids(ExecutionFilter(owner=LOCAL_ID, text="disk")) == ["4"]
+        assert await ids(ExecutionFilter(owner=LOCAL_ID, created_after=NOW + timedelta(seconds=3))) == list("54")
+        first = await store.page(ExecutionFilter(owner=LOCAL_ID), limit=4, cursor=None)
+        second = await store.page(ExecutionFilter(owner=LOCAL_ID), limit=4, cursor=first.next_cursor)
         assert [each.id[-1] for each in [*first.items, *second.items]] == list("543210")
         assert second.next_cursor is None
 
@@ -336,9 +348,9 @@ class TestExecutions:
         record = EffectResult(key=KEY, at=NOW, result=large)
         store.save(big, [record])
         await store.committed(big.id)
-        assert await store.get(big.id) == big
+        assert await store.get(LOCAL_ID, big.id) == big
         assert await store.journal(big.id) == [record]
-        assert await store.recorded(big.id) == (big, [record])
+        assert await store.recorded(LOCAL_ID, big.id) == (big, [record])
         assert len(list((tmp_path / "blobs" / big.id).iterdir())) == 2
 
     async def test_ended_executions_are_pruned_by_age_and_number(
@@ -351,7 +363,9 @@ class TestExecutions:
         await store.committed("execution-000")
 
         async def left() -> list[str]:
-            return [each.id[-1] for each in (await store.page(ExecutionFilter(), limit=10, cursor=None)).items]
+            return [
+                each.id[-1] for each in (await store.page(ExecutionFilter(owner=LOCAL_ID), limit=10, cursor=None)).items
+            ]
 
         assert await store.prune(ended_before=None, keep=None, limit=9) == 0
         assert await store.prune(ended_before=NOW + timedelta(seconds=3), keep=None, limit=1) == 1

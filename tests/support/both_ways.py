@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from engine.executions import Submission
 from server.app import http_app
+from server.auth.access import ACTOR
 from server.composition import Services, running_services
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.offers import Offers
 from server.settings import Settings
+from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 
 VERSION = "2026-07-28"
 NAMESPACE = "io.modelcontextprotocol/"
@@ -119,10 +121,12 @@ async def both_ways(data_dir: Path) -> AsyncIterator[BothWays]:
     """The application of a server in this process."""
     settings = Settings.load(data_dir=data_dir)
     async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
-        made = await services.authoring.create(DEFINITION)
+        made = await services.authoring.create(LOCAL_ACTOR, DEFINITION)
         plan = services.authoring.plan(made.workflow)
-        execution_id = await services.executions.execute(plan, Submission(trigger="manual", data={"n": 1}))
-        await services.executions.wait(execution_id, timeout_seconds=20)
+        execution_id = await services.executions.execute(
+            plan, Submission(trigger="manual", initiator=LOCAL_ACTOR.initiator, data={"n": 1})
+        )
+        await services.executions.wait(LOCAL_ID, execution_id, timeout_seconds=20)
         yield BothWays(services, app, execution_id, made.workflow.id)
 
 
@@ -158,6 +162,7 @@ async def posted(
         "headers": [(name.encode(), value.encode()) for name, value in lines],
         "client": ("127.0.0.1", 1),
         "server": ("localhost", 80),
+        ACTOR: LOCAL_ACTOR,
     }
     await app(scope, receive, send)
     headers_sent = dict(sent[0]["headers"])

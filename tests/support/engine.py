@@ -21,7 +21,8 @@ from engine.run import Run
 from workflow.checks import check_definition
 from workflow.errors import ExpressionError, WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Record
-from workflow.ports import HttpClient
+from workflow.identity import LOCAL_ACTOR, LOCAL_ID
+from workflow.ports import HttpClient, StoredWorkflow
 from workflow.states import ExecutionState
 
 NOON = datetime(2024, 1, 6, 12, 0, tzinfo=UTC)
@@ -76,7 +77,10 @@ class EngineHarness:
         """The compiled definition; it must have no error."""
         report = check_definition(document, self.registry)
         assert report.definition is not None, [finding.to_json() for finding in report.findings]
-        return compile_plan("w", 1, report.definition, registry=self.registry, evaluator=self.evaluator)
+        stored = StoredWorkflow(
+            id="w", owner=LOCAL_ID, version=1, definition=report.definition, created_at=NOON, updated_at=NOON
+        )
+        return compile_plan(stored, registry=self.registry, evaluator=self.evaluator)
 
     def start(
         self,
@@ -91,6 +95,8 @@ class EngineHarness:
         plan = self.plan(document)
         execution = Execution(
             id="e",
+            owner=LOCAL_ID,
+            initiator=LOCAL_ACTOR.initiator,
             workflow_id="w",
             workflow_name=plan.definition.name,
             workflow_version=1,
@@ -150,9 +156,7 @@ class EngineHarness:
 class NoChildren:
     """An engine alone has no other workflows."""
 
-    async def ensure(
-        self, parent_id: str, key: Any, workflow_id: str, data: Any, *, mode: Any, wait: bool
-    ) -> Execution:
+    async def ensure(self, parent: Execution, key: Any, workflow_id: str, data: Any, *, wait: bool) -> Execution:
         """There are none."""
         raise WorkflowNotFoundError(workflow_id)
 

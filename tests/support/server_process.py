@@ -65,6 +65,8 @@ class ServerProcess:
             found = re.search(r"MCP endpoint +(\S+)/mcp", line)
             if found is not None:
                 self.url = found[1]
+            # What is read ahead of here is lost to communicate.
+            if line.startswith("  Accounts"):
                 return
         raise AssertionError("the server did not start:\n" + "".join(self.log))
 

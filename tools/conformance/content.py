@@ -16,6 +16,7 @@ from tools.conformance.fixtures import (
     text_result,
 )
 from tools.resources import SETTLED_MS, Reading, ResourceForm, Variables
+from workflow.identity import NO_SCOPES, Actor
 from workflow.ports import Page
 
 # One red pixel, and two samples of silence.
@@ -104,6 +105,7 @@ class ContentResources:
         """Three resources and a template."""
         return [
             ResourceForm(
+                scopes=NO_SCOPES,
                 template="test://static-text",
                 name="static text",
                 title="Text",
@@ -112,6 +114,7 @@ class ContentResources:
                 read=self._text("This is the content of the static text resource."),
             ),
             ResourceForm(
+                scopes=NO_SCOPES,
                 template="test://static-binary",
                 name="static binary",
                 title="Image",
@@ -120,6 +123,7 @@ class ContentResources:
                 read=self._binary,
             ),
             ResourceForm(
+                scopes=NO_SCOPES,
                 template="test://watched-resource",
                 name="watched resource",
                 title="Watched text",
@@ -129,6 +133,7 @@ class ContentResources:
                 workflow_id=self._workflow_id,
             ),
             ResourceForm(
+                scopes=NO_SCOPES,
                 template="test://template/{id}/data",
                 name="template",
                 title="Template",
@@ -137,7 +142,7 @@ class ContentResources:
             ),
         ]
 
-    async def page(self, user: str, cursor: str | None) -> Page[types.Resource]:
+    async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:
         """All of them."""
         listed = [
             types.Resource(uri=form.template, name=form.name, description=form.description, mime_type=form.mime_type)
@@ -146,21 +151,21 @@ class ContentResources:
         ]
         return Page(listed, None)
 
-    def _text(self, text: str) -> Callable[[str, Variables, str], Awaitable[Reading]]:
-        async def read(uri: str, variables: Variables, user: str) -> Reading:
+    def _text(self, text: str) -> Callable[[str, Variables, Actor], Awaitable[Reading]]:
+        async def read(uri: str, variables: Variables, actor: Actor) -> Reading:
             return Reading(types.TextResourceContents(uri=uri, mime_type="text/plain", text=text), SETTLED_MS)
 
         return read
 
-    async def _binary(self, uri: str, variables: Variables, user: str) -> Reading:
+    async def _binary(self, uri: str, variables: Variables, actor: Actor) -> Reading:
         return Reading(types.BlobResourceContents(uri=uri, mime_type="image/png", blob=PNG), SETTLED_MS)
 
-    async def _template(self, uri: str, variables: Variables, user: str) -> Reading:
+    async def _template(self, uri: str, variables: Variables, actor: Actor) -> Reading:
         content = {"id": variables["id"], "templateTest": True, "data": f"Data for ID: {variables['id']}"}
         text = orjson.dumps(content).decode()
         return Reading(types.TextResourceContents(uri=uri, mime_type="application/json", text=text), SETTLED_MS)
 
-    async def _workflow_id(self, variables: Variables, user: str) -> str:
+    async def _workflow_id(self, variables: Variables, actor: Actor) -> str:
         return "conformance"
 
 

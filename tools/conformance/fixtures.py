@@ -15,6 +15,7 @@ from mcp.server.context import ServerRequestContext
 
 from tools.completions import Completer
 from tools.tool import BOTH, Toolset
+from workflow.identity import NO_SCOPES, Scopes
 
 Context = ServerRequestContext[Any]
 ToolResult = types.CallToolResult | types.InputRequiredResult
@@ -32,6 +33,7 @@ class FixtureTool:
     handler: Callable[[Context, types.CallToolRequestParams], Awaitable[ToolResult]]
     input_schema: dict[str, Any] = field(default_factory=lambda: NO_ARGUMENTS)
     toolsets: frozenset[Toolset] = BOTH
+    scopes: Scopes = NO_SCOPES
 
     def listed_for(self, *, has_apps: bool) -> types.Tool:
         """How it is listed: it has no app."""

@@ -12,6 +12,7 @@ from mcp.shared.message import ServerMessageMetadata
 
 from engine.announcements import Announcements
 from tools.conformance.fixtures import Context, FixturePrompt, FixtureTool, object_with, text_result
+from workflow.identity import LOCAL_ID
 
 PAUSE_SECONDS = 0.05
 """Between messages, so that the client sees them one by one; the suite's figure."""
@@ -84,7 +85,7 @@ class Passing(Generic[T]):
         self._thing: T = thing
         self.is_there = False
 
-    async def all(self, user: str) -> Sequence[T]:
+    async def all(self, owner: str) -> Sequence[T]:
         """It, or nothing."""
         return [self._thing] if self.is_there else []
 
@@ -178,12 +179,12 @@ class SessionFixtures:
 
     async def _change_tools(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         self.passing_tools.is_there = not self.passing_tools.is_there
-        self._announcements.workflow_changed("published", "conformance")
+        self._announcements.workflow_changed("published", "conformance", LOCAL_ID)
         return text_result("The list of tools has changed.")
 
     async def _change_prompts(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:
         self.passing_prompts.is_there = not self.passing_prompts.is_there
-        self._announcements.workflow_changed("published", "conformance")
+        self._announcements.workflow_changed("published", "conformance", LOCAL_ID)
         return text_result("The list of prompts has changed.")
 
     async def _say_hello(self, context: Context, params: types.CallToolRequestParams) -> types.CallToolResult:

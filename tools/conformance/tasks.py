@@ -19,7 +19,8 @@ from tools.runs import EXECUTION_FORM, Form, Runs
 from tools.tasks import tasks_needed
 from tools.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
 from workflow.errors import NodeError
-from workflow.executions import Call, Execution
+from workflow.executions import Execution
+from workflow.identity import RUNS, Actor
 from workflow.items import JsonObject
 
 START = {"type": "manual"}
@@ -128,21 +129,22 @@ class ConformanceTasks:
         return await self._run("test_tool_with_task", name, caller)
 
     async def _run(self, workflow: str, data: Any, caller: Caller, *, form: str = EXECUTION_FORM) -> Answer | Pending:
-        plan = self._authoring.plan(await self._authoring.workflows.get(await self._workflow_id(workflow)))
-        submission = Submission(trigger="manual", data=data, call=Call(caller.user, form))
-        execution_id = caller.goes_on_with or await self._service.execute(plan, submission)
+        actor = caller.actor
+        stored = await self._authoring.workflows.get(actor.workspace_id, await self._workflow_id(workflow, actor))
+        submission = Submission(trigger="manual", initiator=actor.initiator, data=data, answer_form=form)
+        execution_id = caller.goes_on_with or await self._service.execute(self._authoring.plan(stored), submission)
         return await self._runs.outcome(execution_id, wait_seconds=20, caller=caller)
 
-    async def _workflow_id(self, name: str) -> str:
+    async def _workflow_id(self, name: str, actor: Actor) -> str:
         full_name, nodes = f"conformance: {name}", NODES[name]
         async with self._making:
-            found = await self._authoring.workflows.page(text=full_name, limit=100, cursor=None)
+            found = await self._authoring.workflows.page(actor.workspace_id, text=full_name, limit=100, cursor=None)
             for each in found.items:
                 if each.name == full_name:
                     return each.id
             connections = [list(pair) for pair in zip(list(nodes), list(nodes)[1:], strict=False)]
             definition = {"name": full_name, "nodes": nodes, "connections": connections}
-            return (await self._authoring.create(definition)).workflow.id
+            return (await self._authoring.create(actor, definition)).workflow.id
 
 
 def _tool(name: str, arguments: type[Any], handler: Any) -> Tool[Any]:
@@ -154,4 +156,5 @@ def _tool(name: str, arguments: type[Any], handler: Any) -> Tool[Any]:
         annotations=READ_ONLY,
         output_schema=object_schema({}),
         handler=handler,
+        scopes=RUNS,
     )

@@ -35,6 +35,7 @@ from server.auth.services import AuthServices, running_auth
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
+from server.oauth.services import EmbeddedServer
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from storage.audit import SqlAuditLog
@@ -81,6 +82,7 @@ class Services:
     database: Database
     audit: SqlAuditLog
     auth: AuthServices
+    oauth: EmbeddedServer
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -267,6 +269,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             database=database,
             audit=audit,
             auth=auth,
+            oauth=EmbeddedServer(
+                settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
+            ),
             authoring=authoring,
             publishing=publishing,
             executions=service,

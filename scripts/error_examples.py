@@ -24,6 +24,7 @@ from engine.expressions.pool import Limits, limit_error
 from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
+from scripts.auth_examples import auth_examples
 from server.app import http_app
 from server.composition import Services, running_services
 from server.settings import Settings
@@ -188,6 +189,7 @@ async def examples() -> dict[str, Example]:
         await _calls(client, found)
         await _runs(client, url, found)
         await _requests(settings, services, client, found)
+    found |= await auth_examples()
     found |= _made()
     for name, example in found.items():
         if f'"code": "{name}"' not in json.dumps(example):

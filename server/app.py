@@ -12,9 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from server.auth.access import ACTOR
+from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
@@ -28,7 +28,6 @@ from server.resume import Resume
 from server.settings import Settings
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
-from workflow.identity import LOCAL_ACTOR
 
 
 @asynccontextmanager
@@ -56,20 +55,18 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         )
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
+        authentication = Authentication(
+            calls,
+            verifiers=[services.auth.sessions],
+            first_run=services.auth.first_run,
+            base_url=settings.base_url,
+        )
         yield Guards(
-            webhooks.in_front_of(_as_local_user(calls)),
+            webhooks.in_front_of(authentication),
             hosts=hosts,
             origins=origins,
             max_bytes=settings.request_max_bytes,
         )
-
-
-def _as_local_user(app: ASGIApp) -> ASGIApp:
-    async def front(scope: Scope, receive: Receive, send: Send) -> None:
-        scope[ACTOR] = LOCAL_ACTOR
-        await app(scope, receive, send)
-
-    return front
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
@@ -96,6 +93,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         Route("/mcp", StreamableHTTPASGIApp(manager)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
+        *services.auth.api().routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         *services.oauth.routes(),
         Route("/healthz", health),

@@ -1,0 +1,56 @@
+"""Real examples of the codes of accounts and sessions, made to a server of their own in this process."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from server.app import http_app
+from server.auth.accounts import AccountDisabledError, EmailNotVerifiedError, RegistrationClosedError
+from server.auth.pages import ForgedFormError
+from server.auth.passwords import TooManyLoginsError
+from server.auth.throttle import LoginThrottledError
+from server.composition import running_services
+from server.settings import Settings
+from storage.accounts import NotFirstError, UserNotFoundError
+from tools.tool import error_content
+
+Example = dict[str, Any]
+
+ADA = {"email": "ada@example.com", "password": "correct horse battery"}
+
+
+async def auth_examples() -> dict[str, Example]:
+    """An example of each code, as the caller sees it."""
+    found: dict[str, Example] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), host="192.0.2.1", registration="open")
+        async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as http:
+                tokens = (await http.post("/auth/register", json=ADA)).json()
+                header = {"authorization": f"Bearer {tokens['access_token']}"}
+                await http.post("/auth/logout", headers=header)
+                for answer in (
+                    await http.get("/auth/me"),
+                    await http.get("/auth/me", headers=header),
+                    await http.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}),
+                    await http.post("/auth/register", json=ADA),
+                    await http.post("/auth/login", json={**ADA, "password": "wrong"}),
+                ):
+                    found[answer.json()["code"]] = answer.json()
+    for error in (
+        AccountDisabledError(),
+        EmailNotVerifiedError(),
+        RegistrationClosedError("closed"),
+        ForgedFormError(),
+        TooManyLoginsError(),
+        LoginThrottledError(8),
+        NotFirstError(),
+        UserNotFoundError("ada@example.com"),
+    ):
+        found[error.code] = error_content(error)
+    return found

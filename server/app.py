@@ -19,6 +19,7 @@ from server.composition import VERSION, Services
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
+from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
@@ -90,7 +91,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
 
     routes = [
         *webhooks.routes(),
-        Route("/mcp", StreamableHTTPASGIApp(manager)),
+        Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
         *services.auth.api().routes(),

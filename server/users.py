@@ -54,9 +54,7 @@ def password(email: Email, password_stdin: FromInput = False) -> None:
     """Give a user another password; their sessions end."""
 
     async def work(auth: AuthServices, password: str) -> None:
-        user = await auth.accounts.of_email(email)
-        await auth.accounts.set_password(user, password)
-        await auth.sessions.end_all(user.id)
+        user = await auth.accounts.reset_password(email, password, client=CLIENT)
         _say(f"{user.email} has another password now; their sessions have ended.")
 
     _run_with_password(work, password_stdin)
@@ -79,7 +77,7 @@ def disable(email: Email, undo: Again = False) -> None:
     """Let a user in no more; their sessions end, their work stays."""
 
     async def work(auth: AuthServices) -> None:
-        user = await auth.accounts.set_disabled(email, is_disabled=not undo)
+        user = await auth.accounts.set_disabled(email, is_disabled=not undo, client=CLIENT)
         _say(f"{user.email} can log in again." if undo else f"{user.email} is disabled; their sessions have ended.")
 
     _run(work)

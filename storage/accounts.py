@@ -121,6 +121,18 @@ class SqlAccounts:
                 await _take_invitation(connection, entry.invitation_hash, user)
         return own
 
+    async def home(self, user_id: str) -> str:
+        """The id of the workspace that the user has belonged to longest; their own, where they never left it."""
+        query = (
+            select(memberships.c.workspace_id)
+            .where(memberships.c.user_id == user_id)
+            .order_by(memberships.c.created_at, memberships.c.role != Role.OWNER.value)
+            .limit(1)
+        )
+        async with self._database.transaction() as connection:
+            home: str | None = (await connection.execute(query)).scalar_one_or_none()
+        return home or user_id
+
     async def has_any(self) -> bool:
         """Whether there is any user, disabled or not."""
         async with self._database.transaction() as connection:

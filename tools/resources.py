@@ -141,6 +141,10 @@ class Resources:
             if page.items:
                 return Page(page.items, encode_cursor(place, inner))
 
+    def scopes(self, uri: str) -> Scopes:
+        """What reading the resource takes; nothing where there is none of this form."""
+        return next((form.scopes for form in self._forms if form.variables(uri) is not None), frozenset())
+
     async def read(self, uri: str, actor: Actor) -> Reading:
         """What the resource holds.
 

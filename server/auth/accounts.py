@@ -13,10 +13,13 @@ from server.auth.tokens import token_hash
 from storage.accounts import Entry, Identity, SqlAccounts, User, UserNotFoundError
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
-from workflow.identity import NO_SCOPES, Actor
+from workflow.identity import LOCAL_ID, NO_SCOPES, Actor
 from workflow.ports import Clock, NewId
 
 Registration = Literal["open", "invitation", "closed"]
+
+OPERATOR = "operator"
+"""In the audit log, whoever runs the server."""
 
 LONGEST_EMAIL = 254
 """RFC 5321 (4.5.3.1.3), without the angle brackets."""
@@ -119,7 +122,10 @@ class Accounts:
             is_first=is_first,
             takes_local=is_first,
         )
-        return await self._add(email, name, await self._passwords.hash(password), entry, client=client)
+        user = await self._add(email, name, await self._passwords.hash(password), entry, client=client)
+        if is_first:
+            await self._sessions.end_all(LOCAL_ID)
+        return user
 
     async def add(self, *, email: str, password: str, name: str | None = None, client: str) -> User:
         """A new user, made by whoever runs the server. What the local user had is theirs if it is nobody's.
@@ -163,8 +169,21 @@ class Accounts:
         """
         await self.store.set_password(user.id, await self._passwords.hash(password))
 
-    async def set_disabled(self, email: str, *, is_disabled: bool) -> User:
-        """Disable a user and end their sessions, or let them in again.
+    async def reset_password(self, email: str, password: str, *, client: str) -> User:
+        """Give a user another password on behalf of whoever runs the server. Their sessions end.
+
+        Raises:
+            UserNotFoundError: there is none with this address.
+            InvalidArgumentsError: it will not do.
+        """
+        user = await self.of_email(email)
+        await self.set_password(user, password)
+        await self._sessions.end_all(user.id)
+        await self._note(user, "user.password_changed", client, {}, by=OPERATOR)
+        return user
+
+    async def set_disabled(self, email: str, *, is_disabled: bool, client: str) -> User:
+        """Disable a user and end their sessions, or let them in again, on behalf of whoever runs the server.
 
         Raises:
             UserNotFoundError: there is none with this address.
@@ -172,6 +191,7 @@ class Accounts:
         user = await self.of_email(email)
         await self.store.set_disabled(user.id, self._clock.now() if is_disabled else None)
         await self._sessions.end_all(user.id)
+        await self._note(user, "user.disabled" if is_disabled else "user.enabled", client, {}, by=OPERATOR)
         return user
 
     async def of_email(self, email: str) -> User:
@@ -202,7 +222,7 @@ class Accounts:
         if user.disabled_at is None:
             await self.store.adopt(user.id, identity, now=self._clock.now())
             await self._sessions.end_all(user.id)
-            self._note(user, user.id, "user.identity_added", client, {"issuer": identity.issuer})
+            await self._note(user, "user.identity_added", client, {"issuer": identity.issuer})
         return user
 
     async def _join(self, signed_in: SignIn, identity: Identity, invitation: str | None, *, client: str) -> User:
@@ -218,7 +238,16 @@ class Accounts:
         entry = Entry(identity=identity, invitation_hash=None if invitation is None else token_hash(invitation))
         return await self._add(signed_in.email, signed_in.name, None, entry, client=client)
 
-    async def _add(self, email: str, name: str | None, password_hash: str | None, entry: Entry, *, client: str) -> User:
+    async def _add(
+        self,
+        email: str,
+        name: str | None,
+        password_hash: str | None,
+        entry: Entry,
+        *,
+        client: str,
+        by: str | None = None,
+    ) -> User:
         address = checked_email(email)
         user = User(
             id=self._new_id(),
@@ -227,12 +256,21 @@ class Accounts:
             password_hash=password_hash,
             created_at=self._clock.now(),
         )
-        workspace_id = await self.store.add(user, entry)
-        self._note(user, workspace_id, "user.registered", client, {"email": address})
+        await self.store.add(user, entry)
+        await self._note(user, "user.registered", client, {"email": address}, by=by)
         return user
 
-    def _note(self, user: User, workspace_id: str, action: str, client: str, details: dict[str, str]) -> None:
-        actor = Actor(user_id=user.id, workspace_id=workspace_id, scopes=NO_SCOPES, attainable=NO_SCOPES, client=client)
+    async def _note(
+        self, user: User, action: str, client: str, details: dict[str, str], *, by: str | None = None
+    ) -> None:
+        """Note what was done to an account in the log of its user's own workspace; ``by`` is who else did it."""
+        actor = Actor(
+            user_id=by or user.id,
+            workspace_id=await self.store.home(user.id),
+            scopes=NO_SCOPES,
+            attainable=NO_SCOPES,
+            client=client,
+        )
         self._audit.note(actor, action, f"user:{user.id}", dict(details))
 
 
@@ -248,11 +286,16 @@ def checked_email(email: str) -> str:
         InvalidArgumentsError: it is none.
     """
     address = email_key(email)
-    if len(address) > LONGEST_EMAIL or not _EMAIL.fullmatch(address) or not _is_text(address):
+    if not is_email(address):
         raise InvalidArgumentsError(
             f"{email!r:.100} is no e-mail address.", pointer="/email", fix="Write it like ada@example.com."
         )
     return address
+
+
+def is_email(address: str) -> bool:
+    """Whether an account may have this address, as it is kept."""
+    return len(address) <= LONGEST_EMAIL and _EMAIL.fullmatch(address) is not None and _is_text(address)
 
 
 def _checked_name(name: str | None) -> str:

@@ -29,8 +29,9 @@ class FirstRun:
             return False
         now = self._clock.now()
         if self._looked_at is None or now - self._looked_at >= LOOKED_AFTER:
-            self._may_be_on = not await self._store.has_any()
             self._looked_at = now
+            if await self._store.has_any():
+                self._may_be_on = False
         return self._may_be_on
 
     def end(self) -> None:

@@ -31,6 +31,7 @@ from server.mcp.quick_calls import (
     send_result,
     whole_body,
 )
+from workflow.identity import Actor
 
 VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
 """Those of the era that know structured content and links; what becomes of them before is left to the SDK."""
@@ -45,14 +46,15 @@ _ID_HEADER = MCP_SESSION_ID_HEADER.encode()
 class _Session(NamedTuple):
     id: str
     version: str
+    workspace_id: str
+    user_id: str
 
 
 class DirectSessionCalls:
     """An ASGI application in front of the one that serves MCP.
 
     Sessions are learned as they pass: one counts once the SDK has taken its client's ``notifications/initialized``,
-    until a request of it is answered with 404 or it is ended. A session lends a call nothing but the right to be made:
-    whose it is, the request says.
+    until a request of it is answered with 404 or it is ended, for the actor who used it so.
     """
 
     def __init__(self, app: ASGIApp, *, offers: Offers, now: Callable[[], float] = time.monotonic) -> None:
@@ -64,7 +66,7 @@ class DirectSessionCalls:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a plain call of a quick tool; leave everything else to the application behind."""
         if scope["type"] == "http" and scope["path"] == PATH and scope["method"] == "DELETE":
-            self._forget(dict(scope["headers"]).get(_ID_HEADER, b"").decode("latin-1"))
+            self._forget(dict(scope["headers"]).get(_ID_HEADER, b"").decode("latin-1"), actor_of(scope))
         headers = plain_headers(scope) or {}
         session_id, version = headers.get(MCP_SESSION_ID_HEADER), headers.get(MCP_PROTOCOL_VERSION_HEADER)
         if session_id is None or version not in VERSIONS:
@@ -72,29 +74,30 @@ class DirectSessionCalls:
             return
         message = await receive()
         body = whole_body(message) or b""
-        session = _Session(session_id, version)
+        actor = actor_of(scope)
+        session = _Session(session_id, version, actor.workspace_id, actor.user_id)
         shown_until = self._shown_until.get(session)
         if shown_until is not None and self._now() < shown_until:
             call = _read(body, version)
-            result = await answer(self._offers, call, actor_of(scope)) if call is not None else None
+            result = await answer(self._offers, call, actor) if call is not None else None
             if call is not None and result is not None:
                 result.pop("resultType", None)
                 await send_result(send, call, result, (_ID_HEADER, session_id.encode("latin-1")))
                 return
         elif shown_until is not None or _is_initialized(body):
-            send = self._learning(session, send)
+            send = self._learning(session, actor, send)
         await self._app(scope, replayed(message, receive), send)
 
-    def _forget(self, session_id: str) -> None:
+    def _forget(self, session_id: str, actor: Actor) -> None:
         for version in VERSIONS:
-            self._shown_until.pop(_Session(session_id, version), None)
+            self._shown_until.pop(_Session(session_id, version, actor.workspace_id, actor.user_id), None)
 
-    def _learning(self, session: _Session, send: Send) -> Send:
+    def _learning(self, session: _Session, actor: Actor, send: Send) -> Send:
         """Note what the SDK's answer says of the session."""
 
         async def note(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._forget(session.id)
+                self._forget(session.id, actor)
                 if message["status"] < 300:
                     self._shown_until[session] = self._now() + SHOWN_SECONDS
                     if len(self._shown_until) > SESSIONS_KEPT:

@@ -59,9 +59,10 @@ class QuickCaller:
 
 
 async def answer(offers: Offers, call: Call, actor: Actor) -> JsonObject | None:
-    """The result as it is sent, or ``None`` where the SDK has to answer: the tool is not quick, or has failed."""
+    """The result as it is sent, or ``None`` where the SDK has to answer: the tool is not quick, is not for the actor to
+    call, or has failed."""
     tool = offers.quick_tool(call.tool)
-    if tool is None:
+    if tool is None or not tool.scopes <= actor.scopes:
         return None
     try:
         result = await tool.call(call.arguments, QuickCaller(actor))

@@ -214,7 +214,7 @@ async def test_the_first_account_is_made_in_the_browser(tmp_path: Path) -> None:
 
 async def test_a_disabled_users_browser_is_out(harness: AuthHarness, browser: httpx2.AsyncClient) -> None:
     await fill_in(browser, "/auth/login", email="ada@example.com", password=PASSWORD)
-    await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=True)
+    await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=True, client="test")
     assert (await browser.get("/auth/account")).status_code == 303
 
 

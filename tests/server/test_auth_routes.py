@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -113,6 +114,13 @@ async def test_a_wrong_password_and_an_unknown_address_look_alike(
     assert wrong.json() == unknown.json()
     assert wrong.json()["code"] == "wrong_credentials"
     assert wrong.headers["www-authenticate"] == "Bearer"
+    for email in ("", "nobody", "a\u0000b@example.com", "\ud800@example.com", f"{'a' * 900}@example.com"):
+        impossible = await http.post(
+            "/auth/login",
+            content=json.dumps({**ADA, "email": email}),
+            headers={"content-type": "application/json"},
+        )
+        assert impossible.status_code in (400, 401)
 
 
 async def test_whoever_guesses_has_to_wait_and_says_nothing_to_others(
@@ -176,14 +184,14 @@ async def test_a_disabled_user_is_out_at_once_and_cannot_log_in(harness: AuthHar
     await harness.add_user()
     tokens = await logged_in(http)
     assert (await http.get("/auth/me", headers=bearer(tokens["access_token"]))).status_code == 200
-    await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=True)
+    await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=True, client="test")
     assert (await http.get("/auth/me", headers=bearer(tokens["access_token"]))).status_code == 401
     assert (await http.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]})).status_code == 401
     refused = await http.post("/auth/login", json=ADA)
     assert (refused.status_code, refused.json()["code"]) == (403, "account_disabled")
     wrong = await http.post("/auth/login", json={**ADA, "password": "wrong"})
     assert wrong.json()["code"] == "wrong_credentials"
-    await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=False)
+    await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=False, client="test")
     await logged_in(http)
 
 

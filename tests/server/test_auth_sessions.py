@@ -167,7 +167,7 @@ async def test_an_ended_session_does_not_count_any_more_at_once(harness: AuthHar
             case "all":
                 await harness.auth.sessions.end_all(ada)
             case "disabling":
-                await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=True)
+                await harness.auth.accounts.set_disabled("ada@example.com", is_disabled=True, client="test")
         with pytest.raises(InvalidTokenError):
             await harness.auth.sessions.actor(tokens.access_token)
         with pytest.raises(InvalidGrantError):

@@ -283,7 +283,7 @@ def invalid(value: str) -> ValidationError:
 async def test_what_no_tool_should_raise_is_told_by_the_sdk(
     ways: BothWays, monkeypatch: pytest.MonkeyPatch, error: Exception, status: int
 ) -> None:
-    async def fail(execution_id: str) -> None:
+    async def fail(owner: str, execution_id: str) -> None:
         raise error
 
     monkeypatch.setattr(ways.services.executions, "inspect", fail)

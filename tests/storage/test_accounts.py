@@ -59,6 +59,7 @@ async def test_a_user_has_a_workspace_of_their_own(accounts: SqlAccounts, databa
     assert await accounts.add(user("ada")) == "id-ada"
     (own,) = await SqlWorkspaces(database).of_user("id-ada")
     assert (own.workspace_id, own.workspace_name, own.role) == ("id-ada", "Ada", Role.OWNER)
+    assert await accounts.home("id-ada") == "id-ada"
 
 
 async def test_the_local_users_workspace_is_taken_once(accounts: SqlAccounts, database: Database) -> None:
@@ -67,6 +68,7 @@ async def test_the_local_users_workspace_is_taken_once(accounts: SqlAccounts, da
     workspaces = SqlWorkspaces(database)
     assert [each.workspace_id for each in await workspaces.of_user("id-ada")] == [LOCAL_ID]
     assert await workspaces.role_of(LOCAL_ID, "id-ben") is None
+    assert (await accounts.home("id-ada"), await accounts.home("id-ben")) == (LOCAL_ID, "id-ben")
 
 
 async def test_of_many_who_want_to_be_first_at_once_one_is(accounts: SqlAccounts) -> None:

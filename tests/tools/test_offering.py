@@ -54,7 +54,7 @@ async def test_a_list_is_made_once_until_something_changes() -> None:
         assert await names(offering, "ada") == ["a1"]
     assert things.asked == ["ada"]
     things.by_user["ada"] = ["a2"]
-    offering.forget()
+    offering.forget("ada")
     assert await names(offering, "ada") == ["a2"]
 
 
@@ -63,7 +63,7 @@ async def test_a_change_while_a_list_is_made_is_not_lost() -> None:
         async def all(self, user: str) -> Sequence[Thing]:
             found = await super().all(user)
             self.by_user["ada"] = ["new"]
-            offering.forget()
+            offering.forget("ada")
             return found
 
     slow = Slow({"ada": ["old"]})

@@ -20,6 +20,7 @@ from engine.expressions.pool import WorkerPool
 from engine.publishing import Publishing
 from engine.registry import NodeRegistry
 from engine.retention import Retention
+from server.mcp.quick_calls import QuickCaller
 from storage.blobs import BlobStore
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
@@ -32,6 +33,7 @@ from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
 from tools.tool import Answer, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, WorkflowNotFoundError
+from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.messages import Event
 from workflow.publication import RESTORABLE, Exposure
 
@@ -71,9 +73,9 @@ class Workshop:
             "name": f"Workflow {name}",
             "nodes": {"start": {"type": "manual", "parameters": {"input_schema": CITY}}},
         }
-        workflow_id = (await self.authoring.create(definition)).workflow.id
+        workflow_id = (await self.authoring.create(LOCAL_ACTOR, definition)).workflow.id
         offered = Exposure(owner=owner, name=name, description=f"Does {name}.", **exposure)
-        await self.publishing.publish(workflow_id, exposure=offered)
+        await self.publishing.publish(LOCAL_ACTOR, workflow_id, exposure=offered)
         return workflow_id
 
 
@@ -105,6 +107,7 @@ async def workshop(registry: NodeRegistry, pool: WorkerPool, tmp_path: Path) -> 
             description="Run",
             arguments=ExecuteWorkflow,
             annotations=types.ToolAnnotations(),
+            scopes=frozenset(),
             output_schema=object_schema({"execution_id": "string"}),
             handler=run,
         )
@@ -116,7 +119,9 @@ async def told(events: AsyncIterator[Event], number: int) -> list[tuple[str, str
     """The next events: their types and workflows."""
     async with asyncio.timeout(5):
         found = [await anext(events) for _ in range(number)]
-    assert all(event.data == {"workflowId": event.aggregate_id, "change": event.event_type[9:]} for event in found)
+    for event in found:
+        change = {"workflowId": event.aggregate_id, "workspaceId": LOCAL_ID, "change": event.event_type[9:]}
+        assert event.data == change
     return [(event.event_type, event.aggregate_id) for event in found]
 
 
@@ -137,7 +142,7 @@ async def test_looking_tools_up_costs_no_query_until_something_changes(workshop:
         assert await workshop.tools.get("local", "triage") is first
         assert await workshop.tools.get("local", "absent") is None
     assert workshop.database.transactions == before
-    await workshop.publishing.withdraw_tool(workflow_id)
+    await workshop.publishing.withdraw_tool(LOCAL_ACTOR, workflow_id)
     assert await workshop.tools.get("local", "triage") is None
 
 
@@ -145,7 +150,7 @@ async def test_a_call_runs_the_published_version_from_its_manual_trigger(worksho
     workflow_id = await workshop.publish("triage")
     tool = await workshop.tools.get("local", "triage")
     assert tool is not None
-    caller: Any = None
+    caller = QuickCaller(LOCAL_ACTOR)
     assert not (await tool.call({"city": "Oslo"}, caller)).is_error
     assert workshop.executed == [
         ExecuteWorkflow(workflow_id=workflow_id, version="published", trigger="start", input={"city": "Oslo"})
@@ -157,10 +162,12 @@ async def test_a_call_runs_the_published_version_from_its_manual_trigger(worksho
 async def test_a_version_without_a_manual_trigger_is_no_tool(workshop: Workshop) -> None:
     workflow_id = await workshop.publish("triage")
     hook = {"type": "webhook", "parameters": {"path": "hook"}}
-    await workshop.authoring.merge(workflow_id, {"nodes": {"start": None, "hook": hook}}, expected_version=1)
-    await workshop.publishing.publish(workflow_id)
+    await workshop.authoring.merge(
+        LOCAL_ACTOR, workflow_id, {"nodes": {"start": None, "hook": hook}}, expected_version=1
+    )
+    await workshop.publishing.publish(LOCAL_ACTOR, workflow_id)
     assert await workshop.tools.all("local") == []
-    await workshop.publishing.publish(workflow_id, version=1)
+    await workshop.publishing.publish(LOCAL_ACTOR, workflow_id, version=1)
     assert [tool.name for tool in await workshop.tools.all("local")] == ["triage"]
 
 
@@ -185,17 +192,17 @@ async def test_workflows_are_prompts_where_they_ask_for_it(workshop: Workshop) -
 async def test_what_becomes_of_a_workflow_is_told_once_each_time(workshop: Workshop) -> None:
     async with workshop.bus.subscribe() as events:
         workflow_id = await workshop.publish("triage")
-        await workshop.authoring.merge(workflow_id, {"description": "d"}, expected_version=1)
-        await workshop.publishing.unpublish(workflow_id)
-        await workshop.authoring.delete(workflow_id)
-        await workshop.authoring.restore(workflow_id)
+        await workshop.authoring.merge(LOCAL_ACTOR, workflow_id, {"description": "d"}, expected_version=1)
+        await workshop.publishing.unpublish(LOCAL_ACTOR, workflow_id)
+        await workshop.authoring.delete(LOCAL_ACTOR, workflow_id)
+        await workshop.authoring.restore(LOCAL_ACTOR, workflow_id)
         assert await told(events, 6) == [
             (f"workflow.{change}", workflow_id)
             for change in ("created", "published", "updated", "unpublished", "deleted", "restored")
         ]
         with pytest.raises(WorkflowNotFoundError):
-            await workshop.publishing.publish(workflow_id, version=7)
-        await workshop.authoring.delete(workflow_id)
+            await workshop.publishing.publish(LOCAL_ACTOR, workflow_id, version=7)
+        await workshop.authoring.delete(LOCAL_ACTOR, workflow_id)
         assert await told(events, 1) == [("workflow.deleted", workflow_id)], "what did not happen is not told"
 
 
@@ -212,12 +219,12 @@ async def test_deleted_workflows_can_be_restored_for_thirty_days(workshop: Works
             interval_seconds=600,
         )
         workflow_id = await workshop.publish("triage")
-        await workshop.authoring.delete(workflow_id)
+        await workshop.authoring.delete(LOCAL_ACTOR, workflow_id)
         workshop.clock.at += RESTORABLE
         assert await retention.purge() == 0
-        assert (await workshop.authoring.restore(workflow_id)).published_version is None
-        await workshop.authoring.delete(workflow_id)
+        assert (await workshop.authoring.restore(LOCAL_ACTOR, workflow_id)).published_version is None
+        await workshop.authoring.delete(LOCAL_ACTOR, workflow_id)
         workshop.clock.at += RESTORABLE + timedelta(seconds=1)
         assert await retention.purge() == 1
         with pytest.raises(WorkflowNotFoundError):
-            await workshop.authoring.restore(workflow_id)
+            await workshop.authoring.restore(LOCAL_ACTOR, workflow_id)

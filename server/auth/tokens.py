@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any
 
 import jwt
@@ -69,13 +70,14 @@ class AccessTokens:
             "sid": session.id,
             "scope": scopes_text(scopes),
             "iat": int(now.timestamp()),
-            "exp": int(expires_at.timestamp()),
+            # Never sooner than the client is told.
+            "exp": ceil(expires_at.timestamp()),
             "jti": token_id,
         }
         if session.client_id is not None:
             claims["client_id"] = session.client_id
         token = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": "at+jwt"})
-        return token, max(0, claims["exp"] - claims["iat"])
+        return token, max(0, int((expires_at - now).total_seconds()))
 
     def is_ours(self, token: str) -> bool:
         """Whether a token claims to be of this server. That proves nothing yet."""

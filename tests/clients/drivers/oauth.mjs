@@ -51,6 +51,8 @@ export async function connect(makeClient, makeTransport, finish) {
   let client = makeClient();
   try {
     await client.connect(transport);
+    // A client that is told which protocol to speak connects without a word.
+    await client.listTools();
     throw new Error('nobody was asked');
   } catch (error) {
     if (!/unauthorized/i.test(`${error.constructor.name} ${error}`)) throw error;
@@ -61,6 +63,7 @@ export async function connect(makeClient, makeTransport, finish) {
   transport = makeTransport();
   client = makeClient();
   await client.connect(transport);
+  await client.listTools();
   return { client, transport };
 }
 
@@ -68,8 +71,9 @@ export async function serveCalls(client) {
   for await (const line of createInterface({ input: process.stdin })) {
     const { method, params } = JSON.parse(line);
     try {
-      const result = method === 'tokens' ? { ...kept.tokens, client_id: kept.client.client_id } : await client.callTool(params);
-      answer({ result });
+      if (method === 'leave') answer({ result: {} });
+      else if (method === 'tokens') answer({ result: { ...kept.tokens, client_id: kept.client.client_id } });
+      else answer({ result: await client.callTool(params) });
     } catch (error) {
       answer({ error: `${error.constructor.name}: ${error}` });
     }

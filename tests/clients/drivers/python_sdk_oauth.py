@@ -43,7 +43,7 @@ class Callback:
     """The one page that this program serves: the browser brings the code there."""
 
     def __init__(self) -> None:
-        self.brought: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        self.brought: asyncio.Queue[dict[str, str]] = asyncio.Queue()
 
     async def serve(self) -> int:
         """Listen; the port."""
@@ -54,9 +54,9 @@ class Callback:
         path = (await reader.readline()).split()[1].decode()
         while (await reader.readline()).strip():
             pass
-        if path.startswith("/callback") and not self.brought.done():
+        if path.startswith("/callback"):
             query = parse_qs(urlsplit(path).query)
-            self.brought.set_result({name: values[0] for name, values in query.items()})
+            self.brought.put_nowait({name: values[0] for name, values in query.items()})
         body = b"You can close this page."
         head = (
             f"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
@@ -71,16 +71,18 @@ async def main(target: dict[str, Any]) -> None:
     memory, callback = Memory(), Callback()
     redirect_uri = f"http://127.0.0.1:{await callback.serve()}/callback"
 
+    is_alone = False
+
     async def send_user(url: str) -> None:
         answer({"authorize": url})
-        if callback.brought.done():
-            raise OAuthFlowError("the user is asked once")
+        if is_alone:
+            raise OAuthFlowError("the user has left")
 
     async def wait_for_user() -> AuthorizationCodeResult:
-        brought = await callback.brought
+        brought = await callback.brought.get()
         return AuthorizationCodeResult(code=brought["code"], state=brought.get("state"), iss=brought.get("iss"))
 
-    metadata = {"client_name": "python-sdk", "redirect_uris": [redirect_uri]}
+    metadata: dict[str, Any] = {"client_name": "python-sdk", "redirect_uris": [redirect_uri]}
     if target.get("public"):
         metadata["token_endpoint_auth_method"] = "none"
     provider = OAuthClientProvider(
@@ -96,11 +98,16 @@ async def main(target: dict[str, Any]) -> None:
         httpx2.AsyncClient(auth=provider, timeout=60) as http,
         Client(streamable_http_client(target["url"], http_client=http), mode=mode) as client,
     ):
+        # A client that is told which protocol to speak connects without a word.
+        await client.list_tools()
         answer({"protocol": client.protocol_version})
         while line := await asyncio.to_thread(sys.stdin.readline):
             call = json.loads(line)
             try:
-                if call["method"] == "tokens":
+                if call["method"] == "leave":
+                    is_alone = True
+                    answer({"result": {}})
+                elif call["method"] == "tokens":
                     assert memory.tokens is not None
                     answer({"result": {**memory.tokens.model_dump(), "client_id": memory.client.client_id}})
                 else:

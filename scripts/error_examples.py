@@ -162,6 +162,8 @@ RUNS: dict[str, Callable[[str], dict[str, Any]]] = {
     "response_too_large": lambda url: one(request(f"{url}/large")),
     "timeout": lambda url: one(request(f"{url}/slow", timeout_seconds=0.05)),
     "too_many_redirects": lambda url: one(request(f"{url}/circle")),
+    "bad_response": lambda url: one(request(f"{url}/broken")),
+    "address_not_allowed": lambda url: one(request("http://192.168.1.1/admin")),
     "invalid_request": lambda url: one(request("example.com/leads")),
     "connection_failed": lambda url: one(request("http://127.0.0.1:1/")),
 }
@@ -327,6 +329,7 @@ async def _target() -> AsyncIterator[str]:
         "/absent": b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno",
         "/text": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         "/large": b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + b"x" * 2_000,
+        "/broken": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
         "/circle": b"HTTP/1.1 302 Found\r\nlocation: /circle\r\ncontent-length: 0\r\n\r\n",
     }
 

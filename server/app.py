@@ -21,6 +21,7 @@ from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
+from server.oauth.services import oauth_routes
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.publications import Publications
@@ -58,7 +59,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         authentication = Authentication(
             calls,
-            verifiers=[services.auth.sessions],
+            verifiers=[services.auth.sessions, *services.outside.verifiers],
             first_run=services.auth.first_run,
             base_url=settings.base_url,
         )
@@ -94,9 +95,10 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
-        *services.auth.api().routes(),
+        *services.outside.api.routes(),
+        *services.outside.routes,
         *Resume(services.links, services.control, services.executions).routes(),
-        *services.oauth.routes(),
+        *oauth_routes(settings, services.oauth),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),

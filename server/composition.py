@@ -28,9 +28,11 @@ from engine.resume_links import ResumeLinks
 from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
+from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
+from server.auth.outside import Outside, ways_in
 from server.auth.services import AuthServices, running_auth
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
@@ -83,6 +85,7 @@ class Services:
     audit: SqlAuditLog
     auth: AuthServices
     oauth: EmbeddedServer
+    outside: Outside
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -137,6 +140,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
 
         http = await stack.enter_async_context(
             OutboundHttp(
+                rules=AddressRules(allowed=settings.outbound_allow, is_loopback_allowed=settings.is_local),
                 max_connections=settings.http_max_connections,
                 max_response_bytes=settings.http_max_response_bytes,
                 user_agent=f"jobsprint/{VERSION}",
@@ -272,6 +276,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             oauth=EmbeddedServer(
                 settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
             ),
+            outside=ways_in(settings, auth, secret=secret, http=http, clock=clock),
             authoring=authoring,
             publishing=publishing,
             executions=service,

@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
 from server.auth.access import GuardedRoute
+from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
@@ -117,6 +118,11 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body=LoginBody,
         problems=(400, 401, 403, 404, 413, 429),
     ),
+    ("POST", "/auth/puter"): Operation(
+        success={200: "The user, and the tokens of a session."},
+        body=PuterBody,
+        problems=(400, 401, 403, 404, 413, 503),
+    ),
     ("POST", "/auth/refresh"): Operation(
         success={200: "New tokens of the session."}, body=RefreshBody, problems=(400, 401, 413)
     ),
@@ -155,7 +161,7 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base_url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"bearer": _BEARER}},
+        "components": {"schemas": schemas, "securitySchemes": {"caller": _BEARER}},
     }
 
 
@@ -183,7 +189,7 @@ def _operation(path: str, operation: Operation, summary: str, schemas: Mapping[s
 def _guard(described: dict[str, Any], route: GuardedRoute) -> None:
     """Say what whoever calls the route must have."""
     # OpenAPI 3.1 (4.8.30): for schemes other than OAuth2 the list names the roles that it takes.
-    described["security"] = [{"bearer": sorted(route.scopes)}]
+    described["security"] = [{"caller": sorted(route.scopes)}]
     refusals = {"401": "The caller is not known."}
     if route.scopes:
         refusals["403"] = "The caller may not do this."

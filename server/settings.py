@@ -17,6 +17,7 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from integrations.addresses import Allowed
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
 
@@ -96,6 +97,11 @@ class Settings(BaseSettings):
     http_max_response_bytes: int = Field(
         default=16 << 20, ge=1_024, le=1 << 30, description="Largest answer that http_request reads."
     )
+    outbound_allow: CommaSeparated = Field(
+        default=(),
+        description="What requests may reach beyond the public internet: hosts, *.suffix and networks, each with :port "
+        "where wanted, separated by commas.",
+    )
     request_max_bytes: int = Field(
         default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
     )
@@ -104,6 +110,41 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
+    )
+    oauth_issuer: str | None = Field(
+        default=None,
+        description="Issuer (https) whose access tokens are taken as well; its metadata and keys are fetched from it.",
+    )
+    oauth_audience: str | None = Field(
+        default=None, description="What tokens of oauth_issuer must be for (aud); by default the MCP endpoint's URL."
+    )
+    oauth_scope_prefix: str = Field(
+        default="", description="What oauth_issuer writes before the names of our scopes, for example jobsprint/."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect issuer (https) that people may sign in through."
+    )
+    oidc_client_id: str | None = Field(default=None, description="What oidc_issuer knows this server by.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="The secret that goes with it; without one the server is a public client."
+    )
+    oidc_name: str | None = Field(
+        default=None, max_length=60, description="What the login page calls oidc_issuer; by default its host."
+    )
+    issuer_registration: bool = Field(
+        default=False,
+        description="Whoever oauth_issuer or oidc_issuer vouches for gets an account, whatever registration says.",
+    )
+    puter_sign_in: bool = Field(default=False, description="Take tokens of Puter's browser SDK at POST /auth/puter.")
+    puter_api_origin: str = Field(
+        default="https://api.puter.com",
+        pattern=r"^https?://[^\s/]+$",
+        description="Where Puter is asked whose tokens are.",
+    )
+    puter_app: str | None = Field(
+        default=None,
+        pattern=r"^app-[0-9a-f-]{36}$",
+        description="What Puter calls the site whose tokens are taken; by default the id of this server's own origin.",
     )
     registration: Literal["open", "invitation", "closed"] = Field(
         default="closed", description="Who may make an account: everybody, those with an invitation, or nobody."
@@ -126,10 +167,33 @@ class Settings(BaseSettings):
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("oauth_issuer", "oidc_issuer", "puter_api_origin")
+    @classmethod
+    def _is_safe(cls, value: str | None) -> str | None:
+        """Refuse addresses on the way to which somebody could answer in the issuer's place."""
+        if value is None:
+            return value
+        parts = urlsplit(value)
+        if not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise ValueError("it must be a URL without user, query and fragment")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+            raise ValueError("it must start with https://")
+        return value
+
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                Allowed.parse(each)
+            except JobsprintError as error:
+                raise ValueError(f"{error.message} {error.fix}") from error
+        return value
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -54,7 +54,7 @@ _IN_TEXT = re.compile(
     r"[^&\s#\"']+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}"
-    r"|\b(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|js[ki]_|sk-|xox[abposr]-)[\w-]{16,}"
+    r"|\b(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|js[kir]_|sk-|xox[abposr]-)[\w-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -84,6 +84,7 @@ _HINTS = (
     b"k_live",
     b"jsk_",
     b"jsi_",
+    b"jsr_",
     b"xox",
     b"akia",
 )

@@ -24,11 +24,12 @@ STRANGERS_PATHS = frozenset(
         # It ends the session of whatever token is shown to it, and takes the pages' form.
         "/auth/logout",
         "/auth/account",
+        "/auth/puter",
     }
 )
-# Webhooks and resume links prove themselves in other ways; what is under /oauth and /auth/sign-in is how clients and
+# Webhooks and resume links prove themselves in other ways; what is under /oauth and /auth/oidc is how clients and
 # people come to be known.
-STRANGERS_FOLDERS = ("/.well-known/", "/auth/sign-in/", "/oauth/", "/webhooks/", "/resume/")
+STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/oauth/", "/webhooks/", "/resume/")
 
 _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 """Headers of proxies: what one passes on does not come from this machine, whatever the address says."""

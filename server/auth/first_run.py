@@ -59,7 +59,10 @@ def require_authentication(settings: Settings, *, has_users: bool) -> None:
     Raises:
         BadSettingsError: they reach it, and nobody could say who they are.
     """
-    if settings.is_local or has_users or settings.registration != "closed":
+    makes_accounts = settings.registration != "closed" or (
+        settings.issuer_registration and (settings.oauth_issuer or settings.oidc_issuer)
+    )
+    if settings.is_local or has_users or makes_accounts:
         return
     raise BadSettingsError(
         "Other machines can reach this server, and nobody has an account on it.",

@@ -26,10 +26,12 @@ def listed(scopes: Scopes) -> list[str]:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ResourceMetadata:
-    """What is protected, and whose tokens open it. ``issuers`` are ours or outside ones."""
+    """What is protected, and whose tokens open it. ``issuers`` are ours or outside ones, which may write something
+    before the names of our scopes."""
 
     base_url: str
     issuers: tuple[str, ...]
+    scope_prefix: str = ""
 
     @property
     def resource(self) -> str:
@@ -50,7 +52,7 @@ class ResourceMetadata:
         return {
             "resource": self.resource,
             "authorization_servers": list(self.issuers),
-            "scopes_supported": listed(ASKED_BY_DEFAULT),
+            "scopes_supported": [f"{self.scope_prefix}{name}" for name in listed(ASKED_BY_DEFAULT)],
             "bearer_methods_supported": ["header"],
             "resource_name": "Jobsprint",
         }

@@ -77,6 +77,11 @@ class EmbeddedServer:
         return [route for part in self._parts for route in part.routes()]
 
 
-def outside_server(settings: Settings, issuers: tuple[str, ...]) -> list[Route]:
-    """The one thing that is left to us where others give out the tokens: to say who they are."""
-    return ResourceMetadata(base_url=settings.base_url, issuers=issuers).routes()
+def oauth_routes(settings: Settings, embedded: EmbeddedServer) -> list[Route]:
+    """The embedded server's routes; where others give out the tokens, we only say who they are."""
+    if settings.oauth_issuer is None:
+        return embedded.routes()
+    outside = ResourceMetadata(
+        base_url=settings.base_url, issuers=(settings.oauth_issuer,), scope_prefix=settings.oauth_scope_prefix
+    )
+    return outside.routes()

@@ -43,6 +43,7 @@ def test_what_stands_under_a_secrets_name_is_hidden(value: Any) -> None:
         ("https://host/x?n=1&api_key=abc", f"https://host/x?n=1&api_key={HIDDEN}"),
         (f"got {JWT}.", f"got {HIDDEN}."),
         ("ghp_0123456789abcdefghij", HIDDEN),
+        ("jsr_0123456789abcdefghij", HIDDEN),
         ("key AKIAABCDEFGHIJKLMNOP", f"key {HIDDEN}"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----", HIDDEN),
     ],

@@ -67,6 +67,11 @@ LEAST_ROLE_OF_ROUTE = {
     "POST /api/executions/{execution_id}/redrive": OPERATOR,
     "POST /api/executions/{execution_id}/retry": OPERATOR,
     "POST /api/executions/{execution_id}/rerun": OPERATOR,
+    "POST /api/machines": OWNER,
+    "GET /api/machines": OWNER,
+    "DELETE /api/machines/{machine_id}": OWNER,
+    "GET /api/grants": VIEWER,
+    "DELETE /api/grants/{grant_id}": VIEWER,
     "GET /auth/me": VIEWER,
     "POST /auth/password": VIEWER,
 }

@@ -111,14 +111,15 @@ class OutboundHttp:
         if request.query:  # added to what the address brings; httpx2's own params would replace it
             url = url.copy_with(params=[*url.params.multi_items(), *request.query])
         built = self._client.build_request(request.method, url, headers=dict(request.headers), content=request.body)
+        max_bytes = min(self._max_response_bytes, request.max_response_bytes or self._max_response_bytes)
         response = await self._answer(built, request)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > self._max_response_bytes:
+                if len(body) > max_bytes:
                     raise OutboundError(
-                        f"{_target(request)} answered more than {self._max_response_bytes} bytes.",
+                        f"{_target(request)} answered more than {max_bytes} bytes.",
                         code="response_too_large",
                         transient=False,
                         fix="Ask for less at once, or raise JOBSPRINT_HTTP_MAX_RESPONSE_BYTES.",

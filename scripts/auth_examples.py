@@ -41,6 +41,9 @@ async def auth_examples() -> dict[str, Example]:
             async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as http:
                 tokens = (await http.post("/auth/register", json=ADA)).json()
                 header = {"authorization": f"Bearer {tokens['access_token']}"}
+                for path in ("/api/machines/absent", "/api/grants/absent"):
+                    answer = await http.delete(path, headers=header)
+                    found[answer.json()["code"]] = answer.json()
                 await http.post("/auth/logout", headers=header)
                 for answer in (
                     await http.get("/auth/me"),

@@ -22,6 +22,7 @@ from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
+from server.oauth.services import oauth_routes
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.publications import Publications
@@ -98,6 +99,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *services.sharing.routes,
         *CredentialRoutes(services.credentials).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
+        *oauth_routes(settings, services.oauth),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),

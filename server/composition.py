@@ -40,6 +40,7 @@ from server.auth.sharing import Sharing, running_sharing
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
+from server.oauth.services import EmbeddedServer
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from server.vault_commands import LOCK_FILE, key_sources
@@ -89,6 +90,7 @@ class Services:
     database: Database
     audit: SqlAuditLog
     auth: AuthServices
+    oauth: EmbeddedServer
     outside: Outside
     sharing: Sharing
     authoring: Authoring
@@ -292,6 +294,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             database=database,
             audit=audit,
             auth=auth,
+            oauth=EmbeddedServer(
+                settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
+            ),
             outside=ways_in(settings, auth, secret=secret, http=http, clock=clock),
             sharing=sharing,
             authoring=authoring,

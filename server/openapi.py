@@ -20,6 +20,7 @@ from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.auth.workspaces import RoleBody, WorkspaceBody
 from server.credentials import CredentialContent, CredentialName, NewCredential
+from server.oauth.machines import MachineBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
     CreateQuery,
@@ -191,6 +192,13 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/auth/password"): Operation(
         success={204: "The password is changed."}, body=PasswordBody, problems=(400, 413, 429)
     ),
+    ("POST", "/api/machines"): Operation(
+        success={201: "The machine, with its secret, which is shown this once."}, body=MachineBody, problems=(400, 413)
+    ),
+    ("GET", "/api/machines"): Operation(success={200: "The machines of the workspace."}),
+    ("DELETE", "/api/machines/{machine_id}"): Operation(success={204: "It is let in no more."}, problems=(404,)),
+    ("GET", "/api/grants"): Operation(success={200: "The clients that the user has let in."}),
+    ("DELETE", "/api/grants/{grant_id}"): Operation(success={204: "It is let in no more."}, problems=(404,)),
     ("GET", "/healthz"): Operation(success={200: "The process is up."}),
     ("GET", "/readyz"): Operation(success={200: "The process can work."}, problems=(503,)),
 }

@@ -184,6 +184,9 @@ class Settings(BaseSettings):
     registration: Literal["open", "invitation", "closed"] = Field(
         default="closed", description="Who may make an account: everybody, those with an invitation, or nobody."
     )
+    access_token_seconds: int = Field(
+        default=900, ge=1, le=86_400, description="How long an access token counts before it has to be refreshed."
+    )
     redis_url: SecretStr | None = Field(
         default=None, description="redis://… (7 or later) keeps login sessions there; by default the database does."
     )

@@ -361,6 +361,7 @@ class HttpRequest:
     """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
 
     ``credential`` names what is to be added to it at the last moment; whoever made the request never sees that.
+    ``max_response_bytes`` is for those who want less than the client would read.
     """
 
     method: str
@@ -371,6 +372,7 @@ class HttpRequest:
     timeout_seconds: float = 30.0
     follow_redirects: bool = True
     credential: CredentialRef | None = None
+    max_response_bytes: int | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from server.settings import BadSettingsError, Settings
 from storage.accounts import SqlAccounts
+from workflow.identity import LOCAL_ID, Role
 from workflow.ports import Clock
 
 LOOKED_AFTER = timedelta(seconds=1)
@@ -36,6 +37,20 @@ class FirstRun:
     def end(self) -> None:
         """Somebody has an account now."""
         self._may_be_on = False
+
+
+class FirstRunStanding:
+    """What users may do (:class:`server.auth.sessions.Standing`), and this machine's user as long as there are none."""
+
+    def __init__(self, *, store: SqlAccounts, first_run: FirstRun) -> None:
+        self._store = store
+        self._first_run = first_run
+
+    async def standing(self, user_id: str, workspace_id: str) -> Role | None:
+        """The user's role in the workspace now."""
+        if user_id == LOCAL_ID:
+            return Role.OWNER if workspace_id == LOCAL_ID and await self._first_run.is_on() else None
+        return await self._store.standing(user_id, workspace_id)
 
 
 def require_authentication(settings: Settings, *, has_users: bool) -> None:

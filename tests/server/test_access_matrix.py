@@ -82,6 +82,11 @@ LEAST_ROLE_OF_ROUTE = {
     "POST /api/keys": VIEWER,
     "DELETE /api/keys/{key_id}": VIEWER,
     "GET /api/audit": OWNER,
+    "POST /api/machines": OWNER,
+    "GET /api/machines": OWNER,
+    "DELETE /api/machines/{machine_id}": OWNER,
+    "GET /api/grants": VIEWER,
+    "DELETE /api/grants/{grant_id}": VIEWER,
     "GET /auth/me": VIEWER,
     "POST /auth/password": VIEWER,
 }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import jwt
 
 from server.app import http_app
 from server.auth.accounts import AccountDisabledError, EmailNotVerifiedError, RegistrationClosedError
@@ -20,6 +21,7 @@ from tools.tool import error_content
 
 Example = dict[str, Any]
 
+FOR_AN_APP = jwt.encode({"type": "app-under-user"}, "not Puter's secret, but of its length", algorithm="HS256")
 ADA = {"email": "ada@example.com", "password": "correct horse battery"}
 
 
@@ -27,12 +29,21 @@ async def auth_examples() -> dict[str, Example]:
     """An example of each code, as the caller sees it."""
     found: dict[str, Example] = {}
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), host="192.0.2.1", registration="open")
+        settings = Settings(
+            data_dir=Path(folder),
+            host="192.0.2.1",
+            registration="open",
+            puter_sign_in=True,
+            puter_api_origin="http://127.0.0.1:9",
+        )
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             transport = httpx2.ASGITransport(app=app)
             async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as http:
                 tokens = (await http.post("/auth/register", json=ADA)).json()
                 header = {"authorization": f"Bearer {tokens['access_token']}"}
+                for path in ("/api/machines/absent", "/api/grants/absent"):
+                    answer = await http.delete(path, headers=header)
+                    found[answer.json()["code"]] = answer.json()
                 await http.post("/auth/logout", headers=header)
                 for answer in (
                     await http.get("/auth/me"),
@@ -40,6 +51,8 @@ async def auth_examples() -> dict[str, Example]:
                     await http.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}),
                     await http.post("/auth/register", json=ADA),
                     await http.post("/auth/login", json={**ADA, "password": "wrong"}),
+                    await http.post("/auth/puter", json={"token": "of.another.kind"}),
+                    await http.post("/auth/puter", json={"token": FOR_AN_APP}),
                 ):
                     found[answer.json()["code"]] = answer.json()
     for error in (

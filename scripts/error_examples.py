@@ -162,6 +162,8 @@ RUNS: dict[str, Callable[[str], dict[str, Any]]] = {
     "response_too_large": lambda url: one(request(f"{url}/large")),
     "timeout": lambda url: one(request(f"{url}/slow", timeout_seconds=0.05)),
     "too_many_redirects": lambda url: one(request(f"{url}/circle")),
+    "bad_response": lambda url: one(request(f"{url}/broken")),
+    "address_not_allowed": lambda url: one(request("http://192.168.1.1/admin")),
     "invalid_request": lambda url: one(request("example.com/leads")),
     "connection_failed": lambda url: one(request("http://127.0.0.1:1/")),
 }
@@ -179,6 +181,7 @@ async def examples() -> dict[str, Example]:
             expression_cpu_seconds=1,
             expression_memory_bytes=16 << 20,
             request_max_bytes=1_000_000,
+            request_max_members=1_000,
         )
         services = await stack.enter_async_context(running_services(settings, has_http=True))
         client = await stack.enter_async_context(Client(services.mcp))
@@ -263,6 +266,11 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
         ("GET", "/healthz", {"headers": {"host": "evil.example"}}),
         ("GET", "/healthz", {"headers": {"origin": "https://evil.example"}}),
         ("POST", "/api/workflows", {"content": b"x" * 1_000_001}),
+        ("POST", "/api/workflows", {"content": b"[" * 200}),
+        ("POST", "/api/workflows", {"content": b"[" + b"1," * 1_000 + b"1]"}),
+        ("POST", "/api/workflows", {"content": b"", "headers": {"content-encoding": "gzip"}}),
+        ("GET", f"/api/workflows?text={'a' * 9_000}", {}),
+        ("GET", "/healthz", {"headers": {f"x-{number}": "" for number in range(100)}}),
         ("GET", "/api/nothing", {}),
         ("DELETE", "/healthz", {}),
         ("POST", "/webhooks/absent", {}),
@@ -327,6 +335,7 @@ async def _target() -> AsyncIterator[str]:
         "/absent": b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno",
         "/text": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         "/large": b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + b"x" * 2_000,
+        "/broken": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
         "/circle": b"HTTP/1.1 302 Found\r\nlocation: /circle\r\ncontent-length: 0\r\n\r\n",
     }
 

@@ -26,7 +26,7 @@ ADA = {"email": "ada@example.com", "password": PASSWORD}
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[AuthHarness]:
     """A server that others reach, where everybody may register."""
-    async with auth_harness(tmp_path, host="0.0.0.0", registration="open") as harness:  # noqa: S104
+    async with auth_harness(tmp_path, host="0.0.0.0", registration="open") as harness:
         yield harness
 
 
@@ -324,7 +324,7 @@ async def invite(harness: AuthHarness, owner_id: str, token: str, email: str | N
 
 async def test_registration_by_invitation_takes_one_and_makes_a_member(tmp_path: Path) -> None:
     async with (
-        auth_harness(tmp_path, host="0.0.0.0", registration="invitation") as harness,  # noqa: S104
+        auth_harness(tmp_path, host="0.0.0.0", registration="invitation") as harness,
         harness.client() as http,
     ):
         ada = await harness.add_user()
@@ -371,7 +371,7 @@ async def test_an_address_alone_takes_over_no_account(harness: AuthHarness, http
 
 
 async def test_where_registration_is_closed_an_issuer_lets_in_only_those_who_are_known(tmp_path: Path) -> None:
-    async with auth_harness(tmp_path, host="0.0.0.0") as harness:  # noqa: S104
+    async with auth_harness(tmp_path, host="0.0.0.0") as harness:
         ada = await harness.add_user()
         new = SignIn(issuer="https://issuer.example", subject="2", email="ben@example.com", is_email_verified=True)
         with pytest.raises(RegistrationClosedError):

@@ -80,7 +80,7 @@ def test_the_local_user_works_until_the_first_account_takes_over(data_dir: Path)
 @pytest.mark.parametrize(
     "settings",
     [
-        {"JOBSPRINT_HOST": "0.0.0.0"},  # noqa: S104
+        {"JOBSPRINT_HOST": "0.0.0.0"},
         {"JOBSPRINT_PUBLIC_URL": "https://jobsprint.example"},
         {"JOBSPRINT_ALLOWED_HOSTS": "jobsprint.example"},
     ],

@@ -97,7 +97,7 @@ def test_a_server_that_others_reach_does_not_start_before_there_is_an_account(
 
 
 def test_a_server_that_others_reach_starts_where_people_can_get_accounts(data_dir: Path) -> None:
-    settings = {"JOBSPRINT_HOST": "0.0.0.0", "JOBSPRINT_REGISTRATION": "invitation"}  # noqa: S104
+    settings = {"JOBSPRINT_HOST": "0.0.0.0", "JOBSPRINT_REGISTRATION": "invitation"}
     with ServerProcess(data_dir, settings) as server:
         assert server.log[-1].endswith("/auth/login\n")
         assert httpx2.get(f"{server.url}/api/workflows").status_code == 401
@@ -108,7 +108,7 @@ def test_a_server_that_others_reach_starts_where_people_can_get_accounts(data_di
 def test_a_server_that_others_reach_starts_when_somebody_has_an_account(data_dir: Path) -> None:
     data_dir.mkdir()
     assert jobsprint(data_dir, "users", "add", ADA["email"], "--password-stdin", password=PASSWORD).returncode == 0
-    with ServerProcess(data_dir, {"JOBSPRINT_HOST": "0.0.0.0"}) as server:  # noqa: S104
+    with ServerProcess(data_dir, {"JOBSPRINT_HOST": "0.0.0.0"}) as server:
         assert httpx2.get(f"{server.url}/api/workflows").status_code == 401
         log_in(server.url)
 

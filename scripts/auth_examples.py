@@ -18,6 +18,7 @@ from server.composition import running_services
 from server.settings import Settings
 from storage.accounts import NotFirstError, UserNotFoundError
 from tools.tool import error_content
+from workflow.identity import InsufficientScopeError, Scope
 
 Example = dict[str, Any]
 
@@ -64,6 +65,7 @@ async def auth_examples() -> dict[str, Example]:
         LoginThrottledError(8),
         NotFirstError(),
         UserNotFoundError("ada@example.com"),
+        InsufficientScopeError(frozenset({Scope.WORKFLOWS_WRITE}), is_attainable=True),
     ):
         found[error.code] = error_content(error)
     return found

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.announcements import Announcements
+from engine.announcements import Announcements, WorkflowChange
 from engine.expression_checks import expression_findings
 from engine.expressions.evaluator import Evaluator
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
+from workflow.audit import AuditLog
 from workflow.checks import Report, check_definition, webhook_paths
 from workflow.definition import WorkflowDefinition
 from workflow.differences import Difference, difference
@@ -19,6 +20,7 @@ from workflow.documents import parse_document
 from workflow.errors import InvalidDefinitionError, NotPublishedError, VersionConflictError
 from workflow.findings import Finding
 from workflow.identity import Actor
+from workflow.items import JsonObject
 from workflow.operations import Operation, apply_operations, merge_patch
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
 from workflow.publication import Publication
@@ -52,12 +54,14 @@ class Authoring:
         evaluator: Evaluator,
         workflows: WorkflowRepository,
         announcements: Announcements,
+        audit: AuditLog,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self.registry = registry
         self.workflows = workflows
         self._announcements = announcements
+        self._audit = audit
         self._evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
@@ -104,6 +108,10 @@ class Authoring:
         self._announcements.workflow_changed("created", stored.id, actor.workspace_id)
         if publish:
             self._announcements.workflow_changed("published", stored.id, actor.workspace_id)
+        self._note(actor, "created", stored.id, {"name": definition.name})
+        if publish:
+            self._note(actor, "published", stored.id, {"version": 1})
+        await self._audit.written()
         return Saved(stored, report.findings)
 
     async def replace(self, actor: Actor, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
@@ -202,6 +210,8 @@ class Authoring:
         """
         await self.workflows.delete(actor.workspace_id, workflow_id, now=self._clock.now())
         self._announcements.workflow_changed("deleted", workflow_id, actor.workspace_id)
+        self._note(actor, "deleted", workflow_id, {})
+        await self._audit.written()
 
     async def restore(self, actor: Actor, workflow_id: str) -> StoredWorkflow:
         """Bring a deleted workflow back, as a draft.
@@ -211,6 +221,8 @@ class Authoring:
         """
         stored = await self.workflows.restore(actor.workspace_id, workflow_id)
         self._announcements.workflow_changed("restored", workflow_id, actor.workspace_id)
+        self._note(actor, "restored", workflow_id, {})
+        await self._audit.written()
         return stored
 
     def plan(self, stored: StoredWorkflow) -> Plan:
@@ -238,16 +250,22 @@ class Authoring:
 
     async def _save(self, actor: Actor, current: StoredWorkflow, report: Report, *, change: str | None = None) -> Saved:
         definition = _valid(report)
+        change = change or difference(current.definition.to_json(), definition.to_json()).summary
         stored = await self.workflows.save_version(
             actor.workspace_id,
             current.id,
             definition,
             expected_version=current.version,
-            change=change or difference(current.definition.to_json(), definition.to_json()).summary,
+            change=change,
             now=self._clock.now(),
         )
         self._announcements.workflow_changed("updated", stored.id, actor.workspace_id)
+        self._note(actor, "updated", stored.id, {"version": stored.version, "change": change})
+        await self._audit.written()
         return Saved(stored, report.findings)
+
+    def _note(self, actor: Actor, what: WorkflowChange, workflow_id: str, details: JsonObject) -> None:
+        self._audit.note(actor, f"workflow.{what}", f"workflow:{workflow_id}", details)
 
 
 def _valid(report: Report) -> WorkflowDefinition:

@@ -287,6 +287,11 @@ class EffectNode(NodeType[P]):
         del parameters
         return False
 
+    def target(self, parameters: P) -> str | None:
+        """Where the effect goes, for the audit log, without anything secret; ``None`` where it stays in the process."""
+        del parameters
+        return None
+
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
         """Where an item's result goes: the first output, unless the type says otherwise."""
         return Emission(outputs[0], result)

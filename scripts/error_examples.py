@@ -181,6 +181,7 @@ async def examples() -> dict[str, Example]:
             expression_cpu_seconds=1,
             expression_memory_bytes=16 << 20,
             request_max_bytes=1_000_000,
+            request_max_members=1_000,
         )
         services = await stack.enter_async_context(running_services(settings, has_http=True))
         client = await stack.enter_async_context(Client(services.mcp))
@@ -265,6 +266,11 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
         ("GET", "/healthz", {"headers": {"host": "evil.example"}}),
         ("GET", "/healthz", {"headers": {"origin": "https://evil.example"}}),
         ("POST", "/api/workflows", {"content": b"x" * 1_000_001}),
+        ("POST", "/api/workflows", {"content": b"[" * 200}),
+        ("POST", "/api/workflows", {"content": b"[" + b"1," * 1_000 + b"1]"}),
+        ("POST", "/api/workflows", {"content": b"", "headers": {"content-encoding": "gzip"}}),
+        ("GET", f"/api/workflows?text={'a' * 9_000}", {}),
+        ("GET", "/healthz", {"headers": {f"x-{number}": "" for number in range(100)}}),
         ("GET", "/api/nothing", {}),
         ("DELETE", "/healthz", {}),
         ("POST", "/webhooks/absent", {}),

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
-from server.guards import Guards, allowed_hosts, allowed_origins
+from server.guards import allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.front import Front
@@ -28,6 +28,7 @@ from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
 from server.settings import Settings
+from server.walls import counted, walled
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
 
@@ -55,20 +56,17 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
                 Exception: handle_unexpected,
             },
         )
+        # A path with a slash too many is another one, and no reason to send anybody where they did not ask to go.
+        app.router.redirect_slashes = False
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        authentication = Authentication(
-            calls,
-            verifiers=[services.auth.sessions, *services.outside.verifiers],
+        known = Authentication(
+            counted(calls, settings=settings),
+            verifiers=[services.sharing.keys, services.auth.sessions, *services.outside.verifiers],
             first_run=services.auth.first_run,
             base_url=settings.base_url,
         )
-        yield Guards(
-            webhooks.in_front_of(authentication),
-            hosts=hosts,
-            origins=origins,
-            max_bytes=settings.request_max_bytes,
-        )
+        yield walled(webhooks.in_front_of(known), settings=settings, hosts=hosts, origins=origins)
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
@@ -97,6 +95,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *Publications(services.authoring, services.publishing).routes(),
         *services.outside.api.routes(),
         *services.outside.routes,
+        *services.sharing.routes,
         *Resume(services.links, services.control, services.executions).routes(),
         *oauth_routes(settings, services.oauth),
         Route("/healthz", health),

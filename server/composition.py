@@ -34,6 +34,7 @@ from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
 from server.auth.outside import Outside, ways_in
 from server.auth.services import AuthServices, running_auth
+from server.auth.sharing import Sharing, running_sharing
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
@@ -86,6 +87,7 @@ class Services:
     auth: AuthServices
     oauth: EmbeddedServer
     outside: Outside
+    sharing: Sharing
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -119,6 +121,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
         auth = await stack.enter_async_context(
             running_auth(settings, database, secret=secret, audit=audit, clock=clock, new_id=new_id)
+        )
+        sharing = await stack.enter_async_context(
+            running_sharing(database, auth=auth, audit=audit, clock=clock, new_id=new_id)
         )
         if has_http:
             require_authentication(settings, has_users=await auth.users.has_any())
@@ -159,21 +164,23 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             evaluator=evaluator,
             workflows=workflows,
             announcements=announcements,
+            audit=audit,
             clock=clock,
             new_id=new_id,
         )
-        publishing = Publishing(authoring=authoring, announcements=announcements)
+        publishing = Publishing(authoring=authoring, announcements=announcements, audit=audit)
         live = LiveExecutions(queue=queue, capacity=settings.queue_capacity)
         service = ExecutionService(
             store=store,
             live=live,
             announcements=announcements,
             keys=SqlIdempotencyKeys(database),
+            audit=audit,
             clock=clock,
             new_id=new_id,
         )
         links = ResumeLinks(base_url=settings.base_url, secret=secret)
-        control = Control(authoring=authoring, service=service, clock=clock)
+        control = Control(authoring=authoring, service=service, audit=audit, clock=clock)
         recovery = Recovery(
             service=service,
             control=control,
@@ -187,6 +194,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             clock=clock,
             children=Children(authoring=authoring, service=service),
             resume_url=links.url if has_http else lambda execution_id: None,
+            audit=audit,
         )
         worker = Worker(
             queue=queue,
@@ -205,6 +213,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             days=settings.retention_days,
             count=settings.retention_count,
             interval_seconds=settings.retention_interval_seconds,
+            audit=audit,
+            audit_days=settings.audit_retention_days,
         )
         await stack.enter_async_context(recovery.watching())
         await stack.enter_async_context(retention.pruning())
@@ -277,6 +287,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
             ),
             outside=ways_in(settings, auth, secret=secret, http=http, clock=clock),
+            sharing=sharing,
             authoring=authoring,
             publishing=publishing,
             executions=service,

@@ -12,9 +12,13 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from server.audit import AuditQuery
 from server.auth.access import GuardedRoute
+from server.auth.invitations import AcceptBody, InvitationBody
+from server.auth.key_routes import KeyBody, KeysQuery
 from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
+from server.auth.workspaces import RoleBody, WorkspaceBody
 from server.oauth.machines import MachineBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
@@ -47,6 +51,42 @@ class Changes(RootModel[dict[str, Any] | list[dict[str, Any]]]):
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/workspaces"): Operation(success={200: "Your workspaces."}),
+    ("POST", "/api/workspaces"): Operation(
+        success={201: "The new workspace."}, body=WorkspaceBody, problems=(400, 403)
+    ),
+    ("PATCH", "/api/workspaces/{workspace_id}"): Operation(
+        success={200: "The workspace with its new name."}, body=WorkspaceBody, problems=(400, 403, 404, 409)
+    ),
+    ("GET", "/api/workspaces/{workspace_id}/members"): Operation(
+        success={200: "Everybody who belongs to it."}, problems=(404, 409)
+    ),
+    ("PATCH", "/api/workspaces/{workspace_id}/members/{user_id}"): Operation(
+        success={200: "The member in the new role."}, body=RoleBody, problems=(400, 403, 404, 409)
+    ),
+    ("DELETE", "/api/workspaces/{workspace_id}/members/{user_id}"): Operation(
+        success={204: "They do not belong to it any more."}, problems=(403, 404, 409)
+    ),
+    ("GET", "/api/workspaces/{workspace_id}/invitations"): Operation(
+        success={200: "The invitations that can still be used."}, problems=(403, 404, 409)
+    ),
+    ("POST", "/api/workspaces/{workspace_id}/invitations"): Operation(
+        success={201: "The invitation, with its token."}, body=InvitationBody, problems=(400, 403, 404, 409)
+    ),
+    ("DELETE", "/api/workspaces/{workspace_id}/invitations/{invitation_id}"): Operation(
+        success={204: "It cannot be used any more."}, problems=(403, 404, 409)
+    ),
+    ("POST", "/api/invitations/accept"): Operation(
+        success={200: "The workspace that you belong to now."}, body=AcceptBody, problems=(400, 403, 404, 409)
+    ),
+    ("GET", "/api/keys"): Operation(
+        success={200: "A page of API keys, newest first."}, query=KeysQuery, problems=(400, 403)
+    ),
+    ("POST", "/api/keys"): Operation(success={201: "The key, shown this once."}, body=KeyBody, problems=(400, 403)),
+    ("DELETE", "/api/keys/{key_id}"): Operation(success={204: "It does not count any more."}, problems=(404,)),
+    ("GET", "/api/audit"): Operation(
+        success={200: "A page of the audit log, newest first."}, query=AuditQuery, problems=(400, 403)
+    ),
     ("POST", "/api/workflows"): Operation(
         success={201: "The stored workflow."}, body=WorkflowDefinition, query=CreateQuery, problems=(400, 409)
     ),
@@ -163,13 +203,42 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
                 described = _operation(route.path, operation, summary, schemas)
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
+                for status in _WALLS:
+                    described["responses"].setdefault(str(status), {"$ref": f"#/components/responses/Refused{status}"})
                 paths.setdefault(route.path, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base_url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"caller": _BEARER}},
+        "components": {"schemas": schemas, "responses": _walls(), "securitySchemes": {"caller": _BEARER}},
+    }
+
+
+_WALLS: Mapping[int, str] = {
+    403: "Pages of this origin may not call the server.",
+    408: "The body took too long to arrive.",
+    413: "The body is too large.",
+    414: "The address is too long.",
+    415: "The body is compressed.",
+    421: "The server does not answer to this Host.",
+    429: "The caller has sent too many requests, or the server has too much to do.",
+    431: "The headers are too large.",
+    503: "Something that the server needs is not there now.",
+}
+"""What any request may be answered with, before or instead of what its route says."""
+
+
+def _walls() -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+    return {
+        f"Refused{status}": {
+            "description": text,
+            "content": content,
+            **({"headers": later} if status == 429 else {}),
+        }
+        for status, text in _WALLS.items()
     }
 
 

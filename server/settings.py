@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from integrations.addresses import Allowed
+from server.proxies import TrustedProxies
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
 
@@ -79,6 +80,9 @@ class Settings(BaseSettings):
     retention_count: int | None = Field(
         default=None, ge=0, description="How many executions are kept at most; empty sets no bound."
     )
+    audit_retention_days: float | None = Field(
+        default=365, gt=0, description="How long entries of the audit log are kept; empty keeps them for good."
+    )
     retention_interval_seconds: float = Field(default=600, ge=1, description="How often old executions are deleted.")
     shutdown_grace_seconds: float = Field(
         default=10, ge=0, le=3_600, description="How long executions may go on when the server stops."
@@ -104,6 +108,26 @@ class Settings(BaseSettings):
     )
     request_max_bytes: int = Field(
         default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
+    )
+    request_max_members: int = Field(
+        default=250_000, ge=100, description="Most values in the JSON of one request; beyond it 413."
+    )
+    request_timeout_seconds: float = Field(
+        default=30, gt=0, le=3_600, description="How long a request's headers may take to arrive, and its body."
+    )
+    max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Connections of clients at once.")
+    rate_limit_per_minute: int | None = Field(
+        default=6_000, ge=1, description="Requests a minute of a user, or of an address; empty sets no bound."
+    )
+    attempt_limit_per_minute: int = Field(
+        default=60, ge=1, description="Logins, registrations, tokens and failed proofs a minute from an address."
+    )
+    webhook_limit_per_minute: int | None = Field(
+        default=None, ge=1, description="Webhooks a minute from an address; empty sets no bound."
+    )
+    trusted_proxies: CommaSeparated = Field(
+        default=(),
+        description="Addresses and networks of reverse proxies whose X-Forwarded-For counts, separated by commas.",
     )
     webhook_response_timeout_seconds: float = Field(
         default=30, gt=0, le=3_600, description="How long a webhook's caller waits for the workflow's own answer."
@@ -162,7 +186,14 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
-    @field_validator("retention_days", "retention_count", mode="before")
+    @field_validator(
+        "retention_days",
+        "retention_count",
+        "audit_retention_days",
+        "rate_limit_per_minute",
+        "webhook_limit_per_minute",
+        mode="before",
+    )
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
@@ -180,10 +211,16 @@ class Settings(BaseSettings):
             raise ValueError("it must start with https://")
         return value
 
-    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        TrustedProxies(value)
+        return value
 
     @field_validator("outbound_allow")
     @classmethod

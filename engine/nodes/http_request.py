@@ -13,6 +13,7 @@ from engine.node_type import EffectNode, NodeCall, Parameters
 from workflow.errors import NodeError, OutboundError
 from workflow.items import Item, JsonObject
 from workflow.ports import HttpRequest, HttpResponse
+from workflow.redaction import redacted_address
 
 RETRYABLE_STATUSES = frozenset({408, 429})
 """4xx answers that trying again may help (contract "Failure"); so do all 5xx."""
@@ -71,6 +72,9 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
 
     def concurrency(self, parameters: HttpRequestParameters) -> int:
         return parameters.concurrency
+
+    def target(self, parameters: HttpRequestParameters) -> str:
+        return f"{parameters.method} {redacted_address(parameters.url)}"
 
     def is_repeatable(self, parameters: HttpRequestParameters) -> bool:
         return parameters.method != "POST" and parameters.method != "PATCH"  # RFC 9110, 9.2.2

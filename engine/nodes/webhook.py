@@ -42,7 +42,7 @@ class Webhook(TriggerNode[WebhookParameters]):
     title = "Webhook"
     group = "trigger"
     keywords = ("http", "request", "receive", "endpoint", "api", "github")
-    example = {"path": "leads", "signature": {"secret": "github"}}
+    example = {"path": "leads", "signature": {"secret": "github"}}  # not the secret, its name  # nosec B105
     parameter_model = WebhookParameters
 
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:

@@ -200,7 +200,7 @@ def _tokens_content(tokens: Tokens) -> dict[str, Any]:
     """The tokens as OAuth names them (RFC 6749, 5.1)."""
     return {
         "access_token": tokens.access_token,
-        "token_type": "Bearer",
+        "token_type": "Bearer",  # the kind of it  # nosec B105
         "expires_in": tokens.expires_in_seconds,
         "refresh_token": tokens.refresh_token,
         "scope": scopes_text(tokens.scopes),

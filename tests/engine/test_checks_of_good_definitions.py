@@ -98,7 +98,7 @@ GOOD_DEFINITIONS = {**dict(from_examples()), **dict(from_benchmarks()), **DOUBTF
 def authoring(harness: EngineHarness) -> Authoring:
     """Checks need no store."""
     parts: dict[str, Any] = {"workflows": None, "announcements": None, "clock": harness.clock, "new_id": lambda: "id"}
-    return Authoring(registry=harness.registry, evaluator=harness.evaluator, **parts)
+    return Authoring(registry=harness.registry, evaluator=harness.evaluator, audit=harness.audit, **parts)
 
 
 @pytest.mark.parametrize("name", GOOD_DEFINITIONS)

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
@@ -202,3 +203,27 @@ async def test_whoever_waits_is_told_of_their_own_entries_only_when_those_are_wr
     found = await asyncio.gather(*(change(number) for number in range(8)))
     assert min(found) >= 1
     assert await stored(database) == 8
+
+
+async def test_whoever_begins_to_wait_while_the_batch_is_on_its_way_is_told_too(
+    log: SqlAuditLog, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slowly() -> AsyncIterator[None]:
+        entered.set()
+        await release.wait()
+        yield
+
+    monkeypatch.setattr(database, "writing", slowly)
+    log.note(ADA, "workflow.updated", "workflow:1")
+    first = asyncio.create_task(log.written())
+    async with asyncio.timeout(10):
+        await entered.wait()
+        second = asyncio.create_task(log.written())
+        log.note(BEN, "workflow.updated", "workflow:2")
+        third = asyncio.create_task(log.written())
+        release.set()
+        await asyncio.gather(first, second, third)
+    assert await stored(database) == 2

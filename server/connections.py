@@ -1,0 +1,107 @@
+"""uvicorn's HTTP protocol with bounds that it lacks: on heads of requests that never end, and on connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+MAX_HEAD_BYTES = 64 << 10
+"""Request line and headers. nginx takes 32 KiB of it, Node 16 KiB."""
+
+
+def bounded_protocol(*, head_seconds: float, max_connections: int) -> type[HttpToolsProtocol]:
+    """The protocol with its bounds: uvicorn makes the objects itself, and knows no settings of ours."""
+
+    class BoundedProtocol(_BoundedProtocol):
+        pass
+
+    BoundedProtocol.head_seconds = head_seconds
+    BoundedProtocol.max_connections = max_connections
+    return BoundedProtocol
+
+
+class _BoundedProtocol(HttpToolsProtocol):
+    head_seconds = 30.0
+    max_connections = 1_000
+
+    _head_timer: asyncio.TimerHandle | None = None
+    _is_in_head = True
+    _head_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(
+                503,
+                code="too_many_connections",
+                title=f"The server has {self.max_connections} connections already.",
+                fix="Try again later, or raise JOBSPRINT_MAX_CONNECTIONS.",
+            )
+            return
+        self._start_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._is_in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if not self._is_in_head or self.transport.is_closing():
+            return
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(
+                431,
+                code="head_too_large",
+                title=f"The request's line and headers are larger than {MAX_HEAD_BYTES} bytes.",
+                fix="Send less in the address and the headers.",
+            )
+        elif self._head_timer is None and self._head_bytes:
+            self._start_timer()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._is_in_head = True
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, in our words."""
+        self._refuse(400, code="bad_http", title="This is no valid HTTP request.", fix="Correct the request.")
+
+    def _start_timer(self) -> None:
+        self._head_timer = self.loop.call_later(self.head_seconds, self._on_slow_head)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _on_slow_head(self) -> None:
+        self._refuse(
+            408,
+            code="head_too_slow",
+            title=f"The request's headers were not there within {self.head_seconds:g} s.",
+            fix="Send them faster, or raise JOBSPRINT_REQUEST_TIMEOUT_SECONDS.",
+        )
+
+    def _refuse(self, status: int, **members: Any) -> None:
+        """Answer with a problem document, and close."""
+        self._stop_timer()
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete:
+            body = orjson.dumps({"type": "about:blank", "status": status, **members})
+            head = b"content-type: application/problem+json\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
+            self.transport.write(STATUS_LINE[status] + head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        self.transport.close()

@@ -14,6 +14,8 @@ from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from workflow.audit import AuditLog
 from workflow.checks import Report, check_definition, webhook_paths
+from workflow.credential_checks import credential_findings, named_credentials
+from workflow.credentials import CredentialList
 from workflow.definition import WorkflowDefinition
 from workflow.differences import Difference, difference
 from workflow.documents import parse_document
@@ -53,6 +55,7 @@ class Authoring:
         registry: NodeRegistry,
         evaluator: Evaluator,
         workflows: WorkflowRepository,
+        credentials: CredentialList,
         announcements: Announcements,
         audit: AuditLog,
         clock: Clock,
@@ -60,6 +63,7 @@ class Authoring:
     ) -> None:
         self.registry = registry
         self.workflows = workflows
+        self._credentials = credentials
         self._announcements = announcements
         self._audit = audit
         self._evaluator = evaluator
@@ -67,7 +71,7 @@ class Authoring:
         self._new_id = new_id
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
 
-    async def check(self, document: Any, *, current: StoredWorkflow | None = None) -> Report:
+    async def check(self, owner: str, document: Any, *, current: StoredWorkflow | None = None) -> Report:
         """Everything wrong with a definition, expressions included. A string is read as JSON text first.
 
         Secrets that were hidden when ``current`` was read count as what they are there.
@@ -81,7 +85,11 @@ class Authoring:
         if current is not None:
             document = restored(document, current.definition.to_json())
         report = check_definition(document, self.registry)
-        found = [*twice, *await expression_findings(report.document, self._evaluator)]
+        found = [
+            *twice,
+            *await expression_findings(report.document, self._evaluator),
+            *await self._credential_findings(owner, report.document),
+        ]
         if not found:
             return report
         findings = (*report.findings, *found)
@@ -95,7 +103,7 @@ class Authoring:
             InvalidDefinitionError: a finding is an error.
             WebhookPathTakenError: it is to be published, and another workflow listens on one of its paths.
         """
-        report = await self.check(document)
+        report = await self.check(actor.workspace_id, document)
         definition = _valid(report)
         stored = await self.workflows.create(
             actor.workspace_id,
@@ -122,7 +130,7 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(actor, workflow_id, expected_version)
-        return await self._save(actor, current, await self.check(document, current=current))
+        return await self._save(actor, current, await self.check(actor.workspace_id, document, current=current))
 
     async def change(
         self, actor: Actor, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None
@@ -136,7 +144,7 @@ class Authoring:
         """
         current = await self._expected(actor, workflow_id, expected_version)
         changed = apply_operations(current.definition.to_json(), list(operations))
-        return await self._save(actor, current, await self.check(changed, current=current))
+        return await self._save(actor, current, await self.check(actor.workspace_id, changed, current=current))
 
     async def merge(self, actor: Actor, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
         """Apply a JSON Merge Patch (RFC 7396) and store the result as the next version.
@@ -146,9 +154,8 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(actor, workflow_id, expected_version)
-        return await self._save(
-            actor, current, await self.check(merge_patch(current.definition.to_json(), changes), current=current)
-        )
+        merged = merge_patch(current.definition.to_json(), changes)
+        return await self._save(actor, current, await self.check(actor.workspace_id, merged, current=current))
 
     async def restore_version(
         self, actor: Actor, workflow_id: str, version: int, *, expected_version: int | None
@@ -161,7 +168,7 @@ class Authoring:
         """
         current = await self._expected(actor, workflow_id, expected_version)
         old = await self.workflows.get(actor.workspace_id, workflow_id, version)
-        report = await self.check(old.definition.to_json())
+        report = await self.check(actor.workspace_id, old.definition.to_json())
         return await self._save(actor, current, report, change=f"Restored version {version}")
 
     async def version(self, owner: str, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
@@ -224,6 +231,12 @@ class Authoring:
         self._note(actor, "restored", workflow_id, {})
         await self._audit.written()
         return stored
+
+    async def _credential_findings(self, owner: str, document: Any) -> list[Finding]:
+        named = named_credentials(document, self.registry)
+        if not named:
+            return []
+        return credential_findings(named, [each.name for each in await self._credentials.of_workspace(owner)])
 
     def plan(self, stored: StoredWorkflow) -> Plan:
         """The compiled plan of a stored version.

@@ -105,6 +105,10 @@ class _Work:
         return self.plan.name
 
     @property
+    def owner(self) -> str:
+        return self._run.execution.owner
+
+    @property
     def inputs(self) -> Sequence[Items]:
         return self._start.inputs
 

@@ -76,6 +76,11 @@ class NodeCall(Protocol[P_co]):
         ...
 
     @property
+    def owner(self) -> str:
+        """The workspace whose run it is; credentials are looked up there."""
+        ...
+
+    @property
     def inputs(self) -> Sequence[Items]:
         """The items per input, in the order of the type's inputs."""
         ...
@@ -207,6 +212,11 @@ class NodeType(ABC, Generic[P]):
 
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
         """The path that it listens on; only the webhook trigger has one."""
+        del parameters
+        return None
+
+    def credential_of(self, parameters: Mapping[str, Any]) -> str | None:
+        """The credential that it names in its parameter ``credential``; ``None`` where it names none."""
         del parameters
         return None
 

@@ -52,7 +52,7 @@ class Publishing:
         """
         owner = actor.workspace_id
         stored = await self._authoring.workflows.get(owner, workflow_id, version)
-        report = await self._authoring.check(stored.definition.to_json())
+        report = await self._authoring.check(stored.owner, stored.definition.to_json())
         if report.definition is None:
             raise InvalidDefinitionError(report.findings)
         if exposure is not None:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
+from server.credentials import CredentialRoutes
 from server.guards import allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
@@ -96,6 +97,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *services.outside.api.routes(),
         *services.outside.routes,
         *services.sharing.routes,
+        *CredentialRoutes(services.credentials).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         *oauth_routes(settings, services.oauth),
         Route("/healthz", health),

@@ -29,6 +29,8 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.addresses import AddressRules
+from integrations.credential_http import CredentialHttpClient
+from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
@@ -41,6 +43,7 @@ from server.mcp.subscriptions import Subscriptions
 from server.oauth.services import EmbeddedServer
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
+from server.vault_commands import LOCK_FILE, key_sources
 from storage.audit import SqlAuditLog
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
@@ -52,6 +55,8 @@ from storage.ids import UuidFactory
 from storage.invitations import SqlInvitations
 from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
+from storage.vault import SqlVault
+from storage.vault_keys import VaultKeys
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
@@ -93,6 +98,7 @@ class Services:
     executions: ExecutionService
     control: Control
     links: ResumeLinks
+    credentials: Credentials
     webhooks: WebhookIntake
     mcp: McpServer
     offers: Offers
@@ -108,6 +114,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
     Raises:
         BadSettingsError: another process uses the data folder; or others would reach the server over HTTP, and it
             could not tell who they are.
+        VaultKeyError: the keys of the vault cannot be read or made.
         StorageError: the database cannot be used.
     """
     async with AsyncExitStack() as stack:
@@ -151,6 +158,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 user_agent=f"jobsprint/{VERSION}",
             )
         )
+        vault = SqlVault(database, keys=VaultKeys(key_sources(settings).load), clock=clock, new_id=new_id)
+        # The breakers are inside, so that they see each request of a redirect, and those for access tokens.
+        sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
             grace_seconds=settings.expression_grace_seconds,
@@ -163,6 +173,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             registry=load_registry(),
             evaluator=evaluator,
             workflows=workflows,
+            credentials=vault,
             announcements=announcements,
             audit=audit,
             clock=clock,
@@ -190,7 +201,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         runner = NodeRunner(
             evaluator=evaluator,
-            http=BreakerHttpClient(http),
+            http=sender,
             clock=clock,
             children=Children(authoring=authoring, service=service),
             resume_url=links.url if has_http else lambda execution_id: None,
@@ -235,7 +246,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         workflow_tools = WorkflowTools(authoring)
         tools = [
-            *NodeTypeTools(authoring.registry).tools(),
+            *NodeTypeTools(authoring.registry, vault).tools(),
             *AuthoringTools(authoring).tools(),
             *workflow_tools.reading_tools(),
             *PublishingTools(publishing).tools(),
@@ -293,9 +304,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             executions=service,
             control=control,
             links=links,
+            credentials=Credentials(vault=vault, http=sender, audit=audit),
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,
+                vault=vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
             mcp=mcp,
@@ -308,7 +321,7 @@ def _claim(settings: Settings, stack: AsyncExitStack) -> None:
     """Keep other processes away from the data folder: each would take the other's executions for abandoned."""
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(FileLock(settings.data_dir / "jobsprint.lock", timeout=0))
+        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0))
     except Timeout:
         raise BadSettingsError(
             f"Another Jobsprint process uses the folder {settings.data_dir}.",

@@ -19,6 +19,7 @@ from server.auth.key_routes import KeyBody, KeysQuery
 from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.auth.workspaces import RoleBody, WorkspaceBody
+from server.credentials import CredentialContent, CredentialName, NewCredential
 from server.oauth.machines import MachineBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
@@ -145,6 +146,23 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "/api/executions/{execution_id}/rerun"): Operation(
         success={202: "The new execution."}, body=RerunBody, problems=(400, 404, 429)
+    ),
+    ("GET", "/api/credentials"): Operation(success={200: "Every credential, without its secret."}),
+    ("POST", "/api/credentials"): Operation(
+        success={201: "The credential, without its secret."}, body=NewCredential, problems=(400, 409)
+    ),
+    ("GET", "/api/credentials/{name}"): Operation(
+        success={200: "The credential, without its secret."}, problems=(404,)
+    ),
+    ("PUT", "/api/credentials/{name}"): Operation(
+        success={200: "The credential, without its secret."}, body=CredentialContent, problems=(400, 404)
+    ),
+    ("PATCH", "/api/credentials/{name}"): Operation(
+        success={200: "The credential under its new name."}, body=CredentialName, problems=(400, 404, 409)
+    ),
+    ("DELETE", "/api/credentials/{name}"): Operation(success={204: "It is forgotten."}, problems=(404,)),
+    ("POST", "/api/credentials/{name}/check"): Operation(
+        success={200: "Whether it can be used, and what is wrong with it."}, problems=(404,)
     ),
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)

@@ -170,6 +170,17 @@ class Settings(BaseSettings):
         pattern=r"^app-[0-9a-f-]{36}$",
         description="What Puter calls the site whose tokens are taken; by default the id of this server's own origin.",
     )
+    vault_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys that credentials are encrypted with (jobsprint vault new-key), with commas between. The "
+        "first encrypts, all decrypt; by default one is made and kept in data_dir.",
+    )
+    vault_key_file: Path | None = Field(default=None, description="File of such keys, one a line.")
+    vault_keyring: str | None = Field(
+        default=None,
+        pattern=r"^[^/]+/[^/]+$",
+        description="service/user of the operating system's keyring that holds such keys; takes jobsprint[keyring].",
+    )
     registration: Literal["open", "invitation", "closed"] = Field(
         default="closed", description="Who may make an account: everybody, those with an invitation, or nobody."
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from workflow.credentials import CredentialRef
 from workflow.definition import WorkflowDefinition
 from workflow.executions import Execution, Record
 from workflow.messages import Event, Job
@@ -359,6 +360,7 @@ class EventBus(Protocol):
 class HttpRequest:
     """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
 
+    ``credential`` names what is to be added to it at the last moment; whoever made the request never sees that.
     ``max_response_bytes`` is for those who want less than the client would read.
     """
 
@@ -369,6 +371,7 @@ class HttpRequest:
     body: bytes | None = None
     timeout_seconds: float = 30.0
     follow_redirects: bool = True
+    credential: CredentialRef | None = None
     max_response_bytes: int | None = None
 
 

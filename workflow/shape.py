@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from workflow.findings import MOST_FINDINGS, Finding, PatchOperation, did_you_mean, nearest, pointer
 
@@ -43,7 +43,7 @@ def _finding(model: type[BaseModel], document: Any, detail: ErrorDetails) -> Fin
     if code == "unknown_field":
         return _unknown_field(model, document, path)
     expected = _literal_choices(detail)
-    if expected and isinstance(detail["input"], str):
+    if expected and isinstance(detail["input"], str) and not _holds_secret(model):
         near = nearest(detail["input"], expected)
         message = f"{detail['input']!r:.200} is not one of {', '.join(expected)}.{did_you_mean(near)}"
         return _bad_value(at, message, near, "Take one of them.")
@@ -52,7 +52,8 @@ def _finding(model: type[BaseModel], document: Any, detail: ErrorDetails) -> Fin
     better = context.get("suggestion", context.get(_BOUNDS.get(detail["type"], "")))
     what = description_at(model, path)
     fix = f"Change it accordingly. {what}".rstrip() if what else "Change it accordingly."
-    return _bad_value(at, f"{message}; given: {_shown(detail['input'])}.", better, fix)
+    given = "" if _holds_secret(model) else f"; given: {_shown(detail['input'])}"
+    return _bad_value(at, f"{message}{given}.", better, fix)
 
 
 def _bad_value(at: str, message: str, better: Any, fix: str) -> Finding:
@@ -180,3 +181,8 @@ def _literal_choices(detail: ErrorDetails) -> list[str]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _holds_secret(model: type[BaseModel]) -> bool:
+    """Whether some field of it is a secret: then nothing that was given for any of them is repeated."""
+    return any(SecretStr in _options(field.annotation) for field in model.model_fields.values())

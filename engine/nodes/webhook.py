@@ -17,7 +17,7 @@ class Signature(Parameters):
 
     header: str = Field(default="X-Hub-Signature-256", description="Header that holds the signature.")
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
-    secret: str = Field(description="Name of a secret in the server's setting JOBSPRINT_WEBHOOK_SECRETS.")
+    secret: str = Field(description="Name of a credential of kind signature, or in JOBSPRINT_WEBHOOK_SECRETS.")
 
 
 class WebhookParameters(Parameters):

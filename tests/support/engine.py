@@ -20,6 +20,7 @@ from engine.registry import NodeRegistry
 from engine.run import Run
 from tests.support.audit import KeptAuditLog
 from workflow.checks import check_definition
+from workflow.credentials import StoredCredential
 from workflow.errors import ExpressionError, WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Record
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
@@ -154,6 +155,14 @@ class EngineHarness:
             },
             data,
         )
+
+
+class NoCredentials:
+    """A workspace without any."""
+
+    async def of_workspace(self, owner: str) -> Sequence[StoredCredential]:
+        """None."""
+        return []
 
 
 class NoChildren:

@@ -94,13 +94,6 @@ LEAST_ROLE_OF_ROUTE = {
     "DELETE /api/machines/{machine_id}": OWNER,
     "GET /api/grants": VIEWER,
     "DELETE /api/grants/{grant_id}": VIEWER,
-    "GET /api/credentials": VIEWER,
-    "POST /api/credentials": EDITOR,
-    "GET /api/credentials/{name}": VIEWER,
-    "PUT /api/credentials/{name}": EDITOR,
-    "PATCH /api/credentials/{name}": EDITOR,
-    "DELETE /api/credentials/{name}": EDITOR,
-    "POST /api/credentials/{name}/check": EDITOR,
     "GET /auth/me": VIEWER,
     "POST /auth/password": VIEWER,
 }

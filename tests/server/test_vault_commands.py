@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.http_target import HttpTarget
 from tests.support.server_process import JOBSPRINT, ServerProcess, environment
+
+# Every command starts a process of its own, and a loaded machine takes its time.
+pytestmark = pytest.mark.timeout(180)
 
 SECRET = "pl4nted-s3cret-1"
 

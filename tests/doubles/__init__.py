@@ -1,1 +1,1 @@
-"""Doubles of other people's services: real servers on this machine that do what a script says."""
+"""Doubles of other people's services: real HTTP servers on this machine that do what the services are known to do."""

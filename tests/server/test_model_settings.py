@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from prompts.models.provider import ProviderConfig
-from server.ai import catalogue_of
+from server.ai import catalogue_of, providers_of
 from server.app import http_app
 from server.composition import running_services
 from server.model_providers import PRESETS, provider_configs
@@ -27,7 +27,8 @@ def configs(given: dict[str, Any], **environment: str) -> dict[str, ProviderConf
 
 def catalogue(environment: dict[str, str] | None = None, **members: Any) -> Any:
     """The catalogue of these settings."""
-    return catalogue_of(Settings(**members), http=httpx2.AsyncClient(), environment=environment or {})
+    settings = Settings(**members)
+    return catalogue_of(settings, providers_of(settings, httpx2.AsyncClient, environment=environment or {}))
 
 
 def test_a_preset_needs_no_more_than_its_name() -> None:

@@ -257,7 +257,8 @@ async def _runs(client: Client, url: str, found: dict[str, Example]) -> None:
     stops = await _content(client, "create_workflow", definition=RUNS["stopped"](url))
     for name, definition in RUNS.items():
         text = json.dumps(definition(url)).replace("<stops>", stops["workflow_id"])
-        found[name] = await _run(client, json.loads(text), items)
+        # Several requests leave at once, and which one fails first is chance.
+        found[name] = await _run(client, json.loads(text), items[:1] if '"http_request"' in text else items)
     for _ in range(5):
         found["circuit_open"] = await _run(client, RUNS["connection_failed"](url), items[:1])
 

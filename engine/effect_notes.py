@@ -12,9 +12,10 @@ from workflow.items import JsonObject
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class EffectNotes:
-    """One attempt at one effect, which reaches ``target``. Neither parameters nor answers are in its entries.
+    """One attempt at one effect, which reaches ``target``. ``credential`` is the name of the one that goes with it.
 
-    An attempt without an end in the log was cut off with the process.
+    Neither parameters nor answers are in its entries. An attempt that has no end in the log was cut off with the
+    process.
     """
 
     audit: AuditLog
@@ -22,11 +23,15 @@ class EffectNotes:
     key: EffectKey
     kind: str
     target: str
+    credential: str | None
     attempt: int
 
     def sent(self) -> None:
         """It leaves now."""
-        self._note("effect.sent", {"target": self.target})
+        details: JsonObject = {"target": self.target}
+        if self.credential is not None:
+            details["credential"] = self.credential
+        self._note("effect.sent", details)
 
     def succeeded(self) -> None:
         """It was done."""

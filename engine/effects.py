@@ -139,6 +139,7 @@ class EffectRun:
             key=key,
             kind=self.kind.name,
             target=target,
+            credential=self.kind.credential_of(self.definition.parameters),
             attempt=attempt,
         )
         notes.sent()

@@ -61,7 +61,7 @@ class CredentialHttpClient:
         if request.credential is None:
             return await self._inner.send(request)
         opened = await self._vault.open(request.credential)
-        _require_host(opened, request.url)
+        _require_way(opened, request.url)
         deadline = self._monotonic() + request.timeout_seconds
         return await self._exchange(opened, replace(request, credential=None), deadline)
 
@@ -128,17 +128,20 @@ class CredentialHttpClient:
         if isinstance(form, OAuth2Credential):
             token = await self._tokens.token(opened, timeout_seconds=timeout_seconds, refused=refused)
             return _Sent({"authorization": f"Bearer {token}"}, Scrubber([*hidden, token]), token)
+        raise TypeError(f"nothing is sent for the kind {form.kind}")
+
+
+def _require_way(opened: OpenCredential, url: str) -> None:
+    """Let a credential pass that can be sent, and there."""
+    hosts = ", ".join(opened.form.hosts())
+    if not hosts:
         raise CredentialNotUsableError(
             opened.ref.name,
-            f"it is of kind {form.kind}, which no HTTP request can carry",
+            f"it is of kind {opened.form.kind}, which no HTTP request can carry",
             fix="Name one of kind header, basic, bearer or oauth2.",
         )
-
-
-def _require_host(opened: OpenCredential, url: str) -> None:
     if _is_allowed(opened, url):
         return
-    hosts = ", ".join(opened.form.hosts()) or "none"
     raise OutboundError(
         f"The credential {opened.ref.name!r} may not be sent to {url.partition('?')[0]!r:.200}; its hosts are {hosts}.",
         code="credential_host_not_allowed",

@@ -101,7 +101,7 @@ class Credentials:
         name = document["name"]
         form = _form_in({member: value for member, value in document.items() if member != "name"})
         stored = await self._vault.create(_ref(actor, name), form, created_by=actor.user_id)
-        self._note(actor, "credential.created", stored)
+        await self._note(actor, "credential.created", stored)
         return stored
 
     async def replace(self, actor: Actor, name: str, document: Any) -> StoredCredential:
@@ -112,7 +112,7 @@ class Credentials:
             CredentialNotFoundError: there is none of this name.
         """
         stored = await self._vault.replace(_ref(actor, name), _form_in(document))
-        self._note(actor, "credential.replaced", stored)
+        await self._note(actor, "credential.replaced", stored)
         return stored
 
     async def rename(self, actor: Actor, name: str, new_name: str) -> StoredCredential:
@@ -123,7 +123,7 @@ class Credentials:
             CredentialNameTakenError: there is one of the new name.
         """
         stored = await self._vault.rename(_ref(actor, name), new_name)
-        self._note(actor, "credential.renamed", stored)
+        await self._note(actor, "credential.renamed", stored)
         return stored
 
     async def delete(self, actor: Actor, name: str) -> None:
@@ -134,7 +134,7 @@ class Credentials:
         """
         stored = await self._vault.get(_ref(actor, name))
         await self._vault.delete(stored.ref)
-        self._note(actor, "credential.deleted", stored)
+        await self._note(actor, "credential.deleted", stored)
 
     async def check(self, actor: Actor, name: str) -> JobsprintError | None:
         """What is wrong with it, as far as it can be known: whether it decrypts, and gets an access token.
@@ -149,10 +149,11 @@ class Credentials:
             return error
         return None
 
-    def _note(self, actor: Actor, action: str, stored: StoredCredential) -> None:
+    async def _note(self, actor: Actor, action: str, stored: StoredCredential) -> None:
         self._audit.note(
             actor, action, f"credential:{stored.id}", {"name": stored.name, "kind": stored.kind, **stored.details}
         )
+        await self._audit.written()
 
 
 def validated(model: type[BaseModel], document: Any) -> BaseModel:

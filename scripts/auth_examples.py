@@ -18,6 +18,7 @@ from server.composition import running_services
 from server.settings import Settings
 from storage.accounts import NotFirstError, UserNotFoundError
 from tools.tool import error_content
+from workflow.identity import InsufficientScopeError, Scope
 
 Example = dict[str, Any]
 
@@ -44,6 +45,7 @@ async def auth_examples() -> dict[str, Example]:
                 for path in ("/api/machines/absent", "/api/grants/absent"):
                     answer = await http.delete(path, headers=header)
                     found[answer.json()["code"]] = answer.json()
+                found |= await _sharing_examples(http, header, workspace_id=tokens["workspace_id"])
                 await http.post("/auth/logout", headers=header)
                 for answer in (
                     await http.get("/auth/me"),
@@ -64,6 +66,30 @@ async def auth_examples() -> dict[str, Example]:
         LoginThrottledError(8),
         NotFirstError(),
         UserNotFoundError("ada@example.com"),
+        InsufficientScopeError(frozenset({Scope.WORKFLOWS_WRITE}), is_attainable=True),
     ):
         found[error.code] = error_content(error)
     return found
+
+
+async def _sharing_examples(
+    http: httpx2.AsyncClient, header: dict[str, str], *, workspace_id: str
+) -> dict[str, Example]:
+    """What an owner is refused with workspaces, members, invitations and keys."""
+    mine = f"/api/workspaces/{workspace_id}"
+    other = (await http.post("/api/workspaces", json={"name": "other"}, headers=header)).json()["id"]
+    invited = (await http.post(f"{mine}/invitations", json={"role": "viewer"}, headers=header)).json()
+    new_key = {"name": "ci", "scopes": ["workflows:read"]}
+    key = (await http.post("/api/keys", json=new_key, headers=header)).json()["key"]
+    answers = [
+        await http.get("/api/workspaces/absent/members", headers=header),
+        await http.get(f"/api/workspaces/{other}/members", headers=header),
+        await http.delete(f"{mine}/members/absent", headers=header),
+        await http.delete(f"{mine}/invitations/absent", headers=header),
+        await http.post("/api/invitations/accept", json={"token": invited["token"]}, headers=header),
+        await http.delete("/api/keys/absent", headers=header),
+        await http.post("/api/keys", json=new_key, headers={"authorization": f"Bearer {key}"}),
+    ]
+    user_id = (await http.get("/auth/me", headers=header)).json()["user_id"]
+    answers.append(await http.delete(f"{mine}/members/{user_id}", headers=header))
+    return {answer.json()["code"]: answer.json() for answer in answers}

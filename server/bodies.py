@@ -1,9 +1,9 @@
-"""The bodies of requests: read whole, within bounds of size, time and shape, before anything behind sees them."""
+"""The bodies of requests: read whole, within bounds of size and shape, before anything behind sees them.
+
+How long they may take is the business of :mod:`server.connections`, where waiting costs nothing.
+"""
 
 from __future__ import annotations
-
-import asyncio
-from typing import NoReturn
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -27,19 +27,6 @@ class BodyTooLargeError(JobsprintError):
         )
 
 
-class BodyTooSlowError(JobsprintError):
-    """A request's body took too long to arrive."""
-
-    code = "body_too_slow"
-    kind = ErrorKind.TOO_SLOW
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(
-            f"The body was not there within {seconds:g} s.",
-            fix="Send it faster, or raise JOBSPRINT_REQUEST_TIMEOUT_SECONDS.",
-        )
-
-
 class EncodedBodyError(JobsprintError):
     """A request's body is compressed."""
 
@@ -59,11 +46,10 @@ class ClientGoneError(Exception):
 class Bodies:
     """An ASGI application in front of another, which gets each body in one message."""
 
-    def __init__(self, app: ASGIApp, *, max_bytes: int, max_members: int, timeout_seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, max_bytes: int, max_members: int) -> None:
         self._app = app
         self._max_bytes = max_bytes
         self._max_members = max_members
-        self._timeout_seconds = timeout_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass the request on."""
@@ -89,25 +75,17 @@ class Bodies:
             raise BodyTooLargeError(self._max_bytes)
         parts: list[bytes] = []
         received = 0
-        try:
-            async with asyncio.timeout(self._timeout_seconds):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        _gone()
-                    part = message.get("body", b"")
-                    parts.append(part)
-                    received += len(part)
-                    if received > self._max_bytes:
-                        raise BodyTooLargeError(self._max_bytes)
-                    if not message.get("more_body", False):
-                        return b"".join(parts)
-        except TimeoutError:
-            raise BodyTooSlowError(self._timeout_seconds) from None
-
-
-def _gone() -> NoReturn:
-    raise ClientGoneError
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGoneError
+            part = message.get("body", b"")
+            parts.append(part)
+            received += len(part)
+            if received > self._max_bytes:
+                raise BodyTooLargeError(self._max_bytes)
+            if not message.get("more_body", False):
+                return b"".join(parts) if len(parts) > 1 else part
 
 
 def _is_json(path: str, headers: dict[bytes, bytes]) -> bool:

@@ -1,4 +1,7 @@
-"""uvicorn's HTTP protocol with bounds that it lacks: on heads of requests that never end, and on connections."""
+"""uvicorn's HTTP protocol with bounds that it lacks: on requests that never end, and on connections.
+
+A timer runs only while a request has begun and is not there as a whole: those that come in one piece cost nothing.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,24 @@ MAX_HEAD_BYTES = 64 << 10
 """Request line and headers. nginx takes 32 KiB of it, Node 16 KiB."""
 
 
-def bounded_protocol(*, head_seconds: float, max_connections: int) -> type[HttpToolsProtocol]:
+def bounded_protocol(*, request_seconds: float, max_connections: int) -> type[HttpToolsProtocol]:
     """The protocol with its bounds: uvicorn makes the objects itself, and knows no settings of ours."""
 
     class BoundedProtocol(_BoundedProtocol):
         pass
 
-    BoundedProtocol.head_seconds = head_seconds
+    BoundedProtocol.request_seconds = request_seconds
     BoundedProtocol.max_connections = max_connections
     return BoundedProtocol
 
 
 class _BoundedProtocol(HttpToolsProtocol):
-    head_seconds = 30.0
+    request_seconds = 30.0
     max_connections = 1_000
 
-    _head_timer: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
     _is_in_head = True
+    _is_whole = True
     _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -53,17 +57,21 @@ class _BoundedProtocol(HttpToolsProtocol):
         if self._is_in_head:
             self._head_bytes += len(data)
         super().data_received(data)
-        if not self._is_in_head or self.transport.is_closing():
+        if self._is_whole or self.transport.is_closing():
             return
-        if self._head_bytes > MAX_HEAD_BYTES:
+        if self._is_in_head and self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(
                 431,
                 code="head_too_large",
                 title=f"The request's line and headers are larger than {MAX_HEAD_BYTES} bytes.",
                 fix="Send less in the address and the headers.",
             )
-        elif self._head_timer is None and self._head_bytes:
+        elif self._timer is None:
             self._start_timer()
+
+    def on_message_begin(self) -> None:
+        self._is_whole = False
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
@@ -71,8 +79,9 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
-        self._is_in_head = True
+        self._is_in_head = self._is_whole = True
         self._head_bytes = 0
+        self._stop_timer()
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -80,27 +89,28 @@ class _BoundedProtocol(HttpToolsProtocol):
         self._refuse(400, code="bad_http", title="This is no valid HTTP request.", fix="Correct the request.")
 
     def _start_timer(self) -> None:
-        self._head_timer = self.loop.call_later(self.head_seconds, self._on_slow_head)
+        self._timer = self.loop.call_later(self.request_seconds, self._on_slow_request)
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
-    def _on_slow_head(self) -> None:
-        self._refuse(
-            408,
-            code="head_too_slow",
-            title=f"The request's headers were not there within {self.head_seconds:g} s.",
-            fix="Send them faster, or raise JOBSPRINT_REQUEST_TIMEOUT_SECONDS.",
-        )
+    def _on_slow_request(self) -> None:
+        fix = "Send it faster, or raise JOBSPRINT_REQUEST_TIMEOUT_SECONDS."
+        if self._is_in_head:
+            title = f"The request's headers were not there within {self.request_seconds:g} s."
+            self._refuse(408, code="head_too_slow", title=title, fix=fix)
+        else:
+            title = f"The request's body was not there within {self.request_seconds:g} s."
+            self._refuse(408, code="body_too_slow", title=title, fix=fix)
 
     def _refuse(self, status: int, **members: Any) -> None:
         """Answer with a problem document, and close."""
         self._stop_timer()
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete:
+        if self.cycle is None or self.cycle.response_complete or not (self._is_in_head or self.cycle.response_started):
             body = orjson.dumps({"type": "about:blank", "status": status, **members})
             head = b"content-type: application/problem+json\r\nx-content-type-options: nosniff\r\nconnection: close\r\n"
             self.transport.write(STATUS_LINE[status] + head + b"content-length: %d\r\n\r\n" % len(body) + body)

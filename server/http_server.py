@@ -33,7 +33,7 @@ class HttpServer(uvicorn.Server):
                 server_header=False,
                 proxy_headers=False,
                 http=bounded_protocol(
-                    head_seconds=settings.request_timeout_seconds, max_connections=settings.max_connections
+                    request_seconds=settings.request_timeout_seconds, max_connections=settings.max_connections
                 ),
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
             )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from server.answers import ANSWERS
 from server.audit import AuditQuery
 from server.auth.access import GuardedRoute
 from server.auth.invitations import AcceptBody, InvitationBody
@@ -207,6 +208,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
 def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[str, Any]:
     """The whole document; every route that is not MCP's or the document's own is in it."""
     models = {model for each in _OPERATIONS.values() for model in (each.body, each.query) if model is not None}
+    models |= set(ANSWERS.values())
     _, components = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda each: each.__name__)], ref_template=_REFERENCE
     )
@@ -219,6 +221,7 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
                 documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
                 summary = (inspect.getdoc(documented) or "").partition("\n")[0]
                 described = _operation(route.path, operation, summary, schemas)
+                _describe_answer(described, ANSWERS.get((method, route.path)))
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
                 for status in _WALLS:
@@ -279,6 +282,12 @@ def _operation(path: str, operation: Operation, summary: str, schemas: Mapping[s
         content = {"application/json": {"schema": _reference(operation.body.__name__)}}
         described["requestBody"] = {"content": content}
     return described
+
+
+def _describe_answer(described: dict[str, Any], answer: type[BaseModel] | None) -> None:
+    for status, response in described["responses"].items():
+        if answer is not None and status.startswith("2") and status != "204":
+            response["content"] = {"application/json": {"schema": _reference(answer.__name__)}}
 
 
 def _guard(described: dict[str, Any], route: GuardedRoute) -> None:

@@ -48,7 +48,7 @@ async def rotated_vault(settings: Settings, *, make_key: bool) -> tuple[list[str
         rotation = await vault.rotate()
         counts = await vault.count_by_key()
     lines.append(
-        f"{rotation.done} credentials are encrypted anew; {counts.get(keys.current_id, 0)} have the first key."
+        f"Credentials encrypted anew: {rotation.done}. With the first key now: {counts.get(keys.current_id, 0)}."
     )
     lines += [
         f"Not possible: {ref.name!r} of workspace {ref.owner!r}; its key is missing, or it was tampered with."

@@ -22,7 +22,6 @@ def walled(app: ASGIApp, *, settings: Settings, hosts: Iterable[str], origins: I
         app,
         max_bytes=settings.request_max_bytes,
         max_members=settings.request_max_members,
-        timeout_seconds=settings.request_timeout_seconds,
     )
     if not settings.is_local:  # else there are no strangers
         app = AttemptLimits(app, attempts=TokenBuckets(settings.attempt_limit_per_minute))

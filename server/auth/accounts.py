@@ -272,6 +272,7 @@ class Accounts:
             client=client,
         )
         self._audit.note(actor, action, f"user:{user.id}", dict(details))
+        await self._audit.written()
 
 
 def email_key(email: str) -> str:

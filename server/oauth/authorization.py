@@ -134,6 +134,7 @@ class Authorization:
         )
         details = {"client": asked.client.id, "name": asked.client.name, "scopes": listed(granted)}
         self._audit.note(actor, "grant.made", f"user:{visitor.user_id}", details)
+        await self._audit.written()
         return code
 
 

@@ -71,6 +71,7 @@ class Grants:
             raise GrantNotFoundError(grant_id)
         await self._sessions.end(grant_id)
         self._audit.note(actor, "grant.revoked", f"grant:{grant_id}")
+        await self._audit.written()
         return Response(status_code=204)
 
     async def _of(self, actor: Actor) -> Sequence[Session]:

@@ -104,6 +104,7 @@ class Machines:
         )
         await self._store.add(machine)
         self._audit.note(actor, "machine.created", f"machine:{machine.id}", {"scopes": listed(scopes)})
+        await self._audit.written()
         content = _content(machine)
         if secret is not None:
             content["client_secret"] = secret
@@ -122,6 +123,7 @@ class Machines:
             raise MachineNotFoundError(machine_id)
         await self._sessions.end_all(machine_user(machine_id))
         self._audit.note(actor, "machine.revoked", f"machine:{machine_id}")
+        await self._audit.written()
         return Response(status_code=204)
 
 

@@ -122,3 +122,11 @@ async def test_mocked_effects_are_not_noted(harness: EngineHarness, target: Http
         mode="test",
     )
     assert len(harness.audit.entries) == before
+
+
+async def test_the_credential_that_goes_with_an_effect_is_named(harness: EngineHarness, target: HttpTarget) -> None:
+    parameters = {"url": f"{target.url}/echo", "credential": "crm"}
+    await harness.node("http_request", parameters, {"n": 1}, on_error="continue")
+    details = harness.audit.entries[0].details
+    assert details is not None
+    assert details["credential"] == "crm"

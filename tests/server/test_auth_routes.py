@@ -123,6 +123,20 @@ async def test_a_wrong_password_and_an_unknown_address_look_alike(
         assert impossible.status_code in (400, 401)
 
 
+async def test_a_wrong_password_is_in_the_log_of_the_users_own_workspace(
+    harness: AuthHarness, http: httpx2.AsyncClient
+) -> None:
+    user_id = await harness.add_user()
+    await http.post("/auth/login", json={**ADA, "password": "wrong " + PASSWORD})
+    await http.post("/auth/login", json={**ADA, "email": "ben@example.com"})
+    await http.post("/auth/login", json=ADA)
+    home = await harness.auth.users.home(user_id)
+    page = await harness.audit.page(home, AuditFilter(action="session."), limit=9, cursor=None)
+    assert [each.action for each in page.items] == ["session.opened", "session.refused"]
+    assert (page.items[1].user_id, page.items[1].subject) == (user_id, f"user:{user_id}")
+    assert "wrong" not in str(page.items)
+
+
 async def test_whoever_guesses_has_to_wait_and_says_nothing_to_others(
     harness: AuthHarness, http: httpx2.AsyncClient
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
@@ -27,6 +28,7 @@ from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from storage.vault import SqlVault
 from storage.vault_keys import VaultKeys
+from tests.support.mcp_caller import McpCaller
 from workflow.errors import JobsprintError
 from workflow.identity import LOCAL_ACTOR, SCOPES_OF_ROLE, Actor, Role
 
@@ -198,3 +200,29 @@ async def test_every_change_is_in_the_audit_log_without_the_secret(rooms: Rooms)
     assert actions == [f"credential.{what}" for what in ("created", "replaced", "renamed", "deleted")]
     assert {entry.details["name"] for entry in page.items if entry.details} == {"crm", "sales"}
     assert SECRET not in str(page)
+
+
+async def test_agents_see_names_and_are_warned_of_those_that_are_not_there(
+    mcp_http: McpCaller, http: httpx2.AsyncClient
+) -> None:
+    name = f"crm-{uuid.uuid4().hex[:8]}"
+    assert (await http.post("/api/credentials", json={**CRM, "name": name})).status_code == 201
+    found = await mcp_http.call("find_nodes", name="http_request")
+    shown = {"name": name, "kind": "bearer", "allowed_hosts": ["api.example.com"]}
+    assert shown in found["nodes"][0]["credentials"]
+    assert SECRET not in str(found)
+    assert "credentials" not in (await mcp_http.call("find_nodes", name="set"))["nodes"][0]
+
+    def naming(credential: str) -> dict[str, Any]:
+        call = {"type": "http_request", "parameters": {"url": "https://api.example.com/", "credential": credential}}
+        nodes = {"start": {"type": "manual"}, "call": call}
+        return {"name": "calls", "nodes": nodes, "connections": [["start", "call"]]}
+
+    assert (await mcp_http.call("validate_workflow", definition=naming(name)))["findings"] == []
+    report = await mcp_http.call("validate_workflow", definition=naming(f"{name}x"))
+    (finding,) = report["findings"]
+    assert (report["valid"], finding["code"], finding["severity"]) == (True, "unknown_credential", "warning")
+    assert finding["patch"][0]["value"] == name
+    made = await mcp_http.call("create_workflow", definition=naming(name))
+    planned = await mcp_http.call("plan_execution", workflow_id=made["workflow_id"])
+    assert planned["effects"][0]["parameters"]["credential"] == name

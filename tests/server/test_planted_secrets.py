@@ -167,7 +167,11 @@ class Story:
 async def story(kind: str, data_dir: Path, haystack: Haystack) -> AsyncIterator[Story]:
     """A server on the kind of database; what it leaves behind falls into the haystack at the end."""
     async with AsyncExitStack() as stack:
-        members: dict[str, Any] = {"data_dir": data_dir, "http_max_response_bytes": 1_000_000}
+        members: dict[str, Any] = {
+            "data_dir": data_dir,
+            "http_max_response_bytes": 1_000_000,
+            "rate_limit_per_minute": None,
+        }
         if kind == "postgresql":
             members["database_url"] = await stack.enter_async_context(postgresql_of_ones_own())
         stack.enter_context(logged(haystack))
@@ -273,11 +277,12 @@ async def look_everywhere(told: Story) -> None:
         "execution_id": told.execution_ids,
         "name": [*SENT, "refused", "database"],
         "version": ["1"],
+        "workspace_id": [LOCAL_ID],
     }
     for path, operations in document["paths"].items():
         for filled in _filled(path, places):
             if "get" in operations:
-                await told.rest("GET", filled)
+                assert (await told.rest("GET", filled)).status_code != 429
     for credential in (*SENT, "refused", "database"):
         checked = await told.rest("POST", f"/api/credentials/{credential}/check")
         assert checked.json()["is_usable"] is (credential != "refused"), checked.text

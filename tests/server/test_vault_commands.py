@@ -7,9 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
 from tests.support.http_target import HttpTarget
 from tests.support.server_process import JOBSPRINT, ServerProcess, environment
+
+# Every command starts a process of its own, and a loaded machine takes its time.
+pytestmark = pytest.mark.timeout(180)
 
 SECRET = "pl4nted-s3cret-1"
 
@@ -53,7 +57,7 @@ async def test_keys_change_while_a_server_runs_and_it_goes_on(data_dir: Path, ta
             for _ in range(2):
                 rotated = run(data_dir, "rotate", "--new-key")
                 assert rotated.returncode == 0, rotated.stderr
-                assert "Encrypted anew: 1; with the first key now: 1." in rotated.stdout
+                assert "Credentials encrypted anew: 1. With the first key now: 1." in rotated.stdout
                 assert "is not needed any more" in rotated.stdout
                 assert (await ran(http, workflow_id))["status"] == "succeeded"
     keys = (data_dir / "vault.keys").read_text().split()

@@ -40,15 +40,15 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def walled(app: ASGIApp = echo, *, proxies: tuple[str, ...] = (), timeout_seconds: float = 30.0) -> ASGIApp:
-    bodies = Bodies(app, max_bytes=1_000_000, max_members=1_000, timeout_seconds=timeout_seconds)
+def walled(app: ASGIApp = echo, *, proxies: tuple[str, ...] = ()) -> ASGIApp:
+    bodies = Bodies(app, max_bytes=1_000_000, max_members=1_000)
     guards = Guards(bodies, hosts=["127.0.0.1:*"], origins=[ORIGIN], proxies=TrustedProxies(proxies))
     return SecurityHeaders(guards, is_https=True)
 
 
 @asynccontextmanager
 async def client(app: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
-    protocol = bounded_protocol(head_seconds=30, max_connections=100)
+    protocol = bounded_protocol(request_seconds=30, max_connections=100)
     async with (
         listening(app, http=protocol, proxy_headers=False) as url,
         httpx2.AsyncClient(base_url=url) as client,
@@ -105,7 +105,7 @@ async def test_a_body_arrives_whole_however_it_was_sent() -> None:
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
-    async with listening(walled(timeout_seconds=0.05)) as url:
+    async with listening(walled(), http=bounded_protocol(request_seconds=0.05, max_connections=10)) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(f"POST /x HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 100\r\n\r\nabc".encode())
@@ -117,7 +117,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-A"])
 async def test_a_head_that_does_not_end_is_not_waited_for(start: bytes) -> None:
-    async with listening(echo, http=bounded_protocol(head_seconds=0.05, max_connections=10)) as url:
+    async with listening(echo, http=bounded_protocol(request_seconds=0.05, max_connections=10)) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(start)
@@ -128,7 +128,7 @@ async def test_a_head_that_does_not_end_is_not_waited_for(start: bytes) -> None:
 
 
 async def test_a_second_head_that_does_not_end_is_not_waited_for_either() -> None:
-    async with listening(echo, http=bounded_protocol(head_seconds=0.05, max_connections=10)) as url:
+    async with listening(echo, http=bounded_protocol(request_seconds=0.05, max_connections=10)) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -139,7 +139,7 @@ async def test_a_second_head_that_does_not_end_is_not_waited_for_either() -> Non
 
 
 async def test_a_head_without_an_end_is_cut_off_at_its_bound() -> None:
-    async with listening(echo, http=bounded_protocol(head_seconds=30, max_connections=10)) as url:
+    async with listening(echo, http=bounded_protocol(request_seconds=30, max_connections=10)) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET / HTTP/1.1\r\nX-Long: " + b"a" * (MAX_HEAD_BYTES + 1))
@@ -150,7 +150,7 @@ async def test_a_head_without_an_end_is_cut_off_at_its_bound() -> None:
 
 
 async def test_what_is_no_http_is_told_so() -> None:
-    async with listening(echo, http=bounded_protocol(head_seconds=30, max_connections=10)) as url:
+    async with listening(echo, http=bounded_protocol(request_seconds=30, max_connections=10)) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"\x16\x03\x01 hello\r\n\r\n")
@@ -161,7 +161,7 @@ async def test_what_is_no_http_is_told_so() -> None:
 
 
 async def test_connections_beyond_the_bound_are_refused_and_the_others_served() -> None:
-    async with listening(echo, http=bounded_protocol(head_seconds=30, max_connections=2)) as url:
+    async with listening(echo, http=bounded_protocol(request_seconds=30, max_connections=2)) as url:
         host, port = url.removeprefix("http://").split(":")
         kept = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
         reader, writer = await asyncio.open_connection(host, int(port))

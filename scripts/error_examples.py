@@ -26,6 +26,7 @@ from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
 from scripts.auth_examples import auth_examples
 from server.app import http_app
+from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
 from server.settings import Settings
 from tools.tool import error_content
@@ -305,6 +306,7 @@ def _made() -> dict[str, Example]:
         raise limit_error("expression_crashed", Limits())
 
     return {
+        "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),
         "bad_settings": raised(lambda: Settings.load(port=70_000)),

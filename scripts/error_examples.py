@@ -26,6 +26,7 @@ from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
 from scripts.auth_examples import auth_examples
 from server.app import http_app
+from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
 from server.settings import Settings
 from storage.vault_keys import keys_in
@@ -327,6 +328,7 @@ def _made() -> dict[str, Example]:
         raise limit_error("expression_crashed", Limits())
 
     return {
+        "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),
         "bad_vault_key": raised(lambda: keys_in("short", source="JOBSPRINT_VAULT_KEYS")),

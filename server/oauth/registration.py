@@ -86,5 +86,5 @@ class Registration:
         answer = {**client.metadata, "client_id": client.id, "client_id_issued_at": int(now.timestamp())}
         if secret is not None:
             # It does not run out.
-            answer |= {"client_secret": secret, "client_secret_expires_at": 0}
+            answer |= {"client_secret": secret, "client_secret_expires_at": 0}  # nosec B105
         return json_answer(answer, status=201)

@@ -93,8 +93,8 @@ class Window:
 
     What comes next (``upcoming``) is not in ``messages``; put it behind them. ``tokens`` are of both and never exceed
     the budget. ``left_out`` is how many turns are neither pinned nor shown; a summary stands for them where there is
-    one (``has_summary``), else only a note of their number. ``kept_tokens`` are those of ``messages`` without any
-    margin, estimated in part where ``is_estimate``.
+    one (``has_summary``), else only a note of their number. ``kept_tokens`` and ``upcoming_tokens`` are those of
+    ``messages`` and of what comes next without any margin; the former are estimated in part where ``is_estimate``.
     """
 
     messages: Sequence[Message]
@@ -103,6 +103,7 @@ class Window:
     is_estimate: bool
     has_summary: bool = False
     kept_tokens: int = 0
+    upcoming_tokens: int = 0
 
 
 class ConversationNotFoundError(JobsprintError):

@@ -222,39 +222,42 @@ class ContextManager:
         )
 
     async def _summarised(self, owner: str, tail: Tail, held: Frame, asker: Asker) -> tuple[Summary, Walk] | None:
-        """A new summary, and the turns that are shown behind it."""
+        """A new summary, and the turns that are shown behind it; nothing while somebody else waits for one."""
         place = (owner, tail.head.key)
         max_tokens = min(MAX_SUMMARY_TOKENS, held.room // SUMMARY_ROOM_SHARE)
         if self._summariser is None or place in self._summarising or max_tokens < LEAST_SUMMARY_TOKENS:
             return None
-        if self._resting.get(place, self._clock.now()) > self._clock.now():
-            return None
-        room = int((held.room - max_tokens - STAND_IN_TOKENS) * TURNS_SHARE)
-        tail, walked = await self._readings.walk(owner, tail, held, room=room)
-        since = 0 if tail.summary is None else tail.summary.upto
-        upto = walked.first_position - 1
-        if room <= 0 or upto <= since:
+        if place in self._resting and self._resting[place] > self._clock.now():
             return None
         self._summarising.add(place)
         try:
             newest = await self._store.summary(owner, tail.head.key)
-            if newest is not None and newest.upto > since:
+            if newest is not None and (tail.summary is None or newest.upto > tail.summary.upto):
                 # Somebody else has just made one: the window is as good with it.
                 cost = message_tokens(stand_in(tail.head.last_position, summary=newest.text))
-                tail, walked = await self._readings.walk(owner, tail, held, room=held.room - cost, after=newest.upto)
+                _, walked = await self._readings.walk(owner, tail, held, room=held.room - cost, after=newest.upto)
                 return (newest, walked) if walked.has_all else None
-            said = await self._readings.between(owner, tail, after=since, before=upto + 1)
-            summary = await self._summariser.summary(
-                asker, tail.head.key, tail.summary, said, upto=upto, max_tokens=max_tokens
-            )
+            return await self._newly_summarised(owner, tail, held, asker, self._summariser, max_tokens=max_tokens)
         finally:
             self._summarising.discard(place)
-        if summary is None:
-            now = self._clock.now()
-            self._resting = {each: until for each, until in self._resting.items() if until > now}
-            self._resting[place] = now + REST
+
+    async def _newly_summarised(
+        self, owner: str, tail: Tail, held: Frame, asker: Asker, summariser: Summariser, *, max_tokens: int
+    ) -> tuple[Summary, Walk] | None:
+        key, old = tail.head.key, tail.summary
+        room = int((held.room - max_tokens - STAND_IN_TOKENS) * TURNS_SHARE)
+        _, walked = await self._readings.walk(owner, tail, held, room=room)
+        since, upto = 0 if old is None else old.upto, walked.first_position - 1
+        if room <= 0 or upto <= since:
             return None
-        await self._store.put_summary(owner, tail.head.key, summary, now=self._clock.now())
+        said = await self._readings.between(owner, tail, after=since, before=upto + 1)
+        summary = await summariser.summary(asker, key, old, said, upto=upto, max_tokens=max_tokens)
+        now = self._clock.now()
+        if summary is None:
+            self._resting = {each: until for each, until in self._resting.items() if until > now}
+            self._resting[owner, key] = now + REST
+            return None
+        await self._store.put_summary(owner, key, summary, now=now)
         return summary, walked
 
     async def _with_attachments(self, owner: str, window: Window) -> Window:

@@ -264,6 +264,7 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
         ("GET", "/healthz", {"headers": {"origin": "https://evil.example"}}),
         ("POST", "/api/workflows", {"content": b"x" * 1_000_001}),
         ("GET", "/api/nothing", {}),
+        ("GET", "/api/conversations/user:42", {}),
         ("DELETE", "/healthz", {}),
         ("POST", "/webhooks/absent", {}),
         ("POST", "/webhooks/signed", {"json": {}}),

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
+from server.conversations import ConversationRoutes
 from server.guards import Guards, allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
@@ -95,6 +96,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
         *services.auth.api().routes(),
+        *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

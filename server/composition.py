@@ -29,9 +29,11 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
+from prompts.conversations import ContextManager
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
 from server.auth.services import AuthServices, running_auth
+from server.conversations import running_conversations
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
@@ -87,6 +89,7 @@ class Services:
     control: Control
     links: ResumeLinks
     webhooks: WebhookIntake
+    conversations: ContextManager
     mcp: McpServer
     offers: Offers
     subscriptions: Subscriptions
@@ -131,7 +134,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             )
         )
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
-        announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
+        bus = InProcessEventBus()
+        announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
+        conversations = await stack.enter_async_context(
+            running_conversations(settings, database, models=None, bus=bus, clock=clock, new_id=new_id)
+        )
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -277,6 +284,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 service=service,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
+            conversations=conversations,
             mcp=mcp,
             offers=offers,
             subscriptions=subscriptions,

@@ -109,7 +109,14 @@ class Settings(BaseSettings):
         default="closed", description="Who may make an account: everybody, those with an invitation, or nobody."
     )
     redis_url: SecretStr | None = Field(
-        default=None, description="redis://… (7 or later) keeps login sessions there; by default the database does."
+        default=None,
+        description="redis://… (7 or later) keeps login sessions, in place of the database, and caches conversations.",
+    )
+    conversation_days: float | None = Field(
+        default=90, gt=0, description="How long a conversation is kept that nothing is added to; empty keeps all."
+    )
+    conversation_cache_bytes: int = Field(
+        default=64 << 20, ge=0, le=4 << 30, description="Memory for the latest turns of conversations."
     )
     conformance_fixtures: bool = Field(
         default=False, description="Offer the tools, prompts and resources that the MCP conformance suite asks for."
@@ -118,7 +125,7 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
-    @field_validator("retention_days", "retention_count", mode="before")
+    @field_validator("retention_days", "retention_count", "conversation_days", mode="before")
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value

@@ -67,6 +67,9 @@ LEAST_ROLE_OF_ROUTE = {
     "POST /api/executions/{execution_id}/redrive": OPERATOR,
     "POST /api/executions/{execution_id}/retry": OPERATOR,
     "POST /api/executions/{execution_id}/rerun": OPERATOR,
+    "GET /api/conversations": VIEWER,
+    "GET /api/conversations/{key}": VIEWER,
+    "DELETE /api/conversations/{key}": OPERATOR,
     "GET /auth/me": VIEWER,
     "POST /auth/password": VIEWER,
 }

@@ -15,7 +15,7 @@ from prompts.readings import Readings
 from prompts.summaries import MAX_SUMMARY_TOKENS, Summariser
 from prompts.tails import MemoryTails
 from prompts.tokens import message_tokens
-from prompts.windows import Frame, Walk, assembled, frame, stand_in
+from prompts.windows import Frame, Walk, assembled, frame, shortened, stand_in
 from workflow.chat import Asker, Message
 from workflow.conversations import (
     MARGIN_UNIT,
@@ -185,10 +185,10 @@ class ContextManager:
     async def _built(self, owner: str, tail: Tail, held: Frame, asker: Asker | None) -> Window:
         """The best window there is: all turns, else those behind the summary, else what a new summary leaves, else
         the latest with a note."""
-        tail, walked = await self._readings.walk(owner, tail, held, room=held.room)
-        if walked.has_all:
-            left_out = _left_out(tail, held, walked)
-            return assembled(held, walked, margin=tail.head.margin, left_out=left_out, stand_in=None)
+        tail, longest = await self._readings.walk(owner, tail, held, room=held.room)
+        if longest.has_all:
+            left_out = _left_out(tail, held, longest)
+            return assembled(held, longest, margin=tail.head.margin, left_out=left_out, stand_in=None)
         old = tail.summary
         if old is not None:
             cost = message_tokens(stand_in(tail.head.last_position, summary=old.text))
@@ -200,26 +200,7 @@ class ContextManager:
         if fresh is not None:
             summary, walked = fresh
             return _with_summary(tail, held, walked, summary)
-        return await self._cut_off(owner, tail, held)
-
-    async def _cut_off(self, owner: str, tail: Tail, held: Frame) -> Window:
-        """The latest turns, with a note of how many are missing, and the summary of some where there is room."""
-        total = tail.head.last_position
-        text, upto = (tail.summary.text, tail.summary.upto) if tail.summary is not None else (None, None)
-        if message_tokens(stand_in(total, summary=text, upto=upto)) > held.room // 3:
-            text = upto = None
-        cost = message_tokens(stand_in(total, summary=text, upto=upto))
-        has_note = cost <= held.room
-        tail, walked = await self._readings.walk(owner, tail, held, room=held.room - cost if has_note else held.room)
-        left_out = _left_out(tail, held, walked)
-        return assembled(
-            held,
-            walked,
-            margin=tail.head.margin,
-            left_out=left_out,
-            stand_in=stand_in(left_out, summary=text, upto=upto) if has_note else None,
-            has_summary=text is not None,
-        )
+        return _cut_off(tail, held, longest)
 
     async def _summarised(self, owner: str, tail: Tail, held: Frame, asker: Asker) -> tuple[Summary, Walk] | None:
         """A new summary, and the turns that are shown behind it; nothing while somebody else waits for one."""
@@ -314,6 +295,26 @@ def _check(messages: Sequence[Message], tokens: Sequence[int | None], *, is_pinn
 def _left_out(tail: Tail, held: Frame, walked: Walk) -> int:
     """How many turns are not in the window."""
     return tail.head.last_position - walked.shown - sum(1 for _ in held.kept)
+
+
+def _cut_off(tail: Tail, held: Frame, longest: Walk) -> Window:
+    """The latest turns, with a note of how many are missing, and the summary of some where there is room."""
+    total = tail.head.last_position
+    text, upto = (tail.summary.text, tail.summary.upto) if tail.summary is not None else (None, None)
+    if message_tokens(stand_in(total, summary=text, upto=upto)) > held.room // 3:
+        text = upto = None
+    cost = message_tokens(stand_in(total, summary=text, upto=upto))
+    has_note = cost <= held.room
+    walked = shortened(longest, room=held.room - cost if has_note else held.room, behind_last=total + 1)
+    left_out = _left_out(tail, held, walked)
+    return assembled(
+        held,
+        walked,
+        margin=tail.head.margin,
+        left_out=left_out,
+        stand_in=stand_in(left_out, summary=text, upto=upto) if has_note else None,
+        has_summary=text is not None,
+    )
 
 
 def _with_summary(tail: Tail, held: Frame, walked: Walk, summary: Summary) -> Window:

@@ -246,11 +246,18 @@ def test_several_share_the_difference_with_a_tenth_more_and_stay_estimates() -> 
     assert spread([one, other], counted_window(500, estimated), 500 + estimated)[0] == one
 
 
+def test_a_message_beside_others_that_are_not_kept_has_its_share() -> None:
+    question = new("word " * 100)
+    (found,) = spread([question], counted_window(500, 2 * question.tokens), 500 + question.tokens)
+    assert found.is_estimate
+    assert found.tokens == -(-question.tokens * 11 // 20)
+
+
 @pytest.mark.parametrize(
     ("window", "counted"),
     [
         (counted_window(500, 104, is_estimate=True), 600),
-        (counted_window(500, 300), 600),
+        (counted_window(500, 100), 600),
         (counted_window(500, 204), 5_000),
         (counted_window(500, 204), 400),
     ],

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
+from server.conversations import ConversationRoutes
 from server.credentials import CredentialRoutes
 from server.guards import allowed_hosts, allowed_origins
 from server.identity import Identity
@@ -101,6 +102,7 @@ def _routes(
         Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
+        *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
         *identity.routes,
         *CredentialRoutes(services.credentials).routes(),
         *Resume(services.links, services.control, services.executions).routes(),

@@ -32,6 +32,8 @@ from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
+from prompts.conversations import ContextManager
+from server.conversations import running_conversations
 from server.identity import Identity, running_identity
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
@@ -91,6 +93,7 @@ class Services:
     links: ResumeLinks
     credentials: Credentials
     webhooks: WebhookIntake
+    conversations: ContextManager
     mcp: McpServer
     offers: Offers
     subscriptions: Subscriptions
@@ -129,7 +132,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             )
         )
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
-        announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
+        bus = InProcessEventBus()
+        announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
+        conversations = await stack.enter_async_context(
+            running_conversations(settings, database, models=None, bus=bus, clock=clock, new_id=new_id)
+        )
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -292,6 +299,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 vault=vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
+            conversations=conversations,
             mcp=mcp,
             offers=offers,
             subscriptions=subscriptions,

@@ -9,15 +9,17 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from storage.account_tables import metadata
+from storage import account_tables, ai_tables
 from storage.database import Database
 from storage.migrations.runner import migrate
+from storage.tables import metadata
 from storage.workflows import SqlWorkflowRepository
 from workflow.errors import StorageError, UnstorableValueError
 from workflow.identity import LOCAL_ID
 
 
 async def test_migrations_make_the_tables_of_the_code(empty_database: Database) -> None:
+    assert {account_tables.users, ai_tables.turns} <= set(metadata.sorted_tables)
     await migrate(empty_database)
 
     def differences(connection: Connection) -> object:

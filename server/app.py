@@ -19,6 +19,7 @@ from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
 from server.conversations import ConversationRoutes
 from server.credentials import CredentialRoutes
+from server.exchanges import ExchangeRoutes
 from server.guards import allowed_hosts, allowed_origins
 from server.identity import Identity
 from server.mcp.direct_calls import DirectCalls
@@ -105,6 +106,7 @@ def _routes(
         *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
         *identity.routes,
         *CredentialRoutes(services.credentials).routes(),
+        *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),

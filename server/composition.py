@@ -33,6 +33,7 @@ from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
 from prompts.conversations import ContextManager
+from server.ai import AiServices, running_ai
 from server.conversations import running_conversations
 from server.identity import Identity, running_identity
 from server.mcp.endpoint import McpServer, build_mcp_server
@@ -92,6 +93,7 @@ class Services:
     control: Control
     links: ResumeLinks
     credentials: Credentials
+    ai: AiServices
     webhooks: WebhookIntake
     conversations: ContextManager
     mcp: McpServer
@@ -134,9 +136,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
         bus = InProcessEventBus()
         announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
-        conversations = await stack.enter_async_context(
-            running_conversations(settings, database, models=None, bus=bus, clock=clock, new_id=new_id)
-        )
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -154,6 +153,12 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         vault = SqlVault(database, keys=VaultKeys(key_sources(settings).load), clock=clock, new_id=new_id)
         # The breakers are inside, so that they see each request of a redirect, and those for access tokens.
         sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
+        ai = await stack.enter_async_context(
+            running_ai(settings, database, clock=clock, new_id=new_id, user_agent=f"jobsprint/{VERSION}")
+        )
+        conversations = await stack.enter_async_context(
+            running_conversations(settings, database, models=ai.models, bus=bus, clock=clock, new_id=new_id)
+        )
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
             grace_seconds=settings.expression_grace_seconds,
@@ -293,6 +298,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             control=control,
             links=links,
             credentials=Credentials(vault=vault, http=sender, audit=audit),
+            ai=ai,
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,

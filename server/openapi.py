@@ -22,6 +22,7 @@ from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody,
 from server.auth.workspaces import RoleBody, WorkspaceBody
 from server.conversations import TurnsQuery
 from server.credentials import CredentialContent, CredentialName, NewCredential
+from server.exchanges import ExchangesQuery
 from server.oauth.machines import MachineBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
@@ -135,6 +136,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/executions/{execution_id}"): Operation(
         success={200: "The execution with its node runs."}, problems=(404,)
     ),
+    ("GET", "/api/exchanges"): Operation(success={200: "A page of exchanges."}, query=ExchangesQuery, problems=(400,)),
     ("POST", "/api/executions/{execution_id}/cancel"): Operation(
         success={200: "The execution, cancelled."}, problems=(404, 409)
     ),

@@ -51,7 +51,9 @@ class SqlPrompts:
                     raise
         raise AssertionError("unreachable")
 
-    async def _save_behind(self, owner: str, template: PromptTemplate, current: int, *, now: datetime) -> PromptTemplate:
+    async def _save_behind(
+        self, owner: str, template: PromptTemplate, current: int, *, now: datetime
+    ) -> PromptTemplate:
         """Store the version that follows ``current``, which must be the current one."""
         saved = replace(template, version=current + 1, created_at=now)
         dialect: Any = sqlite if self._database.is_sqlite else postgresql
@@ -90,7 +92,8 @@ class SqlPrompts:
         """
         query = select(prompt_templates).where(_TABLE.owner == owner, _TABLE.is_current)
         if text:
-            query = query.where(or_(*(contains(each, text) for each in (_TABLE.name, _TABLE.title, _TABLE.description))))
+            columns = (_TABLE.name, _TABLE.title, _TABLE.description)
+            query = query.where(or_(*(contains(each, text) for each in columns)))
         if cursor is not None:
             query = query.where(_TABLE.name > decode_cursor(cursor, str)[0])
         async with self._database.transaction() as connection:

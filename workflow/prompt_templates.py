@@ -15,7 +15,8 @@ from workflow.ports import Page
 PROMPT_SAVED = "prompt.saved"
 PROMPT_DELETED = "prompt.deleted"
 PROMPT_CHANGES = frozenset({PROMPT_SAVED, PROMPT_DELETED})
-"""Types of events about templates; ``data`` has the ``workspaceId``, the ``name`` and the ``version``, 1 for a new one."""
+"""Types of events about templates; ``data`` has the ``workspaceId``, the ``name`` and the ``version``, which is 1 for a
+new one."""
 
 VariableType = Literal["string", "number", "integer", "boolean", "array", "object"]
 

@@ -78,10 +78,7 @@ async def test_another_expectation_than_what_is_there_is_a_conflict_that_changes
 async def test_of_many_who_save_the_same_version_at_once_one_wins(prompts: SqlPrompts) -> None:
     for expected in (0, 1):
         ended = await asyncio.gather(
-            *(
-                prompts.save("w", greeting(text=f"{number}"), expected_version=expected, now=NOW)
-                for number in range(5)
-            ),
+            *(prompts.save("w", greeting(text=f"{number}"), expected_version=expected, now=NOW) for number in range(5)),
             return_exceptions=True,
         )
         assert sum(isinstance(each, PromptTemplate) for each in ended) == 1

@@ -23,6 +23,7 @@ from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
+from server.prompt_routes import PromptRoutes
 from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
@@ -94,6 +95,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
+        *PromptRoutes(services.prompts).routes(),
         *services.auth.api().routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),

@@ -29,6 +29,8 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.outbound_http import OutboundHttp
+from prompts.manager import PromptManager
+from prompts.templates import load_templates
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
 from server.auth.services import AuthServices, running_auth
@@ -47,6 +49,7 @@ from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
 from storage.invitations import SqlInvitations
 from storage.migrations.runner import migrate
+from storage.prompts import SqlPrompts
 from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
@@ -59,6 +62,8 @@ from tools.execution_app import ExecutionApp
 from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools
 from tools.node_types import NodeTypeTools
+from tools.prompt_offers import PromptResources, TemplatePrompts
+from tools.prompt_templates import PromptTools
 from tools.prompts import guide_prompts
 from tools.published import PublishedPrompts, PublishedTools
 from tools.publishing import PublishingTools
@@ -85,6 +90,7 @@ class Services:
     publishing: Publishing
     executions: ExecutionService
     control: Control
+    prompts: PromptManager
     links: ResumeLinks
     webhooks: WebhookIntake
     mcp: McpServer
@@ -131,7 +137,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             )
         )
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
-        announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
+        bus = InProcessEventBus()
+        announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -227,21 +234,33 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             *running_tools.tools(),
             *InspectionTools(authoring=authoring, service=service, runs=runs).tools(),
         ]
+        completers = Completers(authoring=authoring, service=service)
+        guides = guide_prompts(completers)
+        prompts = PromptManager(
+            repository=SqlPrompts(database),
+            built_in=load_templates(),
+            taken=[guide.name for guide in guides],
+            bus=bus,
+            audit=audit,
+            clock=clock,
+            new_id=new_id,
+        )
+        tools += PromptTools(prompts).tools()
         if settings.conformance_fixtures:
             tools += ConformanceTasks(authoring=authoring, service=service, runs=runs).tools()
         publishing.reserve(tool.name for tool in tools)
         execute = next(tool for tool in tools if tool.name == "execute_workflow")
         published = PublishedTools(publishing=publishing, execute=execute)
-        completers = Completers(authoring=authoring, service=service)
         suite = ConformanceSuite(announcements) if settings.conformance_fixtures else None
         offers = put_together(
             tools=tools,
             tool_sources=[published],
             selection=Selection.of(settings.toolset, read_only=settings.read_only),
-            prompts=guide_prompts(completers),
-            prompt_sources=[PublishedPrompts(published)],
+            prompts=guides,
+            prompt_sources=[PublishedPrompts(published), TemplatePrompts(prompts)],
             resources=[
                 StoredResources(authoring=authoring, service=service, completers=completers),
+                PromptResources(prompts),
                 ExecutionApp(),
             ],
             suite=suite,
@@ -271,6 +290,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             publishing=publishing,
             executions=service,
             control=control,
+            prompts=prompts,
             links=links,
             webhooks=WebhookIntake(
                 authoring=authoring,

@@ -12,13 +12,16 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from prompts.documents import NamedDocument, TemplateDocument
 from server.auth.access import GuardedRoute
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
+from server.prompt_routes import ExportQuery, PreviewBody, PromptDifferenceQuery, PromptExport, PromptVersionQuery
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
     CreateQuery,
     ExecuteBody,
     ExecutionsQuery,
+    PageQuery,
     RerunBody,
     ResumeBody,
     VersionQuery,
@@ -103,6 +106,29 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "/api/executions/{execution_id}/rerun"): Operation(
         success={202: "The new execution."}, body=RerunBody, problems=(400, 404, 429)
+    ),
+    ("GET", "/api/prompts"): Operation(success={200: "A page of prompt templates."}, query=PageQuery, problems=(400,)),
+    ("POST", "/api/prompts"): Operation(success={201: "The stored template."}, body=NamedDocument, problems=(400, 409)),
+    ("GET", "/api/prompts/export"): Operation(success={200: "All templates."}, query=ExportQuery, problems=(400,)),
+    ("POST", "/api/prompts/import"): Operation(
+        success={200: "What became of each template."}, body=PromptExport, problems=(400, 409)
+    ),
+    ("GET", "/api/prompts/{name}"): Operation(
+        success={200: "The template."}, query=PromptVersionQuery, problems=(400, 404)
+    ),
+    ("PUT", "/api/prompts/{name}"): Operation(
+        success={200: "The new version."}, body=TemplateDocument, problems=(400, 409)
+    ),
+    ("DELETE", "/api/prompts/{name}"): Operation(success={204: "It is gone."}, problems=(404,)),
+    ("GET", "/api/prompts/{name}/versions"): Operation(success={200: "Every version."}, problems=(404,)),
+    ("POST", "/api/prompts/{name}/versions/{version}/restore"): Operation(
+        success={200: "The new version."}, problems=(400, 404, 409)
+    ),
+    ("GET", "/api/prompts/{name}/difference"): Operation(
+        success={200: "What has changed."}, query=PromptDifferenceQuery, problems=(400, 404)
+    ),
+    ("POST", "/api/prompts/{name}/preview"): Operation(
+        success={200: "The messages."}, body=PreviewBody, problems=(400, 404)
     ),
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)

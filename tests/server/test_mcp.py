@@ -30,6 +30,8 @@ TOOLS = [
     "control_execution",
     "inspect_execution",
     "list_executions",
+    "save_prompt",
+    "render_prompt",
 ]
 
 

@@ -122,7 +122,9 @@ def document_of(template: PromptTemplate) -> dict[str, Any]:
 
 def variable_document(variable: TemplateVariable) -> dict[str, Any]:
     """A variable as a document."""
-    document: dict[str, Any] = {"name": variable.name, "type": variable.type}
+    document: dict[str, Any] = {"name": variable.name}
+    if variable.type != "string":
+        document["type"] = variable.type
     if variable.description:
         document["description"] = variable.description
     if variable.required != (variable.default is None):

@@ -168,7 +168,7 @@ class PromptRoutes:
         body = validated(PreviewBody, await optional_json(request))
         content: dict[str, Any] = {}
         if body.template is not None:
-            template = template_of(name, body.template, at="/template")
+            template = template_of(name, body.template)
             findings = await self.manager.check(owner, template)
             if any(each.severity == "error" for each in findings):
                 raise InvalidPromptError(findings)

@@ -166,7 +166,7 @@ def message_content(message: Message) -> dict[str, Any]:
 def _template_in(name: str, document: Any) -> PromptTemplate:
     if isinstance(document, str):
         document = read_text(document, pointer="/template")
-    return template_of(name, document, at="/template")
+    return template_of(name, document)
 
 
 def _saved(saved: SavedPrompt) -> Answer:

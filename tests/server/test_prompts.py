@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import itertools
 import json
 import time
-from pathlib import Path
 from typing import Any
 
 import httpx2
 import mcp_types as types
 import pytest
 from mcp.shared.exceptions import MCPError
+from mcp.shared.subscriptions import PromptsListChanged, ResourcesListChanged, ResourceUpdated
 
-from tests.server.conftest import connected
 from tests.server.test_lists import complete, read
+from tests.server.test_subscriptions import Listener
+from tests.server.test_subscriptions import listener as listener
 from tests.support.mcp_caller import McpCaller
-from tests.support.server_process import ServerProcess
 
 BUILT_IN = ["agent_system", "classify", "extract", "summarize", "triage_support_mail"]
 LETTER: dict[str, Any] = {
@@ -99,7 +99,7 @@ async def test_what_is_wrong_with_a_template_or_its_values_is_told_with_its_mend
     assert bad["findings"][0]["code"] == "undeclared_variable"
     assert bad["findings"][0]["patch"]
     form = await mcp_http.fail("save_prompt", name="bad", template={"title": "x", "message": []})
-    assert {each["pointer"] for each in form["findings"]} == {"/template/message", "/template/messages"}
+    assert {each["pointer"] for each in form["findings"]} == {"/message", "/messages"}
     hostile = await mcp_http.fail(
         "render_prompt", template={"title": "x", "messages": [{"content": "{{ ''.__class__.mro() }}"}]}
     )
@@ -179,36 +179,25 @@ async def test_templates_are_resources(mcp: McpCaller) -> None:
     await mcp.call("save_prompt", name=name, delete=True)
 
 
-async def test_subscribers_are_told_of_changes_in_the_modern_era(mcp_http: McpCaller) -> None:
-    await mcp_http.call("save_prompt", name="watched", template=LETTER)
-    async with mcp_http.client.listen(prompts_list_changed=True, resource_subscriptions=["prompt://watched"]) as told:
-        await mcp_http.call("save_prompt", name="watched", template={**LETTER, "title": "B"}, expected_version=1)
-        seen = set()
-        async with asyncio.timeout(20):
-            async for event in told:
-                seen.add(type(event).__name__)
-                if len(seen) == 2:
-                    break
-    assert seen == {"PromptsListChanged", "ResourceUpdated"}
-    assert (await mcp_http.client.list_prompts()).prompts
-    await mcp_http.call("save_prompt", name="watched", delete=True)
+async def test_whoever_listens_is_told_of_changes(listener: Listener) -> None:
+    mcp = listener.caller
+    name = unlike(mcp, "watched")
+    await mcp.call("save_prompt", name=name, template=LETTER)
+    versions = itertools.count(1)
 
+    async def change() -> None:
+        template = {**LETTER, "title": f"Letter {(version := next(versions))}"}
+        await mcp.call("save_prompt", name=name, template=template, expected_version=version)
 
-async def test_sessions_of_the_legacy_era_are_told_of_changes(server: ServerProcess, data_dir: Path) -> None:
-    told: asyncio.Queue[str] = asyncio.Queue()
+    async def go_and_come() -> None:
+        await mcp.call("save_prompt", name=name, delete=True)
+        await mcp.call("save_prompt", name=name, template=LETTER)
 
-    async def hear(message: Any) -> None:
-        await told.put(getattr(message, "method", ""))
-
-    async with connected("http", "legacy", server, data_dir, message_handler=hear) as caller:
-        await caller.call("save_prompt", name="legacy", template=LETTER)
-        await caller.client.subscribe_resource("prompt://legacy")
-        await caller.call("save_prompt", name="legacy", template={**LETTER, "title": "B"}, expected_version=1)
-        wanted = {"notifications/prompts/list_changed", "notifications/resources/updated"}
-        async with asyncio.timeout(20):
-            while wanted:
-                wanted.discard(await told.get())
-        await caller.call("save_prompt", name="legacy", delete=True)
+    async with listener.listening(f"prompt://{name}"):
+        await listener.until(PromptsListChanged(), ResourceUpdated(f"prompt://{name}"), doing=change)
+        assert ResourcesListChanged() not in listener.changes
+        await listener.until(ResourcesListChanged(), doing=go_and_come)
+    await mcp.call("save_prompt", name=name, delete=True)
 
 
 async def test_a_template_is_made_read_changed_tried_and_deleted_over_rest(http: httpx2.AsyncClient) -> None:

@@ -22,7 +22,7 @@ def template(text: str, *variables: dict[str, Any], role: str = "user", **member
 
 
 FINDINGS: dict[str, dict[str, Any]] = {
-    "bad_template": template("Dear {{ name.upper() }}", {"name": "name"}),
+    "bad_prompt": template("Dear {{ name.upper() }}", {"name": "name"}),
     "undeclared_variable": template("Dear {{ name }}"),
     "missing_partial": template('{% include "plain_stile" %}'),
     "partial_cycle": template('{% include "example" %}', is_partial=True),

@@ -145,7 +145,7 @@ async def test_names_that_a_template_gives_itself_are_no_variables(house: Prompt
     )
     assert await findings(house, text=text, variables=[{"name": "l", "type": "array"}]) == []
     (outside_of_loop,) = await findings(house, text="{{ loop.index }}")
-    assert outside_of_loop.code == "bad_template"
+    assert outside_of_loop.code == "bad_prompt"
 
 
 @pytest.mark.parametrize(

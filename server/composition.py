@@ -252,15 +252,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             runs=runs,
         )
         workflow_tools = WorkflowTools(authoring)
-        tools = [
-            *NodeTypeTools(authoring.registry, vault).tools(),
-            *AuthoringTools(authoring).tools(),
-            *workflow_tools.reading_tools(),
-            *PublishingTools(publishing).tools(),
-            *workflow_tools.deleting_tools(),
-            *running_tools.tools(),
-            *InspectionTools(authoring=authoring, service=service, runs=runs).tools(),
-        ]
         completers = Completers(authoring=authoring, service=service)
         guides = guide_prompts(completers)
         prompts = PromptManager(
@@ -272,7 +263,16 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             clock=clock,
             new_id=new_id,
         )
-        tools += PromptTools(prompts).tools()
+        tools = [
+            *NodeTypeTools(authoring.registry, vault).tools(),
+            *AuthoringTools(authoring).tools(),
+            *workflow_tools.reading_tools(),
+            *PublishingTools(publishing).tools(),
+            *workflow_tools.deleting_tools(),
+            *PromptTools(prompts).tools(),
+            *running_tools.tools(),
+            *InspectionTools(authoring=authoring, service=service, runs=runs).tools(),
+        ]
         if settings.conformance_fixtures:
             tools += ConformanceTasks(authoring=authoring, service=service, runs=runs).tools()
         publishing.reserve(tool.name for tool in tools)

@@ -77,6 +77,7 @@ class PromptTools:
                 output_schema=object_schema({}),
                 handler=self.render_prompt,
                 scopes=READS_PROMPTS,
+                toolsets=AUTHORING,
                 is_quick=True,
             ),
         ]

@@ -25,13 +25,13 @@ TOOLS = [
     "list_workflows",
     "publish_workflow",
     "delete_workflow",
+    "save_prompt",
+    "render_prompt",
     "plan_execution",
     "execute_workflow",
     "control_execution",
     "inspect_execution",
     "list_executions",
-    "save_prompt",
-    "render_prompt",
 ]
 
 

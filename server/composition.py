@@ -32,6 +32,7 @@ from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
+from prompts.guides import load_guides
 from prompts.manager import PromptManager
 from prompts.templates import load_templates
 from server.auth.first_run import require_authentication
@@ -156,6 +157,15 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
         bus = InProcessEventBus()
         announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
+        prompts = PromptManager(
+            repository=SqlPrompts(database),
+            built_in=load_templates(),
+            taken=[guide.name for guide in load_guides()],
+            bus=bus,
+            audit=audit,
+            clock=clock,
+            new_id=new_id,
+        )
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -253,16 +263,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         workflow_tools = WorkflowTools(authoring)
         completers = Completers(authoring=authoring, service=service)
-        guides = guide_prompts(completers)
-        prompts = PromptManager(
-            repository=SqlPrompts(database),
-            built_in=load_templates(),
-            taken=[guide.name for guide in guides],
-            bus=bus,
-            audit=audit,
-            clock=clock,
-            new_id=new_id,
-        )
         tools = [
             *NodeTypeTools(authoring.registry, vault).tools(),
             *AuthoringTools(authoring).tools(),
@@ -283,7 +283,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             tools=tools,
             tool_sources=[published],
             selection=Selection.of(settings.toolset, read_only=settings.read_only),
-            prompts=guides,
+            prompts=guide_prompts(completers),
             prompt_sources=[PublishedPrompts(published), TemplatePrompts(prompts)],
             resources=[
                 StoredResources(authoring=authoring, service=service, completers=completers),

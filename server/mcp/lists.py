@@ -47,8 +47,8 @@ class Lists:
         return types.ListToolsResult(tools=seen, next_cursor=page.next_cursor)
 
     async def prompts(self, context: Context, params: Page) -> types.ListPromptsResult:
-        """The caller's prompts, for those who may read prompts or could be let."""
-        if not actor_of(context).attainable >= READS_PROMPTS:
+        """The caller's prompts, for those who may read them: the list says what a workspace's templates are about."""
+        if not actor_of(context).scopes >= READS_PROMPTS:
             return types.ListPromptsResult(prompts=[])
         try:
             page = await self._prompts.page(owner_of(context), _cursor(params))

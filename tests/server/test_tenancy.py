@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -422,3 +422,21 @@ async def test_a_path_that_is_taken_does_not_say_by_whom(estate: Estate, tmp_pat
     assert (answer.status_code, answer.json()["code"]) == (409, "webhook_path_taken")
     assert estate.ids["workflow_id"] not in answer.text
     assert estate.ann.workspace_id not in answer.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_key_that_may_not_read_prompts_is_shown_none(estate: Estate, era: Era) -> None:
+    body = {"name": f"narrow {era}", "scopes": ["workflows:read"], "expires_in_days": 1}
+    async with estate.ann.http() as http:
+        made = await http.post("/api/keys", json=body)
+        assert made.status_code == 201, made.text
+    async with replace(estate.ann, token=made.json()["key"]).mcp(era) as mcp:
+        assert (await mcp.client.list_prompts()).prompts == []
+        assert not [each for each in (await mcp.client.list_resources()).resources if str(each.uri)[:9] == "prompt://"]
+        for name in (estate.ids["name"], "summarize"):
+            with pytest.raises(MCPError):
+                await mcp.client.read_resource(f"prompt://{name}")
+            with pytest.raises(MCPError):
+                await mcp.client.get_prompt(name, {"text": "x"})
+        reference = types.ResourceTemplateReference(uri="prompt://{name}")
+        assert (await mcp.client.complete(reference, {"name": "name", "value": ""})).completion.values == []

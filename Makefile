@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check conformance demo chaos clients browser mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,18 @@ browser: $(READY) ## Use the MCP App in a real Chromium, inside a real host (nee
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
 	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/browser
+
+hostile: $(READY) ## Send nearly 400 hostile inputs to a real server, over REST and MCP (under a minute)
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 300 -v -rs tests/hostile
+
+security: $(READY) ## Look for weak spots in the code (bandit) and known ones in the packages (pip-audit)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group security
+	$(BIN)/bandit --quiet --recursive workflow engine prompts integrations storage tools server
+	$(BIN)/python -m scripts.audit
+
+fuzz: $(READY) ## Let schemathesis make requests from /openapi.json, without a token and with one (three minutes)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group security
+	$(BIN)/python -m tests.fuzzing
 
 mcpb: $(READY) ## Pack dist/jobsprint.mcpb for desktop clients, and start it as they do (needs npx)
 	$(BIN)/python -m scripts.make_bundle dist/mcpb

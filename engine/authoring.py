@@ -7,18 +7,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.announcements import Announcements
+from engine.announcements import Announcements, WorkflowChange
 from engine.expression_checks import expression_findings
 from engine.expressions.evaluator import Evaluator
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
+from workflow.audit import AuditLog
 from workflow.checks import Report, check_definition, webhook_paths
+from workflow.credential_checks import credential_findings, named_credentials
+from workflow.credentials import CredentialList
 from workflow.definition import WorkflowDefinition
 from workflow.differences import Difference, difference
 from workflow.documents import parse_document
 from workflow.errors import InvalidDefinitionError, NotPublishedError, VersionConflictError
 from workflow.findings import Finding
 from workflow.identity import Actor
+from workflow.items import JsonObject
 from workflow.operations import Operation, apply_operations, merge_patch
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
 from workflow.publication import Publication
@@ -51,19 +55,23 @@ class Authoring:
         registry: NodeRegistry,
         evaluator: Evaluator,
         workflows: WorkflowRepository,
+        credentials: CredentialList,
         announcements: Announcements,
+        audit: AuditLog,
         clock: Clock,
         new_id: NewId,
     ) -> None:
         self.registry = registry
         self.workflows = workflows
+        self._credentials = credentials
         self._announcements = announcements
+        self._audit = audit
         self._evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
 
-    async def check(self, document: Any, *, current: StoredWorkflow | None = None) -> Report:
+    async def check(self, owner: str, document: Any, *, current: StoredWorkflow | None = None) -> Report:
         """Everything wrong with a definition, expressions included. A string is read as JSON text first.
 
         Secrets that were hidden when ``current`` was read count as what they are there.
@@ -77,7 +85,11 @@ class Authoring:
         if current is not None:
             document = restored(document, current.definition.to_json())
         report = check_definition(document, self.registry)
-        found = [*twice, *await expression_findings(report.document, self._evaluator)]
+        found = [
+            *twice,
+            *await expression_findings(report.document, self._evaluator),
+            *await self._credential_findings(owner, report.document),
+        ]
         if not found:
             return report
         findings = (*report.findings, *found)
@@ -91,7 +103,7 @@ class Authoring:
             InvalidDefinitionError: a finding is an error.
             WebhookPathTakenError: it is to be published, and another workflow listens on one of its paths.
         """
-        report = await self.check(document)
+        report = await self.check(actor.workspace_id, document)
         definition = _valid(report)
         stored = await self.workflows.create(
             actor.workspace_id,
@@ -104,6 +116,10 @@ class Authoring:
         self._announcements.workflow_changed("created", stored.id, actor.workspace_id)
         if publish:
             self._announcements.workflow_changed("published", stored.id, actor.workspace_id)
+        self._note(actor, "created", stored.id, {"name": definition.name})
+        if publish:
+            self._note(actor, "published", stored.id, {"version": 1})
+        await self._audit.written()
         return Saved(stored, report.findings)
 
     async def replace(self, actor: Actor, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
@@ -114,7 +130,7 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(actor, workflow_id, expected_version)
-        return await self._save(actor, current, await self.check(document, current=current))
+        return await self._save(actor, current, await self.check(actor.workspace_id, document, current=current))
 
     async def change(
         self, actor: Actor, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None
@@ -128,7 +144,7 @@ class Authoring:
         """
         current = await self._expected(actor, workflow_id, expected_version)
         changed = apply_operations(current.definition.to_json(), list(operations))
-        return await self._save(actor, current, await self.check(changed, current=current))
+        return await self._save(actor, current, await self.check(actor.workspace_id, changed, current=current))
 
     async def merge(self, actor: Actor, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
         """Apply a JSON Merge Patch (RFC 7396) and store the result as the next version.
@@ -138,9 +154,8 @@ class Authoring:
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(actor, workflow_id, expected_version)
-        return await self._save(
-            actor, current, await self.check(merge_patch(current.definition.to_json(), changes), current=current)
-        )
+        merged = merge_patch(current.definition.to_json(), changes)
+        return await self._save(actor, current, await self.check(actor.workspace_id, merged, current=current))
 
     async def restore_version(
         self, actor: Actor, workflow_id: str, version: int, *, expected_version: int | None
@@ -153,7 +168,7 @@ class Authoring:
         """
         current = await self._expected(actor, workflow_id, expected_version)
         old = await self.workflows.get(actor.workspace_id, workflow_id, version)
-        report = await self.check(old.definition.to_json())
+        report = await self.check(actor.workspace_id, old.definition.to_json())
         return await self._save(actor, current, report, change=f"Restored version {version}")
 
     async def version(self, owner: str, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
@@ -202,6 +217,8 @@ class Authoring:
         """
         await self.workflows.delete(actor.workspace_id, workflow_id, now=self._clock.now())
         self._announcements.workflow_changed("deleted", workflow_id, actor.workspace_id)
+        self._note(actor, "deleted", workflow_id, {})
+        await self._audit.written()
 
     async def restore(self, actor: Actor, workflow_id: str) -> StoredWorkflow:
         """Bring a deleted workflow back, as a draft.
@@ -211,7 +228,15 @@ class Authoring:
         """
         stored = await self.workflows.restore(actor.workspace_id, workflow_id)
         self._announcements.workflow_changed("restored", workflow_id, actor.workspace_id)
+        self._note(actor, "restored", workflow_id, {})
+        await self._audit.written()
         return stored
+
+    async def _credential_findings(self, owner: str, document: Any) -> list[Finding]:
+        named = named_credentials(document, self.registry)
+        if not named:
+            return []
+        return credential_findings(named, [each.name for each in await self._credentials.of_workspace(owner)])
 
     def plan(self, stored: StoredWorkflow) -> Plan:
         """The compiled plan of a stored version.
@@ -238,16 +263,22 @@ class Authoring:
 
     async def _save(self, actor: Actor, current: StoredWorkflow, report: Report, *, change: str | None = None) -> Saved:
         definition = _valid(report)
+        change = change or difference(current.definition.to_json(), definition.to_json()).summary
         stored = await self.workflows.save_version(
             actor.workspace_id,
             current.id,
             definition,
             expected_version=current.version,
-            change=change or difference(current.definition.to_json(), definition.to_json()).summary,
+            change=change,
             now=self._clock.now(),
         )
         self._announcements.workflow_changed("updated", stored.id, actor.workspace_id)
+        self._note(actor, "updated", stored.id, {"version": stored.version, "change": change})
+        await self._audit.written()
         return Saved(stored, report.findings)
+
+    def _note(self, actor: Actor, what: WorkflowChange, workflow_id: str, details: JsonObject) -> None:
+        self._audit.note(actor, f"workflow.{what}", f"workflow:{workflow_id}", details)
 
 
 def _valid(report: Report) -> WorkflowDefinition:

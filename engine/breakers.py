@@ -72,5 +72,8 @@ RATE_LIMITED = 429
 
 def target_of(url: str) -> str:
     """What a breaker stands for: scheme, host and port."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url  # whoever sends it will say what is wrong with it
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

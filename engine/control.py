@@ -12,6 +12,7 @@ from engine.executions import ExecutionService, Submission
 from engine.live import LiveExecution
 from engine.plan import Plan
 from workflow import graph
+from workflow.audit import AuditLog
 from workflow.errors import (
     IllegalTransitionError,
     InvalidArgumentsError,
@@ -22,6 +23,7 @@ from workflow.errors import (
 from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
 from workflow.findings import did_you_mean, listed, nearest
 from workflow.identity import Actor
+from workflow.items import JsonObject
 from workflow.ports import Clock
 from workflow.states import ExecutionEvent, ExecutionState, next_state
 
@@ -32,9 +34,10 @@ class Control:
     What somebody asks for takes the actor; what follows from other executions and from time does not.
     """
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, clock: Clock) -> None:
+    def __init__(self, *, authoring: Authoring, service: ExecutionService, audit: AuditLog, clock: Clock) -> None:
         self._authoring = authoring
         self._service = service
+        self._audit = audit
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -46,7 +49,9 @@ class Control:
             IllegalTransitionError: it has ended already.
         """
         async with self._moving(execution_id):
-            return await self._cancel(actor, execution_id)
+            cancelled = await self._cancel(actor, execution_id)
+        await self._note(actor, "cancelled", cancelled)
+        return cancelled
 
     async def _cancel(self, actor: Actor, execution_id: str) -> Execution:
         execution = await self._service.get(actor.workspace_id, execution_id)
@@ -83,7 +88,10 @@ class Control:
                 fix="Look at it; if it has not ended and should not go on, cancel it.",
                 next_call=_look_at(execution_id),
             )
-        return await self.cancel(actor, execution_id)
+        async with self._moving(execution_id):
+            discarded = await self._cancel(actor, execution_id)
+        await self._note(actor, "discarded", discarded)
+        return discarded
 
     async def redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
         """Queue a dead letter again: what it did before counts, the node that failed runs again.
@@ -92,6 +100,11 @@ class Control:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it is not dead.
         """
+        live = await self._redrive(actor, execution_id)
+        await self._note(actor, "redriven", live.execution)
+        return live
+
+    async def _redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
         execution = await self._service.store.get(actor.workspace_id, execution_id)
         state = _moved(execution, ExecutionEvent.REDRIVE)
         queued = execution.changed(state=state, finished_at=None, error=None, notified_at=None)
@@ -142,7 +155,9 @@ class Control:
             if waiting not in await self._service.waiting(actor.workspace_id, execution_id):
                 execution = await self._service.get(actor.workspace_id, execution_id)
                 raise NotWaitingError(execution_id, execution.state)
-            return await self._wake(actor.workspace_id, execution_id, waiting.key, data=data, by=by)
+            resumed = await self._wake(actor.workspace_id, execution_id, waiting.key, data=data, by=by)
+        await self._note(actor, "resumed", resumed, {"node": waiting.key.node, "item": waiting.key.item_index})
+        return resumed
 
     async def wake(self, owner: str, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         """Let one waiting item go on.
@@ -193,6 +208,13 @@ class Control:
             ExecutionNotFoundError: there is none.
             NodeNotFoundError: there is no such node.
         """
+        live = await self._rerun(actor, execution_id, from_node=from_node, as_it_is_now=as_it_is_now)
+        await self._note(actor, "rerun", live.execution, {"of": execution_id, "from": from_node})
+        return live
+
+    async def _rerun(
+        self, actor: Actor, execution_id: str, *, from_node: str | None, as_it_is_now: bool
+    ) -> LiveExecution:
         execution = await self._service.store.get(actor.workspace_id, execution_id)
         version = None if as_it_is_now else execution.workflow_version
         plan = self._authoring.plan(
@@ -235,7 +257,9 @@ class Control:
         """
         execution = await self._service.get(actor.workspace_id, execution_id)
         if execution.state is ExecutionState.DEAD:
-            return (await self.redrive(actor, execution_id)).execution
+            tried_again = (await self._redrive(actor, execution_id)).execution
+            await self._note(actor, "retried", tried_again)
+            return tried_again
         if execution.state is not ExecutionState.FAILED:
             raise IllegalTransitionError(
                 f"An execution that is {execution.state} cannot be retried; only one that failed can.",
@@ -243,7 +267,15 @@ class Control:
                 next_call=_look_at(execution_id),
             )
         failed = execution.error.node if execution.error is not None else None
-        return (await self.rerun(actor, execution_id, from_node=failed)).execution
+        tried_again = (await self._rerun(actor, execution_id, from_node=failed, as_it_is_now=False)).execution
+        await self._note(actor, "retried", tried_again, {"of": execution_id, "from": failed})
+        return tried_again
+
+    async def _note(self, actor: Actor, what: str, execution: Execution, details: JsonObject | None = None) -> None:
+        """What somebody did to an execution is in the audit log, on the disk."""
+        noted = {"workflow": execution.workflow_id, **(details or {})}
+        self._audit.note(actor, f"execution.{what}", f"execution:{execution.id}", noted)
+        await self._audit.written()
 
     def _moving(self, execution_id: str) -> asyncio.Lock:
         """Held by whoever moves it on: two at once would both find it waiting, and both take it in hand."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from engine.effect_notes import EffectNotes
 from engine.node_type import EffectNode, NodeCall, SuspendError
 from engine.run import Run
+from workflow.audit import AuditLog
 from workflow.definition import NodeDefinition
 from workflow.errors import NodeError, NotAcceptedError
 from workflow.executions import EffectKey, EffectResult, EffectStart, ErrorRecord, Resumption, Suspension
@@ -44,6 +46,7 @@ class EffectRun:
     call: NodeCall[Any]
     clock: Clock
     sleep: Sleep
+    audit: AuditLog
     concurrency: int
     record_of: Callable[[Exception, int], ErrorRecord]
     suspended: int = field(default=0, init=False)
@@ -86,7 +89,7 @@ class EffectRun:
         while decided is None:
             attempts += 1
             try:
-                result = await self._attempt(key, index, item)
+                result = await self._attempt(key, index, item, attempts)
             except NotAcceptedError:
                 raise
             except Exception as error:
@@ -109,14 +112,14 @@ class EffectRun:
         await journal.secure()
         return decided
 
-    async def _attempt(self, key: EffectKey, index: int, item: Item) -> JsonObject:
+    async def _attempt(self, key: EffectKey, index: int, item: Item, attempt: int) -> JsonObject:
         journal = self.run.journal
         if self.definition.on_recovery == "ask":
             journal.note(EffectStart(key=key, at=self.clock.now()))
         await journal.secure()
         try:
             async with asyncio.timeout(self.definition.timeout_seconds):
-                return await self.kind.run_item(index, item, self.call.parameters(index), self.call)
+                return await self._run_item(key, index, item, attempt)
         except TimeoutError:
             raise NodeError(
                 f"The node took longer than {self.definition.timeout_seconds} s.",
@@ -124,6 +127,32 @@ class EffectRun:
                 transient=True,
                 fix="Raise the node's timeout_seconds, or give it less to do.",
             ) from None
+
+    async def _run_item(self, key: EffectKey, index: int, item: Item, attempt: int) -> JsonObject:
+        parameters = self.call.parameters(index)
+        target = self.kind.target(parameters)
+        if target is None:
+            return await self.kind.run_item(index, item, parameters, self.call)
+        notes = EffectNotes(
+            audit=self.audit,
+            execution=self.run.execution,
+            key=key,
+            kind=self.kind.name,
+            target=target,
+            credential=self.kind.credential_of(self.definition.parameters),
+            attempt=attempt,
+        )
+        notes.sent()
+        try:
+            result = await self.kind.run_item(index, item, parameters, self.call)
+        except asyncio.CancelledError:
+            notes.interrupted()
+            raise
+        except Exception as error:
+            notes.failed(error)
+            raise
+        notes.succeeded()
+        return result
 
     def _delay(self, error: Exception, record: ErrorRecord, attempts: int) -> float | None:
         if not record.transient:

@@ -11,6 +11,7 @@ from engine.announcements import Announcements
 from engine.live import LiveExecution, LiveExecutions
 from engine.plan import Plan
 from engine.run import Run
+from workflow.audit import AuditLog, acting
 from workflow.errors import ExecutionNotFoundError, InvalidArgumentsError, NotAcceptedError
 from workflow.executions import (
     EffectKey,
@@ -84,6 +85,7 @@ class ExecutionService:
         live: LiveExecutions,
         announcements: Announcements,
         keys: IdempotencyKeys,
+        audit: AuditLog,
         clock: Clock,
         new_id: NewId,
     ) -> None:
@@ -91,6 +93,7 @@ class ExecutionService:
         self.announcements = announcements
         self.live = live
         self._keys = keys
+        self._audit = audit
         self._clock = clock
         self._new_id = new_id
 
@@ -132,16 +135,14 @@ class ExecutionService:
         return live
 
     async def execute(self, plan: Plan, submission: Submission, *, key: str | None = None) -> str:
-        """Submit, once per ``key`` where there is one, and return its id when it is accepted.
+        """Submit what a caller asked for, once per ``key`` where there is one; its id when it is accepted and noted.
 
         Raises:
             JobsprintError: see :meth:`submit` and :meth:`accepted`.
         """
         if key is not None:
             return await self.submit_once(plan, submission, key=key)
-        live = await self.submit(plan, submission)
-        await self.accepted(live)
-        return live.execution.id
+        return await self._start(plan, submission)
 
     async def submit_once(self, plan: Plan, submission: Submission, *, key: str) -> str:
         """Submit unless this key was used for the workflow within a day; the execution's id either way.
@@ -157,9 +158,18 @@ class ExecutionService:
             if first is not None:
                 await self.accepted(first)
             return execution_id
-        live = await self.submit(plan, replace(submission, execution_id=execution_id))
+        return await self._start(plan, replace(submission, execution_id=execution_id))
+
+    async def _start(self, plan: Plan, submission: Submission) -> str:
+        live = await self.submit(plan, submission)
+        # Noted before it is accepted, so that both are on their way to the disk at the same time.
+        execution = live.execution
+        details = {"workflow": execution.workflow_id, "version": execution.workflow_version, "mode": execution.mode}
+        actor = acting(submission.initiator, execution.owner)
+        self._audit.note(actor, "execution.started", f"execution:{execution.id}", details)
         await self.accepted(live)
-        return execution_id
+        await self._audit.written()
+        return execution.id
 
     async def accepted(self, live: LiveExecution) -> None:
         """Return when the execution, as far as it has come, is on the disk.

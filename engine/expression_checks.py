@@ -39,9 +39,11 @@ VARIABLES = frozenset(
 PROGRAMS = frozenset({("code", "javascript")})
 """Parameters that hold a program: braces in it are the language's own."""
 
-_BRACES_WITHOUT_EQUALS = re.compile(r"\{\{[^{}]*\$(?:[A-Za-z]|\()[^{}]*\}\}")
+_BRACES = re.compile(r"\{\{([^{}]*+)\}\}")
+_VARIABLE_OR_NODE = re.compile(r"\$[A-Za-z(]")
 _BARE = re.compile(r"=?\s*\$(?:json|input|node|items|execution|workflow|vars|now|today|\()\s*[.\[(\"'`][^{}]*")
-_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`")
+_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|`(?:[^`\\]|\\.)*+`?", re.DOTALL)
+"""One that is not closed goes to the end: looking for another way would take the square of its length."""
 _VARIABLE = re.compile(r"(?<![\w$.])\$[A-Za-z_]\w*")
 _DECLARATION = re.compile(r"=>|\b(?:let|const|var|function)\b")
 
@@ -90,7 +92,7 @@ def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding
                 "with =.",
                 patch=(PatchOperation(op="replace", path=at, value=expression),),
             )
-        elif not is_template(text) and _BRACES_WITHOUT_EQUALS.search(text):
+        elif not is_template(text) and _has_expression(text):
             yield Finding(
                 code="expression_without_equals",
                 severity="warning",
@@ -98,6 +100,10 @@ def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding
                 message=f"{text!r:.80} is taken as it is; only a text that starts with = is a template.",
                 patch=(PatchOperation(op="replace", path=at, value=f"={text}"),),
             )
+
+
+def _has_expression(text: str) -> bool:
+    return any(_VARIABLE_OR_NODE.search(each[1]) for each in _BRACES.finditer(text))
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:

@@ -23,6 +23,7 @@ from engine.node_run import NodeStart, Outcome
 from engine.node_type import AsyncNode, BatchNode, ChildRunner, EffectNode, Emission, ItemNode, WebhookResponse
 from engine.plan import PlanNode
 from engine.run import Ancestry, Run
+from workflow.audit import AuditLog
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
 from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Resumption
@@ -61,6 +62,7 @@ class NodeRunner:
     clock: Clock
     children: ChildStarter
     resume_url: Callable[[str], str | None]
+    audit: AuditLog
     sleep: Sleep = asyncio.sleep
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
@@ -101,6 +103,10 @@ class _Work:
     @property
     def node(self) -> str:
         return self.plan.name
+
+    @property
+    def owner(self) -> str:
+        return self._run.execution.owner
 
     @property
     def inputs(self) -> Sequence[Items]:
@@ -242,6 +248,7 @@ class _Work:
             call=self,
             clock=self._runner.clock,
             sleep=self._runner.sleep,
+            audit=self._runner.audit,
             concurrency=self._concurrency(kind),
             record_of=self._record,
         )

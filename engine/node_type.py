@@ -76,6 +76,11 @@ class NodeCall(Protocol[P_co]):
         ...
 
     @property
+    def owner(self) -> str:
+        """The workspace whose run it is; credentials are looked up there."""
+        ...
+
+    @property
     def inputs(self) -> Sequence[Items]:
         """The items per input, in the order of the type's inputs."""
         ...
@@ -210,6 +215,11 @@ class NodeType(ABC, Generic[P]):
         del parameters
         return None
 
+    def credential_of(self, parameters: Mapping[str, Any]) -> str | None:
+        """The credential that it names in its parameter ``credential``; ``None`` where it names none."""
+        del parameters
+        return None
+
 
 class ItemNode(NodeType[P]):
     """Looks at one item at a time. The executor loops, pairs, and deals with items that fail."""
@@ -286,6 +296,11 @@ class EffectNode(NodeType[P]):
         """Whether doing it twice with these parameters does no harm by its nature."""
         del parameters
         return False
+
+    def target(self, parameters: P) -> str | None:
+        """Where the effect goes, for the audit log, without anything secret; ``None`` where it stays in the process."""
+        del parameters
+        return None
 
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
         """Where an item's result goes: the first output, unless the type says otherwise."""

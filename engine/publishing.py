@@ -8,10 +8,12 @@ from typing import Any
 from engine.announcements import Announcements
 from engine.authoring import Authoring
 from engine.nodes.manual import Manual
+from workflow.audit import AuditLog
 from workflow.checks import webhook_paths
 from workflow.definition import WorkflowDefinition
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, ToolNameTakenError
 from workflow.identity import Actor
+from workflow.items import JsonObject
 from workflow.json_schema import schema_findings
 from workflow.ports import StoredWorkflow
 from workflow.publication import Exposure, Publication
@@ -25,9 +27,10 @@ SCHEMA_FIX = 'For example {"type": "object", "properties": {"city": {"type": "st
 class Publishing:
     """Publishes workflows, and lists those that are tools."""
 
-    def __init__(self, *, authoring: Authoring, announcements: Announcements) -> None:
+    def __init__(self, *, authoring: Authoring, announcements: Announcements, audit: AuditLog) -> None:
         self._authoring = authoring
         self._announcements = announcements
+        self._audit = audit
         self._reserved: Collection[str] = frozenset()
 
     def reserve(self, names: Iterable[str]) -> None:
@@ -49,7 +52,7 @@ class Publishing:
         """
         owner = actor.workspace_id
         stored = await self._authoring.workflows.get(owner, workflow_id, version)
-        report = await self._authoring.check(stored.definition.to_json())
+        report = await self._authoring.check(stored.owner, stored.definition.to_json())
         if report.definition is None:
             raise InvalidDefinitionError(report.findings)
         if exposure is not None:
@@ -57,6 +60,10 @@ class Publishing:
         publication = Publication(webhook_paths=self.webhook_paths(stored.definition), exposure=exposure)
         published = await self._authoring.workflows.publish(owner, workflow_id, stored.version, publication)
         self._announcements.workflow_changed("published", workflow_id, owner)
+        details: JsonObject = {"version": stored.version}
+        if exposure is not None:
+            details["tool"] = exposure.name
+        await self._note(actor, "workflow.published", workflow_id, details)
         return published
 
     async def unpublish(self, actor: Actor, workflow_id: str) -> None:
@@ -71,6 +78,7 @@ class Publishing:
         await self._authoring.version(actor.workspace_id, workflow_id, "published")
         await self._authoring.workflows.unpublish(actor.workspace_id, workflow_id)
         self._announcements.workflow_changed("unpublished", workflow_id, actor.workspace_id)
+        await self._note(actor, "workflow.unpublished", workflow_id, {})
 
     async def withdraw_tool(self, actor: Actor, workflow_id: str) -> None:
         """Offer a workflow as a tool no more; it stays published.
@@ -82,6 +90,11 @@ class Publishing:
         await self._authoring.version(actor.workspace_id, workflow_id, "published")
         await self._authoring.workflows.withdraw_tool(actor.workspace_id, workflow_id)
         self._announcements.workflow_changed("published", workflow_id, actor.workspace_id)
+        await self._note(actor, "workflow.tool_withdrawn", workflow_id, {})
+
+    async def _note(self, actor: Actor, action: str, workflow_id: str, details: JsonObject) -> None:
+        self._audit.note(actor, action, f"workflow:{workflow_id}", details)
+        await self._audit.written()
 
     async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
         """The workflows that are ``owner``'s tools, in their published versions; the same object while none changes."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from workflow.audit import AuditLog
 from workflow.errors import StorageError
 from workflow.ports import Clock, ExecutionStore, WorkflowRepository
 from workflow.publication import RESTORABLE
@@ -21,7 +22,8 @@ CHUNK = 500
 class Retention:
     """Prunes ended executions every ``interval_seconds``: those older than ``days``, and all but the latest ``count``.
 
-    ``None`` keeps them whatever their age, or their number. Workflows go when they cannot be restored any more.
+    ``None`` keeps them whatever their age, or their number. Workflows go when they cannot be restored any more, entries
+    of the audit log when they are older than ``audit_days``.
     """
 
     def __init__(
@@ -33,6 +35,8 @@ class Retention:
         days: float | None,
         count: int | None,
         interval_seconds: float,
+        audit: AuditLog,
+        audit_days: float | None,
     ) -> None:
         self._store = store
         self._workflows = workflows
@@ -40,6 +44,8 @@ class Retention:
         self._days = days
         self._count = count
         self._interval_seconds = interval_seconds
+        self._audit = audit
+        self._audit_days = audit_days
 
     async def prune(self) -> int:
         """Let go of what is due; how many executions that was."""
@@ -56,6 +62,17 @@ class Retention:
         total = 0
         while purged := await self._workflows.purge(deleted_before=before, limit=CHUNK):
             total += purged
+            await asyncio.sleep(0)
+        return total
+
+    async def forget(self) -> int:
+        """Let go of entries of the audit log that are too old; how many that was."""
+        if self._audit_days is None:
+            return 0
+        before = self._clock.now() - timedelta(days=self._audit_days)
+        total = 0
+        while forgotten := await self._audit.prune(before=before, limit=CHUNK):
+            total += forgotten
             await asyncio.sleep(0)
         return total
 
@@ -76,6 +93,8 @@ class Retention:
                     logger.info("let go of %d executions that had ended", pruned)
                 if purged := await self.purge():
                     logger.info("let go of %d workflows that had been deleted", purged)
+                if forgotten := await self.forget():
+                    logger.info("let go of %d old entries of the audit log", forgotten)
             except StorageError as error:
                 logger.warning("old executions and workflows could not be deleted: %s", error.message)
             await asyncio.sleep(self._interval_seconds)

@@ -16,6 +16,8 @@ from engine.executions import ExecutionService, Submission
 from engine.live import LiveExecution
 from engine.nodes.webhook import Signature, WebhookParameters
 from engine.plan import Plan, PlanNode
+from workflow.credential_forms import SignatureCredential
+from workflow.credentials import CredentialNotFoundError, CredentialNotUsableError, CredentialRef, Vault
 from workflow.errors import InvalidArgumentsError, JobsprintError, WebhookNotFoundError, WebhookSignatureError
 from workflow.identity import Initiator
 from workflow.items import JsonObject
@@ -62,9 +64,12 @@ class Accepted:
 class WebhookIntake:
     """Verifies webhooks and starts what listens on them."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self, *, authoring: Authoring, service: ExecutionService, vault: Vault, secrets: Mapping[str, str]
+    ) -> None:
         self._authoring = authoring
         self._service = service
+        self._vault = vault
         self._secrets = secrets
 
     async def accept(self, request: WebhookRequest) -> Accepted:
@@ -82,18 +87,13 @@ class WebhookIntake:
         if request.method not in parameters.methods:
             raise MethodNotAllowedError(request.path, request.method, parameters.methods)
         if parameters.signature is not None:
-            self._verify(parameters.signature, request)
+            await self._verify(plan.owner, parameters.signature, request)
         submission = Submission(trigger="webhook", initiator=WEBHOOK, start_node=trigger.name, data=_item(request))
         live = await self._service.submit(plan, submission)
         return Accepted(live, plan.responds)
 
-    def _verify(self, signature: Signature, request: WebhookRequest) -> None:
-        secret = self._secrets.get(signature.secret)
-        if secret is None:
-            raise WebhookSignatureError(
-                f"The server has no webhook secret named {signature.secret!r}, so no request can be verified.",
-                fix="Set it in JOBSPRINT_WEBHOOK_SECRETS, a JSON object of names and secrets, and restart.",
-            )
+    async def _verify(self, owner: str, signature: Signature, request: WebhookRequest) -> None:
+        secret = await self._secret(owner, signature.secret)
         given = request.headers.get(signature.header.lower(), "")
         digest = hmac.new(secret.encode(), request.body, getattr(hashlib, signature.algorithm)).hexdigest()
         plain = given.removeprefix(f"{signature.algorithm}=")
@@ -102,6 +102,26 @@ class WebhookIntake:
                 f"The header {signature.header} does not hold the HMAC-{signature.algorithm} of the body.",
                 fix="Sign the raw body with the secret that the server knows by this name.",
             )
+
+    async def _secret(self, owner: str, name: str) -> str:
+        """The workspace's own secret of this name, else the server's."""
+        try:
+            form = (await self._vault.open(CredentialRef(owner=owner, name=name))).form
+        except CredentialNotFoundError:
+            if name in self._secrets:
+                return self._secrets[name]
+            raise WebhookSignatureError(
+                f"There is no webhook secret named {name!r}, so no request can be verified.",
+                fix="Make a credential of kind signature and this name, or set it in JOBSPRINT_WEBHOOK_SECRETS.",
+            ) from None
+        except CredentialNotUsableError as error:
+            raise WebhookSignatureError(error.message, fix=error.fix) from error
+        if not isinstance(form, SignatureCredential):
+            raise WebhookSignatureError(
+                f"The credential {name!r} is of kind {form.kind}; nothing is signed with it.",
+                fix="Name one of kind signature in the trigger.",
+            )
+        return form.secret.get_secret_value()
 
 
 def _listener(plan: Plan, path: str) -> tuple[PlanNode, WebhookParameters]:

@@ -1,28 +1,62 @@
-"""HTTP requests that leave the process: one connection pool, limits on time and size, failures in our words."""
+"""HTTP requests that leave the process: one connection pool, limits on time and size, failures in our words.
+
+Every address is one that :mod:`integrations.addresses` lets pass. Proxies and passwords of this machine's own
+environment (``HTTPS_PROXY``, ``.netrc``) are not used: a proxy would resolve names where nobody checks them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 
+import httpcore2
 import httpx2
 
+from integrations.addresses import AddressRules, GuardedBackend, Resolve
 from workflow.errors import OutboundError
 from workflow.ports import HttpRequest, HttpResponse
 
 MAX_REDIRECTS = 10
 """Fetch standard: 20; most servers' loops show within 10."""
+KEEPALIVE_SECONDS = 5.0
+KEPT_ELSEWHERE = frozenset(
+    {
+        "accept",
+        "accept-encoding",
+        "accept-language",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "transfer-encoding",
+        "user-agent",
+    }
+)
+"""Headers that a redirect to another origin takes along. Any other may be a secret that was meant for the first."""
 
 
 class OutboundHttp:
     """Implements :class:`workflow.ports.HttpClient`; an async context manager that closes its connections."""
 
-    def __init__(self, *, max_connections: int, max_response_bytes: int, user_agent: str) -> None:
+    def __init__(
+        self,
+        *,
+        rules: AddressRules,
+        max_connections: int,
+        max_response_bytes: int,
+        user_agent: str,
+        resolve: Resolve | None = None,
+    ) -> None:
         self._max_response_bytes = max_response_bytes
         self._client = httpx2.AsyncClient(
-            limits=httpx2.Limits(max_connections=max_connections),
+            transport=_GuardedTransport(GuardedBackend(rules, resolve=resolve), max_connections=max_connections),
             headers={"user-agent": user_agent},
-            max_redirects=MAX_REDIRECTS,
+            # One client serves everybody: what a server tells one workflow to remember is not for the next.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            trust_env=False,
             timeout=None,  # each request brings its own, for the whole exchange
         )
 
@@ -38,7 +72,7 @@ class OutboundHttp:
 
         Raises:
             OutboundError: ``timeout``, ``connection_failed``, ``response_too_large``, ``too_many_redirects``,
-                ``invalid_request``.
+                ``invalid_request``, ``address_not_allowed``, ``bad_response``.
         """
         try:
             async with asyncio.timeout(request.timeout_seconds):
@@ -50,19 +84,19 @@ class OutboundHttp:
                 transient=True,
                 fix="Raise timeout_seconds, or look into why the other side is slow.",
             ) from None
-        except httpx2.TooManyRedirects:
-            raise OutboundError(
-                f"{_target(request)} redirected more than {MAX_REDIRECTS} times.",
-                code="too_many_redirects",
-                transient=False,
-                fix="Request the address at which the redirects end.",
-            ) from None
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol, httpx2.LocalProtocolError, ValueError) as error:
             raise OutboundError(
                 f"The request to {request.url!r:.200} cannot be sent: {error}.",
                 code="invalid_request",
                 transient=False,
                 fix="Give a full http:// or https:// address, and header values without line breaks.",
+            ) from error
+        except httpx2.DecodingError as error:
+            raise OutboundError(
+                f"The answer of {_target(request)} is not encoded as it says: {error}",
+                code="bad_response",
+                transient=False,
+                fix="Send the header Accept-Encoding: identity, or have the other side mended.",
             ) from error
         except httpx2.HTTPError as error:
             raise OutboundError(
@@ -77,14 +111,15 @@ class OutboundHttp:
         if request.query:  # added to what the address brings; httpx2's own params would replace it
             url = url.copy_with(params=[*url.params.multi_items(), *request.query])
         built = self._client.build_request(request.method, url, headers=dict(request.headers), content=request.body)
-        response = await self._client.send(built, stream=True, follow_redirects=request.follow_redirects)
+        max_bytes = min(self._max_response_bytes, request.max_response_bytes or self._max_response_bytes)
+        response = await self._answer(built, request)
         try:
             body = bytearray()
             async for chunk in response.aiter_bytes():
                 body += chunk
-                if len(body) > self._max_response_bytes:
+                if len(body) > max_bytes:
                     raise OutboundError(
-                        f"{_target(request)} answered more than {self._max_response_bytes} bytes.",
+                        f"{_target(request)} answered more than {max_bytes} bytes.",
                         code="response_too_large",
                         transient=False,
                         fix="Ask for less at once, or raise JOBSPRINT_HTTP_MAX_RESPONSE_BYTES.",
@@ -97,6 +132,87 @@ class OutboundHttp:
             body=bytes(body),
             url=str(response.url),
         )
+
+    async def _answer(self, built: httpx2.Request, request: HttpRequest) -> httpx2.Response:
+        """The answer at the end of the redirects, if they are to be followed; its body is yet to be read."""
+        for _ in range(MAX_REDIRECTS + 1):
+            response = await self._client.send(built, stream=True)
+            if not request.follow_redirects or response.next_request is None:
+                return response
+            await response.aclose()
+            built = _redirected(built, response.next_request)
+        raise OutboundError(
+            f"{_target(request)} redirected more than {MAX_REDIRECTS} times.",
+            code="too_many_redirects",
+            transient=False,
+            fix="Request the address at which the redirects end.",
+        )
+
+
+class _GuardedTransport(httpx2.AsyncBaseTransport):
+    """A pool of connections that the backend makes."""
+
+    def __init__(self, backend: GuardedBackend, *, max_connections: int) -> None:
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=httpx2.create_ssl_context(),
+            max_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+            network_backend=backend,
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send one request; redirects are somebody else's."""
+        url = httpcore2.URL(
+            scheme=request.url.raw_scheme, host=request.url.raw_host, port=request.url.port, target=request.url.raw_path
+        )
+        sent = httpcore2.Request(
+            request.method,
+            url,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
+        )
+        with _errors_of_httpx():
+            answer = await self._pool.handle_async_request(sent)
+        return httpx2.Response(
+            answer.status, headers=answer.headers, stream=_Stream(answer), extensions=answer.extensions
+        )
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
+
+
+class _Stream(httpx2.AsyncByteStream):
+    def __init__(self, answer: httpcore2.Response) -> None:
+        self._answer = answer
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _errors_of_httpx():
+            async for part in self._answer.aiter_stream():
+                yield part
+
+    async def aclose(self) -> None:
+        await self._answer.aclose()
+
+
+@contextmanager
+def _errors_of_httpx() -> Iterator[None]:
+    """The pool's errors as those of the client."""
+    try:
+        yield
+    except (httpcore2.UnsupportedProtocol, httpcore2.LocalProtocolError) as error:
+        raise httpx2.LocalProtocolError(str(error)) from error
+    except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+        raise httpx2.NetworkError(str(error)) from error
+
+
+def _redirected(first: httpx2.Request, then: httpx2.Request) -> httpx2.Request:
+    """The next request, without what is none of another origin's business."""
+    if (then.url.scheme, then.url.host, then.url.port) != (first.url.scheme, first.url.host, first.url.port):
+        for name in set(then.headers) - KEPT_ELSEWHERE:
+            del then.headers[name]
+    return then
 
 
 def _target(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import jwt
 
 from server.app import http_app
 from server.auth.accounts import AccountDisabledError, EmailNotVerifiedError, RegistrationClosedError
@@ -17,9 +18,11 @@ from server.composition import running_services
 from server.settings import Settings
 from storage.accounts import NotFirstError, UserNotFoundError
 from tools.tool import error_content
+from workflow.identity import InsufficientScopeError, Scope
 
 Example = dict[str, Any]
 
+FOR_AN_APP = jwt.encode({"type": "app-under-user"}, "not Puter's secret, but of its length", algorithm="HS256")
 ADA = {"email": "ada@example.com", "password": "correct horse battery"}
 
 
@@ -27,12 +30,22 @@ async def auth_examples() -> dict[str, Example]:
     """An example of each code, as the caller sees it."""
     found: dict[str, Example] = {}
     with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), host="192.0.2.1", registration="open")
+        settings = Settings(
+            data_dir=Path(folder),
+            host="192.0.2.1",
+            registration="open",
+            puter_sign_in=True,
+            puter_api_origin="http://127.0.0.1:9",
+        )
         async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
             transport = httpx2.ASGITransport(app=app)
             async with httpx2.AsyncClient(transport=transport, base_url=settings.base_url) as http:
                 tokens = (await http.post("/auth/register", json=ADA)).json()
                 header = {"authorization": f"Bearer {tokens['access_token']}"}
+                for path in ("/api/machines/absent", "/api/grants/absent"):
+                    answer = await http.delete(path, headers=header)
+                    found[answer.json()["code"]] = answer.json()
+                found |= await _sharing_examples(http, header, workspace_id=tokens["workspace_id"])
                 await http.post("/auth/logout", headers=header)
                 for answer in (
                     await http.get("/auth/me"),
@@ -40,6 +53,8 @@ async def auth_examples() -> dict[str, Example]:
                     await http.post("/auth/refresh", json={"refresh_token": tokens["refresh_token"]}),
                     await http.post("/auth/register", json=ADA),
                     await http.post("/auth/login", json={**ADA, "password": "wrong"}),
+                    await http.post("/auth/puter", json={"token": "of.another.kind"}),
+                    await http.post("/auth/puter", json={"token": FOR_AN_APP}),
                 ):
                     found[answer.json()["code"]] = answer.json()
     for error in (
@@ -51,6 +66,30 @@ async def auth_examples() -> dict[str, Example]:
         LoginThrottledError(8),
         NotFirstError(),
         UserNotFoundError("ada@example.com"),
+        InsufficientScopeError(frozenset({Scope.WORKFLOWS_WRITE}), is_attainable=True),
     ):
         found[error.code] = error_content(error)
     return found
+
+
+async def _sharing_examples(
+    http: httpx2.AsyncClient, header: dict[str, str], *, workspace_id: str
+) -> dict[str, Example]:
+    """What an owner is refused with workspaces, members, invitations and keys."""
+    mine = f"/api/workspaces/{workspace_id}"
+    other = (await http.post("/api/workspaces", json={"name": "other"}, headers=header)).json()["id"]
+    invited = (await http.post(f"{mine}/invitations", json={"role": "viewer"}, headers=header)).json()
+    new_key = {"name": "ci", "scopes": ["workflows:read"]}
+    key = (await http.post("/api/keys", json=new_key, headers=header)).json()["key"]
+    answers = [
+        await http.get("/api/workspaces/absent/members", headers=header),
+        await http.get(f"/api/workspaces/{other}/members", headers=header),
+        await http.delete(f"{mine}/members/absent", headers=header),
+        await http.delete(f"{mine}/invitations/absent", headers=header),
+        await http.post("/api/invitations/accept", json={"token": invited["token"]}, headers=header),
+        await http.delete("/api/keys/absent", headers=header),
+        await http.post("/api/keys", json=new_key, headers={"authorization": f"Bearer {key}"}),
+    ]
+    user_id = (await http.get("/auth/me", headers=header)).json()["user_id"]
+    answers.append(await http.delete(f"{mine}/members/{user_id}", headers=header))
+    return {answer.json()["code"]: answer.json() for answer in answers}

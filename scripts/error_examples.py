@@ -28,8 +28,11 @@ from scripts.auth_examples import auth_examples
 from server.app import http_app
 from server.composition import Services, running_services
 from server.settings import Settings
+from storage.vault_keys import keys_in
 from tools.tool import error_content
+from workflow.credentials import TooManyCredentialsError
 from workflow.errors import JobsprintError, QueueFullError
+from workflow.identity import LOCAL_ACTOR
 
 START = {"type": "manual"}
 ID = "0198c0de-0000-7000-8000-000000000000"
@@ -100,6 +103,7 @@ DEFINITIONS: dict[str, Any] = {
     "object_as_text": one(fields(user="[object Object]")),
     "hidden_value": one(fields(password="[hidden]")),  # noqa: S106 - the mark itself
     "secret_in_parameters": one(request("https://example.com", headers={"X-Api-Key": "k-123"})),
+    "unknown_credential": one(request("https://example.com", credential="cmr")),
     "bad_expression": one(fields(x="={{ $json. }}")),
     "unknown_node_reference": one(fields(x="={{ $('strat').item.json.x }}")),
     "unknown_variable": one(fields(x="={{ $jsn.x }}")),
@@ -162,7 +166,13 @@ RUNS: dict[str, Callable[[str], dict[str, Any]]] = {
     "response_too_large": lambda url: one(request(f"{url}/large")),
     "timeout": lambda url: one(request(f"{url}/slow", timeout_seconds=0.05)),
     "too_many_redirects": lambda url: one(request(f"{url}/circle")),
+    "bad_response": lambda url: one(request(f"{url}/broken")),
+    "address_not_allowed": lambda url: one(request("http://192.168.1.1/admin")),
     "invalid_request": lambda url: one(request("example.com/leads")),
+    "credential_not_found": lambda url: one(request(f"{url}/text", credential="cmr")),
+    "credential_not_usable": lambda url: one(request(f"{url}/text", credential="leads-db")),
+    "credential_host_not_allowed": lambda url: one(request("https://example.com/leads", credential="crm")),
+    "token_refused": lambda url: one(request(f"{url}/text", credential="crm")),
     "connection_failed": lambda url: one(request("http://127.0.0.1:1/")),
 }
 """Run in this order with two items; the last one is repeated until its target is left alone."""
@@ -179,10 +189,12 @@ async def examples() -> dict[str, Example]:
             expression_cpu_seconds=1,
             expression_memory_bytes=16 << 20,
             request_max_bytes=1_000_000,
+            request_max_members=1_000,
         )
         services = await stack.enter_async_context(running_services(settings, has_http=True))
         client = await stack.enter_async_context(Client(services.mcp))
         url = await stack.enter_async_context(_target())
+        await _credentials(services, url, found)
         for name, definition in DEFINITIONS.items():
             report = await _content(client, "validate_workflow", definition=definition)
             found[name] = next(each for each in report["findings"] if each["code"] == name)
@@ -195,6 +207,18 @@ async def examples() -> dict[str, Example]:
         if f'"code": "{name}"' not in json.dumps(example):
             raise AssertionError(f"this is no example of {name}: {example}")
     return {name: _alike(example) for name, example in found.items()}
+
+
+async def _credentials(services: Services, url: str, found: dict[str, Example]) -> None:
+    """Credentials for the other examples, and what is wrong with making them."""
+    oauth2 = {"token_url": f"{url}/absent", "client_id": "jobsprint", "client_secret": "not a real one"}
+    crm = {"name": "crm", "kind": "oauth2", **oauth2, "allowed_hosts": ["127.0.0.1"]}
+    leads = {"name": "leads-db", "kind": "database", "url": "postgresql://db.example.com/leads"}
+    for each in (crm, leads, leads):
+        try:
+            await services.credentials.create(LOCAL_ACTOR, each)
+        except JobsprintError as error:
+            found[error.code] = error_content(error)
 
 
 async def _calls(client: Client, found: dict[str, Example]) -> None:
@@ -263,6 +287,11 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
         ("GET", "/healthz", {"headers": {"host": "evil.example"}}),
         ("GET", "/healthz", {"headers": {"origin": "https://evil.example"}}),
         ("POST", "/api/workflows", {"content": b"x" * 1_000_001}),
+        ("POST", "/api/workflows", {"content": b"[" * 200}),
+        ("POST", "/api/workflows", {"content": b"[" + b"1," * 1_000 + b"1]"}),
+        ("POST", "/api/workflows", {"content": b"", "headers": {"content-encoding": "gzip"}}),
+        ("GET", f"/api/workflows?text={'a' * 9_000}", {}),
+        ("GET", "/healthz", {"headers": {f"x-{number}": "" for number in range(100)}}),
         ("GET", "/api/nothing", {}),
         ("DELETE", "/healthz", {}),
         ("POST", "/webhooks/absent", {}),
@@ -299,6 +328,8 @@ def _made() -> dict[str, Example]:
     return {
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),
+        "bad_vault_key": raised(lambda: keys_in("short", source="JOBSPRINT_VAULT_KEYS")),
+        "too_many_credentials": error_content(TooManyCredentialsError()),
         "bad_settings": raised(lambda: Settings.load(port=70_000)),
         "bad_template": raised(lambda: parse_template(template)),
         "expression_crashed": raised(crash),
@@ -327,6 +358,7 @@ async def _target() -> AsyncIterator[str]:
         "/absent": b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno",
         "/text": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         "/large": b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + b"x" * 2_000,
+        "/broken": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
         "/circle": b"HTTP/1.1 302 Found\r\nlocation: /circle\r\ncontent-length: 0\r\n\r\n",
     }
 

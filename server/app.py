@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import orjson
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.applications import Starlette
@@ -16,17 +17,20 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
-from server.guards import Guards, allowed_hosts, allowed_origins
+from server.credentials import CredentialRoutes
+from server.guards import allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
+from server.oauth.services import oauth_routes
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
 from server.settings import Settings
+from server.walls import counted, walled
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
 
@@ -54,20 +58,17 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
                 Exception: handle_unexpected,
             },
         )
+        # A path with a slash too many is another one, and no reason to send anybody where they did not ask to go.
+        app.router.redirect_slashes = False
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
-        authentication = Authentication(
-            calls,
-            verifiers=[services.auth.sessions],
+        known = Authentication(
+            counted(calls, settings=settings),
+            verifiers=[services.sharing.keys, services.auth.sessions, *services.outside.verifiers],
             first_run=services.auth.first_run,
             base_url=settings.base_url,
         )
-        yield Guards(
-            webhooks.in_front_of(authentication),
-            hosts=hosts,
-            origins=origins,
-            max_bytes=settings.request_max_bytes,
-        )
+        yield walled(webhooks.in_front_of(known), settings=settings, hosts=hosts, origins=origins)
 
 
 def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
@@ -87,15 +88,20 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
 
     async def openapi(request: Request) -> Response:
         """The description of the REST API."""
-        return json_response(description)
+        # Nothing in it is a secret, but some names are such as secrets have.
+        return Response(orjson.dumps(description), media_type="application/json")
 
     routes = [
         *webhooks.routes(),
         Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
-        *services.auth.api().routes(),
+        *services.outside.api.routes(),
+        *services.outside.routes,
+        *services.sharing.routes,
+        *CredentialRoutes(services.credentials).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
+        *oauth_routes(settings, services.oauth),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),

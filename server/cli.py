@@ -18,9 +18,13 @@ from server.http_server import HttpServer, new_event_loop
 from server.logs import configure_logging
 from server.settings import BadSettingsError, Settings
 from server.users import users
+from server.vault_commands import rotated_vault
+from storage.vault_keys import new_key
 from workflow.errors import JobsprintError
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, help="Durable workflow automation that AI agents drive.")
+vault = typer.Typer(no_args_is_help=True, help="The keys that credentials are encrypted with.")
+cli.add_typer(vault, name="vault")
 
 cli.add_typer(users, name="users")
 
@@ -90,6 +94,30 @@ def stdio(read_only: ReadOnly = None, toolset: Toolset = None) -> None:
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"{VERSION}\n")
+
+
+@vault.command("new-key")
+def vault_new_key() -> None:
+    """Print a new key, for JOBSPRINT_VAULT_KEYS or JOBSPRINT_VAULT_KEY_FILE."""
+    sys.stdout.write(f"{new_key()}\n")
+
+
+@vault.command("rotate")
+def vault_rotate(
+    make_key: Annotated[
+        bool, typer.Option("--new-key", help="First put a new key in front of those in the file or keyring.")
+    ] = False,
+) -> None:
+    """Encrypt every credential with the first key; a server may run meanwhile. Can be stopped and started again."""
+    settings = _settings()
+
+    async def run() -> None:
+        lines, is_done = await rotated_vault(settings, make_key=make_key)
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
+        if not is_done:
+            raise typer.Exit(1)
+
+    _run(run)
 
 
 def main() -> None:

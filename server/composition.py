@@ -28,15 +28,22 @@ from engine.resume_links import ResumeLinks
 from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
+from integrations.addresses import AddressRules
+from integrations.credential_http import CredentialHttpClient
+from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
+from server.auth.outside import Outside, ways_in
 from server.auth.services import AuthServices, running_auth
+from server.auth.sharing import Sharing, running_sharing
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
+from server.oauth.services import EmbeddedServer
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
+from server.vault_commands import LOCK_FILE, key_sources
 from storage.audit import SqlAuditLog
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
@@ -48,6 +55,8 @@ from storage.ids import UuidFactory
 from storage.invitations import SqlInvitations
 from storage.migrations.runner import migrate
 from storage.queue.embedded import EmbeddedQueue
+from storage.vault import SqlVault
+from storage.vault_keys import VaultKeys
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
@@ -81,11 +90,15 @@ class Services:
     database: Database
     audit: SqlAuditLog
     auth: AuthServices
+    oauth: EmbeddedServer
+    outside: Outside
+    sharing: Sharing
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
     control: Control
     links: ResumeLinks
+    credentials: Credentials
     webhooks: WebhookIntake
     mcp: McpServer
     offers: Offers
@@ -101,6 +114,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
     Raises:
         BadSettingsError: another process uses the data folder; or others would reach the server over HTTP, and it
             could not tell who they are.
+        VaultKeyError: the keys of the vault cannot be read or made.
         StorageError: the database cannot be used.
     """
     async with AsyncExitStack() as stack:
@@ -114,6 +128,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
         auth = await stack.enter_async_context(
             running_auth(settings, database, secret=secret, audit=audit, clock=clock, new_id=new_id)
+        )
+        sharing = await stack.enter_async_context(
+            running_sharing(database, auth=auth, audit=audit, clock=clock, new_id=new_id)
         )
         if has_http:
             require_authentication(settings, has_users=await auth.users.has_any())
@@ -135,11 +152,15 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
 
         http = await stack.enter_async_context(
             OutboundHttp(
+                rules=AddressRules(allowed=settings.outbound_allow, is_loopback_allowed=settings.is_local),
                 max_connections=settings.http_max_connections,
                 max_response_bytes=settings.http_max_response_bytes,
                 user_agent=f"jobsprint/{VERSION}",
             )
         )
+        vault = SqlVault(database, keys=VaultKeys(key_sources(settings).load), clock=clock, new_id=new_id)
+        # The breakers are inside, so that they see each request of a redirect, and those for access tokens.
+        sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
             grace_seconds=settings.expression_grace_seconds,
@@ -152,22 +173,25 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             registry=load_registry(),
             evaluator=evaluator,
             workflows=workflows,
+            credentials=vault,
             announcements=announcements,
+            audit=audit,
             clock=clock,
             new_id=new_id,
         )
-        publishing = Publishing(authoring=authoring, announcements=announcements)
+        publishing = Publishing(authoring=authoring, announcements=announcements, audit=audit)
         live = LiveExecutions(queue=queue, capacity=settings.queue_capacity)
         service = ExecutionService(
             store=store,
             live=live,
             announcements=announcements,
             keys=SqlIdempotencyKeys(database),
+            audit=audit,
             clock=clock,
             new_id=new_id,
         )
         links = ResumeLinks(base_url=settings.base_url, secret=secret)
-        control = Control(authoring=authoring, service=service, clock=clock)
+        control = Control(authoring=authoring, service=service, audit=audit, clock=clock)
         recovery = Recovery(
             service=service,
             control=control,
@@ -177,10 +201,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         runner = NodeRunner(
             evaluator=evaluator,
-            http=BreakerHttpClient(http),
+            http=sender,
             clock=clock,
             children=Children(authoring=authoring, service=service),
             resume_url=links.url if has_http else lambda execution_id: None,
+            audit=audit,
         )
         worker = Worker(
             queue=queue,
@@ -199,6 +224,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             days=settings.retention_days,
             count=settings.retention_count,
             interval_seconds=settings.retention_interval_seconds,
+            audit=audit,
+            audit_days=settings.audit_retention_days,
         )
         await stack.enter_async_context(recovery.watching())
         await stack.enter_async_context(retention.pruning())
@@ -219,7 +246,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         workflow_tools = WorkflowTools(authoring)
         tools = [
-            *NodeTypeTools(authoring.registry).tools(),
+            *NodeTypeTools(authoring.registry, vault).tools(),
             *AuthoringTools(authoring).tools(),
             *workflow_tools.reading_tools(),
             *PublishingTools(publishing).tools(),
@@ -267,14 +294,21 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             database=database,
             audit=audit,
             auth=auth,
+            oauth=EmbeddedServer(
+                settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
+            ),
+            outside=ways_in(settings, auth, secret=secret, http=http, clock=clock),
+            sharing=sharing,
             authoring=authoring,
             publishing=publishing,
             executions=service,
             control=control,
             links=links,
+            credentials=Credentials(vault=vault, http=sender, audit=audit),
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,
+                vault=vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
             mcp=mcp,
@@ -287,7 +321,7 @@ def _claim(settings: Settings, stack: AsyncExitStack) -> None:
     """Keep other processes away from the data folder: each would take the other's executions for abandoned."""
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(FileLock(settings.data_dir / "jobsprint.lock", timeout=0))
+        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0))
     except Timeout:
         raise BadSettingsError(
             f"Another Jobsprint process uses the folder {settings.data_dir}.",

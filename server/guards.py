@@ -1,18 +1,47 @@
-"""What every request passes before a route sees it: header hygiene, Host and Origin, and the size of the body."""
+"""What every request passes before anything else sees it: header hygiene, Host, Origin, and CORS for those we know."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from urllib.parse import urlsplit
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.problems import problem, problem_of
+from server.problems import problem
+from server.proxies import TrustedProxies
 from server.settings import Settings
-from workflow.errors import ErrorKind, JobsprintError
 
 STRANGERS = ("/webhooks/", "/resume/")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 16 << 10
+"""All together, as Node has it."""
+MAX_TARGET_BYTES = 8_000
+"""Path and query; RFC 9110 (4.1) wants 8,000 octets to be taken."""
+
+ALLOWED_METHODS = b"GET, POST, PUT, PATCH, DELETE"
+ALLOWED_HEADERS = frozenset(
+    {
+        "accept",
+        "authorization",
+        "content-type",
+        "idempotency-key",
+        "if-match",
+        "last-event-id",
+        "mcp-method",
+        "mcp-name",
+        "mcp-protocol-version",
+        "mcp-session-id",
+        "traceparent",
+    }
+)
+ALLOWED_HEADER_PREFIX = "mcp-param-"
+EXPOSED_HEADERS = (
+    b"etag, location, mcp-protocol-version, mcp-session-id, ratelimit, ratelimit-policy, retry-after, www-authenticate"
+)
+PREFLIGHT_SECONDS = 600
 
 
 def allowed_hosts(settings: Settings) -> list[str]:
@@ -32,14 +61,17 @@ def allowed_origins(settings: Settings) -> list[str]:
 class Guards:
     """An ASGI application in front of another.
 
-    Pages of other sites cannot reach a server on somebody's own machine through it.
+    Pages of other sites cannot reach a server on somebody's own machine through it. Pages of origins that are allowed
+    can read what it answers, and never with cookies: those are for our own pages.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str], max_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str], proxies: TrustedProxies | None = None
+    ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._origins = frozenset(origins)
-        self._max_bytes = max_bytes
+        self._proxies = proxies or TrustedProxies(())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass the request on."""
@@ -49,63 +81,96 @@ class Guards:
         # httptools keeps blanks after a header's value, which RFC 9110 (5.5) says are not part of it.
         headers = scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         sent = dict(headers)
+        self._proxies.see_through(scope, headers)
+        refusal = _too_much(scope, headers) or self._stranger(scope, sent)
+        origin = sent.get(b"origin")
+        if refusal is not None:
+            await refusal(scope, receive, send)
+        elif origin is None or not self._is_known(origin):
+            await self._app(scope, receive, send)
+        elif scope["method"] == "OPTIONS" and b"access-control-request-method" in sent:
+            await _preflight(origin, sent)(scope, receive, send)
+        else:
+            await self._app(scope, receive, _readable_by(origin, send))
+
+    def _stranger(self, scope: Scope, sent: dict[bytes, bytes]) -> Response | None:
         # Webhooks and resume links are for strangers: they come by whatever name the outside knows, and prove
         # themselves in other ways.
-        is_for_strangers = scope["path"].startswith(STRANGERS)
-        if not is_for_strangers and not _matches(sent.get(b"host", b"").decode("latin-1"), self._hosts):
-            refusal = problem(
+        if scope["path"].startswith(STRANGERS):
+            return None
+        if not _matches(sent.get(b"host", b"").decode("latin-1"), self._hosts):
+            return problem(
                 421,
                 code="host_not_allowed",
                 title="The server does not answer to this Host.",
                 fix="Add it to JOBSPRINT_ALLOWED_HOSTS.",
             )
-        elif (
-            not is_for_strangers
-            and b"origin" in sent
-            and not _matches(sent[b"origin"].decode("latin-1"), self._origins)
-        ):
-            refusal = problem(
+        if b"origin" in sent and not self._is_known(sent[b"origin"]):
+            return problem(
                 403,
                 code="origin_not_allowed",
                 title="Pages of this origin may not call the server.",
                 fix="Add it to JOBSPRINT_ALLOWED_ORIGINS.",
             )
-        elif int(sent.get(b"content-length", b"0")) > self._max_bytes:
-            refusal = problem_of(BodyTooLargeError(self._max_bytes))
-        elif b"content-length" in sent:
-            await self._app(scope, receive, send)
-            return
-        else:
-            await self._pass_on_counted(scope, receive, send)
-            return
-        await refusal(scope, receive, send)
+        return None
 
-    async def _pass_on_counted(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Count what comes in chunks: such a body does not say beforehand how long it is."""
-        received = 0
-
-        async def counted_receive() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise BodyTooLargeError(self._max_bytes)
-            return message
-
-        await self._app(scope, counted_receive, send)
+    def _is_known(self, origin: bytes) -> bool:
+        return _matches(origin.decode("latin-1"), self._origins)
 
 
-class BodyTooLargeError(JobsprintError):
-    """A request's body is over the limit."""
-
-    code = "body_too_large"
-    kind = ErrorKind.TOO_LARGE
-
-    def __init__(self, max_bytes: int) -> None:
-        super().__init__(
-            f"The body is larger than {max_bytes} bytes.",
-            fix="Send less at once, or raise JOBSPRINT_REQUEST_MAX_BYTES.",
+def _too_much(scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> Response | None:
+    if len(scope["raw_path"]) + len(scope["query_string"]) > MAX_TARGET_BYTES:
+        return problem(
+            414,
+            code="address_too_long",
+            title=f"Path and query are longer than {MAX_TARGET_BYTES} bytes.",
+            fix="Send what is long in the body.",
         )
+    if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
+        return problem(
+            431,
+            code="head_too_large",
+            title=f"There are more than {MAX_HEADERS} headers, or more than {MAX_HEADER_BYTES} bytes in them.",
+            fix="Send fewer and shorter ones.",
+        )
+    return None
+
+
+def _preflight(origin: bytes, sent: dict[bytes, bytes]) -> Response:
+    """What a page of an allowed origin may send, told before it does; nobody has to say who they are for that."""
+    asked = sent.get(b"access-control-request-headers", b"").decode("latin-1").lower().split(",")
+    names = [name for each in asked if (name := each.strip()) in ALLOWED_HEADERS or _is_parameter(name)]
+    return Response(
+        status_code=204,
+        headers={
+            "access-control-allow-origin": origin.decode("latin-1"),
+            "access-control-allow-methods": ALLOWED_METHODS.decode(),
+            "access-control-allow-headers": ", ".join(names),
+            "access-control-max-age": str(PREFLIGHT_SECONDS),
+            "vary": "Origin, Access-Control-Request-Headers",
+        },
+    )
+
+
+def _is_parameter(name: str) -> bool:
+    return name.startswith(ALLOWED_HEADER_PREFIX) and name.replace("-", "").isalnum() and name.isascii()
+
+
+def _readable_by(origin: bytes, send: Send) -> Send:
+    """Let a page of the origin read the answer."""
+
+    async def readable(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            allowance = [
+                (b"access-control-allow-origin", origin),
+                (b"access-control-expose-headers", EXPOSED_HEADERS),
+                (b"vary", b"Origin"),
+            ]
+            kept = [each for each in message.get("headers", ()) if not each[0].startswith(b"access-control-")]
+            message = {**message, "headers": [*kept, *allowance]}
+        await send(message)
+
+    return readable
 
 
 def _matches(value: str, allowed: frozenset[str]) -> bool:

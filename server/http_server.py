@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from server.composition import VERSION
+from server.connections import bounded_protocol
 from server.settings import Settings
 
 
@@ -31,6 +32,9 @@ class HttpServer(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
+                http=bounded_protocol(
+                    request_seconds=settings.request_timeout_seconds, max_connections=settings.max_connections
+                ),
                 timeout_graceful_shutdown=max(1, round(settings.shutdown_grace_seconds)),
             )
         )

@@ -44,6 +44,7 @@ def configure_logging(level: str, style: Literal["text", "json"]) -> None:
         JsonFormatter() if style == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # These tell of every request or statement at the level info.
-    for noisy in ("httpx2", "alembic", "mcp", "aiosqlite"):
+    # These tell of every request or statement at the level info; httpcore2 shows the headers of every answer at debug,
+    # and some answers repeat the secrets that they were sent.
+    for noisy in ("httpx2", "httpcore2", "alembic", "mcp", "aiosqlite"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

@@ -12,8 +12,16 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from server.answers import ANSWERS
+from server.audit import AuditQuery
 from server.auth.access import GuardedRoute
+from server.auth.invitations import AcceptBody, InvitationBody
+from server.auth.key_routes import KeyBody, KeysQuery
+from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
+from server.auth.workspaces import RoleBody, WorkspaceBody
+from server.credentials import CredentialContent, CredentialName, NewCredential
+from server.oauth.machines import MachineBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
     CreateQuery,
@@ -45,6 +53,42 @@ class Changes(RootModel[dict[str, Any] | list[dict[str, Any]]]):
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/workspaces"): Operation(success={200: "Your workspaces."}),
+    ("POST", "/api/workspaces"): Operation(
+        success={201: "The new workspace."}, body=WorkspaceBody, problems=(400, 403)
+    ),
+    ("PATCH", "/api/workspaces/{workspace_id}"): Operation(
+        success={200: "The workspace with its new name."}, body=WorkspaceBody, problems=(400, 403, 404, 409)
+    ),
+    ("GET", "/api/workspaces/{workspace_id}/members"): Operation(
+        success={200: "Everybody who belongs to it."}, problems=(404, 409)
+    ),
+    ("PATCH", "/api/workspaces/{workspace_id}/members/{user_id}"): Operation(
+        success={200: "The member in the new role."}, body=RoleBody, problems=(400, 403, 404, 409)
+    ),
+    ("DELETE", "/api/workspaces/{workspace_id}/members/{user_id}"): Operation(
+        success={204: "They do not belong to it any more."}, problems=(403, 404, 409)
+    ),
+    ("GET", "/api/workspaces/{workspace_id}/invitations"): Operation(
+        success={200: "The invitations that can still be used."}, problems=(403, 404, 409)
+    ),
+    ("POST", "/api/workspaces/{workspace_id}/invitations"): Operation(
+        success={201: "The invitation, with its token."}, body=InvitationBody, problems=(400, 403, 404, 409)
+    ),
+    ("DELETE", "/api/workspaces/{workspace_id}/invitations/{invitation_id}"): Operation(
+        success={204: "It cannot be used any more."}, problems=(403, 404, 409)
+    ),
+    ("POST", "/api/invitations/accept"): Operation(
+        success={200: "The workspace that you belong to now."}, body=AcceptBody, problems=(400, 403, 404, 409)
+    ),
+    ("GET", "/api/keys"): Operation(
+        success={200: "A page of API keys, newest first."}, query=KeysQuery, problems=(400, 403)
+    ),
+    ("POST", "/api/keys"): Operation(success={201: "The key, shown this once."}, body=KeyBody, problems=(400, 403)),
+    ("DELETE", "/api/keys/{key_id}"): Operation(success={204: "It does not count any more."}, problems=(404,)),
+    ("GET", "/api/audit"): Operation(
+        success={200: "A page of the audit log, newest first."}, query=AuditQuery, problems=(400, 403)
+    ),
     ("POST", "/api/workflows"): Operation(
         success={201: "The stored workflow."}, body=WorkflowDefinition, query=CreateQuery, problems=(400, 409)
     ),
@@ -104,6 +148,23 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/executions/{execution_id}/rerun"): Operation(
         success={202: "The new execution."}, body=RerunBody, problems=(400, 404, 429)
     ),
+    ("GET", "/api/credentials"): Operation(success={200: "Every credential, without its secret."}),
+    ("POST", "/api/credentials"): Operation(
+        success={201: "The credential, without its secret."}, body=NewCredential, problems=(400, 409)
+    ),
+    ("GET", "/api/credentials/{name}"): Operation(
+        success={200: "The credential, without its secret."}, problems=(404,)
+    ),
+    ("PUT", "/api/credentials/{name}"): Operation(
+        success={200: "The credential, without its secret."}, body=CredentialContent, problems=(400, 404)
+    ),
+    ("PATCH", "/api/credentials/{name}"): Operation(
+        success={200: "The credential under its new name."}, body=CredentialName, problems=(400, 404, 409)
+    ),
+    ("DELETE", "/api/credentials/{name}"): Operation(success={204: "It is forgotten."}, problems=(404,)),
+    ("POST", "/api/credentials/{name}/check"): Operation(
+        success={200: "Whether it can be used, and what is wrong with it."}, problems=(404,)
+    ),
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)
     ),
@@ -117,6 +178,11 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body=LoginBody,
         problems=(400, 401, 403, 404, 413, 429),
     ),
+    ("POST", "/auth/puter"): Operation(
+        success={200: "The user, and the tokens of a session."},
+        body=PuterBody,
+        problems=(400, 401, 403, 404, 413, 503),
+    ),
     ("POST", "/auth/refresh"): Operation(
         success={200: "New tokens of the session."}, body=RefreshBody, problems=(400, 401, 413)
     ),
@@ -127,6 +193,13 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/auth/password"): Operation(
         success={204: "The password is changed."}, body=PasswordBody, problems=(400, 413, 429)
     ),
+    ("POST", "/api/machines"): Operation(
+        success={201: "The machine, with its secret, which is shown this once."}, body=MachineBody, problems=(400, 413)
+    ),
+    ("GET", "/api/machines"): Operation(success={200: "The machines of the workspace."}),
+    ("DELETE", "/api/machines/{machine_id}"): Operation(success={204: "It is let in no more."}, problems=(404,)),
+    ("GET", "/api/grants"): Operation(success={200: "The clients that the user has let in."}),
+    ("DELETE", "/api/grants/{grant_id}"): Operation(success={204: "It is let in no more."}, problems=(404,)),
     ("GET", "/healthz"): Operation(success={200: "The process is up."}),
     ("GET", "/readyz"): Operation(success={200: "The process can work."}, problems=(503,)),
 }
@@ -135,6 +208,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
 def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[str, Any]:
     """The whole document; every route that is not MCP's or the document's own is in it."""
     models = {model for each in _OPERATIONS.values() for model in (each.body, each.query) if model is not None}
+    models |= set(ANSWERS.values())
     _, components = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda each: each.__name__)], ref_template=_REFERENCE
     )
@@ -147,15 +221,45 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
                 documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
                 summary = (inspect.getdoc(documented) or "").partition("\n")[0]
                 described = _operation(route.path, operation, summary, schemas)
+                _describe_answer(described, ANSWERS.get((method, route.path)))
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
+                for status in _WALLS:
+                    described["responses"].setdefault(str(status), {"$ref": f"#/components/responses/Refused{status}"})
                 paths.setdefault(route.path, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},
         "servers": [{"url": base_url}],
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": {"bearer": _BEARER}},
+        "components": {"schemas": schemas, "responses": _walls(), "securitySchemes": {"caller": _BEARER}},
+    }
+
+
+_WALLS: Mapping[int, str] = {
+    403: "Pages of this origin may not call the server.",
+    408: "The body took too long to arrive.",
+    413: "The body is too large.",
+    414: "The address is too long.",
+    415: "The body is compressed.",
+    421: "The server does not answer to this Host.",
+    429: "The caller has sent too many requests, or the server has too much to do.",
+    431: "The headers are too large.",
+    503: "Something that the server needs is not there now.",
+}
+"""What any request may be answered with, before or instead of what its route says."""
+
+
+def _walls() -> dict[str, Any]:
+    content = {"application/problem+json": {"schema": _reference("Problem")}}
+    later = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
+    return {
+        f"Refused{status}": {
+            "description": text,
+            "content": content,
+            **({"headers": later} if status == 429 else {}),
+        }
+        for status, text in _WALLS.items()
     }
 
 
@@ -180,10 +284,16 @@ def _operation(path: str, operation: Operation, summary: str, schemas: Mapping[s
     return described
 
 
+def _describe_answer(described: dict[str, Any], answer: type[BaseModel] | None) -> None:
+    for status, response in described["responses"].items():
+        if answer is not None and status.startswith("2") and status != "204":
+            response["content"] = {"application/json": {"schema": _reference(answer.__name__)}}
+
+
 def _guard(described: dict[str, Any], route: GuardedRoute) -> None:
     """Say what whoever calls the route must have."""
     # OpenAPI 3.1 (4.8.30): for schemes other than OAuth2 the list names the roles that it takes.
-    described["security"] = [{"bearer": sorted(route.scopes)}]
+    described["security"] = [{"caller": sorted(route.scopes)}]
     refusals = {"401": "The caller is not known."}
     if route.scopes:
         refusals["403"] = "The caller may not do this."

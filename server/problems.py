@@ -7,9 +7,14 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from tools.tool import error_content
 from workflow.errors import ErrorKind, JobsprintError
+
+MCP_PATH = "/mcp"
+INVALID_REQUEST = -32_600
+"""JSON-RPC 2.0, 5.1."""
 
 STATUS_BY_KIND = {
     ErrorKind.INVALID: 400,
@@ -17,7 +22,9 @@ STATUS_BY_KIND = {
     ErrorKind.FORBIDDEN: 403,
     ErrorKind.NOT_FOUND: 404,
     ErrorKind.CONFLICT: 409,
+    ErrorKind.TOO_SLOW: 408,
     ErrorKind.TOO_LARGE: 413,
+    ErrorKind.UNSUPPORTED: 415,
     ErrorKind.OVERLOADED: 429,
     ErrorKind.UNAVAILABLE: 503,
     ErrorKind.FAILED: 500,
@@ -42,6 +49,22 @@ def problem_of(error: JobsprintError) -> Response:
         # RFC 9110 (15.5.2) wants one with every 401.
         headers["www-authenticate"] = "Bearer"
     return problem(status, title=content.pop("message"), headers=headers, **content)
+
+
+def refusal(scope: Scope, error: JobsprintError) -> Response:
+    """The answer to a request that went no further: a problem document, and for MCP an error of JSON-RPC.
+
+    Its ``id`` is null, for nobody has looked into the request for one.
+    """
+    if scope["path"] != MCP_PATH or scope["method"] != "POST":
+        return problem_of(error)
+    answer = problem_of(error)
+    data = {"code": error.code, **({"fix": error.fix} if error.fix is not None else {})}
+    content = {"jsonrpc": "2.0", "id": None, "error": {"code": INVALID_REQUEST, "message": error.message, "data": data}}
+    headers = {name: value for name, value in answer.headers.items() if not name.startswith("content-")}
+    return Response(
+        orjson.dumps(content), status_code=answer.status_code, media_type="application/json", headers=headers
+    )
 
 
 async def handle_expected(request: Request, error: Exception) -> Response:

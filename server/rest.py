@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeVar
@@ -101,6 +102,10 @@ class ExecutionsQuery(PageQuery):
     status: ExecutionState | None = None
     created_after: datetime | None = None
 
+
+VERSION = re.compile(r"[0-9]{1,9}")
+KEY_MAX_LENGTH = 200
+"""As the tool has it."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -225,7 +230,7 @@ class RestApi:
             pins=body.pins,
             priority=body.priority,
         )
-        key = request.headers.get("idempotency-key")
+        key = idempotency_key(request)
         execution_id = await self.service.execute(plan, submission, key=key)
         await self.service.wait(owner, execution_id, timeout_seconds=body.wait_seconds)
         execution = await self.service.get(owner, execution_id)
@@ -296,13 +301,29 @@ def expected_version(request: Request) -> int | None:
         InvalidArgumentsError: it is none.
     """
     match = request.headers.get("if-match", "").strip().strip('"')
-    if match and not match.isdecimal():
+    if match and not VERSION.fullmatch(match):
         raise InvalidArgumentsError(
             'If-Match is not a version such as "3".',
             pointer="/if-match",
             fix="Send back the ETag that came with the version you read.",
         )
     return int(match) if match else None
+
+
+def idempotency_key(request: Request) -> str | None:
+    """The header ``Idempotency-Key``.
+
+    Raises:
+        InvalidArgumentsError: it is too long to be kept.
+    """
+    key = request.headers.get("idempotency-key")
+    if key is not None and len(key) > KEY_MAX_LENGTH:
+        raise InvalidArgumentsError(
+            f"The Idempotency-Key is longer than {KEY_MAX_LENGTH} characters.",
+            pointer="/idempotency-key",
+            fix="Send a UUID, or a hash of what makes the request the same.",
+        )
+    return key
 
 
 async def optional_json(request: Request) -> Any:

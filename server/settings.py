@@ -17,6 +17,8 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from integrations.addresses import Allowed
+from server.proxies import TrustedProxies
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
 
@@ -78,6 +80,9 @@ class Settings(BaseSettings):
     retention_count: int | None = Field(
         default=None, ge=0, description="How many executions are kept at most; empty sets no bound."
     )
+    audit_retention_days: float | None = Field(
+        default=365, gt=0, description="How long entries of the audit log are kept; empty keeps them for good."
+    )
     retention_interval_seconds: float = Field(default=600, ge=1, description="How often old executions are deleted.")
     shutdown_grace_seconds: float = Field(
         default=10, ge=0, le=3_600, description="How long executions may go on when the server stops."
@@ -96,8 +101,33 @@ class Settings(BaseSettings):
     http_max_response_bytes: int = Field(
         default=16 << 20, ge=1_024, le=1 << 30, description="Largest answer that http_request reads."
     )
+    outbound_allow: CommaSeparated = Field(
+        default=(),
+        description="What requests may reach beyond the public internet: hosts, *.suffix and networks, each with :port "
+        "where wanted, separated by commas.",
+    )
     request_max_bytes: int = Field(
         default=4 << 20, ge=1_024, le=1 << 30, description="Largest request body that is taken; beyond it 413."
+    )
+    request_max_members: int = Field(
+        default=250_000, ge=100, description="Most values in the JSON of one request; beyond it 413."
+    )
+    request_timeout_seconds: float = Field(
+        default=30, gt=0, le=3_600, description="How long a request's headers may take to arrive, and its body."
+    )
+    max_connections: int = Field(default=1_000, ge=1, le=100_000, description="Connections of clients at once.")
+    rate_limit_per_minute: int | None = Field(
+        default=6_000, ge=1, description="Requests a minute of a user, or of an address; empty sets no bound."
+    )
+    attempt_limit_per_minute: int = Field(
+        default=60, ge=1, description="Logins, registrations, tokens and failed proofs a minute from an address."
+    )
+    webhook_limit_per_minute: int | None = Field(
+        default=None, ge=1, description="Webhooks a minute from an address; empty sets no bound."
+    )
+    trusted_proxies: CommaSeparated = Field(
+        default=(),
+        description="Addresses and networks of reverse proxies whose X-Forwarded-For counts, separated by commas.",
     )
     webhook_response_timeout_seconds: float = Field(
         default=30, gt=0, le=3_600, description="How long a webhook's caller waits for the workflow's own answer."
@@ -105,8 +135,57 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         default=None, min_length=16, description="Signs links; by default made once and kept in data_dir."
     )
+    oauth_issuer: str | None = Field(
+        default=None,
+        description="Issuer (https) whose access tokens are taken as well; its metadata and keys are fetched from it.",
+    )
+    oauth_audience: str | None = Field(
+        default=None, description="What tokens of oauth_issuer must be for (aud); by default the MCP endpoint's URL."
+    )
+    oauth_scope_prefix: str = Field(
+        default="", description="What oauth_issuer writes before the names of our scopes, for example jobsprint/."
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="OpenID Connect issuer (https) that people may sign in through."
+    )
+    oidc_client_id: str | None = Field(default=None, description="What oidc_issuer knows this server by.")
+    oidc_client_secret: SecretStr | None = Field(
+        default=None, description="The secret that goes with it; without one the server is a public client."
+    )
+    oidc_name: str | None = Field(
+        default=None, max_length=60, description="What the login page calls oidc_issuer; by default its host."
+    )
+    issuer_registration: bool = Field(
+        default=False,
+        description="Whoever oauth_issuer or oidc_issuer vouches for gets an account, whatever registration says.",
+    )
+    puter_sign_in: bool = Field(default=False, description="Take tokens of Puter's browser SDK at POST /auth/puter.")
+    puter_api_origin: str = Field(
+        default="https://api.puter.com",
+        pattern=r"^https?://[^\s/]+$",
+        description="Where Puter is asked whose tokens are.",
+    )
+    puter_app: str | None = Field(
+        default=None,
+        pattern=r"^app-[0-9a-f-]{36}$",
+        description="What Puter calls the site whose tokens are taken; by default the id of this server's own origin.",
+    )
+    vault_keys: SecretStr | None = Field(
+        default=None,
+        description="Keys that credentials are encrypted with (jobsprint vault new-key), with commas between. The "
+        "first encrypts, all decrypt; by default one is made and kept in data_dir.",
+    )
+    vault_key_file: Path | None = Field(default=None, description="File of such keys, one a line.")
+    vault_keyring: str | None = Field(
+        default=None,
+        pattern=r"^[^/]+/[^/]+$",
+        description="service/user of the operating system's keyring that holds such keys; takes jobsprint[keyring].",
+    )
     registration: Literal["open", "invitation", "closed"] = Field(
         default="closed", description="Who may make an account: everybody, those with an invitation, or nobody."
+    )
+    access_token_seconds: int = Field(
+        default=900, ge=1, le=86_400, description="How long an access token counts before it has to be refreshed."
     )
     redis_url: SecretStr | None = Field(
         default=None, description="redis://… (7 or later) keeps login sessions there; by default the database does."
@@ -118,15 +197,51 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
-    @field_validator("retention_days", "retention_count", mode="before")
+    @field_validator(
+        "retention_days",
+        "retention_count",
+        "audit_retention_days",
+        "rate_limit_per_minute",
+        "webhook_limit_per_minute",
+        mode="before",
+    )
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
 
-    @field_validator("allowed_hosts", "allowed_origins", mode="before")
+    @field_validator("oauth_issuer", "oidc_issuer", "puter_api_origin")
+    @classmethod
+    def _is_safe(cls, value: str | None) -> str | None:
+        """Refuse addresses on the way to which somebody could answer in the issuer's place."""
+        if value is None:
+            return value
+        parts = urlsplit(value)
+        if not parts.hostname or parts.query or parts.fragment or parts.username:
+            raise ValueError("it must be a URL without user, query and fragment")
+        if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
+            raise ValueError("it must start with https://")
+        return value
+
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        TrustedProxies(value)
+        return value
+
+    @field_validator("outbound_allow")
+    @classmethod
+    def _are_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            try:
+                Allowed.parse(each)
+            except JobsprintError as error:
+                raise ValueError(f"{error.message} {error.fix}") from error
+        return value
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:

@@ -138,6 +138,8 @@ oauth_clients = Table(
     Column("created_at", UtcTime, nullable=False),
     # When a document has to be fetched again.
     Column("expires_at", UtcTime),
+    # When a user let it in last.
+    Column("used_at", UtcTime),
     Column("revoked_at", UtcTime),
     Index("oauth_clients_by_workspace", "workspace_id"),
 )
@@ -154,8 +156,22 @@ authorization_codes = Table(
     Column("code_challenge", Text, nullable=False),
     Column("resource", Text),
     Column("expires_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
     # The session that it was exchanged for: a code that comes twice ends it.
     Column("session_id", String(36)),
+    # When it came for the second time; perhaps before the session of the first was there.
+    Column("replayed_at", UtcTime),
+)
+
+spent_assertions = Table(
+    "spent_assertions",
+    metadata,
+    # A client proves itself with each signed assertion once.
+    Column("client_id", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("client_id", "hash"),
+    Index("spent_assertions_by_expiry", "expires_at"),
 )
 
 credentials = Table(

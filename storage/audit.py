@@ -155,25 +155,30 @@ class SqlAuditLog:
     async def _write_batch(self) -> bool:
         """Whether the first of what was gathered is on the disk now. It stays gathered until then."""
         batch = [self._gathered[place] for place in range(min(len(self._gathered), BATCH))]
-        waiters, self._waiters = self._waiters, []
         try:
             async with self._database.writing(), self._database.transaction() as connection:
                 await connection.execute(insert(audit_entries), [_row(entry) for entry in batch])
         except StorageError as error:
             logger.warning("%d audit entries could not be written yet: %s", len(self._gathered), error.message)
-            for _, waiter in waiters:
-                if not waiter.done():
-                    waiter.set_exception(error)
+            self._tell(error)
             return False
         for _ in batch:
             self._gathered.popleft()
-        last = batch[-1].id
-        for awaited, waiter in waiters:
-            if awaited > last:
-                self._waiters.append((awaited, waiter))
-            elif not waiter.done():
-                waiter.set_result(None)
+        self._tell(None, until=batch[-1].id)
         return True
+
+    def _tell(self, error: StorageError | None, *, until: str | None = None) -> None:
+        """End the waiting of those whose entries come up to ``until``, also where they began to wait meanwhile."""
+        waiters, self._waiters = self._waiters, []
+        for awaited, waiter in waiters:
+            if until is not None and awaited > until:
+                self._waiters.append((awaited, waiter))
+            elif waiter.done():
+                continue
+            elif error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:

@@ -29,6 +29,10 @@ def in_use(owner: str, workflow_id: str) -> tuple[ColumnElement[bool], ...]:
     return (workflows.c.id == workflow_id, workflows.c.owner == owner, workflows.c.deleted_at.is_(None))
 
 
+LAST_VERSION = 2**31 - 1
+"""What the column holds."""
+
+
 async def read_version(
     connection: AsyncConnection, owner: str, workflow_id: str, version: int | None
 ) -> StoredWorkflow:
@@ -37,6 +41,8 @@ async def read_version(
     Raises:
         WorkflowNotFoundError: no such workflow or version, or it is deleted.
     """
+    if version is not None and not 1 <= version <= LAST_VERSION:
+        raise WorkflowNotFoundError(workflow_id, version)
     query: Select[Any] = (
         select(*VERSION_COLUMNS)
         .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)

@@ -10,6 +10,7 @@ import pytest
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
 from engine.registry import NodeRegistry, load_registry
+from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from tests.support.engine import EngineHarness
 from tests.support.http_target import HttpTarget, serving
@@ -41,7 +42,8 @@ async def pool(anyio_backend: str) -> AsyncIterator[WorkerPool]:
 @pytest.fixture
 async def harness(registry: NodeRegistry, pool: WorkerPool) -> AsyncIterator[EngineHarness]:
     """An engine to run definitions in."""
-    async with OutboundHttp(max_connections=10, max_response_bytes=100_000, user_agent="test") as http:
+    rules = AddressRules(allowed=(), is_loopback_allowed=True)
+    async with OutboundHttp(rules=rules, max_connections=10, max_response_bytes=100_000, user_agent="test") as http:
         yield EngineHarness(registry=registry, pool=pool, evaluator=Evaluator(pool=pool), http=http)
 
 

@@ -136,7 +136,7 @@ class AuthoringTools:
                 pointer="/definition",
                 fix="Give a definition, or workflow_id and operations.",
             )
-        report = await self._authoring.check(document, current=current)
+        report = await self._authoring.check(caller.actor.workspace_id, document, current=current)
         return Answer({"valid": report.is_valid, **findings_content(report.findings)})
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import Field
@@ -12,9 +13,12 @@ from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, fitting
 from tools.caller import Caller
 from tools.node_search import search
 from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from workflow.credentials import CredentialList, StoredCredential
 from workflow.errors import NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, nearest
-from workflow.identity import NO_SCOPES
+from workflow.identity import NO_SCOPES, Scope
+
+CREDENTIALS_BUDGET = 400
 
 
 class FindNodes(Arguments):
@@ -25,8 +29,9 @@ class FindNodes(Arguments):
 class NodeTypeTools:
     """The tool's work, over the node types there are."""
 
-    def __init__(self, registry: NodeRegistry) -> None:
+    def __init__(self, registry: NodeRegistry, credentials: CredentialList) -> None:
         self._registry = registry
+        self._credentials = credentials
 
     def tools(self) -> list[Tool[Any]]:
         """The one tool."""
@@ -63,7 +68,20 @@ class NodeTypeTools:
                 fix="Search the types, or list them all.",
                 next_call=NextCall("find_nodes", {"name": near} if near else {"query": arguments.name}),
             )
-        return Answer({"nodes": [node_type_details(kind)]})
+        details = node_type_details(kind)
+        if "credential" in kind.parameter_model.model_fields and Scope.INTEGRATIONS_READ in caller.actor.scopes:
+            details["credentials"] = _named(await self._credentials.of_workspace(caller.actor.workspace_id))
+        return Answer({"nodes": [details]})
+
+
+def _named(stored: Sequence[StoredCredential]) -> list[dict[str, Any]]:
+    """What there is to name, as far as it fits: an agent chooses by it, and sees no more."""
+    named = [
+        {"name": each.name, "kind": each.kind, "allowed_hosts": each.details["allowed_hosts"]}
+        for each in stored
+        if "allowed_hosts" in each.details
+    ]
+    return named[: fitting(named, CREDENTIALS_BUDGET)]
 
 
 def node_type_details(kind: NodeType[Any]) -> dict[str, Any]:

@@ -65,6 +65,10 @@ class NodeSpec(Protocol):
         """The path that a webhook trigger listens on; ``None`` for every other type."""
         ...
 
+    def credential_of(self, parameters: Mapping[str, Any]) -> str | None:
+        """The credential that is named in the parameter ``credential``; ``None`` where none is."""
+        ...
+
 
 class Catalogue(Protocol):
     """The node types there are."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from workflow import graph
 from workflow.definition import ERROR_OUTPUT, NodeDefinition, WorkflowDefinition
 from workflow.doubtful_values import value_findings
-from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
+from workflow.findings import MOST_FINDINGS, Finding, PatchOperation, did_you_mean, listed, nearest, pointer
 from workflow.foreign_forms import n8n_finding, native_form
 from workflow.graph_checks import graph_findings
 from workflow.shape import model_findings
@@ -84,23 +84,25 @@ class _Check:
     findings: list[Finding] = field(default_factory=list)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     specs: dict[str, NodeSpec] = field(default_factory=dict)
-    edges: list[graph.Edge] = field(default_factory=list)
+    edges: dict[graph.Edge, None] = field(default_factory=dict)
 
     def run(self) -> list[Finding]:
         nodes = self.document.get("nodes")
         if isinstance(nodes, dict):
             self.nodes = {name: node for name, node in nodes.items() if isinstance(node, dict)}
             for name, node in self.nodes.items():
-                self._check_node(name, node)
+                if len(self.findings) < MOST_FINDINGS:
+                    self._check_node(name, node)
             self._check_names()
             self._check_webhook_paths()
         connections = self.document.get("connections")
         if isinstance(connections, list):
             for index, connection in enumerate(connections):
-                self._check_connection(index, connection)
+                if len(self.findings) < MOST_FINDINGS:
+                    self._check_connection(index, connection)
         if len(self.specs) == len(self.nodes) > 0:
             self.findings += graph_findings(
-                self.nodes, self.specs, self.edges, connections, is_whole=not self._has_broken_connection()
+                self.nodes, self.specs, list(self.edges), connections, is_whole=not self._has_broken_connection()
             )
         return self.findings
 
@@ -138,7 +140,7 @@ class _Check:
             self._add(
                 "unknown_node_type",
                 at,
-                f"There is no node type {node_type!r}.{did_you_mean(near)}",
+                f"There is no node type {node_type!r:.200}.{did_you_mean(near)}",
                 patch=[PatchOperation(op="replace", path=at, value=near)] if near else [],
                 fix="Call find_nodes with words for what the node should do.",
             )
@@ -222,7 +224,7 @@ class _Check:
                 patch=[PatchOperation(op="remove", path=at)],
             )
         else:
-            self.edges.append(edge)
+            self.edges[edge] = None
 
     def _resolve(self, index: int, side: int, text: str) -> graph.End | None:
         """The end with its default filled in, or ``None`` where it is wrong or its node's type is."""
@@ -238,7 +240,7 @@ class _Check:
             self._add(
                 "missing_node",
                 at,
-                f"There is no node {text!r}.{did_you_mean(value)}",
+                f"There is no node {text!r:.200}.{did_you_mean(value)}",
                 patch=patch,
                 fix=f"The nodes are: {listed(self.nodes)}.",
             )
@@ -294,7 +296,7 @@ class _Check:
     def _has_broken_connection(self) -> bool:
         """Whether a connection was left out of the graph: then a node may only *seem* unreachable."""
         broken = {"missing_node", "unknown_output", "unknown_input"}
-        return any(finding.code in broken for finding in self.findings)
+        return len(self.findings) >= MOST_FINDINGS or any(finding.code in broken for finding in self.findings)
 
 
 def _parameters(node: dict[str, Any]) -> dict[str, Any]:

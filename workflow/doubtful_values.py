@@ -47,7 +47,8 @@ def value_findings(name: str, parameters: dict[str, Any]) -> list[Finding]:
                     pointer=at,
                     message="This looks like a secret; it is stored with the workflow as it stands, and hidden "
                     "wherever it is shown.",
-                    fix="If it is a real secret, see that only those who may use it can read the server's data.",
+                    fix="If it is a real secret, keep it as a credential: have its owner make one with POST "
+                    "/api/credentials, and name it in the parameter credential of http_request in place of this.",
                 )
             )
     return found

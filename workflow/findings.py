@@ -10,6 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MOST_FINDINGS = 100
+"""Findings given for one document: more would help nobody, and looking for them all could take for ever."""
+MOST_COMPARISONS = 5_000
+"""Characters times choices for which difflib, which compares each with each, takes some milliseconds."""
+
 Severity = Literal["error", "warning"]
 
 
@@ -74,6 +79,11 @@ def nearest(word: str, choices: Iterable[str], *, likeness: float = 0.6) -> str 
 
     ``likeness`` is the least that counts as near, from 0 to 1 (difflib's ratio).
     """
+    choices = list(choices)
+    if len(word) * len(choices) > MOST_COMPARISONS:
+        start = word.casefold().strip()[:3]
+        alike = [choice for choice in choices if choice.casefold().startswith(start)] if len(word) <= 200 else []
+        choices = alike[: MOST_COMPARISONS // max(1, len(word))]
     by_folded = {choice.casefold().strip(): choice for choice in choices}
     found = get_close_matches(word.casefold().strip(), list(by_folded), n=1, cutoff=likeness)
     return by_folded[found[0]] if found else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from workflow.credentials import CredentialRef
 from workflow.definition import WorkflowDefinition
 from workflow.executions import Execution, Record
 from workflow.messages import Event, Job
@@ -357,7 +358,11 @@ class EventBus(Protocol):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class HttpRequest:
-    """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange."""
+    """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
+
+    ``credential`` names what is to be added to it at the last moment; whoever made the request never sees that.
+    ``max_response_bytes`` is for those who want less than the client would read.
+    """
 
     method: str
     url: str
@@ -366,6 +371,8 @@ class HttpRequest:
     body: bytes | None = None
     timeout_seconds: float = 30.0
     follow_redirects: bool = True
+    credential: CredentialRef | None = None
+    max_response_bytes: int | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

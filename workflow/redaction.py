@@ -53,8 +53,8 @@ _IN_TEXT = re.compile(
     r"|(?P<query>[?&](?:access_|auth_|api_|id_)?(?:token|api_?key|key|password|secret|client_secret|signature)=)"
     r"[^&\s#\"']+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
-    r"|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}"
-    r"|\b(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|js[ki]_|sk-|xox[abposr]-)[\w-]{16,}"
+    r"|(?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+\.[\w-]{10,}"
+    r"|\b(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|js[kir]_|sk-|xox[abposr]-)[\w-]{16,}"
     r"|\bAKIA[0-9A-Z]{16}\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -84,9 +84,13 @@ _HINTS = (
     b"k_live",
     b"jsk_",
     b"jsi_",
+    b"jsr_",
     b"xox",
     b"akia",
 )
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SHORTEST_RANDOM = 20
+"""Characters of a path's part with letters and digits, from which on it is taken for a secret."""
 _SHORTEST = 12
 """Nothing shorter has the form of a secret."""
 
@@ -107,6 +111,18 @@ def redacted_text(text: str) -> str:
     return _IN_TEXT.sub(_replacement, text) if len(text) >= _SHORTEST else text
 
 
+def redacted_address(url: str) -> str:
+    """An address without user, query and fragment; parts of its path that look drawn at random are hidden.
+
+    Some services have the secret of a webhook or bot in the path. Ids that are UUIDs or numbers stay.
+    """
+    address = re.split(r"[?#]", url, maxsplit=1)[0]
+    scheme, slashes, rest = address.partition("://")
+    host, slash, path = rest.partition("/")
+    shown = "/".join(HIDDEN if _is_random(part) else part for part in path.split("/"))
+    return redacted_text(f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{shown}")
+
+
 def holds_secret(name: str, text: str, *, parent: str = "") -> bool:
     """Whether ``text``, standing under ``name`` in an object under ``parent``, would be hidden, even in part."""
     return _redacted_text(text, name, parent) != text
@@ -119,6 +135,11 @@ def restored(value: Any, original: Any) -> Any:
     they held. Elsewhere ``value`` stays as it is.
     """
     return _restored(value, original, redacted(original))
+
+
+def _is_random(part: str) -> bool:
+    has_both = any(map(str.isdigit, part)) and any(map(str.isalpha, part))
+    return len(part) >= _SHORTEST_RANDOM and has_both and _UUID.fullmatch(part) is None
 
 
 def _redacted(value: Any, name: str, parent: str = "") -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import types
 from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
-from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
+from workflow.findings import MOST_FINDINGS, Finding, PatchOperation, did_you_mean, nearest, pointer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +24,7 @@ def model_findings(model: type[BaseModel], document: Any) -> list[Finding]:
         model.model_validate(document)
     except ValidationError as error:
         details = error.errors(include_url=False)
-        return _with_misnamed([_finding(model, document, detail) for detail in details])
+        return _with_misnamed([_finding(model, document, detail) for detail in details[:MOST_FINDINGS]])
     return []
 
 
@@ -43,16 +43,17 @@ def _finding(model: type[BaseModel], document: Any, detail: ErrorDetails) -> Fin
     if code == "unknown_field":
         return _unknown_field(model, document, path)
     expected = _literal_choices(detail)
-    if expected and isinstance(detail["input"], str):
+    if expected and isinstance(detail["input"], str) and not _holds_secret(model):
         near = nearest(detail["input"], expected)
-        message = f"{detail['input']!r} is not one of {', '.join(expected)}.{did_you_mean(near)}"
+        message = f"{detail['input']!r:.200} is not one of {', '.join(expected)}.{did_you_mean(near)}"
         return _bad_value(at, message, near, "Take one of them.")
     message = detail["msg"].removeprefix("Value error, ")
     context: Mapping[str, Any] = detail.get("ctx", {})
     better = context.get("suggestion", context.get(_BOUNDS.get(detail["type"], "")))
     what = description_at(model, path)
     fix = f"Change it accordingly. {what}".rstrip() if what else "Change it accordingly."
-    return _bad_value(at, f"{message}; given: {_shown(detail['input'])}.", better, fix)
+    given = "" if _holds_secret(model) else f"; given: {_shown(detail['input'])}"
+    return _bad_value(at, f"{message}{given}.", better, fix)
 
 
 def _bad_value(at: str, message: str, better: Any, fix: str) -> Finding:
@@ -92,7 +93,7 @@ def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | i
         return Finding(
             code="unknown_field",
             pointer=at,
-            message=f"There is no field {name!r} here; what lies deeper is written nested, not with dots.",
+            message=f"There is no field {name!r:.200} here; what lies deeper is written nested, not with dots.",
             patch=(PatchOperation.model_validate({"op": "move", "from": at, "path": target}),),
         )
     if near is not None:
@@ -103,7 +104,9 @@ def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | i
         patch = PatchOperation(op="remove", path=at)
     all_known = ", ".join(fields_at(model, path[:-1]))
     hint = did_you_mean(near) or (f" Known here: {all_known}." if all_known else "")
-    return Finding(code="unknown_field", pointer=at, message=f"There is no field {name!r} here.{hint}", patch=(patch,))
+    return Finding(
+        code="unknown_field", pointer=at, message=f"There is no field {name!r:.200} here.{hint}", patch=(patch,)
+    )
 
 
 def existing_path(document: Any, location: Sequence[str | int], *, missing: bool) -> tuple[str | int, ...]:
@@ -178,3 +181,8 @@ def _literal_choices(detail: ErrorDetails) -> list[str]:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _holds_secret(model: type[BaseModel]) -> bool:
+    """Whether some field of it is a secret: then nothing that was given for any of them is repeated."""
+    return any(SecretStr in _options(field.annotation) for field in model.model_fields.values())

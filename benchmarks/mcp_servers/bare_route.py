@@ -22,6 +22,7 @@ from engine.executions import ExecutionService
 from engine.live import LiveExecutions
 from server.cli import calm_garbage_collector
 from server.http_server import new_event_loop
+from storage.audit import SqlAuditLog
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
 from storage.database import Database
@@ -40,6 +41,7 @@ async def serve(data_dir: Path) -> None:
     new_id = UuidFactory(clock=clock)
     async with (
         Database(f"sqlite:///{data_dir / 'jobsprint.db'}") as database,
+        SqlAuditLog(database, clock=clock, new_id=new_id) as audit,
         SqlExecutionStore(database, blobs=BlobStore(data_dir / "blobs"), owner=new_id(), lease_seconds=60) as store,
     ):
         service = ExecutionService(
@@ -47,6 +49,7 @@ async def serve(data_dir: Path) -> None:
             live=LiveExecutions(queue=EmbeddedQueue(capacity=1), capacity=1),
             announcements=Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id),
             keys=SqlIdempotencyKeys(database),
+            audit=audit,
             clock=clock,
             new_id=new_id,
         )

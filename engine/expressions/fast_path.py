@@ -68,7 +68,7 @@ class FastCode:
     def function(self, arguments: str, result: str, *, opening: Sequence[str] = ()) -> Callable[..., Any]:
         """The function that runs ``opening``, then all lines written so far, and returns ``result``."""
         source = "\n".join([f"def compiled({arguments}):", *opening, *self._lines, f"    return {result}"])
-        exec(compile(source, "<expression>", "exec"), self._namespace)  # noqa: S102 - built from fixed parts
+        exec(compile(source, "<expression>", "exec"), self._namespace)  # noqa: S102 - built from fixed parts  # nosec B102
         function: Callable[..., Any] = self._namespace["compiled"]
         return function
 

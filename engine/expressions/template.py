@@ -9,6 +9,8 @@ from typing import Any, TypeGuard
 from workflow.errors import ExpressionError
 
 OPEN, CLOSE = "{{", "}}"
+MAX_EXPRESSION_LENGTH = 20_000
+"""Characters; programs belong into code nodes."""
 
 NODE_REFERENCE = re.compile(
     r"\$(?:\(|items\(|node\[)\s*(?P<quote>['\"`])(?P<name>(?:(?!(?P=quote))[^\\])+)(?P=quote)\s*[)\],]"
@@ -44,7 +46,7 @@ def parse_template(source: str) -> Template:
     """The parts of a template, its leading ``=`` included in ``source``.
 
     Raises:
-        ExpressionError: braces are not closed or hold nothing, code ``bad_template``.
+        ExpressionError: braces are not closed, hold nothing or too much, code ``bad_template``.
     """
     texts: list[str] = []
     expressions: list[str] = []
@@ -68,6 +70,12 @@ def parse_template(source: str) -> Template:
                 f"There is nothing between the braces at character {start}.",
                 code="bad_template",
                 fix="Write an expression, such as $json.name, or take the braces away.",
+            )
+        if len(expression) > MAX_EXPRESSION_LENGTH:
+            raise ExpressionError(
+                f"The expression at character {start} is longer than {MAX_EXPRESSION_LENGTH} characters.",
+                code="bad_template",
+                fix="Compute it in a code node.",
             )
         expressions.append(expression)
         position = end + len(CLOSE)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field, model_validator
 
+from engine.expressions.template import is_template
 from engine.node_type import EffectNode, NodeCall, Parameters
+from workflow.catalogue import ParameterProblem
+from workflow.credential_forms import NAME
+from workflow.credentials import CredentialRef
 from workflow.errors import NodeError, OutboundError
 from workflow.items import Item, JsonObject
 from workflow.ports import HttpRequest, HttpResponse
+from workflow.redaction import redacted_address
 
 RETRYABLE_STATUSES = frozenset({408, 429})
 """4xx answers that trying again may help (contract "Failure"); so do all 5xx."""
@@ -32,6 +37,11 @@ class HttpRequestParameters(Parameters):
     json_body: Any = Field(default=None, description="Sent as application/json.")
     form: dict[str, Scalar] | None = Field(default=None, description="Sent as a URL-encoded form.")
     text_body: str | None = Field(default=None, description="Sent as it is; set Content-Type yourself.")
+    credential: str | None = Field(
+        default=None,
+        pattern=f"^{NAME.pattern}$",
+        description="Name of a credential; the server adds its secret as it sends. Not an expression.",
+    )
     timeout_seconds: float = Field(default=30, gt=0, le=3600)
     follow_redirects: bool = True
     fail_on_status: bool = Field(default=True, description="A status of 400 or more fails the item.")
@@ -69,8 +79,29 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
     def outside_source(self, parameters: Mapping[str, Any]) -> str:
         return f"{parameters.get('method', 'GET')} {_without_query(str(parameters.get('url', '')))}"
 
+    def credential_of(self, parameters: Mapping[str, Any]) -> str | None:
+        named = parameters.get("credential")
+        return named if isinstance(named, str) else None
+
+    def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
+        """Also where an expression would choose the credential: then data that comes in could."""
+        found = list(super().problems_of(parameters))
+        if is_template(parameters.get("credential")):
+            found.append(
+                ParameterProblem(
+                    code="bad_parameter",
+                    path=("credential",),
+                    message="A credential is named as it is, not by an expression.",
+                    fix="Write the credential's name; for several credentials, use a node for each behind a switch.",
+                )
+            )
+        return found
+
     def concurrency(self, parameters: HttpRequestParameters) -> int:
         return parameters.concurrency
+
+    def target(self, parameters: HttpRequestParameters) -> str:
+        return f"{parameters.method} {redacted_address(parameters.url)}"
 
     def is_repeatable(self, parameters: HttpRequestParameters) -> bool:
         return parameters.method != "POST" and parameters.method != "PATCH"  # RFC 9110, 9.2.2
@@ -83,7 +114,7 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
         call: NodeCall[HttpRequestParameters],
     ) -> JsonObject:
         try:
-            response = await call.http.send(_request(parameters, call.effect_key(index)))
+            response = await call.http.send(_request(parameters, call.effect_key(index), call.owner))
         except OutboundError as error:
             raise NodeError(
                 error.message,
@@ -115,7 +146,7 @@ def _retry_after(response: HttpResponse) -> float | None:
     return float(given) if given.isdecimal() else None
 
 
-def _request(parameters: HttpRequestParameters, key: str) -> HttpRequest:
+def _request(parameters: HttpRequestParameters, key: str, owner: str) -> HttpRequest:
     headers = {"idempotency-key": key}
     body: bytes | None = None
     if "json_body" in parameters.model_fields_set:
@@ -141,6 +172,7 @@ def _request(parameters: HttpRequestParameters, key: str) -> HttpRequest:
         body=body,
         timeout_seconds=parameters.timeout_seconds,
         follow_redirects=parameters.follow_redirects,
+        credential=CredentialRef(owner=owner, name=parameters.credential) if parameters.credential else None,
     )
 
 

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from engine.node_type import BatchNode, NodeCall, Parameters, WebhookResponse, paired
 from workflow.catalogue import MAIN
 from workflow.items import Outputs
+
+MAX_HEADERS = 50
+MAX_HEADER_BYTES = 8_000
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
+"""RFC 9110, 5.6.2."""
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+"""RFC 9110, 5.5: no line breaks, which would begin a header of somebody else's choice, nor other control characters."""
+_SERVERS_OWN = frozenset(
+    {
+        # How the answer is carried (RFC 9110, 7.6.1).
+        "connection",
+        "content-encoding",
+        "content-length",
+        "date",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+        # What holds for all of the server's origin, not for one workflow.
+        "access-control-allow-credentials",
+        "alt-svc",
+        "clear-site-data",
+        "public-key-pins",
+        "service-worker-allowed",
+        "set-cookie",
+        "strict-transport-security",
+    }
+)
 
 
 class RespondParameters(Parameters):
@@ -18,6 +49,22 @@ class RespondParameters(Parameters):
     headers: dict[str, str] = Field(default_factory=dict)
     body: Any = Field(default=None, description="JSON, or text; without it the first item.")
     all_items: bool = Field(default=False, description="Without a body: answer a list of all items.")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_headers(cls, headers: dict[str, str]) -> dict[str, str]:
+        if len(headers) > MAX_HEADERS:
+            raise ValueError(f"there are more than {MAX_HEADERS} headers")
+        for name, value in headers.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r:.100} is not the name of a header")
+            if name.lower() in _SERVERS_OWN:
+                raise ValueError(f"the header {name} is the server's own to set")
+            if not _VALUE.fullmatch(value):
+                raise ValueError(f"the header {name} holds a line break or another character that headers cannot have")
+            if len(value) > MAX_HEADER_BYTES:
+                raise ValueError(f"the header {name} is longer than {MAX_HEADER_BYTES} bytes")
+        return headers
 
 
 class Respond(BatchNode[RespondParameters]):

@@ -17,7 +17,7 @@ class Signature(Parameters):
 
     header: str = Field(default="X-Hub-Signature-256", description="Header that holds the signature.")
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
-    secret: str = Field(description="Name of a secret in the server's setting JOBSPRINT_WEBHOOK_SECRETS.")
+    secret: str = Field(description="Name of a credential of kind signature, or in JOBSPRINT_WEBHOOK_SECRETS.")
 
 
 class WebhookParameters(Parameters):
@@ -42,7 +42,7 @@ class Webhook(TriggerNode[WebhookParameters]):
     title = "Webhook"
     group = "trigger"
     keywords = ("http", "request", "receive", "endpoint", "api", "github")
-    example = {"path": "leads", "signature": {"secret": "github"}}
+    example = {"path": "leads", "signature": {"secret": "github"}}  # not the secret, its name  # nosec B105
     parameter_model = WebhookParameters
 
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:

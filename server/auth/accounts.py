@@ -122,7 +122,7 @@ class Accounts:
             is_first=is_first,
             takes_local=is_first,
         )
-        user = await self._add(email, name, await self._passwords.hash(password), entry, client=client)
+        user = await self._make(email, name, await self._passwords.hash(password), entry, client=client)
         if is_first:
             await self._sessions.end_all(LOCAL_ID)
         return user
@@ -133,7 +133,7 @@ class Accounts:
         Raises:
             InvalidArgumentsError, EmailTakenError: as for :meth:`register`.
         """
-        return await self._add(
+        return await self._make(
             email, name, await self._passwords.hash(password), Entry(takes_local=True), client=client
         )
 
@@ -236,9 +236,9 @@ class Accounts:
         if invitation is not None and not signed_in.is_email_verified:
             raise EmailNotVerifiedError
         entry = Entry(identity=identity, invitation_hash=None if invitation is None else token_hash(invitation))
-        return await self._add(signed_in.email, signed_in.name, None, entry, client=client)
+        return await self._make(signed_in.email, signed_in.name, None, entry, client=client)
 
-    async def _add(
+    async def _make(
         self,
         email: str,
         name: str | None,
@@ -272,6 +272,7 @@ class Accounts:
             client=client,
         )
         self._audit.note(actor, action, f"user:{user.id}", dict(details))
+        await self._audit.written()
 
 
 def email_key(email: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,14 +24,20 @@ STRANGERS_PATHS = frozenset(
         # It ends the session of whatever token is shown to it, and takes the pages' form.
         "/auth/logout",
         "/auth/account",
+        "/auth/puter",
     }
 )
-# Webhooks and resume links prove themselves in other ways; what is under /oauth and /auth/sign-in is how clients and
+# Webhooks and resume links prove themselves in other ways; what is under /oauth and /auth/oidc is how clients and
 # people come to be known.
-STRANGERS_FOLDERS = ("/.well-known/", "/auth/sign-in/", "/oauth/", "/webhooks/", "/resume/")
+STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/oauth/", "/webhooks/", "/resume/")
 
 _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 """Headers of proxies: what one passes on does not come from this machine, whatever the address says."""
+
+
+def is_passed_on(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a proxy has passed the request on, so that it need not come from this machine."""
+    return any(name in _PASSED_ON for name, _ in headers)
 
 
 def is_for_strangers(path: str) -> bool:
@@ -71,7 +77,7 @@ class Authentication:
     async def _actor(self, scope: Scope) -> Actor:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if not sent:
-            if await self._first_run.is_on() and not any(name in _PASSED_ON for name, _ in scope["headers"]):
+            if await self._first_run.is_on() and not is_passed_on(scope["headers"]):
                 return LOCAL_ACTOR
             raise NoTokenError(
                 "The request does not say who it comes from.",

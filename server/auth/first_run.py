@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from server.settings import BadSettingsError, Settings
 from storage.accounts import SqlAccounts
+from workflow.identity import LOCAL_ID, Role
 from workflow.ports import Clock
 
 LOOKED_AFTER = timedelta(seconds=1)
@@ -38,13 +39,30 @@ class FirstRun:
         self._may_be_on = False
 
 
+class FirstRunStanding:
+    """What users may do (:class:`server.auth.sessions.Standing`), and this machine's user as long as there are none."""
+
+    def __init__(self, *, store: SqlAccounts, first_run: FirstRun) -> None:
+        self._store = store
+        self._first_run = first_run
+
+    async def standing(self, user_id: str, workspace_id: str) -> Role | None:
+        """The user's role in the workspace now."""
+        if user_id == LOCAL_ID:
+            return Role.OWNER if workspace_id == LOCAL_ID and await self._first_run.is_on() else None
+        return await self._store.standing(user_id, workspace_id)
+
+
 def require_authentication(settings: Settings, *, has_users: bool) -> None:
     """Return where strangers do not reach the server, or can be told from those who belong.
 
     Raises:
         BadSettingsError: they reach it, and nobody could say who they are.
     """
-    if settings.is_local or has_users or settings.registration != "closed":
+    makes_accounts = settings.registration != "closed" or (
+        settings.issuer_registration and (settings.oauth_issuer or settings.oidc_issuer)
+    )
+    if settings.is_local or has_users or makes_accounts:
         return
     raise BadSettingsError(
         "Other machines can reach this server, and nobody has an account on it.",

@@ -92,21 +92,21 @@ class Logins:
             lifetime=LOGIN_LIFETIME,
             has_refresh=has_refresh,
         )
-        self._note("session.opened", user.id, membership.workspace_id, tokens.session_id, caller)
+        await self._note("session.opened", user.id, membership.workspace_id, tokens.session_id, caller)
         return tokens
 
     async def end_of_token(self, token: str, *, caller: Caller) -> None:
         """End the session of somebody's refresh or access token; one that counts no more is no error."""
         ended = await self.sessions.end_of_token(token)
         if ended is not None:
-            self._note("session.ended", ended.user_id, ended.workspace_id, ended.id, caller)
+            await self._note("session.ended", ended.user_id, ended.workspace_id, ended.id, caller)
 
     async def end(self, session_id: str, *, caller: Caller) -> None:
         """End a session."""
         session = await self.sessions.get(session_id)
         if session is not None:
             await self.sessions.end(session_id)
-            self._note("session.ended", session.user_id, session.workspace_id, session_id, caller)
+            await self._note("session.ended", session.user_id, session.workspace_id, session_id, caller)
 
     async def change_password(self, actor: Actor, current: str | None, new: str, *, caller: Caller) -> None:
         """Give the user another password; their other sessions end. One who has none needs not say it.
@@ -126,6 +126,7 @@ class Logins:
         await self._accounts.set_password(user, new)
         await self.sessions.end_all(user.id, but=actor.session_id)
         self._audit.note(actor, "user.password_changed", f"user:{user.id}")
+        await self._audit.written()
 
     async def membership(self, user_id: str, workspace_id: str | None = None) -> Membership:
         """The user's membership in a workspace; without one named, in their own.
@@ -145,16 +146,18 @@ class Logins:
         """Every workspace that the user belongs to."""
         return await self._workspaces.of_user(user_id)
 
-    def _note(self, action: str, user_id: str, workspace_id: str, session_id: str, caller: Caller) -> None:
-        actor = Actor(
-            user_id=user_id,
-            workspace_id=workspace_id,
-            scopes=NO_SCOPES,
-            attainable=NO_SCOPES,
-            client=caller.client,
-            session_id=session_id,
-        )
-        self._audit.note(actor, action, f"session:{session_id}")
+    async def _note(self, action: str, user_id: str, workspace_id: str, session_id: str, caller: Caller) -> None:
+        self._audit.note(_named(user_id, workspace_id, caller), action, f"session:{session_id}")
+        await self._audit.written()
+
+    async def _note_refusal(self, user: User | None, caller: Caller) -> None:
+        """Somebody did not know a user's password: the log of the user's own workspace says so.
+
+        It takes as long where there is no such user, so that the time does not tell.
+        """
+        home = await self._accounts.store.home(user.id if user is not None else "")
+        if user is not None:
+            self._audit.note(_named(user.id, home, caller), "session.refused", f"user:{user.id}")
 
     async def _checked(self, email: str, password: str, *, caller: Caller) -> User:
         """The user with the address and password.
@@ -174,11 +177,23 @@ class Logins:
         if user is None or not is_right:
             # Not with which address: that is the business of whoever has it, and people type passwords there.
             logger.info("A login from %s failed.", caller.address)
+            await self._note_refusal(user, caller)
             raise WrongCredentialsError
         self._throttle.succeeded(account, caller.address)
         if user.disabled_at is not None:
             raise AccountDisabledError
         return user
+
+
+def _named(user_id: str, workspace_id: str, caller: Caller) -> Actor:
+    """The user as the audit log names them; they have no rights by it."""
+    return Actor(
+        user_id=user_id,
+        workspace_id=workspace_id,
+        scopes=NO_SCOPES,
+        attainable=NO_SCOPES,
+        client=caller.client,
+    )
 
 
 def own_membership(memberships: Sequence[Membership], user_id: str) -> Membership:

@@ -123,9 +123,9 @@ class PageSessions:
             cookie = secrets.token_urlsafe(24)
         return hidden(CSRF_FIELD, self._proof("form", cookie)), cookie
 
-    def with_form(self, response: R, cookie: str) -> R:
+    def with_form(self, response: R, cookie: str, *, path: str = "/auth") -> R:
         """The response, which gives the browser the cookie of its form."""
-        response.set_cookie(FORM_COOKIE, cookie, httponly=True, samesite="lax", secure=self._is_secure, path="/auth")
+        response.set_cookie(FORM_COOKIE, cookie, httponly=True, samesite="lax", secure=self._is_secure, path=path)
         return response
 
     def require_strangers_form(self, request: Request, form: dict[str, str]) -> None:

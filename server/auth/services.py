@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 from argon2 import PasswordHasher
 
 from server.auth.accounts import Accounts
-from server.auth.first_run import FirstRun
+from server.auth.first_run import FirstRun, FirstRunStanding
 from server.auth.logins import Logins
 from server.auth.page_routes import AuthPages, SignInOption
 from server.auth.pages import PageSessions
@@ -73,10 +74,15 @@ async def running_auth(
         if settings.redis_url is not None:
             store = await stack.enter_async_context(RedisSessions(settings.redis_url.get_secret_value()))
         users, workspaces = SqlAccounts(database), SqlWorkspaces(database)
+        first_run = FirstRun(store=users, is_local=settings.is_local, clock=clock)
         sessions = Sessions(
             store=store,
-            standing=users,
-            access_tokens=AccessTokens(key=derived_key(secret, "access-tokens"), base_url=settings.base_url),
+            standing=FirstRunStanding(store=users, first_run=first_run),
+            access_tokens=AccessTokens(
+                key=derived_key(secret, "access-tokens"),
+                base_url=settings.base_url,
+                lifetime=timedelta(seconds=settings.access_token_seconds),
+            ),
             clock=clock,
             new_id=new_id,
         )
@@ -104,7 +110,7 @@ async def running_auth(
             sessions=sessions,
             accounts=accounts,
             logins=logins,
-            first_run=FirstRun(store=users, is_local=settings.is_local, clock=clock),
+            first_run=first_run,
             pages=PageSessions(
                 logins=logins,
                 accounts=users,

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any
 
 import jwt
@@ -53,14 +54,15 @@ class Claims:
 class AccessTokens:
     """Signs and reads access tokens of one server; ``key`` is 32 bytes."""
 
-    def __init__(self, *, key: bytes, base_url: str) -> None:
+    def __init__(self, *, key: bytes, base_url: str, lifetime: timedelta = ACCESS_TOKEN_LIFETIME) -> None:
         self._key = key
+        self._lifetime = lifetime
         self._issuer = base_url
         self._audience = [f"{base_url}/mcp", base_url]
 
     def issue(self, session: Session, scopes: Scopes, *, token_id: str, now: datetime) -> tuple[str, int]:
-        """A token and in how many seconds it is over: after 15 minutes, or with its session."""
-        expires_at = min(now + ACCESS_TOKEN_LIFETIME, session.expires_at)
+        """A token and in how many seconds it is over: after its lifetime, or with its session."""
+        expires_at = min(now + self._lifetime, session.expires_at)
         claims: dict[str, Any] = {
             "iss": self._issuer,
             "aud": self._audience,
@@ -68,13 +70,14 @@ class AccessTokens:
             "sid": session.id,
             "scope": scopes_text(scopes),
             "iat": int(now.timestamp()),
-            "exp": int(expires_at.timestamp()),
+            # Never sooner than the client is told.
+            "exp": ceil(expires_at.timestamp()),
             "jti": token_id,
         }
         if session.client_id is not None:
             claims["client_id"] = session.client_id
         token = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"typ": "at+jwt"})
-        return token, max(0, claims["exp"] - claims["iat"])
+        return token, max(0, int((expires_at - now).total_seconds()))
 
     def is_ours(self, token: str) -> bool:
         """Whether a token claims to be of this server. That proves nothing yet."""

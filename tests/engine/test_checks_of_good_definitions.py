@@ -13,8 +13,9 @@ import pytest
 from benchmarks import shapes
 from engine.authoring import Authoring
 from engine.registry import NodeRegistry
-from tests.support.engine import EngineHarness
+from tests.support.engine import EngineHarness, NoCredentials
 from tests.support.wrong_calls import good
+from workflow.identity import LOCAL_ID
 
 ROOT = Path(__file__).parents[2]
 START = {"type": "manual"}
@@ -97,13 +98,19 @@ GOOD_DEFINITIONS = {**dict(from_examples()), **dict(from_benchmarks()), **DOUBTF
 @pytest.fixture
 def authoring(harness: EngineHarness) -> Authoring:
     """Checks need no store."""
-    parts: dict[str, Any] = {"workflows": None, "announcements": None, "clock": harness.clock, "new_id": lambda: "id"}
-    return Authoring(registry=harness.registry, evaluator=harness.evaluator, **parts)
+    parts: dict[str, Any] = {
+        "workflows": None,
+        "credentials": NoCredentials(),
+        "announcements": None,
+        "clock": harness.clock,
+        "new_id": lambda: "id",
+    }
+    return Authoring(registry=harness.registry, evaluator=harness.evaluator, audit=harness.audit, **parts)
 
 
 @pytest.mark.parametrize("name", GOOD_DEFINITIONS)
 async def test_a_good_definition_gets_no_finding(authoring: Authoring, name: str) -> None:
-    report = await authoring.check(GOOD_DEFINITIONS[name])
+    report = await authoring.check(LOCAL_ID, GOOD_DEFINITIONS[name])
     assert [finding.to_json() for finding in report.findings] == []
 
 
@@ -112,13 +119,13 @@ async def test_the_example_of_every_node_type_gets_no_finding(authoring: Authori
         node = {"type": kind.name, "parameters": dict(kind.example)}
         nodes = {"start": START, "node": node} if kind.inputs_of(kind.example) else {"node": node}
         connections = [["start", "node"]] if "start" in nodes else []
-        report = await authoring.check({"name": kind.name, "nodes": nodes, "connections": connections})
+        report = await authoring.check(LOCAL_ID, {"name": kind.name, "nodes": nodes, "connections": connections})
         assert [finding.to_json() for finding in report.findings] == [], kind.name
 
 
 async def test_what_is_shown_can_be_sent_back(authoring: Authoring) -> None:
     for definition in GOOD_DEFINITIONS.values():
-        report = await authoring.check(definition)
+        report = await authoring.check(LOCAL_ID, definition)
         assert report.definition is not None
-        again = await authoring.check(report.definition.to_json())
+        again = await authoring.check(LOCAL_ID, report.definition.to_json())
         assert (again.definition, again.findings) == (report.definition, ())

@@ -328,3 +328,39 @@ def test_every_example_is_valid_and_every_type_documented(registry: NodeRegistry
         assert not list(node_type.problems_of(node_type.example)), node_type.name
         assert node_type.summary.endswith("."), node_type.name
         assert node_type.parameter_model.__doc__, node_type.name
+
+
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({"X-A": "a\r\nSet-Cookie: b=c"}, "line break"),
+        ({"X-A": "a\nb"}, "line break"),
+        ({"X-A": "a\x00b"}, "line break"),
+        ({"X-A": "caf\u00e9 \u2603"}, "line break"),
+        ({"X A": "a"}, "not the name"),
+        ({"X-A\r\nX-B": "a"}, "not the name"),
+        ({"": "a"}, "not the name"),
+        ({"Set-Cookie": "session=mine"}, "server's own"),
+        ({"Content-Length": "0"}, "server's own"),
+        ({"transfer-encoding": "chunked"}, "server's own"),
+        ({"X-A": "a" * 9_000}, "longer"),
+        ({f"X-{n}": "a" for n in range(60)}, "more than"),
+    ],
+)
+async def test_an_answer_whose_headers_would_break_out_is_refused(
+    harness: EngineHarness, headers: dict[str, str], words: str
+) -> None:
+    registry = harness.registry
+    kind = registry.get("respond")
+    assert kind is not None
+    constant = kind.problems_of({"headers": headers})
+    assert [problem.code for problem in constant] == ["bad_parameter"]
+    assert words in constant[0].message
+
+
+@pytest.mark.parametrize("value", ["a\r\nSet-Cookie: b=c", "=a\r\nSet-Cookie: b=c"])
+async def test_a_header_that_an_expression_gives_is_looked_at_too(harness: EngineHarness, value: str) -> None:
+    done = await harness.node("respond", {"headers": {"X-A": "={{ $json.value }}"}}, [{"value": value}])
+    assert done.run.error is not None
+    assert done.run.error.code == "bad_parameter"
+    assert "line break" in done.run.error.message

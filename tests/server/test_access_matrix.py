@@ -67,6 +67,33 @@ LEAST_ROLE_OF_ROUTE = {
     "POST /api/executions/{execution_id}/redrive": OPERATOR,
     "POST /api/executions/{execution_id}/retry": OPERATOR,
     "POST /api/executions/{execution_id}/rerun": OPERATOR,
+    "GET /api/workspaces": VIEWER,
+    "POST /api/workspaces": VIEWER,
+    "PATCH /api/workspaces/{workspace_id}": OWNER,
+    "GET /api/workspaces/{workspace_id}/members": VIEWER,
+    "PATCH /api/workspaces/{workspace_id}/members/{user_id}": OWNER,
+    # Everybody may leave.
+    "DELETE /api/workspaces/{workspace_id}/members/{user_id}": VIEWER,
+    "GET /api/workspaces/{workspace_id}/invitations": OWNER,
+    "POST /api/workspaces/{workspace_id}/invitations": OWNER,
+    "DELETE /api/workspaces/{workspace_id}/invitations/{invitation_id}": OWNER,
+    "POST /api/invitations/accept": VIEWER,
+    "GET /api/keys": VIEWER,
+    "POST /api/keys": VIEWER,
+    "DELETE /api/keys/{key_id}": VIEWER,
+    "GET /api/audit": OWNER,
+    "GET /api/credentials": VIEWER,
+    "POST /api/credentials": EDITOR,
+    "GET /api/credentials/{name}": VIEWER,
+    "PUT /api/credentials/{name}": EDITOR,
+    "PATCH /api/credentials/{name}": EDITOR,
+    "DELETE /api/credentials/{name}": EDITOR,
+    "POST /api/credentials/{name}/check": EDITOR,
+    "POST /api/machines": OWNER,
+    "GET /api/machines": OWNER,
+    "DELETE /api/machines/{machine_id}": OWNER,
+    "GET /api/grants": VIEWER,
+    "DELETE /api/grants/{grant_id}": VIEWER,
     "GET /auth/me": VIEWER,
     "POST /auth/password": VIEWER,
 }
@@ -143,7 +170,7 @@ async def test_strangers_have_no_route_that_is_not_for_them(shared: ServerProces
                 if "security" not in operation:
                     continue
                 url = re.sub(r"\{\w+\}", ABSENT, path)
-                for proof in ("Bearer jsk_wrong", "", "Bearer ", "Basic eDp5"):
+                for proof in ("Bearer jsk_wrong", "", "Bearer", "Basic eDp5"):
                     answer = await wrong.request(method.upper(), url, headers={"authorization": proof})
                     assert answer.status_code == 401, f"{method} {path}: {answer.text}"
                     assert answer.headers["www-authenticate"].startswith("Bearer ")

@@ -148,7 +148,7 @@ async def test_a_removed_or_disabled_users_keys_do_not_count(app: AuthApp, datab
         await app.ok(each["key"], "GET", "/api/keys")
     await app.ok(await app.token("ada"), "DELETE", "/api/workspaces/w/members/eve")
     await disable(database, "vera")
-    app.role_changes.changed("vera")
+    app.sharing.role_changes.changed("vera")
     for each in (eve, vera):
         assert await app.refused(each["key"], "GET", "/api/keys") == (401, "not_authenticated")
 

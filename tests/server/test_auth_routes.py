@@ -26,7 +26,7 @@ ADA = {"email": "ada@example.com", "password": PASSWORD}
 @pytest.fixture
 async def harness(tmp_path: Path) -> AsyncIterator[AuthHarness]:
     """A server that others reach, where everybody may register."""
-    async with auth_harness(tmp_path, host="0.0.0.0", registration="open") as harness:  # noqa: S104
+    async with auth_harness(tmp_path, host="0.0.0.0", registration="open") as harness:
         yield harness
 
 
@@ -121,6 +121,20 @@ async def test_a_wrong_password_and_an_unknown_address_look_alike(
             headers={"content-type": "application/json"},
         )
         assert impossible.status_code in (400, 401)
+
+
+async def test_a_wrong_password_is_in_the_log_of_the_users_own_workspace(
+    harness: AuthHarness, http: httpx2.AsyncClient
+) -> None:
+    user_id = await harness.add_user()
+    await http.post("/auth/login", json={**ADA, "password": "wrong " + PASSWORD})
+    await http.post("/auth/login", json={**ADA, "email": "ben@example.com"})
+    await http.post("/auth/login", json=ADA)
+    home = await harness.auth.users.home(user_id)
+    page = await harness.audit.page(home, AuditFilter(action="session."), limit=9, cursor=None)
+    assert [each.action for each in page.items] == ["session.opened", "session.refused"]
+    assert (page.items[1].user_id, page.items[1].subject) == (user_id, f"user:{user_id}")
+    assert "wrong" not in str(page.items)
 
 
 async def test_whoever_guesses_has_to_wait_and_says_nothing_to_others(
@@ -324,7 +338,7 @@ async def invite(harness: AuthHarness, owner_id: str, token: str, email: str | N
 
 async def test_registration_by_invitation_takes_one_and_makes_a_member(tmp_path: Path) -> None:
     async with (
-        auth_harness(tmp_path, host="0.0.0.0", registration="invitation") as harness,  # noqa: S104
+        auth_harness(tmp_path, host="0.0.0.0", registration="invitation") as harness,
         harness.client() as http,
     ):
         ada = await harness.add_user()
@@ -371,7 +385,7 @@ async def test_an_address_alone_takes_over_no_account(harness: AuthHarness, http
 
 
 async def test_where_registration_is_closed_an_issuer_lets_in_only_those_who_are_known(tmp_path: Path) -> None:
-    async with auth_harness(tmp_path, host="0.0.0.0") as harness:  # noqa: S104
+    async with auth_harness(tmp_path, host="0.0.0.0") as harness:
         ada = await harness.add_user()
         new = SignIn(issuer="https://issuer.example", subject="2", email="ben@example.com", is_email_verified=True)
         with pytest.raises(RegistrationClosedError):

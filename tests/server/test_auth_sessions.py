@@ -71,7 +71,7 @@ async def test_scopes_are_cut_to_what_the_users_role_gives_now(harness: AuthHarn
     actor = await harness.auth.sessions.actor(tokens.access_token)
     assert actor is not None
     assert actor.scopes == actor.attainable == SCOPES_OF_ROLE[Role.VIEWER]
-    await harness.auth.workspaces.remove_member("local", ben)
+    await harness.auth.workspaces.remove_member("local", ben, now=harness.clock.now())
     harness.clock.at += KNOWN_FOR
     with pytest.raises(InvalidTokenError):
         await harness.auth.sessions.actor(tokens.access_token)

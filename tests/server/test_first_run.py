@@ -14,6 +14,7 @@ from tests.support.server_process import JOBSPRINT, ServerProcess, environment
 from tests.support.services import REDIS_URL, need
 
 PASSWORD = "correct horse battery"
+OTHER_PASSWORD = "another horse battery"
 ADA = {"email": "ada@example.com", "password": PASSWORD}
 DEFINITION = {"name": "made before", "nodes": {"start": {"type": "manual"}}}
 
@@ -66,7 +67,7 @@ def test_the_local_user_works_until_the_first_account_takes_over(data_dir: Path)
 
         server.log.clear()
         server.start()
-        assert httpx2.get(location.replace(location.partition("/api")[0], server.url)).status_code == 401
+        assert httpx2.get(f"{server.url}/api/workflows").status_code == 401
         tokens = log_in(server.url)
         listed = httpx2.get(f"{server.url}/api/workflows", headers=bearer(tokens)).json()["workflows"]
         assert [each["name"] for each in listed] == ["made before"]
@@ -74,13 +75,12 @@ def test_the_local_user_works_until_the_first_account_takes_over(data_dir: Path)
         log = "".join(server.log)
         assert "let in, without a login" not in log
         assert PASSWORD not in log
-        server.start()
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"JOBSPRINT_HOST": "0.0.0.0"},  # noqa: S104
+        {"JOBSPRINT_HOST": "0.0.0.0"},
         {"JOBSPRINT_PUBLIC_URL": "https://jobsprint.example"},
         {"JOBSPRINT_ALLOWED_HOSTS": "jobsprint.example"},
     ],
@@ -95,18 +95,28 @@ def test_a_server_that_others_reach_does_not_start_before_there_is_an_account(
     assert "JOBSPRINT_REGISTRATION" in refused.stderr
     assert "Traceback" not in refused.stderr
 
-    with ServerProcess(data_dir, {**settings, "JOBSPRINT_REGISTRATION": "invitation"}):
-        pass
-    assert jobsprint(data_dir, "users", "add", ADA["email"], "--password-stdin", password=PASSWORD).returncode == 0
+
+def test_a_server_that_others_reach_starts_where_people_can_get_accounts(data_dir: Path) -> None:
+    settings = {"JOBSPRINT_HOST": "0.0.0.0", "JOBSPRINT_REGISTRATION": "invitation"}
     with ServerProcess(data_dir, settings) as server:
         assert server.log[-1].endswith("/auth/login\n")
+        assert httpx2.get(f"{server.url}/api/workflows").status_code == 401
+        refused = httpx2.post(f"{server.url}/auth/register", json=ADA)
+        assert (refused.status_code, refused.json()["code"]) == (403, "registration_closed")
 
 
-def test_accounts_are_managed_on_the_command_line(data_dir: Path) -> None:
+def test_a_server_that_others_reach_starts_when_somebody_has_an_account(data_dir: Path) -> None:
     data_dir.mkdir()
-    added = jobsprint(
-        data_dir, "users", "add", "Ada@Example.com", "--name", "Ada", "--password-stdin", password=PASSWORD
-    )
+    assert jobsprint(data_dir, "users", "add", ADA["email"], "--password-stdin", password=PASSWORD).returncode == 0
+    with ServerProcess(data_dir, {"JOBSPRINT_HOST": "0.0.0.0"}) as server:
+        assert httpx2.get(f"{server.url}/api/workflows").status_code == 401
+        log_in(server.url)
+
+
+def test_accounts_are_made_and_listed_on_the_command_line(data_dir: Path) -> None:
+    data_dir.mkdir()
+    ada = ("add", "Ada@Example.com", "--name", "Ada", "--password-stdin")
+    added = jobsprint(data_dir, "users", *ada, password=PASSWORD)
     assert added.stdout == "ada@example.com has an account now, and owns the workspace 'local'.\n"
     second = jobsprint(data_dir, "users", "add", "ben@example.com", "--password-stdin", password=PASSWORD)
     assert second.stdout == "ben@example.com has an account now.\n"
@@ -115,28 +125,41 @@ def test_accounts_are_managed_on_the_command_line(data_dir: Path) -> None:
         ["ada@example.com", "Ada", "active"],
         ["ben@example.com", "ben", "active"],
     ]
-    with ServerProcess(data_dir) as server:
-        tokens = log_in(server.url)
-        assert tokens["workspace_id"] == "local"
-        held_off = jobsprint(data_dir, "users", "list")
-        assert held_off.returncode == 1
-        assert "Stop it, run this again" in held_off.stderr
 
-    disabled = jobsprint(data_dir, "users", "disable", "ben@example.com")
-    assert disabled.stdout == "ben@example.com is disabled; their sessions have ended.\n"
-    changed = jobsprint(
-        data_dir, "users", "password", "ada@example.com", "--password-stdin", password="another horse battery"
-    )
-    assert changed.returncode == 0, changed.stderr
-    with ServerProcess(data_dir) as server:
-        old = httpx2.post(f"{server.url}/auth/login", json=ADA)
-        assert old.status_code == 401
-        ben = httpx2.post(f"{server.url}/auth/login", json={**ADA, "email": "ben@example.com"})
-        assert (ben.status_code, ben.json()["code"]) == (403, "account_disabled")
-        stale = httpx2.post(f"{server.url}/auth/refresh", json={"refresh_token": tokens["refresh_token"]})
-        assert stale.status_code == 401
-        log_in(server.url, password="another horse battery")
-    assert jobsprint(data_dir, "users", "disable", "--undo", "ben@example.com").stdout.endswith("can log in again.\n")
+
+def test_while_a_server_has_the_folder_the_command_says_what_to_do(server: ServerProcess) -> None:
+    held_off = jobsprint(server.data_dir, "users", "list")
+    assert held_off.returncode == 1
+    assert "Stop it, run this again" in held_off.stderr
+
+
+def test_a_password_that_is_changed_on_the_command_line_ends_the_sessions(data_dir: Path) -> None:
+    with ServerProcess(data_dir, arguments=["--port", str(free_port())]) as server:
+        tokens = httpx2.post(f"{server.url}/auth/register", json=ADA).json()
+        assert server.stop() == 0
+        changed = jobsprint(data_dir, "users", "password", ADA["email"], "--password-stdin", password=OTHER_PASSWORD)
+        assert changed.stdout == "ada@example.com has another password now; their sessions have ended.\n"
+        server.start()
+        assert httpx2.get(f"{server.url}/auth/me", headers=bearer(tokens)).status_code == 401
+        assert httpx2.post(f"{server.url}/auth/login", json=ADA).status_code == 401
+        log_in(server.url, password=OTHER_PASSWORD)
+
+
+def test_a_user_who_is_disabled_on_the_command_line_is_out_until_that_is_undone(data_dir: Path) -> None:
+    with ServerProcess(data_dir, arguments=["--port", str(free_port())]) as server:
+        tokens = httpx2.post(f"{server.url}/auth/register", json=ADA).json()
+        assert server.stop() == 0
+        disabled = jobsprint(data_dir, "users", "disable", ADA["email"])
+        assert disabled.stdout == "ada@example.com is disabled; their sessions have ended.\n"
+        server.start()
+        assert httpx2.get(f"{server.url}/auth/me", headers=bearer(tokens)).status_code == 401
+        refused = httpx2.post(f"{server.url}/auth/login", json=ADA)
+        assert (refused.status_code, refused.json()["code"]) == (403, "account_disabled")
+        assert server.stop() == 0
+        back = jobsprint(data_dir, "users", "disable", "--undo", ADA["email"])
+        assert back.stdout == "ada@example.com can log in again.\n"
+        server.start()
+        log_in(server.url)
 
 
 @pytest.mark.parametrize(

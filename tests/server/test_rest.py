@@ -149,8 +149,12 @@ async def test_health_and_readiness(http: httpx2.AsyncClient) -> None:
 
 
 async def test_openapi_describes_every_route_of_the_api(http: httpx2.AsyncClient) -> None:
-    description = (await http.get("/openapi.json")).json()
+    answer = await http.get("/openapi.json")
+    assert "[hidden]" not in answer.text
+    description = answer.json()
     assert description["openapi"].startswith("3.")
+    assert description["paths"]["/auth/me"]["get"]["security"] == [{"caller": []}]
+    assert "security" not in description["paths"]["/auth/login"]["post"]
     described = {(method, path) for path, methods in description["paths"].items() for method in methods}
     assert {
         ("post", "/api/workflows"),

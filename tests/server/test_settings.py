@@ -102,7 +102,7 @@ def test_the_command_says_in_one_line_why_it_does_not_start(
         ({"host": "localhost"}, True),
         ({"host": "127.8.9.1"}, True),
         ({"host": "::1"}, True),
-        ({"host": "0.0.0.0"}, False),  # noqa: S104
+        ({"host": "0.0.0.0"}, False),
         ({"host": "::"}, False),
         ({"host": "192.0.2.1"}, False),
         ({"host": "jobsprint.example"}, False),

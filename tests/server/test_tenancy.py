@@ -88,8 +88,8 @@ async def estate(shared: ServerProcess) -> Estate:
         credential = {
             "name": f"{MARK}-credential",
             "kind": "bearer",
-            "secret": {"token": f"{MARK} secret"},
-            "hosts": ["example.com"],
+            "token": f"{MARK}-secret",
+            "allowed_hosts": ["example.com"],
         }
         await made("/api/credentials", credential, 201)
         machine = await made("/api/machines", {"name": f"{MARK} machine", "scopes": ["workflows:read"]}, 201)
@@ -180,8 +180,8 @@ async def test_no_tool_gives_or_changes_anything_of_another_users(estate: Estate
     calls: list[tuple[str, dict[str, Any]]] = [
         ("find_nodes", {"query": "http"}),
         ("validate_workflow", {"workflow_id": ids["workflow_id"], "operations": []}),
-        ("update_workflow", {"workflow_id": ids["workflow_id"], "definition": empty}),
-        ("update_workflow", {"workflow_id": ids["workflow_id"], "restore_version": 1}),
+        ("update_workflow", {"workflow_id": ids["workflow_id"], "expected_version": 1, "definition": empty}),
+        ("update_workflow", {"workflow_id": ids["workflow_id"], "expected_version": 1, "restore_version": 1}),
         ("get_workflow", {"workflow_id": ids["workflow_id"]}),
         ("get_workflow", {"workflow_id": ids["workflow_id"], "view": "versions"}),
         ("get_workflow", {"workflow_id": ids["workflow_id"], "view": "difference"}),

@@ -100,6 +100,22 @@ async def test_a_signed_webhook_starts_only_with_its_signature(mcp_http: McpCall
         assert (bad.status_code, bad.json()["code"]) == (403, "webhook_signature_invalid")
 
 
+async def test_a_workspaces_own_secret_counts_before_the_servers(mcp_http: McpCaller, http: httpx2.AsyncClient) -> None:
+    own = {"name": "own-signature", "kind": "signature", "secret": "a secret of the workspace"}
+    assert (await http.post("/api/credentials", json=own)).status_code == 201
+    path, body = await listen(mcp_http, signature={"secret": "own-signature"}), b"Hello, World!"
+    digest = hmac.new(b"a secret of the workspace", body, hashlib.sha256).hexdigest()
+    good = await http.post(f"/webhooks/{path}", content=body, headers={"X-Hub-Signature-256": f"sha256={digest}"})
+    assert good.status_code == 202
+    bad = await http.post(f"/webhooks/{path}", content=body, headers={"X-Hub-Signature-256": "sha256=00"})
+    assert (bad.status_code, "own-signature" in bad.text) == (403, False)
+    sent = {"name": "for-sending", "kind": "bearer", "token": "a-bearer-token-1", "allowed_hosts": ["example.com"]}
+    assert (await http.post("/api/credentials", json=sent)).status_code == 201
+    path = await listen(mcp_http, signature={"secret": "for-sending"})
+    refused = await http.post(f"/webhooks/{path}", content=body)
+    assert (refused.status_code, "kind bearer" in refused.text) == (403, True)
+
+
 async def test_a_secret_that_the_server_does_not_have_lets_nobody_in(
     mcp_http: McpCaller, http: httpx2.AsyncClient
 ) -> None:

@@ -6,11 +6,14 @@ import asyncio
 import itertools
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, text
 
+from engine.retention import Retention
 from storage.account_tables import audit_entries
 from storage.audit import LONGEST_TEXT, AuditFilter, SqlAuditLog
 from storage.database import Database
@@ -202,3 +205,40 @@ async def test_whoever_waits_is_told_of_their_own_entries_only_when_those_are_wr
     found = await asyncio.gather(*(change(number) for number in range(8)))
     assert min(found) >= 1
     assert await stored(database) == 8
+
+
+async def test_whoever_begins_to_wait_while_the_batch_is_on_its_way_is_told_too(
+    log: SqlAuditLog, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, release = asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def slowly() -> AsyncIterator[None]:
+        entered.set()
+        await release.wait()
+        yield
+
+    monkeypatch.setattr(database, "writing", slowly)
+    log.note(ADA, "workflow.updated", "workflow:1")
+    first = asyncio.create_task(log.written())
+    async with asyncio.timeout(10):
+        await entered.wait()
+        second = asyncio.create_task(log.written())
+        log.note(BEN, "workflow.updated", "workflow:2")
+        third = asyncio.create_task(log.written())
+        release.set()
+        await asyncio.gather(first, second, third)
+    assert await stored(database) == 2
+
+
+async def test_retention_lets_go_of_entries_after_their_days(log: SqlAuditLog, clock: SetClock) -> None:
+    unused: dict[str, Any] = {"store": None, "workflows": None}
+    kept: dict[str, Any] = {"clock": clock, "days": None, "count": None, "interval_seconds": 600, "audit": log}
+    log.note(ADA, "workflow.updated", "workflow:1")
+    await log.written()
+    clock.at += DAY * 365 + timedelta(seconds=1)
+    log.note(ADA, "workflow.updated", "workflow:2")
+    await log.written()
+    assert await Retention(**unused, **kept, audit_days=None).forget() == 0
+    assert await Retention(**unused, **kept, audit_days=365).forget() == 1
+    assert await subjects(log) == ["workflow:2"]

@@ -11,29 +11,23 @@ from typing import Any
 import httpx2
 from starlette.applications import Starlette
 
-from server.audit import AuditRoutes
 from server.auth.api_keys import ApiKeys
 from server.auth.authentication import Authentication
-from server.auth.first_run import FirstRun
-from server.auth.invitations import InvitationRoutes
-from server.auth.key_routes import KeyRoutes
-from server.auth.role_changes import RoleChanges
-from server.auth.sessions import Sessions
-from server.auth.tokens import AccessTokens
-from server.auth.workspaces import WorkspaceRoutes
+from server.auth.services import AuthServices, running_auth
+from server.auth.sharing import Sharing, running_sharing
 from server.problems import handle_expected
-from storage.accounts import SqlAccounts
-from storage.api_keys import SqlApiKeys
+from server.settings import Settings
 from storage.audit import AuditFilter, SqlAuditLog
 from storage.database import Database
 from storage.ids import UuidFactory
-from storage.invitations import SqlInvitations
-from storage.sessions import SqlSessions
 from storage.workspaces import SqlWorkspaces
 from tests.support.accounts import NOW, SetClock, add_users
+from tests.support.auth import QUICK, SECRET
 from workflow.audit import AuditEntry
 from workflow.errors import JobsprintError
 from workflow.identity import SCOPES_OF_ROLE, Role, Scopes
+
+BASE_URL = "http://127.0.0.1"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,13 +35,20 @@ class AuthApp:
     """The routes, and what stands behind them."""
 
     clock: SetClock
-    workspaces: SqlWorkspaces
-    api_keys: ApiKeys
-    key_store: SqlApiKeys
-    sessions: Sessions
-    role_changes: RoleChanges
+    auth: AuthServices
+    sharing: Sharing
     log: SqlAuditLog
     http: httpx2.AsyncClient
+
+    @property
+    def workspaces(self) -> SqlWorkspaces:
+        """The workspaces in the database."""
+        return self.auth.workspaces
+
+    @property
+    def api_keys(self) -> ApiKeys:
+        """What verifies keys."""
+        return self.sharing.keys
 
     async def token(
         self,
@@ -58,7 +59,7 @@ class AuthApp:
         client_id: str | None = None,
     ) -> str:
         """An access token of somebody who has logged in, or who has let a client in."""
-        tokens = await self.sessions.open(
+        tokens = await self.auth.sessions.open(
             user_id=user_id,
             workspace_id=workspace_id,
             scopes=scopes,
@@ -96,54 +97,21 @@ async def auth_app(database: Database) -> AsyncIterator[AuthApp]:
     """The routes over a database with the newest schema."""
     clock = SetClock()
     new_id = UuidFactory(clock=clock)
-    accounts = SqlAccounts(database)
-    workspaces, key_store, store = SqlWorkspaces(database), SqlApiKeys(database), SqlSessions(database)
-    sessions = Sessions(
-        store=store,
-        standing=accounts,
-        access_tokens=AccessTokens(key=bytes(32), base_url="http://here"),
-        clock=clock,
-        new_id=new_id,
-    )
-    api_keys = ApiKeys(store=key_store, clock=clock)
-    role_changes = RoleChanges(sessions=sessions, store=store, keys=api_keys, clock=clock)
-    async with SqlAuditLog(database, clock=clock, new_id=new_id) as log:
-        within = WorkspaceRoutes(
-            workspaces=workspaces,
-            sessions=sessions,
-            role_changes=role_changes,
-            audit=log,
-            clock=clock,
-            new_id=new_id,
-        )
-        keys = KeyRoutes(store=key_store, keys=api_keys, sessions=sessions, audit=log, clock=clock, new_id=new_id)
-        app = Starlette(
-            routes=[
-                *within.routes(),
-                *InvitationRoutes(invitations=SqlInvitations(database), within=within).routes(),
-                *keys.routes(),
-                *AuditRoutes(log=log).routes(),
-            ],
-            exception_handlers={JobsprintError: handle_expected},
-        )
+    settings = Settings(public_url=BASE_URL, _env_file=None)
+    async with (
+        SqlAuditLog(database, clock=clock, new_id=new_id) as log,
+        running_auth(settings, database, secret=SECRET, audit=log, clock=clock, new_id=new_id, hasher=QUICK) as auth,
+        running_sharing(database, auth=auth, audit=log, clock=clock, new_id=new_id) as sharing,
+    ):
         front = Authentication(
-            app,
-            verifiers=[api_keys, sessions],
-            first_run=FirstRun(store=accounts, is_local=True, clock=clock),
-            base_url="http://here",
+            Starlette(routes=sharing.routes, exception_handlers={JobsprintError: handle_expected}),
+            verifiers=[sharing.keys, auth.sessions],
+            first_run=auth.first_run,
+            base_url=BASE_URL,
         )
         transport = httpx2.ASGITransport(app=front)
-        async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
-            yield AuthApp(
-                clock=clock,
-                workspaces=workspaces,
-                api_keys=api_keys,
-                key_store=key_store,
-                sessions=sessions,
-                role_changes=role_changes,
-                log=log,
-                http=http,
-            )
+        async with httpx2.AsyncClient(transport=transport, base_url=BASE_URL) as http:
+            yield AuthApp(clock=clock, auth=auth, sharing=sharing, log=log, http=http)
 
 
 @asynccontextmanager

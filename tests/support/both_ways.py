@@ -18,11 +18,16 @@ from server.auth.access import ACTOR
 from server.composition import Services, running_services
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.offers import Offers
+from server.security_headers import ALWAYS, NO_PAGE
 from server.settings import Settings
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 
 VERSION = "2026-07-28"
 NAMESPACE = "io.modelcontextprotocol/"
+LEFT_OUT = frozenset(
+    {b"content-length", b"mcp-session-id", b"ratelimit", b"ratelimit-policy", *(name for name, _ in (*ALWAYS, NO_PAGE))}
+)
+"""Headers of answers that differ each time, and those that the walls add, which stand in front of both ways."""
 EXECUTION = "@execution@"
 WORKFLOW = "@workflow@"
 """Stand in a body for the ids of what there is."""
@@ -166,7 +171,7 @@ async def posted(
     }
     await app(scope, receive, send)
     headers_sent = dict(sent[0]["headers"])
-    kept = sorted(line for line in sent[0]["headers"] if line[0] not in (b"content-length", b"mcp-session-id"))
+    kept = sorted(line for line in sent[0]["headers"] if line[0] not in LEFT_OUT)
     body: Any = b"".join(message.get("body", b"") for message in sent[1:])
     if body and headers_sent.get(b"content-type") == b"application/json":
         body = json.loads(body)

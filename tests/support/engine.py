@@ -18,7 +18,9 @@ from engine.node_runner import NodeRunner
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
+from tests.support.audit import KeptAuditLog
 from workflow.checks import check_definition
+from workflow.credentials import StoredCredential
 from workflow.errors import ExpressionError, WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Record
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
@@ -72,6 +74,7 @@ class EngineHarness:
     clock: FixedClock = field(default_factory=FixedClock)
     slept: list[float] = field(default_factory=list)
     children: Any = None
+    audit: KeptAuditLog = field(default_factory=KeptAuditLog)
 
     def plan(self, document: Mapping[str, Any]) -> Plan:
         """The compiled definition; it must have no error."""
@@ -126,6 +129,7 @@ class EngineHarness:
             sleep=self.sleep,
             children=self.children or NoChildren(),
             resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
+            audit=self.audit,
         )
         return run, Executor(run, runner, lambda node_run: None)
 
@@ -151,6 +155,14 @@ class EngineHarness:
             },
             data,
         )
+
+
+class NoCredentials:
+    """A workspace without any."""
+
+    async def of_workspace(self, owner: str) -> Sequence[StoredCredential]:
+        """None."""
+        return []
 
 
 class NoChildren:

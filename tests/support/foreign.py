@@ -18,6 +18,8 @@ NPM_PACKAGES = {
     "@modelcontextprotocol/server": "2.4.0",
     "@modelcontextprotocol/node": "2.1.2",
     "zod": "4.6.7",
+    "@heyputer/puter.js": "2.6.3",
+    "oidc-provider": "9.13.3",
     # The Inspector wants a newer one than many machines have.
     "node": "24.21.0",
 }

@@ -28,7 +28,8 @@ from storage.executions import SqlExecutionStore
 from storage.migrations.runner import migrate
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
-from tests.support.engine import FixedClock
+from tests.support.audit import KeptAuditLog
+from tests.support.engine import FixedClock, NoCredentials
 from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
 from tools.tool import Answer, Tool, object_schema
@@ -90,11 +91,13 @@ async def workshop(registry: NodeRegistry, pool: WorkerPool, tmp_path: Path) -> 
             registry=registry,
             evaluator=Evaluator(pool=pool),
             workflows=WorkflowCache(SqlWorkflowRepository(database), seconds=None),
+            credentials=NoCredentials(),
             announcements=announcements,
+            audit=KeptAuditLog(),
             clock=clock,
             new_id=lambda: f"workflow-{next(ids)}",
         )
-        publishing = Publishing(authoring=authoring, announcements=announcements)
+        publishing = Publishing(authoring=authoring, announcements=announcements, audit=KeptAuditLog())
         executed: list[ExecuteWorkflow] = []
 
         async def run(arguments: ExecuteWorkflow, caller: Any) -> Answer:
@@ -217,6 +220,8 @@ async def test_deleted_workflows_can_be_restored_for_thirty_days(workshop: Works
             days=None,
             count=None,
             interval_seconds=600,
+            audit=KeptAuditLog(),
+            audit_days=None,
         )
         workflow_id = await workshop.publish("triage")
         await workshop.authoring.delete(LOCAL_ACTOR, workflow_id)

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from workflow.redaction import HIDDEN, may_hold_secrets, redacted, redacted_text, restored
+from workflow.redaction import HIDDEN, may_hold_secrets, redacted, redacted_address, redacted_text, restored
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -43,6 +43,7 @@ def test_what_stands_under_a_secrets_name_is_hidden(value: Any) -> None:
         ("https://host/x?n=1&api_key=abc", f"https://host/x?n=1&api_key={HIDDEN}"),
         (f"got {JWT}.", f"got {HIDDEN}."),
         ("ghp_0123456789abcdefghij", HIDDEN),
+        ("jsr_0123456789abcdefghij", HIDDEN),
         ("key AKIAABCDEFGHIJKLMNOP", f"key {HIDDEN}"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----", HIDDEN),
     ],
@@ -85,3 +86,27 @@ def test_a_hidden_value_somewhere_else_stays_hidden() -> None:
         "password": HIDDEN,
         "list": [HIDDEN],
     }
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://api.example.com/leads?token=abc#top", "https://api.example.com/leads"),
+        ("https://ada:secret@api.example.com:8443/v1", "https://api.example.com:8443/v1"),
+        ("https://ada@api.example.com", "https://api.example.com"),
+        (f"https://hooks.example/services/T012AB/{'aB3' * 8}", f"https://hooks.example/services/T012AB/{HIDDEN}"),
+        (f"https://api.example/bot123456:{'xY9' * 10}/send", f"https://api.example/{HIDDEN}/send"),
+        (
+            "https://api.example/v1/0198c0de-0000-7000-8000-000000000000/1234567890123456789012",
+            "https://api.example/v1/0198c0de-0000-7000-8000-000000000000/1234567890123456789012",
+        ),
+        (
+            "https://example.com/a-rather-long-name-without-digits",
+            "https://example.com/a-rather-long-name-without-digits",
+        ),
+        ("not an address", "not an address"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_shown_without_user_query_and_what_looks_drawn_at_random(url: str, shown: str) -> None:
+    assert redacted_address(url) == shown

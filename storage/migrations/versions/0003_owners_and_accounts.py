@@ -115,6 +115,7 @@ def upgrade() -> None:
         sa.Column("scopes", sa.Text),
         sa.Column("created_at", sa.BigInteger, nullable=False),
         sa.Column("expires_at", sa.BigInteger),
+        sa.Column("used_at", sa.BigInteger),
         sa.Column("revoked_at", sa.BigInteger),
     )
     op.create_index("oauth_clients_by_workspace", "oauth_clients", ["workspace_id"])
@@ -129,8 +130,18 @@ def upgrade() -> None:
         sa.Column("code_challenge", sa.Text, nullable=False),
         sa.Column("resource", sa.Text),
         sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sa.Column("used_at", sa.BigInteger),
         sa.Column("session_id", sa.String(36)),
+        sa.Column("replayed_at", sa.BigInteger),
     )
+    op.create_table(
+        "spent_assertions",
+        sa.Column("client_id", sa.Text, nullable=False),
+        sa.Column("hash", sa.String(64), nullable=False),
+        sa.Column("expires_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("client_id", "hash"),
+    )
+    op.create_index("spent_assertions_by_expiry", "spent_assertions", ["expires_at"])
     op.create_table(
         "credentials",
         sa.Column("id", sa.String(36), primary_key=True),

@@ -1,0 +1,64 @@
+"""What the audit log is told of effects: that one is about to leave, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from workflow.audit import AuditLog, acting
+from workflow.errors import NodeError
+from workflow.executions import EffectKey, Execution
+from workflow.items import JsonObject
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EffectNotes:
+    """One attempt at one effect, which reaches ``target``. ``credential`` is the name of the one that goes with it.
+
+    Neither parameters nor answers are in its entries. An attempt that has no end in the log was cut off with the
+    process.
+    """
+
+    audit: AuditLog
+    execution: Execution
+    key: EffectKey
+    kind: str
+    target: str
+    credential: str | None
+    attempt: int
+
+    def sent(self) -> None:
+        """It leaves now."""
+        details: JsonObject = {"target": self.target}
+        if self.credential is not None:
+            details["credential"] = self.credential
+        self._note("effect.sent", details)
+
+    def succeeded(self) -> None:
+        """It was done."""
+        self._note("effect.succeeded", {})
+
+    def failed(self, error: Exception) -> None:
+        """It failed. Its message may quote the answer, so only the code is noted."""
+        code = error.node_code if isinstance(error, NodeError) else getattr(error, "code", "node_bug")
+        self._note("effect.failed", {"code": code})
+
+    def interrupted(self) -> None:
+        """Nobody waits for its end any more: it took too long, or the execution was cancelled. It may have happened."""
+        self._note("effect.interrupted", {})
+
+    def _note(self, action: str, details: JsonObject) -> None:
+        execution = self.execution
+        self.audit.note(
+            acting(execution.initiator, execution.owner),
+            action,
+            f"execution:{execution.id}",
+            {
+                "workflow": execution.workflow_id,
+                "node": self.key.node,
+                "run": self.key.run_index,
+                "item": self.key.item_index,
+                "kind": self.kind,
+                "attempt": self.attempt,
+                **details,
+            },
+        )

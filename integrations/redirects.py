@@ -1,0 +1,39 @@
+"""Redirects followed one at a time, for requests that carry what not every address may get."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import httpx2
+
+from integrations.outbound_http import KEPT_ELSEWHERE
+from workflow.ports import HttpRequest, HttpResponse
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ABOUT_THE_BODY = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
+SENT_ELSEWHERE = KEPT_ELSEWHERE - {"host"}
+
+
+def redirected(request: HttpRequest, response: HttpResponse) -> HttpRequest | None:
+    """The request that the answer sends on to (RFC 9110, 15.4); ``None`` where it does not, or nowhere.
+
+    As browsers do, ``POST`` becomes ``GET`` but where the status says that it must not.
+    """
+    location = response.headers.get("location")
+    if response.status not in REDIRECTS or not location:
+        return None
+    try:
+        here = httpx2.URL(response.url)
+        there = here.join(location)
+    except httpx2.InvalidURL:
+        return None
+    if not there.host:
+        return None
+    method, body, headers = request.method, request.body, dict(request.headers)
+    is_post = method == "POST" or (response.status == 302 and method != "HEAD")
+    if (response.status == 303 and method != "HEAD") or (response.status in (301, 302) and is_post):
+        method, body = "GET", None
+        headers = {name: value for name, value in headers.items() if name.lower() not in ABOUT_THE_BODY}
+    if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
+        headers = {name: value for name, value in headers.items() if name.lower() in SENT_ELSEWHERE}
+    return replace(request, method=method, url=str(there), headers=headers, query=(), body=body)

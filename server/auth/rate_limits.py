@@ -1,0 +1,183 @@
+"""How many requests a minute a caller may send: token buckets per user, and per address for strangers."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from server.auth.access import ACTOR
+from server.problems import refusal
+from workflow.errors import ErrorKind, JobsprintError
+from workflow.identity import LOCAL_ID, Actor
+
+MINUTE = 60.0
+CALLERS_KEPT = 50_000
+"""Buckets in memory, about 200 bytes each. Of more callers at once the one that was quiet for longest starts anew."""
+WEBHOOKS = "/webhooks/"
+PROVING = ("/auth/", "/oauth/", "/token", "/register", "/authorize")
+"""Where strangers prove who they are: guesses are dearer than other requests."""
+
+Now = Callable[[], float]
+
+
+class RateLimitedError(JobsprintError):
+    """The caller has sent more requests than they may.
+
+    Attributes:
+        retry_after_seconds: when to try again.
+    """
+
+    code = "rate_limited"
+    kind = ErrorKind.OVERLOADED
+
+    def __init__(self, per_minute: int, *, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"More than {per_minute} requests a minute came from you.", fix=f"Try again in {retry_after_seconds} s."
+        )
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Taken(NamedTuple):
+    """What is left of a bucket after a request; ``wait_seconds`` is 0 where the request may pass."""
+
+    left: int
+    wait_seconds: float
+    full_in_seconds: float
+
+
+class TokenBuckets:
+    """A bucket for each caller, which holds a minute's worth of requests and fills up evenly."""
+
+    def __init__(self, per_minute: int, *, now: Now = time.monotonic, callers_kept: int = CALLERS_KEPT) -> None:
+        self.per_minute = per_minute
+        self._rate = per_minute / MINUTE
+        self._now = now
+        self._callers_kept = callers_kept
+        # The last to be used stand at the end.
+        self._buckets: dict[str, tuple[float, float]] = {}
+
+    def take(self, caller: str, tokens: float = 1.0) -> Taken:
+        """Take tokens out of the caller's bucket, if they are there."""
+        now = self._now()
+        left, at = self._buckets.pop(caller, (float(self.per_minute), now))
+        left = min(float(self.per_minute), left + (now - at) * self._rate)
+        may_pass = left >= tokens
+        if may_pass:
+            left -= tokens
+        self._buckets[caller] = (left, now)
+        if len(self._buckets) > self._callers_kept:
+            del self._buckets[next(iter(self._buckets))]
+        wait = 0.0 if may_pass else (tokens - left) / self._rate
+        return Taken(int(left), wait, (self.per_minute - left) / self._rate)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+
+class RateLimits:
+    """An ASGI application in front of another, behind :mod:`server.auth.authentication`.
+
+    Whoever is known counts as a user, with all of their sessions and keys; everybody else as an address. The local
+    user of a server that only this machine reaches is not counted, and neither are webhooks, unless that is set.
+    """
+
+    def __init__(self, app: ASGIApp, *, users: TokenBuckets | None, webhooks: TokenBuckets | None) -> None:
+        self._app = app
+        self._users = users
+        self._webhooks = webhooks
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass the request on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        actor: Actor | None = scope.get(ACTOR)
+        if scope["path"].startswith(WEBHOOKS):
+            buckets, caller = self._webhooks, address_of(scope)
+        elif actor is None:
+            buckets, caller = self._users, address_of(scope)
+        else:
+            buckets, caller = self._users, f"user {actor.user_id}"
+            if actor.user_id == LOCAL_ID:
+                buckets = None
+        if buckets is None:
+            await self._app(scope, receive, send)
+            return
+        await _limited(buckets, caller, self._app, scope, receive, send)
+
+
+class AttemptLimits:
+    """An ASGI application in front of another, in front of :mod:`server.auth.authentication`.
+
+    Counts by address what proves who somebody is (login, registration, tokens), and what fails to: tokens and keys are
+    guessed wherever they are taken.
+    """
+
+    def __init__(self, app: ASGIApp, *, attempts: TokenBuckets) -> None:
+        self._app = app
+        self._attempts = attempts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass the request on."""
+        if scope["type"] != "http" or scope["path"].startswith(WEBHOOKS):
+            await self._app(scope, receive, send)
+            return
+        caller = address_of(scope)
+        if scope["method"] == "POST" and scope["path"].startswith(PROVING):
+            await _limited(self._attempts, caller, self._app, scope, receive, send)
+            return
+        if not any(name == b"authorization" for name, _ in scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        seen = self._attempts.take(caller, 0.0)
+        if seen.left < 1:
+            seconds = math.ceil(MINUTE / self._attempts.per_minute)
+            error = RateLimitedError(self._attempts.per_minute, retry_after_seconds=seconds)
+            await refusal(scope, error)(scope, receive, send)
+            return
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == 401:
+                self._attempts.take(caller)
+            await send(message)
+
+        await self._app(scope, receive, counted)
+
+
+def address_of(scope: Scope) -> str:
+    """The address that a request comes from; of IPv6 the network, for whoever has one address has 2⁶⁴."""
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        address = None
+    if isinstance(address, IPv6Address):
+        address = address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64)
+    return f"address {address}"
+
+
+async def _limited(
+    buckets: TokenBuckets, caller: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send
+) -> None:
+    taken = buckets.take(caller)
+    # draft-ietf-httpapi-ratelimit-headers-10: q tokens per w seconds; r are left, and all are there in t seconds.
+    headers = [
+        (b"ratelimit-policy", b'"default";q=%d;w=60' % buckets.per_minute),
+        (b"ratelimit", b'"default";r=%d;t=%d' % (taken.left, math.ceil(taken.full_in_seconds))),
+    ]
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *headers]}
+        await send(message)
+
+    if taken.wait_seconds:
+        error = RateLimitedError(buckets.per_minute, retry_after_seconds=math.ceil(taken.wait_seconds))
+        await refusal(scope, error)(scope, receive, told)
+    else:
+        await app(scope, receive, told)

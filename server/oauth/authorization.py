@@ -1,0 +1,155 @@
+"""``/oauth/authorize``: a client sends its user here, who lets it in or not (OAuth 2.1, 4.1)."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import timedelta
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from server.auth.pages import ForgedFormError, login_redirect
+from server.oauth.authorization_requests import (
+    AuthorizationRequest,
+    AuthorizationRequests,
+    NoReturnError,
+    ReturnedError,
+)
+from server.oauth.consent import (
+    DECISION_FIELD,
+    SCOPE_FIELD,
+    WORKSPACE_FIELD,
+    attainable,
+    consent_page,
+    refusal_page,
+)
+from server.oauth.errors import NO_STORE, OAuthError
+from server.oauth.forms import Parameters, form_in, one
+from server.oauth.hashes import hashed
+from server.oauth.metadata import listed
+from server.oauth.visitors import Visitor, Visitors
+from storage.oauth import AuthorizationCode, SqlAuthorizationCodes
+from workflow.audit import AuditLog
+from workflow.identity import SCOPES_OF_ROLE, Actor, Scopes
+from workflow.ports import Clock
+
+CODE_LIFETIME = timedelta(seconds=60)
+"""A client exchanges its code at once; OAuth 2.1 (4.1.2) has it end within ten minutes."""
+
+
+class Authorization:
+    """Asks users about clients, every time anew: a client that has registered itself may be anybody."""
+
+    def __init__(
+        self,
+        *,
+        requests: AuthorizationRequests,
+        visitors: Visitors,
+        codes: SqlAuthorizationCodes,
+        audit: AuditLog,
+        clock: Clock,
+    ) -> None:
+        self._requests = requests
+        self._visitors = visitors
+        self._codes = codes
+        self._audit = audit
+        self._clock = clock
+
+    def routes(self) -> list[Route]:
+        """The page and what is sent from it."""
+        path = "/oauth/authorize"
+        return [Route(path, self.ask, methods=["GET"]), Route(path, self.decide, methods=["POST"])]
+
+    async def ask(self, request: Request) -> Response:
+        """The consent page; the login page before it."""
+        visitor = await self._visitors.visitor(request)
+        if visitor is None:
+            return login_redirect(request)
+        try:
+            asked = await self._read(request, visitor)
+        except NoReturnError as error:
+            return _told(error)
+        except ReturnedError as error:
+            return _redirect(error.location)
+        return self._page(request, asked, visitor)
+
+    async def decide(self, request: Request) -> Response:
+        """Back to the client: with a code, or with the news that there is none."""
+        visitor = await self._visitors.visitor(request)
+        if visitor is None:
+            return login_redirect(request)
+        try:
+            form = await form_in(request)
+            self._visitors.require_own_form(visitor, request, form)
+            asked = await self._read(request, visitor)
+        except ForgedFormError as error:
+            return refusal_page("This form does not count", f"{error.message} {error.fix}", status=403)
+        except OAuthError as error:
+            return refusal_page("This form cannot be read", error.description)
+        except NoReturnError as error:
+            return _told(error)
+        except ReturnedError as error:
+            return _redirect(error.location)
+        way = self._requests.way_back(asked)
+        if one(form, DECISION_FIELD) != "allow":
+            return _redirect(way.with_error(OAuthError("access_denied", "The user did not let the client in.")))
+        workspace_id, granted = _allowed(asked, visitor, form)
+        if workspace_id is None or not granted:
+            wrong = "Nothing of what you chose can be allowed there. Choose something that you may do yourself."
+            return self._page(request, asked, visitor, wrong=wrong)
+        return _redirect(way.with_code(await self._code(asked, visitor, workspace_id, granted)))
+
+    async def _read(self, request: Request, visitor: Visitor) -> AuthorizationRequest:
+        asked = await self._requests.read(request.url.query, user_id=visitor.user_id)
+        if not asked.scopes & attainable(visitor):
+            error = OAuthError("access_denied", "The user may do nothing of what the client asks for.")
+            raise ReturnedError(error, self._requests.way_back(asked))
+        return asked
+
+    def _page(
+        self, request: Request, asked: AuthorizationRequest, visitor: Visitor, *, wrong: str | None = None
+    ) -> Response:
+        field, cookie = self._visitors.field(visitor, request)
+        response = consent_page(asked, visitor, field=field, query=request.url.query, wrong=wrong)
+        return self._visitors.with_cookie(response, cookie)
+
+    async def _code(self, asked: AuthorizationRequest, visitor: Visitor, workspace_id: str, granted: Scopes) -> str:
+        code, now = secrets.token_urlsafe(32), self._clock.now()
+        kept = AuthorizationCode(
+            hash=hashed(code),
+            client_id=asked.client.id,
+            user_id=visitor.user_id,
+            workspace_id=workspace_id,
+            scopes=granted,
+            redirect_uri=asked.redirect_uri,
+            code_challenge=asked.code_challenge,
+            resource=asked.resource,
+            expires_at=now + CODE_LIFETIME,
+        )
+        await self._codes.add(kept, now=now)
+        actor = Actor(
+            user_id=visitor.user_id, workspace_id=workspace_id, scopes=granted, attainable=granted, client="browser"
+        )
+        details = {"client": asked.client.id, "name": asked.client.name, "scopes": listed(granted)}
+        self._audit.note(actor, "grant.made", f"user:{visitor.user_id}", details)
+        await self._audit.written()
+        return code
+
+
+def _allowed(asked: AuthorizationRequest, visitor: Visitor, form: Parameters) -> tuple[str | None, Scopes]:
+    """The workspace that was chosen, and what the client may do there: what it asked for, was left, and can be."""
+    chosen = one(form, WORKSPACE_FIELD)
+    membership = next((each for each in visitor.memberships if each.workspace_id == chosen), None)
+    if membership is None:
+        return None, frozenset()
+    left = frozenset(each for each in asked.scopes if each.value in form.get(SCOPE_FIELD, []))
+    return membership.workspace_id, left & SCOPES_OF_ROLE[membership.role]
+
+
+def _told(error: NoReturnError) -> Response:
+    return refusal_page("This client cannot be let in", error.cause.description)
+
+
+def _redirect(location: str) -> Response:
+    return RedirectResponse(location, status_code=303, headers={**NO_STORE, "referrer-policy": "no-referrer"})

@@ -1,0 +1,87 @@
+"""The authorization server put together."""
+
+from __future__ import annotations
+
+from starlette.routing import Route
+
+from server.auth.services import AuthServices
+from server.oauth.assertions import Assertions
+from server.oauth.authorization import Authorization
+from server.oauth.authorization_requests import AuthorizationRequests
+from server.oauth.client_authentication import ClientAuthentication
+from server.oauth.clients import Clients
+from server.oauth.documents import ClientDocuments
+from server.oauth.grants import Grants
+from server.oauth.machines import Machines
+from server.oauth.metadata import ResourceMetadata, ServerMetadata
+from server.oauth.registration import Registration
+from server.oauth.resources import Resources
+from server.oauth.tokens import TokenEndpoint
+from server.oauth.visitors import Visitors
+from server.settings import Settings
+from storage.database import Database
+from storage.oauth import SqlAuthorizationCodes, SqlOAuthClients
+from workflow.audit import AuditLog
+from workflow.ports import Clock, HttpClient, NewId
+
+
+class EmbeddedServer:
+    """The parts of the embedded authorization server. ``http`` has to keep away from addresses that are not public."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        auth: AuthServices,
+        database: Database,
+        http: HttpClient,
+        audit: AuditLog,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        base_url = settings.base_url
+        self.store = SqlOAuthClients(database)
+        self.codes = SqlAuthorizationCodes(database)
+        self.clients = Clients(
+            store=self.store,
+            documents=ClientDocuments(http=http, clock=clock, allows_loopback=settings.is_local),
+            clock=clock,
+        )
+        resources, metadata = Resources(base_url), ServerMetadata(base_url=base_url)
+        assertions = Assertions(store=self.store, http=http, clock=clock, audiences=(base_url, metadata.token_endpoint))
+        self._parts = (
+            ResourceMetadata(base_url=base_url, issuers=(base_url,)),
+            metadata,
+            Registration(clients=self.clients, store=self.store, clock=clock, new_id=new_id),
+            Authorization(
+                requests=AuthorizationRequests(clients=self.clients, resources=resources, issuer=base_url),
+                visitors=Visitors(sessions=auth.pages, workspaces=auth.workspaces, first_run=auth.first_run),
+                codes=self.codes,
+                audit=audit,
+                clock=clock,
+            ),
+            TokenEndpoint(
+                clients=self.clients,
+                authentication=ClientAuthentication(clients=self.clients, assertions=assertions),
+                codes=self.codes,
+                sessions=auth.sessions,
+                resources=resources,
+                clock=clock,
+            ),
+            Machines(store=self.store, sessions=auth.sessions, audit=audit, clock=clock, new_id=new_id),
+            Grants(store=auth.session_store, sessions=auth.sessions, audit=audit, clock=clock),
+        )
+
+    def routes(self) -> list[Route]:
+        """Everything that clients, their users and admins ask for."""
+        return [route for part in self._parts for route in part.routes()]
+
+
+def oauth_routes(settings: Settings, embedded: EmbeddedServer) -> list[Route]:
+    """The embedded server's routes; where others give out the tokens, we only say who they are."""
+    if settings.oauth_issuer is None:
+        return embedded.routes()
+    outside = ResourceMetadata(
+        base_url=settings.base_url, issuers=(settings.oauth_issuer,), scope_prefix=settings.oauth_scope_prefix
+    )
+    return outside.routes()

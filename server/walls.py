@@ -1,0 +1,35 @@
+"""Everything that requests pass before anybody asks who they come from, in its order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp
+
+from server.auth.rate_limits import AttemptLimits, RateLimits, TokenBuckets
+from server.bodies import Bodies
+from server.guards import Guards
+from server.proxies import TrustedProxies
+from server.security_headers import SecurityHeaders
+from server.settings import Settings
+
+
+def walled(app: ASGIApp, *, settings: Settings, hosts: Iterable[str], origins: Iterable[str]) -> ASGIApp:
+    """The application behind its walls; ``hosts`` and ``origins`` are those of :mod:`server.guards`."""
+    if settings.webhook_limit_per_minute is not None:
+        app = RateLimits(app, users=None, webhooks=TokenBuckets(settings.webhook_limit_per_minute))
+    app = Bodies(
+        app,
+        max_bytes=settings.request_max_bytes,
+        max_members=settings.request_max_members,
+    )
+    if not settings.is_local:  # else there are no strangers
+        app = AttemptLimits(app, attempts=TokenBuckets(settings.attempt_limit_per_minute))
+    app = Guards(app, hosts=hosts, origins=origins, proxies=TrustedProxies(settings.trusted_proxies))
+    return SecurityHeaders(app, is_https=settings.base_url.startswith("https://"))
+
+
+def counted(app: ASGIApp, *, settings: Settings) -> ASGIApp:
+    """The application behind the limits of users; it stands behind what finds out who they are."""
+    per_minute = settings.rate_limit_per_minute
+    return RateLimits(app, users=TokenBuckets(per_minute), webhooks=None) if per_minute is not None else app

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    text,
 )
 
 from storage.columns import JsonBytes, UtcTime
@@ -34,11 +35,32 @@ prompt_templates = Table(
     Index("prompt_templates_current", "owner", "is_current", "name"),
 )
 
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("owner", Text, nullable=False),
+    # What the conversation is called by its author.
+    Column("key", Text, nullable=False),
+    # Another one when it is begun anew after it was deleted.
+    Column("id", String(36), nullable=False),
+    # Rises with every change, so that caches know whether they are old.
+    Column("revision", Integer, nullable=False),
+    Column("last_position", Integer, nullable=False),
+    Column("pinned", Integer, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    # How many tokens the provider counts for a thousand of ours.
+    Column("margin", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("owner", "key"),
+    Index("conversations_by_owner", "owner", "updated_at", "key"),
+    Index("conversations_by_time", "updated_at"),
+)
+
 turns = Table(
     "turns",
     metadata,
     Column("owner", Text, nullable=False),
-    # What the conversation is called by its author.
     Column("key", Text, nullable=False),
     Column("position", Integer, nullable=False),
     # Keeps an effect that is repeated after a crash from adding its messages twice.
@@ -50,6 +72,14 @@ turns = Table(
     Column("at", UtcTime, nullable=False),
     PrimaryKeyConstraint("owner", "key", "position"),
     Index("turns_by_effect", "owner", "key", "effect"),
+    Index(
+        "turns_pinned",
+        "owner",
+        "key",
+        "position",
+        sqlite_where=text("is_pinned"),
+        postgresql_where=text("is_pinned"),
+    ),
 )
 
 summaries = Table(
@@ -59,6 +89,7 @@ summaries = Table(
     Column("key", Text, nullable=False),
     Column("upto", Integer, nullable=False),
     Column("text", JsonBytes, nullable=False),
+    Column("tokens", Integer, nullable=False),
     Column("updated_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("owner", "key"),
 )

@@ -26,6 +26,22 @@ def upgrade() -> None:
     )
     op.create_index("prompt_templates_current", "prompt_templates", ["owner", "is_current", "name"])
     op.create_table(
+        "conversations",
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("id", sa.String(36), nullable=False),
+        sa.Column("revision", sa.Integer, nullable=False),
+        sa.Column("last_position", sa.Integer, nullable=False),
+        sa.Column("pinned", sa.Integer, nullable=False),
+        sa.Column("tokens", sa.BigInteger, nullable=False),
+        sa.Column("margin", sa.Integer, nullable=False),
+        sa.Column("created_at", sa.BigInteger, nullable=False),
+        sa.Column("updated_at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("owner", "key"),
+    )
+    op.create_index("conversations_by_owner", "conversations", ["owner", "updated_at", "key"])
+    op.create_index("conversations_by_time", "conversations", ["updated_at"])
+    op.create_table(
         "turns",
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("key", sa.Text, nullable=False),
@@ -39,12 +55,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("owner", "key", "position"),
     )
     op.create_index("turns_by_effect", "turns", ["owner", "key", "effect"])
+    op.create_index(
+        "turns_pinned",
+        "turns",
+        ["owner", "key", "position"],
+        sqlite_where=sa.text("is_pinned"),
+        postgresql_where=sa.text("is_pinned"),
+    )
     op.create_table(
         "summaries",
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("key", sa.Text, nullable=False),
         sa.Column("upto", sa.Integer, nullable=False),
         sa.Column("text", sa.LargeBinary, nullable=False),
+        sa.Column("tokens", sa.Integer, nullable=False),
         sa.Column("updated_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("owner", "key"),
     )

@@ -1,0 +1,52 @@
+"""The estimate of tokens, held against what OpenAI's vocabularies really make of many kinds of text."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompts.tokens import message_tokens, request_tokens, text_tokens
+from workflow.chat import Attachment, Message, ToolCall, ToolSpec
+
+# Counted once with the vocabularies themselves (cl100k_base and o200k_base).
+COUNTS: dict[str, dict[str, Any]] = json.loads((Path(__file__).parent / "token_counts.json").read_text())
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_the_estimate_is_not_under_the_vocabularies_counts(name: str) -> None:
+    recorded = COUNTS[name]
+    assert text_tokens(recorded["text"]) >= max(recorded["cl100k"], recorded["o200k"])
+
+
+@pytest.mark.parametrize("name", ["english", "german", "chinese", "russian", "python", "json", "log", "table"])
+def test_the_estimate_is_not_much_too_high_for_usual_texts(name: str) -> None:
+    recorded = COUNTS[name]
+    assert text_tokens(recorded["text"]) <= 1.6 * max(recorded["cl100k"], recorded["o200k"])
+
+
+@given(st.text(), st.text())
+def test_more_text_has_not_fewer_tokens_and_none_has_more_than_bytes(one: str, other: str) -> None:
+    assert text_tokens(one + other) <= text_tokens(one) + text_tokens(other) + 2
+    assert text_tokens(one) <= 2 * len(one.encode(errors="replace"))
+    assert (text_tokens(one) == 0) <= (one.strip() == "")
+
+
+def test_the_time_rises_no_faster_than_the_text() -> None:
+    for piece in ("aB", "a1", "🎉", "\n ", "ñ!"):
+        assert text_tokens(piece * 200_000) > 1_000
+
+
+def test_calls_attachments_and_tools_count() -> None:
+    plain = Message(role="assistant", content="Look")
+    call = ToolCall(id="c1", name="lookup", arguments={"city": "Paris"})
+    picture = Attachment(url="https://a.example/p.png", media_type="image/png")
+    calling = Message(role="assistant", content="Look", tool_calls=(call,))
+    shown = Message(role="assistant", content="Look", attachments=(picture,))
+    assert message_tokens(plain) < message_tokens(calling) < message_tokens(shown)
+    tool = ToolSpec(name="lookup", description="Looks a city up.", parameters={"type": "object"})
+    assert request_tokens([plain], tools=[tool], schema={"type": "object"}) > request_tokens([plain])

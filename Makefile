@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ check: $(READY) ## Check style, types and the rules of who imports whom
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+ai-faults: $(READY) ## Print what becomes of everything that can go wrong with a model
+	$(BIN)/python -m tests.ai_faults
 
 conformance: $(READY) ## Run the official MCP conformance suite (needs npm, which brings the rest)
 	$(BIN)/python -m tests.conformance

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
 from server.credentials import CredentialRoutes
+from server.exchanges import ExchangeRoutes
 from server.guards import allowed_hosts, allowed_origins
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
@@ -100,6 +101,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *services.outside.routes,
         *services.sharing.routes,
         *CredentialRoutes(services.credentials).routes(),
+        *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         *oauth_routes(settings, services.oauth),
         Route("/healthz", health),

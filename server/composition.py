@@ -32,6 +32,7 @@ from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
+from server.ai import AiServices, running_ai
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
 from server.auth.outside import Outside, ways_in
@@ -99,6 +100,7 @@ class Services:
     control: Control
     links: ResumeLinks
     credentials: Credentials
+    ai: AiServices
     webhooks: WebhookIntake
     mcp: McpServer
     offers: Offers
@@ -161,6 +163,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         vault = SqlVault(database, keys=VaultKeys(key_sources(settings).load), clock=clock, new_id=new_id)
         # The breakers are inside, so that they see each request of a redirect, and those for access tokens.
         sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
+        ai = await stack.enter_async_context(
+            running_ai(settings, database, clock=clock, new_id=new_id, user_agent=f"jobsprint/{VERSION}")
+        )
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
             grace_seconds=settings.expression_grace_seconds,
@@ -305,6 +310,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             control=control,
             links=links,
             credentials=Credentials(vault=vault, http=sender, audit=audit),
+            ai=ai,
             webhooks=WebhookIntake(
                 authoring=authoring,
                 service=service,

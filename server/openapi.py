@@ -21,6 +21,7 @@ from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.auth.workspaces import RoleBody, WorkspaceBody
 from server.credentials import CredentialContent, CredentialName, NewCredential
+from server.exchanges import ExchangesQuery
 from server.oauth.machines import MachineBody
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
@@ -133,6 +134,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/executions/{execution_id}"): Operation(
         success={200: "The execution with its node runs."}, problems=(404,)
     ),
+    ("GET", "/api/exchanges"): Operation(success={200: "A page of exchanges."}, query=ExchangesQuery, problems=(400,)),
     ("POST", "/api/executions/{execution_id}/cancel"): Operation(
         success={200: "The execution, cancelled."}, problems=(404, 409)
     ),

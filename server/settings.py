@@ -197,17 +197,55 @@ class Settings(BaseSettings):
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
 
+    models: CommaSeparated = Field(
+        default=("agent",),
+        description="Models that AI nodes ask, in order, if they name none: openai/gpt-5-mini,ollama/llama3.2,agent. "
+        "agent is the assistant that is connected.",
+    )
+    embedding_model: str | None = Field(default=None, description="Model that makes vectors of texts, provider/model.")
+    model_providers: dict[str, Any] = Field(
+        default_factory=dict,
+        repr=False,
+        description='Providers of models: {"ollama": {}, "mine": {"base_url": "https://…/v1", "api_key": "…"}}; see '
+        "docs/models.md.",
+    )
+    ai_cache_seconds: float = Field(
+        default=3_600, gt=0, description="How long a model's answer is known to nodes that may cache."
+    )
+    ai_user_tokens_per_day: int | None = Field(
+        default=None, ge=0, description="Tokens that each user may use in a UTC day; empty sets no bound."
+    )
+    ai_user_dollars_per_day: float | None = Field(
+        default=None, ge=0, description="Dollars that each user may spend in a UTC day, as far as prices are known."
+    )
+    ai_workflow_tokens_per_day: int | None = Field(
+        default=None, ge=0, description="Tokens that each workflow may use in a UTC day; empty sets no bound."
+    )
+    ai_workflow_dollars_per_day: float | None = Field(
+        default=None, ge=0, description="Dollars that each workflow may spend in a UTC day, as far as prices are known."
+    )
+
     @field_validator(
         "retention_days",
         "retention_count",
         "audit_retention_days",
         "rate_limit_per_minute",
         "webhook_limit_per_minute",
+        "embedding_model",
+        "ai_user_tokens_per_day",
+        "ai_user_dollars_per_day",
+        "ai_workflow_tokens_per_day",
+        "ai_workflow_dollars_per_day",
         mode="before",
     )
     @classmethod
     def _none_if_empty(cls, value: Any) -> Any:
         return None if value == "" else value
+
+    @field_validator("models", mode="after")
+    @classmethod
+    def _at_least_one_model(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return value or ("agent",)
 
     @field_validator("oauth_issuer", "oidc_issuer", "puter_api_origin")
     @classmethod
@@ -222,7 +260,7 @@ class Settings(BaseSettings):
             raise ValueError("it must start with https://")
         return value
 
-    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", "trusted_proxies", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "outbound_allow", "trusted_proxies", "models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value

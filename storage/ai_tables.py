@@ -116,6 +116,9 @@ exchanges = Table(
     Index("exchanges_by_owner", "owner", "id"),
     Index("exchanges_by_execution", "execution_id"),
     Index("exchanges_by_time", "created_at"),
+    # For what was used in a day.
+    Index("exchanges_by_user", "user_id", "created_at"),
+    Index("exchanges_by_workflow", "workflow_id", "created_at"),
 )
 
 embeddings = Table(

@@ -14,6 +14,7 @@ from sqlalchemy import Select, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.ai_tables import exchanges
 from storage.blobs import BlobStore
 from storage.cursors import decode_cursor, encode_cursor
 from storage.database import Database
@@ -151,7 +152,10 @@ class SqlExecutionStore:
         return found
 
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
-        """Delete ended executions; see the port. Their age counts from when they were created."""
+        """Delete ended executions; see the port. Their age counts from when they were created.
+
+        What was said to models goes with them, or by its own age where it is of none.
+        """
         due = []
         if ended_before is not None:
             due.append(executions.c.created_at < ended_before)
@@ -164,6 +168,10 @@ class SqlExecutionStore:
         async with self._database.transaction() as connection:
             ids = (await connection.execute(chosen.order_by(executions.c.id).limit(limit))).scalars().all()
             await connection.execute(delete(journal).where(journal.c.execution_id.in_(ids)))
+            await connection.execute(delete(exchanges).where(exchanges.c.execution_id.in_(ids)))
+            if ended_before is not None:
+                strays = exchanges.c.execution_id.is_(None) & (exchanges.c.created_at < ended_before)
+                await connection.execute(delete(exchanges).where(strays))
             await connection.execute(delete(executions).where(executions.c.id.in_(ids)))
         await asyncio.to_thread(self._blobs.delete, ids)
         return len(ids)

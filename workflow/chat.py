@@ -6,7 +6,7 @@ A model is named ``provider/model``, for example ``openai/gpt-5-mini``; ``agent`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from workflow.errors import ErrorKind, JobsprintError
@@ -86,7 +86,7 @@ class ChatRequest:
     """What to ask. ``models`` are tried in their order; none means the configured ones.
 
     With ``schema`` (JSON Schema) the answer's ``data`` fits it. ``may_cache`` lets the same question be answered from
-    memory. ``timeout_seconds`` bounds each attempt.
+    memory. ``timeout_seconds`` bounds each question to each model.
     """
 
     asker: Asker
@@ -132,10 +132,11 @@ class ModelError(JobsprintError):
     """No model gave a usable answer.
 
     Attributes:
-        model_code: ``model_timeout``, ``model_unavailable``, ``model_rejected``, ``model_refused``,
-            ``model_answer_invalid``, ``model_quota_exceeded``, ``model_limit_reached``, ``no_model``.
+        model_code: ``model_timeout``, ``model_unavailable``, ``model_rate_limited``, ``model_rejected``,
+            ``model_refused``, ``model_answer_invalid``, ``model_quota_exceeded``, ``model_limit_reached``,
+            ``no_model``.
         transient: whether trying again later may help (contract "Failure").
-        retry_after_seconds: how long the provider asked to be left alone, where it did.
+        retry_after_seconds: when the first of the models can be asked again, where one has said so.
         attempts: every model that was asked.
     """
 
@@ -175,6 +176,9 @@ class Models(Protocol):
     async def chat(self, request: ChatRequest, *, on_text: Callable[[str], None] | None = None) -> ChatAnswer:
         """The answer of the first model that gives one; ``on_text`` gets pieces of it as they come.
 
+        Once a piece was passed on no other model is asked any more. With a schema there are no pieces: half a value is
+        of no use, and the whole may have to be repaired.
+
         Raises:
             AgentAnswersError: the calling agent is the next to be asked.
             ModelError: no model gave a usable answer.
@@ -196,19 +200,3 @@ class Models(Protocol):
             ModelError: no model gave them.
         """
         ...
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Exchange:
-    """One exchange as the history keeps it."""
-
-    id: str
-    asker: Asker
-    conversation_id: str | None
-    model: str
-    request: JsonObject
-    answer: JsonObject
-    usage: Usage
-    latency_ms: float
-    attempts: Sequence[ChatAttempt] = field(default_factory=tuple)
-    is_from_cache: bool = False

@@ -62,6 +62,7 @@ LEAST_ROLE_OF_ROUTE = {
     "DELETE /api/workflows/{workflow_id}/tool": EDITOR,
     "GET /api/executions": VIEWER,
     "GET /api/executions/{execution_id}": VIEWER,
+    "GET /api/exchanges": VIEWER,
     "POST /api/executions/{execution_id}/cancel": OPERATOR,
     "POST /api/executions/{execution_id}/resume": OPERATOR,
     "POST /api/executions/{execution_id}/redrive": OPERATOR,

@@ -91,6 +91,8 @@ def upgrade() -> None:
     op.create_index("exchanges_by_execution", "exchanges", ["execution_id"])
     op.create_index("exchanges_by_owner", "exchanges", ["owner", "id"])
     op.create_index("exchanges_by_time", "exchanges", ["created_at"])
+    op.create_index("exchanges_by_user", "exchanges", ["user_id", "created_at"])
+    op.create_index("exchanges_by_workflow", "exchanges", ["workflow_id", "created_at"])
     op.create_table(
         "embeddings",
         sa.Column("owner", sa.Text, nullable=False),

@@ -1,0 +1,68 @@
+"""Answers in Anthropic's words: whole, and as the events of a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from tests.doubles.models.answers import Answer
+from tests.doubles.models.openai_words import arguments_of, pieces_of, usage_of
+
+_STOPS = {"length": "max_tokens", "content_filter": "refusal", "tool_calls": "tool_use"}
+
+
+def message(answer: Answer, body: Any) -> Any:
+    """The whole answer."""
+    asked, told = usage_of(answer, body)
+    content: list[Any] = [{"type": "text", "text": answer.text}] if answer.text else []
+    content += [
+        {"type": "tool_use", "id": f"call_{place}", "name": name, "input": orjson.loads(arguments_of(value))}
+        for place, (name, value) in enumerate(answer.tool_calls)
+    ]
+    return {**_head(body, asked, told), "content": content, "stop_reason": _stop(answer)}
+
+
+def events(answer: Answer, body: Any) -> Iterator[Any]:
+    """The answer as the events of a stream."""
+    asked, told = usage_of(answer, body)
+    yield {"type": "message_start", "message": {**_head(body, asked, 0), "content": [], "stop_reason": None}}
+    place = 0
+    if answer.text:
+        yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        for piece in pieces_of(answer.text):
+            yield {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": piece}}
+        yield {"type": "content_block_stop", "index": 0}
+        place = 1
+    for number, (name, value) in enumerate(answer.tool_calls):
+        block = {"type": "tool_use", "id": f"call_{number}", "name": name, "input": {}}
+        delta = {"type": "input_json_delta", "partial_json": arguments_of(value)}
+        yield {"type": "content_block_start", "index": place, "content_block": block}
+        yield {"type": "content_block_delta", "index": place, "delta": delta}
+        yield {"type": "content_block_stop", "index": place}
+        place += 1
+    yield {
+        "type": "message_delta",
+        "delta": {"stop_reason": _stop(answer), "stop_sequence": None},
+        "usage": {"output_tokens": told},
+    }
+    yield {"type": "message_stop"}
+
+
+def _head(body: Any, asked: int, told: int) -> dict[str, Any]:
+    return {
+        "id": "msg_scripted",
+        "type": "message",
+        "role": "assistant",
+        "model": body.get("model"),
+        "stop_sequence": None,
+        "usage": {"input_tokens": asked, "output_tokens": told},
+    }
+
+
+def _stop(answer: Answer) -> str:
+    if answer.refusal is not None:
+        return "refusal"
+    finish = answer.finish_reason or ("tool_calls" if answer.tool_calls else "stop")
+    return _STOPS.get(finish, "end_turn")

@@ -57,12 +57,8 @@ class Toolbox:
         return outcome, fenced(text, f"{wish.name} ({outcome})")
 
     async def _use(self, wish: ToolCall, part: str, place: int) -> Any:
-        tool = self.tools.get(wish.name)
         try:
-            if place >= MOST_CALLS:
-                raise ToolRefusedError(f"An answer may have {MOST_CALLS} calls at most.")
-            if tool is None or tool.policy == "deny":
-                raise ToolRefusedError("There is no such tool.")
+            tool = self._tool(wish.name, place)
             arguments = checked_arguments(tool, wish.arguments)
             noted, work = self._prepared(tool, arguments, part)
             if tool.policy == "ask":
@@ -77,6 +73,19 @@ class Toolbox:
             return await self._note(part, FAILED, error.message)
         except JobsprintError as error:
             return await self._note(part, FAILED, error.message)
+
+    def _tool(self, name: str, place: int) -> ToolParameters:
+        """The tool, if the model may have it.
+
+        Raises:
+            ToolRefusedError: it may not.
+        """
+        tool = self.tools.get(name)
+        if tool is None or tool.policy == "deny":
+            raise ToolRefusedError("There is no such tool.")
+        if place >= MOST_CALLS:
+            raise ToolRefusedError(f"An answer may have {MOST_CALLS} calls at most.")
+        return tool
 
     async def _note(self, part: str, outcome: str, result: str) -> Any:
         async def say() -> JsonObject:

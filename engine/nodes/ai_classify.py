@@ -69,8 +69,7 @@ class AiClassify(AiNode[AiClassifyParameters]):
         """Also categories that expressions would name: they are outputs."""
         found = list(super().problems_of(parameters))
         categories = parameters.get("categories")
-        named = [each.get("name") for each in categories if isinstance(each, dict)] if _is_list(categories) else []
-        if is_template(categories) or any(is_template(name) for name in named):
+        if is_template(categories) or any(map(is_template, _names(parameters))):
             found.append(
                 ParameterProblem(
                     code="bad_parameter",
@@ -108,10 +107,6 @@ class AiClassify(AiNode[AiClassifyParameters]):
         }
         answer = await self.answer(index, item, parameters, call, schema=schema)
         return {**item.json, FIELD: answer.data, "ai": told(answer)}
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
 
 
 def _names(parameters: Mapping[str, Any]) -> list[str]:

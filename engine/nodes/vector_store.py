@@ -68,7 +68,7 @@ class VectorStoreNode(EffectNode[VectorStoreParameters]):
         return PAUSES_SECONDS
 
     def mock(self, item: JsonObject, parameters: Mapping[str, Any], outputs: Sequence[str]) -> Emission:
-        matches = {"matches": []} if parameters.get("operation") == "query" else {}
+        matches: JsonObject = {"matches": []} if parameters.get("operation") == "query" else {}
         return Emission(outputs[0], {**item, **matches, "mocked": self.name})
 
     async def run_item(

@@ -47,7 +47,7 @@ chaos: $(READY) ## Kill the server again and again, fill its disk, lock its data
 clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -q -rs tests/clients
 
-browser: $(READY) ## Use the MCP App in a real Chromium, inside a real host (needs npm and chromium)
+browser: $(READY) ## Use the MCP App in a real host, and let foreign clients in, in a real Chromium (needs npm and chromium)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group browser
 	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/browser

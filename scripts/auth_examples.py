@@ -13,6 +13,7 @@ from server.app import http_app
 from server.auth.accounts import AccountDisabledError, EmailNotVerifiedError, RegistrationClosedError
 from server.auth.pages import ForgedFormError
 from server.auth.passwords import TooManyLoginsError
+from server.auth.rate_limits import RateLimitedError
 from server.auth.throttle import LoginThrottledError
 from server.composition import running_services
 from server.settings import Settings
@@ -65,6 +66,7 @@ async def auth_examples() -> dict[str, Example]:
         TooManyLoginsError(),
         LoginThrottledError(8),
         NotFirstError(),
+        RateLimitedError(600, retry_after_seconds=6),
         UserNotFoundError("ada@example.com"),
         InsufficientScopeError(frozenset({Scope.WORKFLOWS_WRITE}), is_attainable=True),
     ):

@@ -103,9 +103,9 @@ class SqlOAuthClients:
             )
         return changed.rowcount == 1
 
-    async def count(self, kind: str) -> int:
-        """How many clients of the kind there are."""
-        query = select(func.count()).select_from(clients).where(clients.c.kind == kind)
+    async def count_unused(self, kind: str) -> int:
+        """How many clients of the kind there are that nobody has let in."""
+        query = select(func.count()).select_from(clients).where(clients.c.kind == kind, clients.c.used_at.is_(None))
         async with self._database.transaction() as connection:
             return int((await connection.execute(query)).scalar_one())
 

@@ -23,6 +23,7 @@ from server.oauth.consent import (
     attainable,
     consent_page,
     refusal_page,
+    wrong_request_page,
 )
 from server.oauth.errors import NO_STORE, OAuthError
 from server.oauth.forms import Parameters, form_in, one
@@ -71,7 +72,7 @@ class Authorization:
         except NoReturnError as error:
             return _told(error)
         except ReturnedError as error:
-            return _redirect(error.location)
+            return _returned(error)
         return self._page(request, asked, visitor)
 
     async def decide(self, request: Request) -> Response:
@@ -90,7 +91,7 @@ class Authorization:
         except NoReturnError as error:
             return _told(error)
         except ReturnedError as error:
-            return _redirect(error.location)
+            return _returned(error)
         way = self._requests.way_back(asked)
         if one(form, DECISION_FIELD) != "allow":
             return _redirect(way.with_error(OAuthError("access_denied", "The user did not let the client in.")))
@@ -149,6 +150,14 @@ def _allowed(asked: AuthorizationRequest, visitor: Visitor, form: Parameters) ->
 
 def _told(error: NoReturnError) -> Response:
     return refusal_page("This client cannot be let in", error.cause.description)
+
+
+def _returned(error: ReturnedError) -> Response:
+    """Back to a program on the user's device at once. To a site only if the user wants to: anybody can register one,
+    and have links of ours lead there without a question (RFC 9700, 4.11.2)."""
+    if error.location.startswith("https:"):
+        return wrong_request_page(error.cause.description, error.location)
+    return _redirect(error.location)
 
 
 def _redirect(location: str) -> Response:

@@ -64,10 +64,11 @@ class NoReturnError(Exception):
 
 
 class ReturnedError(Exception):
-    """The request is wrong, and its client is told. ``location`` is where that is."""
+    """The request is wrong, and its client may be told. ``location`` is where that is."""
 
     def __init__(self, cause: OAuthError, way: Return) -> None:
         super().__init__(cause.description)
+        self.cause = cause
         self.location = way.with_error(cause)
 
 

@@ -76,6 +76,17 @@ def refusal_page(title: str, message: str, *, status: int = 400) -> Response:
     )
 
 
+def wrong_request_page(message: str, location: str) -> Response:
+    """What is wrong with a client's request, and the way back to it, which the user goes or not."""
+    host = host_of(location)
+    return page(
+        "This client asks for something that cannot be",
+        element("p", {"role": "alert", "class": "wrong"}, message),
+        element("p", None, element("a", {"href": location, "rel": "noreferrer"}, f"Go back to {host}")),
+        status=400,
+    )
+
+
 def _details(asked: AuthorizationRequest, visitor: Visitor) -> list[Html]:
     parts = urlsplit(asked.redirect_uri)
     if parts.scheme not in ("http", "https"):

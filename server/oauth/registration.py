@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from server.auth.rate_limits import address_of
 from server.oauth.client_metadata import client_metadata
 from server.oauth.clients import Clients, host_of
 from server.oauth.errors import OAuthError, json_answer
@@ -20,19 +21,28 @@ from storage.oauth import OAuthClient, SqlOAuthClients
 from workflow.ports import Clock, NewId
 
 MAX_BYTES = 16 << 10
-MAX_CLIENTS = 10_000
+MAX_UNUSED = 10_000
+"""Clients that nobody has let in yet; they are gone after a day."""
 
 
 class Registration:
     """Takes clients in, so many an hour from each address; what nobody uses is forgotten."""
 
     def __init__(
-        self, *, clients: Clients, store: SqlOAuthClients, clock: Clock, new_id: NewId, times_an_hour: int = 30
+        self,
+        *,
+        clients: Clients,
+        store: SqlOAuthClients,
+        clock: Clock,
+        new_id: NewId,
+        times_an_hour: int = 30,
+        max_unused: int = MAX_UNUSED,
     ) -> None:
         self._clients = clients
         self._store = store
         self._clock = clock
         self._new_id = new_id
+        self._max_unused = max_unused
         self._quota = Quota(clock=clock, times=times_an_hour, window=timedelta(hours=1))
 
     def routes(self) -> list[Route]:
@@ -47,7 +57,7 @@ class Registration:
             return error.response()
 
     async def _register(self, request: Request) -> Response:
-        if not self._quota.take(request.client.host if request.client else ""):
+        if not self._quota.take(address_of(request.scope)):
             raise OAuthError("temporarily_unavailable", "Too many clients were registered from here; wait an hour.")
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind != "application/json":
@@ -61,7 +71,7 @@ class Registration:
             raise OAuthError("invalid_client_metadata", "Send the keys themselves, in jwks.")
         now = self._clock.now()
         await self._clients.forget_unused()
-        if await self._store.count("dynamic") >= MAX_CLIENTS:
+        if await self._store.count_unused("dynamic") >= self._max_unused:
             raise OAuthError("temporarily_unavailable", "Too many clients are registered; try again tomorrow.")
         secret = secrets.token_urlsafe(32) if metadata.token_endpoint_auth_method.startswith("client_secret") else None
         client = OAuthClient(
@@ -76,5 +86,5 @@ class Registration:
         answer = {**client.metadata, "client_id": client.id, "client_id_issued_at": int(now.timestamp())}
         if secret is not None:
             # It does not run out.
-            answer |= {"client_secret": secret, "client_secret_expires_at": 0}
+            answer |= {"client_secret": secret, "client_secret_expires_at": 0}  # nosec B105
         return json_answer(answer, status=201)

@@ -74,7 +74,7 @@ class TokenEndpoint:
             return error.response()
         content = {
             "access_token": tokens.access_token,
-            "token_type": "Bearer",
+            "token_type": "Bearer",  # the kind of it  # nosec B105
             "expires_in": tokens.expires_in_seconds,
             "scope": scopes_text(tokens.scopes),
         }

@@ -68,7 +68,9 @@ async def test_a_client_comes_back_as_it_was(clients: SqlOAuthClients) -> None:
         await clients.add(each)
         assert await clients.find(each.id) == each
     assert await clients.find("another") is None
-    assert await clients.count("dynamic") == 1
+    assert await clients.count_unused("dynamic") == 1
+    await clients.touch("one", now=NOW)
+    assert await clients.count_unused("dynamic") == 0
 
 
 async def test_a_document_that_is_fetched_again_replaces_what_was_known(clients: SqlOAuthClients) -> None:

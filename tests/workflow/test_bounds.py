@@ -20,9 +20,9 @@ SECONDS = 1.0
 
 
 def timed(work: Callable[[], Any]) -> Any:
-    started = time.perf_counter()
+    started = time.process_time()
     result = work()
-    assert time.perf_counter() - started < SECONDS
+    assert time.process_time() - started < SECONDS
     return result
 
 
@@ -72,9 +72,9 @@ def test_a_definition_that_is_wrong_everywhere_has_a_bounded_number_of_findings(
         {"name": "n", "nodes": {name: {"type": "no_opp"} for name in nodes}, "connections": []},
         {"name": "n", "nodes": {"a": {"type": "no_op"}}, **{f"field {number}": 1 for number in range(10_000)}},
     ):
-        started = time.perf_counter()
+        started = time.process_time()
         report = check_definition(document, registry)
-        assert time.perf_counter() - started < 5
+        assert time.process_time() - started < 5
         assert 0 < len(report.findings) <= 3 * MOST_FINDINGS
 
 
@@ -82,7 +82,7 @@ def test_many_connections_are_checked_in_linear_time(registry: NodeRegistry) -> 
     names = ["start", *(f"node {number}" for number in range(100))]
     nodes = {name: {"type": "no_op"} for name in names} | {"start": {"type": "manual"}}
     connections = [[a, b] for place, a in enumerate(names) for b in names[place + 1 :]]
-    started = time.perf_counter()
+    started = time.process_time()
     report = check_definition({"name": "n", "nodes": nodes, "connections": connections}, registry)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     assert report.is_valid

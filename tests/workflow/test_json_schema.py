@@ -83,9 +83,9 @@ def test_no_pattern_takes_longer_than_its_text_is_worth(pattern: str, keyword: s
         inner, value = {"patternProperties": {pattern: {}}, "additionalProperties": False}, {text: 1}
     schema = {"type": "object", "properties": {"a": inner}}
     assert schema_findings(schema) == []
-    started = time.perf_counter()
+    started = time.process_time()
     InputSchema(schema).findings({"a": value})
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 @pytest.mark.parametrize(
@@ -132,18 +132,18 @@ def test_a_schema_that_doubles_is_refused() -> None:
 
 def test_a_value_that_takes_too_many_steps_does_not_fit() -> None:
     schema = InputSchema({"type": "object", "additionalProperties": {"items": {"type": "integer", "minimum": 0}}})
-    started = time.perf_counter()
+    started = time.process_time()
     (found,) = schema.findings({"a": [0] * 200_000})
     assert "too many steps" in found.message
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
     assert schema.findings({"a": [0] * 10_000}) == []
 
 
 def test_elements_are_compared_without_looking_at_every_pair() -> None:
     schema = InputSchema({"type": "object", "properties": {"a": {"uniqueItems": True}}})
-    started = time.perf_counter()
+    started = time.process_time()
     assert schema.findings({"a": [{"n": n, "t": [n]} for n in range(20_000)]}) == []
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
     for same in ([1, 1.0], [{"a": 1, "b": 2}, {"b": 2, "a": 1}], ["x", "x"]):
         assert len(schema.findings({"a": same})) == 1
     for different in ([1, True], [0, False], ["1", 1], [None, 0, ""], [[1], [1, 1]]):

@@ -16,6 +16,7 @@ import pytest
 from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
+from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from server.auth.access import ACTOR
 from server.auth.services import AuthServices, running_auth
@@ -41,6 +42,7 @@ CHALLENGE = base64.urlsafe_b64encode(hashlib.sha256(VERIFIER.encode()).digest())
 ADA = "ada"
 WORKSPACE = ADA
 """Ada's own workspace."""
+LOCAL = AddressRules(allowed=(), is_loopback_allowed=True)
 PASSWORD = "correct horse battery staple"
 
 
@@ -87,6 +89,7 @@ class OAuthServer:
     auth: AuthServices
     notes: Notes
     acting: list[Actor]
+    new_id: UuidFactory
 
     @property
     def store(self) -> SqlOAuthClients:
@@ -223,7 +226,7 @@ async def oauth_server(folder: Path) -> AsyncIterator[OAuthServer]:
     assert settings.base_url == BASE_URL
     async with (
         database_of("sqlite", folder) as database,
-        OutboundHttp(max_connections=10, max_response_bytes=1 << 20, user_agent="test") as http,
+        OutboundHttp(rules=LOCAL, max_connections=10, max_response_bytes=1 << 20, user_agent="test") as http,
         running_auth(settings, database, secret=b"s" * 32, audit=notes, clock=clock, new_id=new_id) as auth,
     ):
         server = EmbeddedServer(
@@ -241,4 +244,4 @@ async def oauth_server(folder: Path) -> AsyncIterator[OAuthServer]:
 
         transport = httpx2.ASGITransport(app=authenticated)
         async with httpx2.AsyncClient(transport=transport, base_url=BASE_URL) as client:
-            yield OAuthServer(client, clock, server, auth, notes, acting)
+            yield OAuthServer(client, clock, server, auth, notes, acting, new_id)

@@ -278,6 +278,17 @@ async def test_what_else_is_wrong_the_client_is_told(
         assert told["error_description"]
 
 
+async def test_nobody_is_sent_to_a_site_without_having_been_asked(oauth: OAuthServer) -> None:
+    await log_in(oauth)
+    uri = "https://app.example/callback"
+    client_id = (await oauth.register(redirect_uris=[uri]))["client_id"]
+    response = await oauth.http.get(asking(client_id, redirect_uri=uri, scope="everything"))
+    assert response.status_code == 400
+    assert "location" not in response.headers
+    assert "Go back to app.example" in Form(response.text).text
+    assert f'href="{uri}?error=invalid_scope' in response.text
+
+
 async def test_a_native_client_listens_on_whatever_port_it_gets(oauth: OAuthServer, client_id: str) -> None:
     elsewhere = "http://127.0.0.1:51004/callback"
     form = await consent(oauth, asking(client_id, redirect_uri=elsewhere))

@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from server.oauth.documents import ClientDocuments
 from server.oauth.errors import OAuthError
-from tests.server.oauth.conftest import REDIRECT, OAuthServer, exchange
+from tests.server.oauth.conftest import LOCAL, REDIRECT, OAuthServer, exchange
 from tests.server.oauth.keys import assertion, private_key, public_jwk
 from tests.support.http_target import listening
 
@@ -168,11 +169,22 @@ async def test_an_address_that_must_not_be_a_documents_is_not_fetched(oauth: OAu
 async def test_a_server_that_others_can_reach_fetches_nothing_from_its_own_machine(
     oauth: OAuthServer, site: ClientSite
 ) -> None:
-    async with OutboundHttp(max_connections=1, max_response_bytes=1_000, user_agent="test") as http:
+    async with OutboundHttp(rules=LOCAL, max_connections=1, max_response_bytes=1_000, user_agent="test") as http:
         documents = ClientDocuments(http=http, clock=oauth.clock, allows_loopback=False)
         with pytest.raises(OAuthError):
             await documents.fetch(site.client_id)
     assert site.fetched == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost", "10.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "169.254.169.254"]
+)
+async def test_a_document_in_a_private_network_is_not_fetched(oauth: OAuthServer, host: str) -> None:
+    rules = AddressRules(allowed=(), is_loopback_allowed=False)
+    async with OutboundHttp(rules=rules, max_connections=1, max_response_bytes=1_000, user_agent="test") as http:
+        documents = ClientDocuments(http=http, clock=oauth.clock, allows_loopback=False)
+        with pytest.raises(OAuthError, match="address_not_allowed"):
+            await documents.fetch(f"https://{host}/client.json")
 
 
 async def test_a_user_has_so_many_documents_fetched_an_hour(oauth: OAuthServer, site: ClientSite) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx2
 import pytest
 from mcp.shared.auth import OAuthClientInformationFull
+from starlette.applications import Starlette
 
 from server.oauth.hashes import hashed
+from server.oauth.registration import Registration
 from tests.server.oauth.conftest import REDIRECT, OAuthServer, registration
 from tests.server.oauth.keys import private_key, public_jwk
 
@@ -101,6 +104,46 @@ async def test_one_address_registers_so_many_clients_an_hour(oauth: OAuthServer)
     assert response.headers["retry-after"]
     oauth.clock.advance(hours=1)
     await oauth.register()
+
+
+async def test_clients_that_nobody_lets_in_do_not_pile_up(oauth: OAuthServer) -> None:
+    registration_route = Registration(
+        clients=oauth.clients, store=oauth.store, clock=oauth.clock, new_id=oauth.new_id, max_unused=2
+    )
+    transport = httpx2.ASGITransport(app=Starlette(routes=registration_route.routes()))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+
+        async def register() -> httpx2.Response:
+            return await http.post("/oauth/register", json=registration())
+
+        first = await register()
+        await oauth.clients.let_in(first.json()["client_id"])
+        assert [(await register()).status_code for _ in range(3)] == [201, 201, 429]
+        oauth.clock.advance(days=2)
+        assert (await register()).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+async def test_addresses_of_one_network_share_their_quota(
+    oauth: OAuthServer, one: str, other: str, is_same: bool
+) -> None:
+    registration_route = Registration(
+        clients=oauth.clients, store=oauth.store, clock=oauth.clock, new_id=oauth.new_id, times_an_hour=1
+    )
+    app = Starlette(routes=registration_route.routes())
+    found = []
+    for address in (one, other):
+        transport = httpx2.ASGITransport(app=app, client=(address, 1))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            found.append((await http.post("/oauth/register", json=registration())).status_code)
+    assert found == [201, 429 if is_same else 201]
 
 
 async def test_a_client_that_nobody_let_in_is_forgotten_after_a_day(oauth: OAuthServer) -> None:

@@ -25,6 +25,7 @@ from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
 from scripts.auth_examples import auth_examples
+from scripts.model_examples import model_examples
 from server.app import http_app
 from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
@@ -203,6 +204,7 @@ async def examples() -> dict[str, Example]:
         await _runs(client, url, found)
         await _requests(settings, services, client, found)
     found |= await auth_examples()
+    found |= await model_examples()
     found |= _made()
     for name, example in found.items():
         if f'"code": "{name}"' not in json.dumps(example):

@@ -39,7 +39,9 @@ def _default(name: str, field: Any) -> str:
     if name == "data_dir":
         return "the user's data folder"
     value = field.default_factory() if field.default is PydanticUndefined else field.default
-    return f"`{value}`" if value not in (None, (), {}) else "–"
+    if isinstance(value, tuple):
+        value = ",".join(value)
+    return f"`{value}`" if value not in (None, "", {}) else "–"
 
 
 def nodes_page() -> str:

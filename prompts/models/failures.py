@@ -176,7 +176,7 @@ def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> fl
 
 
 def shown(text: str, *, secret: str | None) -> str:
-    """A provider's message in a form that can be passed on: short, on one line, without the key."""
+    """A provider's message as it can stand in a sentence of ours: short, on one line, without the key."""
     hidden = text.replace(secret, HIDDEN) if secret else text
-    plain = " ".join(redacted_text(hidden).split())
+    plain = " ".join(redacted_text(hidden).split()).rstrip(".")
     return plain if len(plain) <= LONGEST_MESSAGE else f"{plain[:LONGEST_MESSAGE]}…"

@@ -103,7 +103,8 @@ class Fallback:
                 return reply, structured.read(reply.text, request.schema)
             except structured.UnfitAnswerError as unfit:
                 if repairs == structured.MOST_REPAIRS:
-                    message = f"it was asked {repairs + 1} times, and its answer does not fit the schema: {unfit}"
+                    why = str(unfit).rstrip(".")
+                    message = f"it was asked {repairs + 1} times, and its answer does not fit the schema: {why}"
                     raise ProviderError(failures.INVALID_ANSWER, message, status=200) from unfit
                 question = replace(question, messages=[*question.messages, *structured.repair(reply.text, unfit)])
         raise AssertionError("the last round returns or raises")

@@ -42,6 +42,7 @@ def test_the_page_has_an_example_of_nearly_every_code() -> None:
         "head_too_slow",
         "http_error",
         "internal_error",
+        "model_failed",
         "node_bug",
         "node_failed",
         "not_accepted",

@@ -1,0 +1,35 @@
+"""The scripted server of models, and a database for the history."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage.database import Database
+from storage.migrations.runner import migrate
+from tests.doubles.models import ModelsDouble, serving
+from tests.support.models import ModelsHarness, models_over
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[ModelsDouble]:
+    """The server, without scripts."""
+    async with serving() as double:
+        yield double
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
+    """A database with the newest schema."""
+    async with Database(f"sqlite:///{tmp_path / 'test.db'}") as database:
+        await migrate(database)
+        yield database
+
+
+@pytest.fixture
+async def models(double: ModelsDouble, database: Database) -> AsyncIterator[ModelsHarness]:
+    """The adapter over the server."""
+    async with models_over(double, database) as harness:
+        yield harness

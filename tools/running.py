@@ -77,7 +77,7 @@ class ControlExecution(Arguments):
     item: int | None = Field(default=None, ge=0, description="resume: which of several waiting items.")
     data: Any = Field(
         default=None,
-        description='resume: the answer; to an approval {"choice": …, "comment"?}, in place of a model the text or JSON.',
+        description='resume: the answer; to an approval {"choice": …, "comment"?}, for a model the text or JSON.',
     )
 
 

@@ -15,7 +15,7 @@ from prompts.readings import Readings
 from prompts.summaries import MAX_SUMMARY_TOKENS, Summariser
 from prompts.tails import MemoryTails
 from prompts.tokens import message_tokens
-from prompts.windows import Frame, Walk, assembled, frame, stand_in
+from prompts.windows import Frame, Walk, assembled, frame, shortened, stand_in
 from workflow.chat import Asker, Message
 from workflow.conversations import (
     MARGIN_UNIT,
@@ -185,10 +185,10 @@ class ContextManager:
     async def _built(self, owner: str, tail: Tail, held: Frame, asker: Asker | None) -> Window:
         """The best window there is: all turns, else those behind the summary, else what a new summary leaves, else
         the latest with a note."""
-        tail, walked = await self._readings.walk(owner, tail, held, room=held.room)
-        if walked.has_all:
-            left_out = _left_out(tail, held, walked)
-            return assembled(held, walked, margin=tail.head.margin, left_out=left_out, stand_in=None)
+        tail, longest = await self._readings.walk(owner, tail, held, room=held.room)
+        if longest.has_all:
+            left_out = _left_out(tail, held, longest)
+            return assembled(held, longest, margin=tail.head.margin, left_out=left_out, stand_in=None)
         old = tail.summary
         if old is not None:
             cost = message_tokens(stand_in(tail.head.last_position, summary=old.text))
@@ -200,61 +200,45 @@ class ContextManager:
         if fresh is not None:
             summary, walked = fresh
             return _with_summary(tail, held, walked, summary)
-        return await self._cut_off(owner, tail, held)
-
-    async def _cut_off(self, owner: str, tail: Tail, held: Frame) -> Window:
-        """The latest turns, with a note of how many are missing, and the summary of some where there is room."""
-        total = tail.head.last_position
-        text, upto = (tail.summary.text, tail.summary.upto) if tail.summary is not None else (None, None)
-        if message_tokens(stand_in(total, summary=text, upto=upto)) > held.room // 3:
-            text = upto = None
-        cost = message_tokens(stand_in(total, summary=text, upto=upto))
-        has_note = cost <= held.room
-        tail, walked = await self._readings.walk(owner, tail, held, room=held.room - cost if has_note else held.room)
-        left_out = _left_out(tail, held, walked)
-        return assembled(
-            held,
-            walked,
-            margin=tail.head.margin,
-            left_out=left_out,
-            stand_in=stand_in(left_out, summary=text, upto=upto) if has_note else None,
-            has_summary=text is not None,
-        )
+        return _cut_off(tail, held, longest)
 
     async def _summarised(self, owner: str, tail: Tail, held: Frame, asker: Asker) -> tuple[Summary, Walk] | None:
-        """A new summary, and the turns that are shown behind it."""
+        """A new summary, and the turns that are shown behind it; nothing while somebody else waits for one."""
         place = (owner, tail.head.key)
         max_tokens = min(MAX_SUMMARY_TOKENS, held.room // SUMMARY_ROOM_SHARE)
         if self._summariser is None or place in self._summarising or max_tokens < LEAST_SUMMARY_TOKENS:
             return None
-        if self._resting.get(place, self._clock.now()) > self._clock.now():
-            return None
-        room = int((held.room - max_tokens - STAND_IN_TOKENS) * TURNS_SHARE)
-        tail, walked = await self._readings.walk(owner, tail, held, room=room)
-        since = 0 if tail.summary is None else tail.summary.upto
-        upto = walked.first_position - 1
-        if room <= 0 or upto <= since:
+        if place in self._resting and self._resting[place] > self._clock.now():
             return None
         self._summarising.add(place)
         try:
             newest = await self._store.summary(owner, tail.head.key)
-            if newest is not None and newest.upto > since:
+            if newest is not None and (tail.summary is None or newest.upto > tail.summary.upto):
                 # Somebody else has just made one: the window is as good with it.
                 cost = message_tokens(stand_in(tail.head.last_position, summary=newest.text))
-                tail, walked = await self._readings.walk(owner, tail, held, room=held.room - cost, after=newest.upto)
+                _, walked = await self._readings.walk(owner, tail, held, room=held.room - cost, after=newest.upto)
                 return (newest, walked) if walked.has_all else None
-            said = await self._readings.between(owner, tail, after=since, before=upto + 1)
-            summary = await self._summariser.summary(
-                asker, tail.head.key, tail.summary, said, upto=upto, max_tokens=max_tokens
-            )
+            return await self._newly_summarised(owner, tail, held, asker, self._summariser, max_tokens=max_tokens)
         finally:
             self._summarising.discard(place)
-        if summary is None:
-            now = self._clock.now()
-            self._resting = {each: until for each, until in self._resting.items() if until > now}
-            self._resting[place] = now + REST
+
+    async def _newly_summarised(
+        self, owner: str, tail: Tail, held: Frame, asker: Asker, summariser: Summariser, *, max_tokens: int
+    ) -> tuple[Summary, Walk] | None:
+        key, old = tail.head.key, tail.summary
+        room = int((held.room - max_tokens - STAND_IN_TOKENS) * TURNS_SHARE)
+        _, walked = await self._readings.walk(owner, tail, held, room=room)
+        since, upto = 0 if old is None else old.upto, walked.first_position - 1
+        if room <= 0 or upto <= since:
             return None
-        await self._store.put_summary(owner, tail.head.key, summary, now=self._clock.now())
+        said = await self._readings.between(owner, tail, after=since, before=upto + 1)
+        summary = await summariser.summary(asker, key, old, said, upto=upto, max_tokens=max_tokens)
+        now = self._clock.now()
+        if summary is None:
+            self._resting = {each: until for each, until in self._resting.items() if until > now}
+            self._resting[owner, key] = now + REST
+            return None
+        await self._store.put_summary(owner, key, summary, now=now)
         return summary, walked
 
     async def _with_attachments(self, owner: str, window: Window) -> Window:
@@ -311,6 +295,26 @@ def _check(messages: Sequence[Message], tokens: Sequence[int | None], *, is_pinn
 def _left_out(tail: Tail, held: Frame, walked: Walk) -> int:
     """How many turns are not in the window."""
     return tail.head.last_position - walked.shown - sum(1 for _ in held.kept)
+
+
+def _cut_off(tail: Tail, held: Frame, longest: Walk) -> Window:
+    """The latest turns, with a note of how many are missing, and the summary of some where there is room."""
+    total = tail.head.last_position
+    text, upto = (tail.summary.text, tail.summary.upto) if tail.summary is not None else (None, None)
+    if message_tokens(stand_in(total, summary=text, upto=upto)) > held.room // 3:
+        text = upto = None
+    cost = message_tokens(stand_in(total, summary=text, upto=upto))
+    has_note = cost <= held.room
+    walked = shortened(longest, room=held.room - cost if has_note else held.room, behind_last=total + 1)
+    left_out = _left_out(tail, held, walked)
+    return assembled(
+        held,
+        walked,
+        margin=tail.head.margin,
+        left_out=left_out,
+        stand_in=stand_in(left_out, summary=text, upto=upto) if has_note else None,
+        has_summary=text is not None,
+    )
 
 
 def _with_summary(tail: Tail, held: Frame, walked: Walk, summary: Summary) -> Window:

@@ -14,7 +14,7 @@ from workflow.conversations import MARGIN_UNIT, NewTurn, Window
 
 LEAST_LEARNED_TOKENS = 200
 """A window below that says little about how the provider counts."""
-MARGIN_HEADROOM = 20
+MARGIN_HEADROOM = 50
 """What the margin is above the provider's count, per :data:`MARGIN_UNIT`."""
 LARGEST_MARGIN = 2 * MARGIN_UNIT
 

@@ -108,11 +108,21 @@ def walk(turns: Sequence[Turn], held: Frame, *, room: int, after: int = 0) -> Wa
     blocks: list[Sequence[Turn]] = []
     tokens, has_all = 0, True
     for turn in reversed(turns):
-        if turn.position <= after:
+        position = turn.position
+        if position <= after:
             break
-        if turn.is_pinned or turn.position in is_open:
+        if turn.is_pinned or position in is_open:
             continue
         message = turn.message
+        if not message.tool_calls and message.role != "tool":
+            # Nearly all are so, and there may be many thousands.
+            tokens += turn.tokens
+            if tokens > room:
+                tokens -= turn.tokens
+                has_all = False
+                break
+            blocks.append((turn,))
+            continue
         if message.role == "tool":
             if message.tool_call_id is not None:
                 # Of two answers to a call the first counts: the one nearer to it.
@@ -131,6 +141,19 @@ def walk(turns: Sequence[Turn], held: Frame, *, room: int, after: int = 0) -> Wa
     blocks.reverse()
     first = blocks[0][0].position if blocks else (turns[-1].position + 1 if turns else 1)
     return Walk(blocks=blocks, tokens=tokens, first_position=first, has_all=has_all)
+
+
+def shortened(walked: Walk, *, room: int, behind_last: int) -> Walk:
+    """What :func:`walk` would have found in a smaller room; ``behind_last`` is the position behind the last turn."""
+    first, tokens = 0, walked.tokens
+    while tokens > room:
+        tokens -= sum(turn.tokens for turn in walked.blocks[first])
+        first += 1
+    if first == 0:
+        return walked
+    blocks = walked.blocks[first:]
+    position = blocks[0][0].position if blocks else behind_last
+    return Walk(blocks=blocks, tokens=tokens, first_position=position, has_all=False)
 
 
 def assembled(

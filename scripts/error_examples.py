@@ -297,6 +297,7 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
         ("GET", f"/api/workflows?text={'a' * 9_000}", {}),
         ("GET", "/healthz", {"headers": {f"x-{number}": "" for number in range(100)}}),
         ("GET", "/api/nothing", {}),
+        ("GET", "/api/conversations/user:42", {}),
         ("DELETE", "/healthz", {}),
         ("POST", "/webhooks/absent", {}),
         ("POST", "/webhooks/signed", {"json": {}}),

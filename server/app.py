@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
+from server.conversations import ConversationRoutes
 from server.credentials import CredentialRoutes
 from server.exchanges import ExchangeRoutes
 from server.guards import allowed_hosts, allowed_origins
@@ -102,6 +103,7 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         *services.sharing.routes,
         *CredentialRoutes(services.credentials).routes(),
         *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),
+        *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         *oauth_routes(settings, services.oauth),
         Route("/healthz", health),

@@ -32,12 +32,14 @@ from integrations.addresses import AddressRules
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
+from prompts.conversations import ContextManager
 from server.ai import AiServices, running_ai
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
 from server.auth.outside import Outside, ways_in
 from server.auth.services import AuthServices, running_auth
 from server.auth.sharing import Sharing, running_sharing
+from server.conversations import running_conversations
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
@@ -102,6 +104,7 @@ class Services:
     credentials: Credentials
     ai: AiServices
     webhooks: WebhookIntake
+    conversations: ContextManager
     mcp: McpServer
     offers: Offers
     subscriptions: Subscriptions
@@ -150,7 +153,8 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             )
         )
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
-        announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
+        bus = InProcessEventBus()
+        announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -165,6 +169,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
         ai = await stack.enter_async_context(
             running_ai(settings, database, clock=clock, new_id=new_id, user_agent=f"jobsprint/{VERSION}")
+        )
+        conversations = await stack.enter_async_context(
+            running_conversations(settings, database, models=ai.models, bus=bus, clock=clock, new_id=new_id)
         )
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
@@ -317,6 +324,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 vault=vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
+            conversations=conversations,
             mcp=mcp,
             offers=offers,
             subscriptions=subscriptions,

@@ -20,6 +20,7 @@ from server.auth.key_routes import KeyBody, KeysQuery
 from server.auth.outside_routes import PuterBody
 from server.auth.routes import LoginBody, LogoutBody, PasswordBody, RefreshBody, RegisterBody
 from server.auth.workspaces import RoleBody, WorkspaceBody
+from server.conversations import TurnsQuery
 from server.credentials import CredentialContent, CredentialName, NewCredential
 from server.exchanges import ExchangesQuery
 from server.oauth.machines import MachineBody
@@ -28,6 +29,7 @@ from server.rest import (
     CreateQuery,
     ExecuteBody,
     ExecutionsQuery,
+    PageQuery,
     RerunBody,
     ResumeBody,
     VersionQuery,
@@ -167,6 +169,13 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/credentials/{name}/check"): Operation(
         success={200: "Whether it can be used, and what is wrong with it."}, problems=(404,)
     ),
+    ("GET", "/api/conversations"): Operation(
+        success={200: "A page of conversations."}, query=PageQuery, problems=(400,)
+    ),
+    ("GET", "/api/conversations/{key}"): Operation(
+        success={200: "The conversation with a page of its turns."}, query=TurnsQuery, problems=(400, 404)
+    ),
+    ("DELETE", "/api/conversations/{key}"): Operation(success={204: "It is forgotten."}, problems=(400, 404)),
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)
     ),
@@ -218,17 +227,17 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
         for method in sorted(route.methods or ()):
-            operation = _OPERATIONS.get((method, route.path))
+            operation = _OPERATIONS.get((method, route.path_format))
             if operation is not None:
                 documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
                 summary = (inspect.getdoc(documented) or "").partition("\n")[0]
-                described = _operation(route.path, operation, summary, schemas)
+                described = _operation(route.path_format, operation, summary, schemas)
                 _describe_answer(described, ANSWERS.get((method, route.path)))
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
                 for status in _WALLS:
                     described["responses"].setdefault(str(status), {"$ref": f"#/components/responses/Refused{status}"})
-                paths.setdefault(route.path, {})[method.lower()] = described
+                paths.setdefault(route.path_format, {})[method.lower()] = described
     return {
         "openapi": "3.1.0",
         "info": {"title": "Jobsprint", "version": version, "license": {"name": "Apache-2.0"}},

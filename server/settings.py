@@ -188,7 +188,14 @@ class Settings(BaseSettings):
         default=900, ge=1, le=86_400, description="How long an access token counts before it has to be refreshed."
     )
     redis_url: SecretStr | None = Field(
-        default=None, description="redis://… (7 or later) keeps login sessions there; by default the database does."
+        default=None,
+        description="redis://… (7 or later) keeps login sessions, in place of the database, and caches conversations.",
+    )
+    conversation_days: float | None = Field(
+        default=90, gt=0, description="How long a conversation is kept that nothing is added to; empty keeps all."
+    )
+    conversation_cache_bytes: int = Field(
+        default=64 << 20, ge=0, le=4 << 30, description="Memory for the latest turns of conversations."
     )
     conformance_fixtures: bool = Field(
         default=False, description="Offer the tools, prompts and resources that the MCP conformance suite asks for."
@@ -229,6 +236,7 @@ class Settings(BaseSettings):
         "retention_days",
         "retention_count",
         "audit_retention_days",
+        "conversation_days",
         "rate_limit_per_minute",
         "webhook_limit_per_minute",
         "embedding_model",

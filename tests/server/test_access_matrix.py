@@ -95,6 +95,9 @@ LEAST_ROLE_OF_ROUTE = {
     "DELETE /api/machines/{machine_id}": OWNER,
     "GET /api/grants": VIEWER,
     "DELETE /api/grants/{grant_id}": VIEWER,
+    "GET /api/conversations": VIEWER,
+    "GET /api/conversations/{key}": VIEWER,
+    "DELETE /api/conversations/{key}": OPERATOR,
     "GET /auth/me": VIEWER,
     "POST /auth/password": VIEWER,
 }

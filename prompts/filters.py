@@ -69,7 +69,8 @@ def _counting(original: Filter, *, looks_inside: bool) -> Filter:
         if isinstance(result, str):
             return str(result)
         if isinstance(result, Iterator):
-            return list(meter.counted(result))
+            result = list(meter.counted(result))
+            meter.value(result)
         return result
 
     return counting

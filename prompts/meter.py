@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from workflow.prompt_templates import PromptRenderError
@@ -49,6 +49,27 @@ class Meter:
         self._characters += characters
         if self._characters > MAX_TEXT_CHARACTERS:
             raise _too_much(f"makes more than {MAX_TEXT_CHARACTERS} characters", "Join and repeat less.")
+
+    def value(self, value: Any) -> None:
+        """Make a list or object on the way, of members that may be large and in it more than once.
+
+        A list that holds another one twice, which holds another one twice, is small in memory and without bounds for
+        whoever goes through it. Every one that is made is gone through here, as far as may be.
+
+        Raises:
+            PromptRenderError: that is too far.
+        """
+        waiting = [value]
+        while waiting:
+            each = waiting.pop()
+            if isinstance(each, str):
+                self.text(len(each))
+            elif isinstance(each, Mapping):
+                self.step(len(each))
+                waiting += [*each.keys(), *each.values()]
+            elif isinstance(each, list | tuple):
+                self.step(len(each))
+                waiting += each
 
     def output(self, characters: int) -> None:
         """Put a text of this length into a message.

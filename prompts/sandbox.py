@@ -33,9 +33,9 @@ LARGEST = 2**63
 STEPS_OF_PARTIAL = 10
 """What an ``include`` counts as."""
 
-COUNTED, JOINED, SHOWN, OUTSIDE = "_counted", "_joined", "_shown", "_outside"
-"""Filters that :mod:`prompts.syntax` puts in: around what loops go over, what is joined, what is shown, and what is
-shown of values from outside. Templates cannot name them."""
+COUNTED, JOINED, MADE, SHOWN, OUTSIDE = "_counted", "_joined", "_made", "_shown", "_outside"
+"""Filters that :mod:`prompts.syntax` puts in: around what loops go over, what is joined, lists and objects that are
+made, what is shown, and what is shown of values from outside. Templates cannot name them."""
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -56,7 +56,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             cache_size=0,
         )
         self.meter = Meter()
-        self.filters = {**filters(), COUNTED: _counted, JOINED: _joined, SHOWN: _shown, OUTSIDE: _outside}
+        self.filters = {**filters(), COUNTED: _counted, JOINED: _joined, MADE: _made, SHOWN: _shown, OUTSIDE: _outside}
         self.tests = {name: test for name, test in self.tests.items() if name in TESTS}
         self.globals = {"range": self._range}
 
@@ -106,6 +106,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return left + right
         if operator == "+" and isinstance(left, list) and isinstance(right, list):
             self.meter.step(len(left) + len(right))
+            self.meter.value(left + right)
             return left + right
         if not (is_number(left) and is_number(right)):
             raise PromptRenderError(
@@ -178,6 +179,13 @@ def _joined(context: Context, texts: Any) -> str:
     made = [_text(each) for each in texts]
     meter.text(sum(map(len, made)))
     return "".join(made)
+
+
+@pass_context
+def _made(context: Context, value: Any) -> Any:
+    meter: Meter = context.environment.meter  # type: ignore[attr-defined]
+    meter.value(value)
+    return value
 
 
 @pass_context

@@ -16,7 +16,7 @@ from typing import Any, cast
 from jinja2 import TemplateSyntaxError, meta, nodes
 
 from prompts.filters import NAMES as FILTERS
-from prompts.sandbox import COUNTED, JOINED, OUTSIDE, SHOWN, TESTS, Sandbox
+from prompts.sandbox import COUNTED, JOINED, MADE, OUTSIDE, SHOWN, TESTS, Sandbox
 from workflow.findings import did_you_mean, listed, nearest
 
 MAX_SOURCE_CHARACTERS = 50_000
@@ -71,6 +71,7 @@ _ALLOWED: tuple[type[nodes.Node], ...] = (
     nodes.Or,
     nodes.Call,
 )
+_LITERALS = (nodes.List, nodes.Tuple, nodes.Dict)
 _BLOCKS = (nodes.For, nodes.If, nodes.With)
 _WORDS = {
     nodes.Macro: "macro",
@@ -340,24 +341,26 @@ class _Bounding:
     def _walk(self, node: nodes.Node) -> None:
         for child in list(node.iter_child_nodes()):
             self._walk(child)
+        for name in node.fields:
+            value = getattr(node, name, None)
+            if isinstance(value, nodes.Expr):
+                setattr(node, name, self._bounded(value))
+            elif isinstance(value, list):
+                setattr(node, name, [self._bounded(each) if isinstance(each, nodes.Expr) else each for each in value])
         if isinstance(node, nodes.For):
             node.iter = self._filtered(cast("nodes.Expr", node.iter), COUNTED)
         elif isinstance(node, nodes.Output):
             node.nodes = [each if isinstance(each, nodes.TemplateData) else self._shown(each) for each in node.nodes]
-        for name in node.fields:
-            value = getattr(node, name, None)
-            if isinstance(value, nodes.Concat):
-                setattr(node, name, self._joined(value))
-            elif isinstance(value, list):
-                setattr(node, name, [self._joined(each) if isinstance(each, nodes.Concat) else each for each in value])
+
+    def _bounded(self, node: nodes.Expr) -> nodes.Expr:
+        if isinstance(node, nodes.Concat):
+            return self._filtered(nodes.List(node.nodes, lineno=node.lineno), JOINED)
+        is_target = isinstance(node, nodes.Tuple) and node.ctx != "load"
+        return self._filtered(node, MADE) if isinstance(node, _LITERALS) and not is_target else node
 
     def _shown(self, node: nodes.Expr) -> nodes.Filter:
         label = _label(node, self._outside)
-        inner: nodes.Expr = self._joined(node) if isinstance(node, nodes.Concat) else node
-        return self._filtered(inner, OUTSIDE, label) if label else self._filtered(inner, SHOWN)
-
-    def _joined(self, node: nodes.Concat) -> nodes.Filter:
-        return self._filtered(nodes.List(node.nodes, lineno=node.lineno), JOINED)
+        return self._filtered(node, OUTSIDE, label) if label else self._filtered(node, SHOWN)
 
     def _filtered(self, node: nodes.Expr, name: str, *arguments: str) -> nodes.Filter:
         constants: list[nodes.Expr] = [nodes.Const(each, lineno=node.lineno) for each in arguments]

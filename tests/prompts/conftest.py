@@ -1,4 +1,4 @@
-"""The scripted server of models, and a database for the history."""
+"""What the tests of prompts share: the scripted server of models, a database for the history, a prompt manager."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from storage.database import Database
 from storage.migrations.runner import migrate
 from tests.doubles.models import ModelsDouble, serving
 from tests.support.models import ModelsHarness, models_over
+from tests.support.prompts import PromptHouse, prompt_house
 
 
 @pytest.fixture
@@ -33,3 +34,10 @@ async def models(double: ModelsDouble, database: Database) -> AsyncIterator[Mode
     """The adapter over the server."""
     async with models_over(double, database) as harness:
         yield harness
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[PromptHouse]:
+    """A prompt manager with built-in templates only."""
+    async with prompt_house(tmp_path) as found:
+        yield found

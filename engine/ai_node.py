@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from engine.asking import Question, ask, pauses, question_of, remember, target_of
 from engine.model_parameters import PromptParameters
 from engine.node_type import EffectNode, NodeCall
-from workflow.agent_questions import message_to_json
 from workflow.chat import ChatAnswer, Message
 from workflow.items import Item, JsonObject
+from workflow.message_forms import message_to_json
 
 P = TypeVar("P", bound=PromptParameters)
 

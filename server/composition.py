@@ -20,6 +20,7 @@ from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
 from engine.live import LiveExecutions
 from engine.node_runner import NodeRunner
+from engine.node_type import AiPorts
 from engine.planning import Planner
 from engine.publishing import Publishing
 from engine.recovery import Recovery
@@ -33,6 +34,8 @@ from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
 from prompts.conversations import ContextManager
+from prompts.manager import PromptManager
+from prompts.templates import load_templates
 from server.ai import AiServices, running_ai
 from server.auth.first_run import require_authentication
 from server.auth.leftovers import Leftovers
@@ -57,9 +60,11 @@ from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
 from storage.invitations import SqlInvitations
 from storage.migrations.runner import migrate
+from storage.prompts import SqlPrompts
 from storage.queue.embedded import EmbeddedQueue
 from storage.vault import SqlVault
 from storage.vault_keys import VaultKeys
+from storage.vectors import SqlVectors
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
@@ -173,6 +178,15 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         conversations = await stack.enter_async_context(
             running_conversations(settings, database, models=ai.models, bus=bus, clock=clock, new_id=new_id)
         )
+        prompts = PromptManager(
+            repository=SqlPrompts(database),
+            built_in=load_templates(),
+            taken=(),
+            bus=bus,
+            audit=audit,
+            clock=clock,
+            new_id=new_id,
+        )
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
             grace_seconds=settings.expression_grace_seconds,
@@ -218,6 +232,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             children=Children(authoring=authoring, service=service),
             resume_url=links.url if has_http else lambda execution_id: None,
             audit=audit,
+            ai=AiPorts(models=ai.models, prompts=prompts, conversations=conversations, vectors=SqlVectors(database)),
         )
         worker = Worker(
             queue=queue,

@@ -12,10 +12,8 @@ from typing import Any, NamedTuple
 
 from workflow.chat import (
     Asker,
-    Attachment,
     ChatAttempt,
     ChatRequest,
-    Message,
     ToolCall,
     ToolSpec,
 )
@@ -23,6 +21,7 @@ from workflow.errors import InvalidArgumentsError
 from workflow.findings import Finding, did_you_mean, nearest, pointer
 from workflow.items import JsonObject
 from workflow.json_schema import InputSchema
+from workflow.message_forms import message_from_json, message_to_json
 
 AT = "/data"
 """Where an answer stands in the call that brings it."""
@@ -98,34 +97,6 @@ def read_answer(details: JsonObject, data: Any) -> AgentAnswer:
     if not isinstance(text, str) or not text.strip():
         raise _refused([_bad(AT, "The answer must be a text.", "Send the text itself as data.")])
     return AgentAnswer(text)
-
-
-def message_to_json(message: Message) -> JsonObject:
-    """A message as it is kept and shown: the members that say something."""
-    content: JsonObject = {"role": message.role, "content": message.content}
-    if message.is_from_outside:
-        content["from_outside"] = True
-    if message.tool_calls:
-        content["tool_calls"] = [
-            {"id": each.id, "name": each.name, "arguments": each.arguments} for each in message.tool_calls
-        ]
-    if message.tool_call_id is not None:
-        content["tool_call_id"] = message.tool_call_id
-    if message.attachments:
-        content["attachments"] = [{"url": each.url, "media_type": each.media_type} for each in message.attachments]
-    return content
-
-
-def message_from_json(content: JsonObject) -> Message:
-    """A message from what :func:`message_to_json` made."""
-    return Message(
-        role=content["role"],
-        content=content["content"],
-        is_from_outside=content.get("from_outside", False),
-        tool_calls=tuple(ToolCall(**each) for each in content.get("tool_calls", ())),
-        tool_call_id=content.get("tool_call_id"),
-        attachments=tuple(Attachment(**each) for each in content.get("attachments", ())),
-    )
 
 
 def _parsed(text: str, *, is_needed: bool) -> Any:

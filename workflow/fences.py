@@ -14,10 +14,10 @@ NOTE = (
 )
 """Stands once in the system message of a prompt that has such text."""
 
-_DIGITS = 16
+DIGITS = 16
 
 
 def fenced(text: str, names: str) -> str:
     """The text between two lines that begin and end it; ``names`` says what it is."""
-    key = sha256(text.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
+    key = sha256(text.encode(errors="surrogatepass")).hexdigest()[:DIGITS]
     return f'\n<data id="{key}" from="{names}">\n{text}\n</data id="{key}">\n'

@@ -15,9 +15,11 @@ from engine.expressions.pool import WorkerPool
 from engine.expressions.scope import NodeView, Scope
 from engine.journal import Journal
 from engine.node_runner import NodeRunner
+from engine.node_type import AiPorts
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
+from tests.support.ai import KeptConversations, ScriptedModels
 from tests.support.audit import KeptAuditLog
 from workflow.checks import check_definition
 from workflow.credentials import StoredCredential
@@ -75,6 +77,15 @@ class EngineHarness:
     slept: list[float] = field(default_factory=list)
     children: Any = None
     audit: KeptAuditLog = field(default_factory=KeptAuditLog)
+    models: ScriptedModels = field(default_factory=ScriptedModels)
+    prompts: Any = None
+    conversations: Any = field(default_factory=KeptConversations)
+    vectors: Any = None
+
+    @property
+    def ai(self) -> AiPorts:
+        """What AI nodes work with."""
+        return AiPorts(models=self.models, prompts=self.prompts, conversations=self.conversations, vectors=self.vectors)
 
     def plan(self, document: Mapping[str, Any]) -> Plan:
         """The compiled definition; it must have no error."""
@@ -130,6 +141,7 @@ class EngineHarness:
             children=self.children or NoChildren(),
             resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
             audit=self.audit,
+            ai=self.ai,
         )
         return run, Executor(run, runner, lambda node_run: None)
 

@@ -258,7 +258,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
-        answers = ExecutionAnswers(authoring)
+        answers = ExecutionAnswers(authoring, service)
         runs = Runs(
             service=service,
             control=control,

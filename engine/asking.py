@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from engine.effect_parts import Part
 from engine.model_parameters import PAUSES_SECONDS, ModelParameters, PromptParameters
-from engine.node_type import NodeCall, Part, SuspendError
+from engine.node_type import NodeCall, SuspendError
 from workflow.agent_questions import question_details, read_answer, request_in
 from workflow.chat import (
     AGENT,

@@ -11,10 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from engine import rehearsal
-from engine.effect_notes import EffectNotes
+from engine.bound_children import BoundChildren, ChildStarter
+from engine.done_parts import part_done, part_once
+from engine.effect_parts import AiPorts, Part
 from engine.effects import EffectRun, FatalEffectError, Sleep, latest
 from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.fast_values import FallThroughError
@@ -22,14 +24,12 @@ from engine.expressions.scope import Scope
 from engine.item_loops import ItemLoop
 from engine.node_run import NodeStart, Outcome
 from engine.node_type import (
-    AiPorts,
     AsyncNode,
     BatchNode,
     ChildRunner,
     EffectNode,
     Emission,
     ItemNode,
-    Part,
     WebhookResponse,
 )
 from engine.plan import PlanNode
@@ -38,33 +38,11 @@ from workflow.audit import AuditLog
 from workflow.chat import Asker
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
-from workflow.executions import EffectKey, EffectResult, EffectStep, ErrorRecord, Execution, Resumption, Suspension
+from workflow.executions import EffectKey, EffectResult, ErrorRecord, Resumption, Suspension
 from workflow.items import Item, Items, JsonObject, Outputs, from_item
 from workflow.ports import Clock, HttpClient
 
 logger = logging.getLogger(__name__)
-
-
-class ChildStarter(Protocol):
-    """Starts other workflows; :class:`engine.children.Children` is the one there is."""
-
-    async def ensure(
-        self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = ""
-    ) -> Execution:
-        """The execution of the parent's item as it is now, started if it is not there yet."""
-        ...
-
-
-@dataclass(slots=True, frozen=True)
-class BoundChildren:
-    """A :class:`ChildStarter` for one execution, as its nodes see it."""
-
-    starter: ChildStarter
-    parent: Execution
-
-    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = "") -> Execution:
-        """The item's execution as it is now, started if it is not there yet."""
-        return await self.starter.ensure(self.parent, key, workflow_id, data, wait=wait, part=part)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -188,33 +166,11 @@ class _Work:
         return self._run.journal.suspension(self.item_key(item_index))
 
     def done(self, item_index: int, part: str) -> Any:
-        found = self._run.journal.step(self.item_key(item_index), part)
-        return found.result if found is not None else None
+        return part_done(self._run, self.item_key(item_index), part)
 
     async def once(self, item_index: int, part: Part, work: Callable[[], Awaitable[Any]]) -> Any:
-        found = self.done(item_index, part.name)
-        if found is not None:
-            return found
-        key = self.item_key(item_index)
-        result = await self._noted(key, part, work)
-        self._run.journal.note(EffectStep(key=key, at=self._runner.clock.now(), step=part.name, result=result))
-        await self._run.journal.secure()
-        return result
-
-    async def _noted(self, key: EffectKey, part: Part, work: Callable[[], Awaitable[Any]]) -> Any:
-        """Do the work, and tell the audit log where it leaves the process."""
-        if part.target is None:
-            return await work()
-        notes = EffectNotes(
-            audit=self._runner.audit,
-            execution=self._run.execution,
-            key=key,
-            kind=part.kind,
-            target=part.target,
-            credential=part.credential,
-            attempt=1,
-        )
-        return await notes.around(work)
+        runner = self._runner
+        return await part_once(self._run, self.item_key(item_index), part, work, audit=runner.audit, clock=runner.clock)
 
     def resume_url(self) -> str | None:
         return self._runner.resume_url(self._run.execution.id)

@@ -18,17 +18,15 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.effect_parts import AiPorts, Part
 from engine.item_loops import LoopCode
 from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
-from workflow.chat import Asker, Models
-from workflow.conversations import Conversations
+from workflow.chat import Asker
 from workflow.errors import NodeError
 from workflow.executions import EffectKey, Execution, Resumption, Suspension, SuspensionKind
 from workflow.items import Item, Items, JsonObject, Outputs, pairs_of
 from workflow.ports import HttpClient
-from workflow.prompt_templates import Prompts
-from workflow.vectors import VectorStore
 
 
 class Parameters(BaseModel):
@@ -69,29 +67,6 @@ class ChildRunner(Protocol):
             JobsprintError: it cannot be started.
         """
         ...
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class AiPorts:
-    """What AI nodes work with: models, prompt templates, memory, vectors."""
-
-    models: Models
-    prompts: Prompts
-    conversations: Conversations
-    vectors: VectorStore
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Part:
-    """A part of an item's effect, as the audit log is told of it. ``name`` tells it from the item's other parts.
-
-    ``kind`` is the node type that does it; without a ``target`` it stays in the process and is not noted.
-    """
-
-    name: str
-    kind: str
-    target: str | None = None
-    credential: str | None = None
 
 
 class NodeCall(Protocol[P_co]):

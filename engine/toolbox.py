@@ -9,7 +9,8 @@ from typing import Any, cast
 import orjson
 
 from engine.agent_tools import NODE_TOOLS, ToolParameters, ToolRefusedError, checked_arguments, filled_in
-from engine.node_type import EffectNode, NodeCall, Part, SuspendError
+from engine.effect_parts import Part
+from engine.node_type import EffectNode, NodeCall, SuspendError
 from engine.nodes.execute_workflow import RECHECK_SECONDS
 from workflow.chat import ToolCall
 from workflow.errors import JobsprintError, NodeError

@@ -175,6 +175,12 @@ RUNS: dict[str, Callable[[str], dict[str, Any]]] = {
     "credential_not_usable": lambda url: one(request(f"{url}/text", credential="leads-db")),
     "credential_host_not_allowed": lambda url: one(request("https://example.com/leads", credential="crm")),
     "token_refused": lambda url: one(request(f"{url}/text", credential="crm")),
+    "bad_vector": lambda url: one(
+        {"type": "vector_store", "parameters": {"operation": "query", "collection": "handbook", "vector": [0, 0]}}
+    ),
+    "model_input_too_large": lambda url: one(
+        {"type": "ai_chat", "parameters": {"prompt": "Summarise.", "input": "={{ 'x'.repeat(1100000) }}"}}
+    ),
     "connection_failed": lambda url: one(request("http://127.0.0.1:1/")),
 }
 """Run in this order with two items; the last one is repeated until its target is left alone."""

@@ -15,12 +15,12 @@ from engine.authoring import Authoring
 from engine.breakers import BreakerHttpClient
 from engine.children import Children
 from engine.control import Control
+from engine.effect_parts import AiPorts
 from engine.executions import ExecutionService
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
 from engine.live import LiveExecutions
 from engine.node_runner import NodeRunner
-from engine.node_type import AiPorts
 from engine.planning import Planner
 from engine.publishing import Publishing
 from engine.recovery import Recovery

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.effect_parts import AiPorts
 from engine.executions import input_items
 from engine.executor import Executor
 from engine.expressions.evaluator import Evaluator
@@ -15,7 +16,6 @@ from engine.expressions.pool import WorkerPool
 from engine.expressions.scope import NodeView, Scope
 from engine.journal import Journal
 from engine.node_runner import NodeRunner
-from engine.node_type import AiPorts
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run

@@ -241,11 +241,6 @@ class ExecutionService:
         live = self.live.get(execution_id)
         return live.execution.owner if live is not None else await self.store.owner_of(execution_id)
 
-    def is_durable(self, owner: str, execution_id: str) -> bool:
-        """Whether another process would find the execution if this one were gone."""
-        live = self._live(owner, execution_id)
-        return live is None or live.plan.definition.settings.durability != "none"
-
     def progress(self, owner: str, execution_id: str) -> NodeProgress | None:
         """How far an execution is that this process runs: its latest node run."""
         live = self._live(owner, execution_id)

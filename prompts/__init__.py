@@ -1,4 +1,4 @@
-"""What a model is told: built-in guides as data files; templates, context, model adapter and history are yet to come.
+"""What a model is told: built-in guides as data files, how models are reached, an estimate of tokens.
 
 Must not: run workflows, or import engine, integrations or storage.
 """

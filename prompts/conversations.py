@@ -45,7 +45,7 @@ SUMMARY_ROOM_SHARE = 4
 """A summary takes one part in this many of the room that is left for turns, at most."""
 TURNS_SHARE = 0.6
 """How full a window is of turns after a summary was made: the rest is for what is said until the next one."""
-STAND_IN_TOKENS = 60
+STAND_IN_TOKENS = 80
 """More than the words around a summary take."""
 LEAST_SUMMARY_TOKENS = 40
 REST = timedelta(seconds=60)

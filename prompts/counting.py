@@ -41,21 +41,21 @@ def learned(margin: int, window: Window, input_tokens: int) -> int:
 def spread(turns: Sequence[NewTurn], window: Window, input_tokens: int) -> list[NewTurn]:
     """The turns with what the provider has counted for them, as far as that can be told.
 
-    Where the rest of the window was counted before, the difference belongs to the messages that were new in it. One
-    has it all; several share it as their estimates have it, with a tenth more, for they may differ in kind. What
-    cannot be so (the difference is half as much again as was estimated, or a fifth of it) is left alone: there was
-    something else in the request.
+    Where the rest of the window was counted before, the difference belongs to what came next. One message has it all;
+    several, or one beside others that are not kept, share it as their estimates have it, with a tenth more, for they
+    may differ in kind. What cannot be so (the difference is half as much again as was estimated, or less than a fifth
+    of it) is left alone: there was something else in the request.
     """
-    new = [each for each in turns if each.is_estimate]
-    estimated = sum(each.tokens for each in new)
-    difference = input_tokens - window.kept_tokens
-    is_plausible = estimated <= 5 * difference and 2 * difference <= 3 * estimated
-    if window.is_estimate or not new or estimated != window.upcoming_tokens or not is_plausible:
+    new = sum(each.is_estimate for each in turns)
+    estimated = sum(each.tokens for each in turns if each.is_estimate)
+    upcoming, difference = window.upcoming_tokens, input_tokens - window.kept_tokens
+    is_plausible = upcoming <= 5 * difference and 2 * difference <= 3 * upcoming
+    if window.is_estimate or not 0 < estimated <= upcoming or not is_plausible:
         return list(turns)
-    if len(new) == 1:
+    if new == 1 and estimated == upcoming:
         return [replace(each, tokens=difference, is_estimate=False) if each.is_estimate else each for each in turns]
     return [
-        replace(each, tokens=min(each.tokens, -(-each.tokens * difference * 11 // (estimated * 10))))
+        replace(each, tokens=min(each.tokens, -(-each.tokens * difference * 11 // (upcoming * 10))))
         if each.is_estimate
         else each
         for each in turns

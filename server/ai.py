@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -48,13 +48,17 @@ async def running_ai(
         StorageError: Redis' address is none.
     """
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(
-            model_client(
+
+        def new_client() -> httpx2.AsyncClient:
+            client = model_client(
                 max_connections=settings.http_max_connections,
                 max_response_bytes=settings.http_max_response_bytes,
                 user_agent=user_agent,
             )
-        )
+            stack.push_async_callback(client.aclose)
+            return client
+
+        catalogue = catalogue_of(settings, providers_of(settings, new_client))
         exchanges = SqlExchanges(database)
         memory: AnswerMemory = InProcessMemory(seconds=settings.ai_cache_seconds)
         if settings.redis_url is not None:
@@ -62,7 +66,7 @@ async def running_ai(
             memory = await stack.enter_async_context(answers)
         yield AiServices(
             models=ModelAdapter(
-                catalogue=catalogue_of(settings, http=http),
+                catalogue=catalogue,
                 history=History(exchanges, clock=clock, new_id=new_id),
                 spending=Spending(exchanges, limits=_limits(settings), clock=clock),
                 memory=memory,
@@ -71,22 +75,15 @@ async def running_ai(
         )
 
 
-def catalogue_of(
-    settings: Settings, *, http: httpx2.AsyncClient, environment: Mapping[str, str | None] | None = None
-) -> Catalogue:
-    """The providers and models that the settings name.
+def catalogue_of(settings: Settings, providers: Mapping[str, Provider]) -> Catalogue:
+    """The models that the settings name, over these providers.
 
     Raises:
-        BadSettingsError: one cannot be used, or is not there.
+        BadSettingsError: one is not there.
     """
-    environment = {**dotenv_values(ENV_FILE), **os.environ} if environment is None else environment
     embedding = settings.embedding_model
-    named = (*settings.models, *([embedding] if embedding else []))
-    configs = provider_configs(settings.model_providers, named=named, environment=environment)
-    catalogue = Catalogue(
-        {config.name: _provider(config, http) for config in configs}, default=settings.models, embedding=embedding
-    )
-    for name in named:
+    catalogue = Catalogue(providers, default=settings.models, embedding=embedding)
+    for name in _named(settings):
         if name == AGENT:
             continue
         try:
@@ -95,6 +92,29 @@ def catalogue_of(
             setting = "JOBSPRINT_EMBEDDING_MODEL" if name == embedding else "JOBSPRINT_MODELS"
             raise BadSettingsError(f"{setting}: {error.message}", fix=error.fix) from error
     return catalogue
+
+
+def providers_of(
+    settings: Settings,
+    new_client: Callable[[], httpx2.AsyncClient],
+    *,
+    environment: Mapping[str, str | None] | None = None,
+) -> dict[str, Provider]:
+    """The providers that the settings name. A client is made where there is one that needs it.
+
+    Raises:
+        BadSettingsError: one lacks something.
+    """
+    environment = {**dotenv_values(ENV_FILE), **os.environ} if environment is None else environment
+    configs = provider_configs(settings.model_providers, named=_named(settings), environment=environment)
+    if not configs:
+        return {}
+    http = new_client()
+    return {config.name: _provider(config, http) for config in configs}
+
+
+def _named(settings: Settings) -> tuple[str, ...]:
+    return (*settings.models, *([settings.embedding_model] if settings.embedding_model else []))
 
 
 def _provider(config: ProviderConfig, http: httpx2.AsyncClient) -> Provider:

@@ -140,6 +140,42 @@ class HealthAnswer(_Answer):
     status: Literal["ok", "ready"]
 
 
+class ConversationSummary(_Answer):
+    """A conversation in a list."""
+
+    key: str
+    turns_in_all: int
+    tokens: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class ConversationsAnswer(_Answer):
+    """A page of conversations."""
+
+    conversations: list[ConversationSummary]
+    next_cursor: str | None
+
+
+class TurnAnswer(_Answer):
+    """A message of a conversation; members of tools and attachments are there where it has them."""
+
+    position: int
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+    tokens: int
+    is_estimate: bool
+    is_pinned: bool
+    at: datetime
+
+
+class ConversationAnswer(ConversationSummary):
+    """A conversation with a page of its turns; ``next_before`` leads to older ones."""
+
+    turns: list[TurnAnswer]
+    next_before: int | None
+
+
 ANSWERS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("POST", "/api/workflows"): WorkflowAnswer,
     ("GET", "/api/workflows"): WorkflowsAnswer,
@@ -160,6 +196,8 @@ ANSWERS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("POST", "/api/executions/{execution_id}/redrive"): ExecutionAnswer,
     ("POST", "/api/executions/{execution_id}/retry"): ExecutionAnswer,
     ("POST", "/api/executions/{execution_id}/rerun"): ExecutionAnswer,
+    ("GET", "/api/conversations"): ConversationsAnswer,
+    ("GET", "/api/conversations/{key}"): ConversationAnswer,
     ("POST", "/auth/register"): TokensAnswer,
     ("POST", "/auth/login"): TokensAnswer,
     ("POST", "/auth/refresh"): TokensAnswer,

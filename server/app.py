@@ -21,11 +21,11 @@ from server.conversations import ConversationRoutes
 from server.credentials import CredentialRoutes
 from server.exchanges import ExchangeRoutes
 from server.guards import allowed_hosts, allowed_origins
+from server.identity import Identity
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
-from server.oauth.services import oauth_routes
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
 from server.publications import Publications
@@ -40,6 +40,9 @@ from workflow.errors import JobsprintError, StorageError
 @asynccontextmanager
 async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGIApp]:
     """The application over running services; it serves MCP sessions until the context is left."""
+    identity = services.identity
+    if identity is None:
+        raise RuntimeError("these services were not put together for HTTP")
     hosts, origins = allowed_hosts(settings), allowed_origins(settings)
     manager = ResumableSessions(
         services.mcp,
@@ -53,7 +56,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
     )
     async with manager.run():
         app = Starlette(
-            routes=_routes(settings, services, manager, webhooks),
+            routes=_routes(settings, services, identity, manager, webhooks),
             exception_handlers={
                 JobsprintError: handle_expected,
                 HTTPException: _handle_http,
@@ -66,14 +69,16 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         known = Authentication(
             counted(calls, settings=settings),
-            verifiers=[services.sharing.keys, services.auth.sessions, *services.outside.verifiers],
-            first_run=services.auth.first_run,
+            verifiers=identity.verifiers,
+            first_run=identity.first_run,
             base_url=settings.base_url,
         )
         yield walled(webhooks.in_front_of(known), settings=settings, hosts=hosts, origins=origins)
 
 
-def _routes(settings: Settings, services: Services, manager: ResumableSessions, webhooks: Webhooks) -> list[Route]:
+def _routes(
+    settings: Settings, services: Services, identity: Identity, manager: ResumableSessions, webhooks: Webhooks
+) -> list[Route]:
     api = RestApi(services.authoring, services.executions, services.control)
 
     async def health(request: Request) -> Response:
@@ -98,14 +103,11 @@ def _routes(settings: Settings, services: Services, manager: ResumableSessions, 
         Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
-        *services.outside.api.routes(),
-        *services.outside.routes,
-        *services.sharing.routes,
+        *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
+        *identity.routes,
         *CredentialRoutes(services.credentials).routes(),
         *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),
-        *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
-        *oauth_routes(settings, services.oauth),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),

@@ -70,7 +70,7 @@ def serve(
                 settings,
                 app,
                 on_stop=services.subscriptions.close,
-                is_first_run=await services.auth.first_run.is_on(),
+                is_first_run=services.identity is not None and await services.identity.first_run.is_on(),
             )
             await server.serve(sockets=[listener])
 

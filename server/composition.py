@@ -37,16 +37,11 @@ from prompts.conversations import ContextManager
 from prompts.manager import PromptManager
 from prompts.templates import load_templates
 from server.ai import AiServices, running_ai
-from server.auth.first_run import require_authentication
-from server.auth.leftovers import Leftovers
-from server.auth.outside import Outside, ways_in
-from server.auth.services import AuthServices, running_auth
-from server.auth.sharing import Sharing, running_sharing
 from server.conversations import running_conversations
+from server.identity import Identity, running_identity
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
-from server.oauth.services import EmbeddedServer
 from server.secret_key import derived_key, load_secret_key
 from server.settings import BadSettingsError, Settings
 from server.vault_commands import LOCK_FILE, key_sources
@@ -58,7 +53,6 @@ from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
-from storage.invitations import SqlInvitations
 from storage.migrations.runner import migrate
 from storage.prompts import SqlPrompts
 from storage.queue.embedded import EmbeddedQueue
@@ -93,14 +87,11 @@ SHARED_CACHE_SECONDS = 1.0
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Services:
-    """What the edges call."""
+    """What the edges call; ``identity`` where they are reached over HTTP."""
 
     database: Database
     audit: SqlAuditLog
-    auth: AuthServices
-    oauth: EmbeddedServer
-    outside: Outside
-    sharing: Sharing
+    identity: Identity | None
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -136,16 +127,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await migrate(database)
         secret = load_secret_key(settings)
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
-        auth = await stack.enter_async_context(
-            running_auth(settings, database, secret=secret, audit=audit, clock=clock, new_id=new_id)
-        )
-        sharing = await stack.enter_async_context(
-            running_sharing(database, auth=auth, audit=audit, clock=clock, new_id=new_id)
-        )
-        if has_http:
-            require_authentication(settings, has_users=await auth.users.has_any())
-            leftovers = Leftovers(sessions=auth.session_store, invitations=SqlInvitations(database), clock=clock)
-            await stack.enter_async_context(leftovers.forgetting())
         workflows = WorkflowCache(
             SqlWorkflowRepository(database), seconds=None if database.is_sqlite else SHARED_CACHE_SECONDS
         )
@@ -169,6 +150,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                 user_agent=f"jobsprint/{VERSION}",
             )
         )
+        identity = None
+        if has_http:
+            identity = await stack.enter_async_context(
+                running_identity(settings, database, secret=secret, http=http, audit=audit, clock=clock, new_id=new_id)
+            )
         vault = SqlVault(database, keys=VaultKeys(key_sources(settings).load), clock=clock, new_id=new_id)
         # The breakers are inside, so that they see each request of a redirect, and those for access tokens.
         sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
@@ -320,12 +306,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         yield Services(
             database=database,
             audit=audit,
-            auth=auth,
-            oauth=EmbeddedServer(
-                settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
-            ),
-            outside=ways_in(settings, auth, secret=secret, http=http, clock=clock),
-            sharing=sharing,
+            identity=identity,
             authoring=authoring,
             publishing=publishing,
             executions=service,

@@ -108,7 +108,7 @@ class TurnsQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: int = Field(default=20, ge=1, le=100)
-    before: int | None = Field(default=None, ge=1)
+    before: int | None = Field(default=None, ge=1, le=2**31 - 1)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

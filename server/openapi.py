@@ -152,6 +152,13 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/executions/{execution_id}/rerun"): Operation(
         success={202: "The new execution."}, body=RerunBody, problems=(400, 404, 429)
     ),
+    ("GET", "/api/conversations"): Operation(
+        success={200: "A page of conversations."}, query=PageQuery, problems=(400,)
+    ),
+    ("GET", "/api/conversations/{key}"): Operation(
+        success={200: "The conversation with a page of its turns."}, query=TurnsQuery, problems=(400, 404)
+    ),
+    ("DELETE", "/api/conversations/{key}"): Operation(success={204: "It is forgotten."}, problems=(400, 404)),
     ("GET", "/api/credentials"): Operation(success={200: "Every credential, without its secret."}),
     ("POST", "/api/credentials"): Operation(
         success={201: "The credential, without its secret."}, body=NewCredential, problems=(400, 409)
@@ -169,13 +176,6 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/credentials/{name}/check"): Operation(
         success={200: "Whether it can be used, and what is wrong with it."}, problems=(404,)
     ),
-    ("GET", "/api/conversations"): Operation(
-        success={200: "A page of conversations."}, query=PageQuery, problems=(400,)
-    ),
-    ("GET", "/api/conversations/{key}"): Operation(
-        success={200: "The conversation with a page of its turns."}, query=TurnsQuery, problems=(400, 404)
-    ),
-    ("DELETE", "/api/conversations/{key}"): Operation(success={204: "It is forgotten."}, problems=(400, 404)),
     ("POST", "/webhooks/{path}"): Operation(
         success={202: "Accepted; or the workflow's own answer, of whatever status."}, problems=(403, 404, 405, 429)
     ),
@@ -232,7 +232,7 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
                 documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
                 summary = (inspect.getdoc(documented) or "").partition("\n")[0]
                 described = _operation(route.path_format, operation, summary, schemas)
-                _describe_answer(described, ANSWERS.get((method, route.path)))
+                _describe_answer(described, ANSWERS.get((method, route.path_format)))
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
                 for status in _WALLS:

@@ -238,6 +238,7 @@ class Settings(BaseSettings):
         "audit_retention_days",
         "conversation_days",
         "rate_limit_per_minute",
+        "conversation_days",
         "webhook_limit_per_minute",
         "embedding_model",
         "ai_user_tokens_per_day",

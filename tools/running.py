@@ -10,6 +10,7 @@ from pydantic import Field
 from engine.authoring import Authoring
 from engine.control import Control
 from engine.executions import ExecutionService, Submission
+from engine.plan import Plan
 from engine.planning import Planner
 from tools.budget import (
     ROOM_FOR_CURSOR,
@@ -166,14 +167,23 @@ class RunningTools:
 
     async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
+        execution_id, is_kept = caller.goes_on_with, True
+        if execution_id is None:
+            plan, submission = await self._prepared(arguments, caller)
+            is_kept = plan.definition.settings.durability != "none"
+            start = self._service.execute(plan, submission, key=arguments.idempotency_key)
+            execution_id = await self._runs.begin(
+                start, caller=caller, cancel_with_request=arguments.cancel_with_request
+            )
         return await self._runs.outcome(
-            caller.goes_on_with or await self._submit(arguments, caller),
+            execution_id,
             wait_seconds=arguments.wait_seconds,
             caller=caller,
             cancel_with_request=arguments.cancel_with_request,
+            may_be_task=is_kept,
         )
 
-    async def _submit(self, arguments: ExecuteWorkflow, caller: Caller) -> str:
+    async def _prepared(self, arguments: ExecuteWorkflow, caller: Caller) -> tuple[Plan, Submission]:
         owner = caller.actor.workspace_id
         plan = self._authoring.plan(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
         if arguments.plan_hash is not None:
@@ -190,7 +200,7 @@ class RunningTools:
             priority=arguments.priority,
             answer_form=EXECUTION_FORM,
         )
-        return await self._service.execute(plan, submission, key=arguments.idempotency_key)
+        return plan, submission
 
     async def control_execution(self, arguments: ControlExecution, caller: Caller) -> Answer:
         """Do what the action says."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any
 
 from engine.control import Control
 from engine.executions import ExecutionService
@@ -49,11 +50,32 @@ class Runs:
         form = self._forms.get(execution.answer_form or EXECUTION_FORM)
         return await (form or self._forms[EXECUTION_FORM])(execution)
 
+    async def begin(self, start: Coroutine[Any, Any, str], *, caller: Caller, cancel_with_request: bool) -> str:
+        """The id of the execution that ``start`` starts: seen through even if the caller leaves meanwhile.
+
+        ``cancel_with_request`` ends the run if the caller does.
+
+        Raises:
+            JobsprintError: see ``start``.
+        """
+        starting = asyncio.create_task(start)
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            self._see_through(self._left(starting, caller.actor if cancel_with_request else None), "left-at-the-start")
+            raise
+
     async def outcome(
-        self, execution_id: str, *, wait_seconds: float, caller: Caller, cancel_with_request: bool = False
+        self,
+        execution_id: str,
+        *,
+        wait_seconds: float,
+        caller: Caller,
+        cancel_with_request: bool = False,
+        may_be_task: bool = True,
     ) -> Answer | Pending:
-        """What the tool that started the execution answers: at once that it is pending, where the caller takes tasks
-        and has not said that it does not want to wait; else what is known after ``wait_seconds``.
+        """What the tool that started the execution answers: at once that it is pending, where it ``may_be_task``, the
+        caller takes tasks and has not said that it does not want to wait; else what is known after ``wait_seconds``.
 
         ``cancel_with_request`` ends the run if the caller leaves first.
 
@@ -61,7 +83,7 @@ class Runs:
             JobsprintError, MCPError: see :data:`Form`.
         """
         owner = caller.actor.workspace_id
-        if caller.takes_tasks and wait_seconds > 0 and self._service.is_durable(owner, execution_id):
+        if may_be_task and caller.takes_tasks and wait_seconds > 0:
             return Pending(execution_id)
         try:
             await self.settle(execution_id, wait_seconds=wait_seconds, caller=caller)
@@ -133,9 +155,22 @@ class Runs:
 
     def _end(self, actor: Actor, execution_id: str) -> None:
         """Cancel the execution in a task of its own: whoever asked for it is being cancelled and cannot wait."""
-        task = asyncio.create_task(self._cancel(actor, execution_id), name=f"cancel-{execution_id}")
+        self._see_through(self._cancel(actor, execution_id), f"cancel-{execution_id}")
+
+    def _see_through(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
+
+    async def _left(self, starting: asyncio.Task[str], actor: Actor | None) -> None:
+        """See a start through whose caller has left, and end what it started where there is an ``actor`` to do so."""
+        try:
+            execution_id = await starting
+        except JobsprintError as error:
+            logger.info("an execution whose caller has left was not started: %s", error.message)
+            return
+        if actor is not None:
+            await self._cancel(actor, execution_id)
 
     async def _cancel(self, actor: Actor, execution_id: str) -> None:
         try:

@@ -95,7 +95,7 @@ class ModelAdapter:
                     fix="Answer with one JSON value that fits the schema, and with nothing else.",
                 ) from unfit
         usage = Usage(
-            input_tokens=request_tokens(request.messages, tools=request.tools, schema=request.schema),
+            input_tokens=_tokens(request),
             output_tokens=text_tokens(text),
             is_estimate=True,
             cost_micros=0,
@@ -109,7 +109,7 @@ class ModelAdapter:
         """A vector for each text; see the port."""
         target = self.catalogue.embedding_target(model)
         vectors: list[Sequence[float]] = []
-        async with self._spending.admitted(asker, sum(map(text_tokens, texts))):
+        async with self._spending.admitted(asker, lambda: sum(map(text_tokens, texts))):
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 vectors += await self._embedded(asker, target, list(texts[start : start + TEXTS_AT_ONCE]))
         return vectors
@@ -117,9 +117,8 @@ class ModelAdapter:
     async def _fresh(self, request: ChatRequest, order: list[Target | None], *, on_text: OnText | None) -> ChatAnswer:
         """Ask, and keep in the history how it went."""
         course = Course()
-        tokens = request_tokens(request.messages, tools=request.tools, schema=request.schema)
         try:
-            answer = await self._within_limits(request, order, course, tokens, on_text=on_text)
+            answer = await self._within_limits(request, order, course, on_text=on_text)
         except AgentAnswersError:
             if course.attempts:
                 await self._note_failed(request, AGENT_ASKED, course)
@@ -141,14 +140,13 @@ class ModelAdapter:
         request: ChatRequest,
         order: list[Target | None],
         course: Course,
-        tokens: int,
         *,
         on_text: OnText | None,
     ) -> ChatAnswer:
         if order[0] is None:
             raise AgentAnswersError(request)
         try:
-            async with self._spending.admitted(request.asker, tokens):
+            async with self._spending.admitted(request.asker, lambda: _tokens(request)):
                 return await self._fallback.chat(request, order, course, on_text=on_text)
         except ModelError as error:
             if error.model_code == "model_limit_reached" and None in order:  # the agent costs nothing
@@ -213,3 +211,7 @@ class ModelAdapter:
     def _attempt(self, target: Target, outcome: str, started: float, status: int | None) -> ChatAttempt:
         latency_ms = (self._monotonic() - started) * 1000
         return ChatAttempt(model=target.name, outcome=outcome, latency_ms=latency_ms, status=status)
+
+
+def _tokens(request: ChatRequest) -> int:
+    return request_tokens(request.messages, tools=request.tools, schema=request.schema)

@@ -23,6 +23,7 @@ was meant. Of broken answers only those count here of which nothing was passed o
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -33,6 +34,7 @@ LONGEST_MESSAGE = 300
 """Characters of a provider's own message that are shown."""
 OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "credit_balance_too_low"})
 """Codes of 429 (and 400, at Anthropic) that say that waiting does not help."""
+_SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -163,10 +165,8 @@ def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> fl
     """What the header Retry-After asks for: seconds, or a date (RFC 9110, 10.2.3)."""
     if not value:
         return None
-    try:
+    if _SECONDS.fullmatch(value.strip()):
         return max(0.0, float(value))
-    except ValueError:
-        pass
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:

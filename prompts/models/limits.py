@@ -68,8 +68,8 @@ class Spending:
         self._counts: dict[tuple[str, str], _Count] = {}
 
     @asynccontextmanager
-    async def admitted(self, asker: Asker, tokens: int) -> AsyncGenerator[None]:
-        """Around a question of about so many tokens.
+    async def admitted(self, asker: Asker, estimate: Callable[[], int]) -> AsyncGenerator[None]:
+        """Around a question of about so many tokens; they are only estimated where there is a limit.
 
         Raises:
             ModelError: a limit is reached, code ``model_limit_reached``.
@@ -80,6 +80,7 @@ class Spending:
             count = await self._count(kind, name)
             self._check(kind, limit, count)
             counts.append(count)
+        tokens = estimate() if counts else 0
         for count in counts:
             count.reserved += tokens
         try:

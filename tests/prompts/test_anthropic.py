@@ -44,7 +44,7 @@ async def test_text_and_wishes_for_tools(models: ModelsHarness, is_streamed: boo
     assert not answer.usage.is_estimate
     assert "".join(pieces) == ("Let me see" if is_streamed else "")
     asked = models.double.asked[0]
-    assert asked.headers["x-api-key"] == KEY
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
     assert asked.body["system"] == "Be brief."
     (turn,) = asked.body["messages"]
     assert [block["type"] for block in turn["content"]] == ["text", "tool_result"]

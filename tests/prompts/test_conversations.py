@@ -155,8 +155,8 @@ async def test_a_conversation_that_fits_is_shown_whole(here: Process) -> None:
     await here.say("a", "b")
     built = await here.memory.window("w", "k", budget_tokens=1_000, upcoming=[Message(role="user", content="c")])
     assert [message.content for message in built.messages] == ["rules", "a", "b"]
-    assert (built.left_out, built.has_summary, built.upcoming_tokens) == (0, False, 5)
-    assert built.tokens == built.kept_tokens + 5
+    assert (built.left_out, built.has_summary, built.upcoming_tokens) == (0, False, 6)
+    assert built.tokens == built.kept_tokens + 6
 
 
 async def test_without_an_asker_the_latest_turns_are_shown_with_a_note_of_the_rest(
@@ -213,7 +213,11 @@ async def test_a_summary_is_marked_as_a_record_from_outside_and_its_maker_is_tol
 async def test_a_summary_that_is_too_long_is_cut(here: Process, models: ScriptedModels) -> None:
     models.answers = ["blah " * 10_000]
     await here.say(*numbered(1, 50))
-    assert len(await here.shown(500, asker=ASKER)) >= 10
+    shown = await here.shown(500, asker=ASKER)
+    assert shown[0].endswith("blah")
+    assert text_tokens(shown[0]) < 220
+    assert shown[1:] == numbered(52 - len(shown), 50)
+    assert len(shown) > 5
 
 
 @pytest.mark.parametrize(

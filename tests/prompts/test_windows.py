@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prompts.conversations import STAND_IN_TOKENS
 from prompts.counting import LARGEST_MARGIN, learned, spread
-from prompts.tokens import message_tokens
-from prompts.windows import assembled, frame, stand_in, walk
+from prompts.tokens import message_tokens, text_tokens
+from prompts.windows import assembled, frame, shortened, stand_in, walk
 from tests.support.accounts import NOW
 from workflow.chat import Message, ToolCall
 from workflow.conversations import MARGIN_UNIT, NewTurn, Turn, Window
@@ -145,6 +146,25 @@ def test_a_larger_budget_shows_no_less(turns: list[Turn], budget: int, more: int
     assert window(turns, budget + more + 30).left_out <= small.left_out
 
 
+@given(conversations(), st.integers(min_value=1, max_value=600), st.integers(min_value=0, max_value=600))
+def test_a_walk_that_is_shortened_is_the_walk_in_the_smaller_room(turns: list[Turn], one: int, other: int) -> None:
+    held = frame([], turns, [], budget_tokens=1_000, margin=MARGIN_UNIT)
+    long, short = max(one, other), min(one, other)
+    walked = walk(turns, held, room=long)
+    expected = walk(turns, held, room=short)
+    found = shortened(walked, room=short, behind_last=len(turns) + 1)
+    assert [list(block) for block in found.blocks] == [list(block) for block in expected.blocks]
+    assert (found.tokens, found.has_all) == (expected.tokens, expected.has_all)
+    if turns:
+        assert found.first_position == expected.first_position
+
+
+@given(st.text(), st.integers(min_value=0, max_value=10**9))
+def test_the_words_around_a_summary_take_no_more_than_is_reckoned_for_them(text: str, count: int) -> None:
+    for message in (stand_in(count, summary=text), stand_in(count, summary=text, upto=count)):
+        assert message_tokens(message) <= text_tokens(text) + STAND_IN_TOKENS
+
+
 def test_an_answer_goes_directly_behind_its_call_even_where_others_spoke_in_between() -> None:
     turns = turns_of([user("a"), calling("x", "y"), user("b"), answer("y"), user("c"), answer("x")])
     roles = [each.tool_call_id or each.content for each in window(turns, 1_000).messages]
@@ -226,11 +246,18 @@ def test_several_share_the_difference_with_a_tenth_more_and_stay_estimates() -> 
     assert spread([one, other], counted_window(500, estimated), 500 + estimated)[0] == one
 
 
+def test_a_message_beside_others_that_are_not_kept_has_its_share() -> None:
+    question = new("word " * 100)
+    (found,) = spread([question], counted_window(500, 2 * question.tokens), 500 + question.tokens)
+    assert found.is_estimate
+    assert found.tokens == -(-question.tokens * 11 // 20)
+
+
 @pytest.mark.parametrize(
     ("window", "counted"),
     [
         (counted_window(500, 104, is_estimate=True), 600),
-        (counted_window(500, 300), 600),
+        (counted_window(500, 100), 600),
         (counted_window(500, 204), 5_000),
         (counted_window(500, 204), 400),
     ],

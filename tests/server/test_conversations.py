@@ -75,7 +75,17 @@ async def test_conversations_are_listed_read_page_by_page_and_forgotten(served: 
 
 
 @pytest.mark.parametrize(
-    "path", ["?limit=0", "?cursor=x", "?more=1", "/k?limit=101", "/k?before=0", "/%20k", f"/{'x' * 201}"]
+    "path",
+    [
+        "?limit=0",
+        "?cursor=x",
+        "?more=1",
+        "/k?limit=101",
+        "/k?before=0",
+        "/k?before=2147483648",
+        "/%20k",
+        f"/{'x' * 201}",
+    ],
 )
 async def test_wrong_queries_and_keys_are_refused(served: Served, path: str) -> None:
     await served.say("a")

@@ -12,6 +12,7 @@ from server.mcp.ears import Ear
 from storage.events.in_process import InProcessEventBus
 from tests.support.engine import FixedClock
 from tools.resources import Watched
+from workflow.identity import LOCAL_ID
 
 WORKFLOW = "workflow://w"
 
@@ -24,10 +25,10 @@ def announcements() -> Announcements:
 
 async def test_a_client_that_is_behind_is_told_once_of_what_changed_often() -> None:
     told = announcements()
-    async with Ear(told, [ToolsListChanged()]) as ear, asyncio.timeout(5):
+    async with Ear(told, LOCAL_ID, [ToolsListChanged()]) as ear, asyncio.timeout(5):
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
         for _ in range(5):
-            told.workflow_changed("updated", "w")
+            told.workflow_changed("updated", "w", LOCAL_ID)
             ear.tell(ToolsListChanged())
             ear.tell(PromptsListChanged())
         assert await anext(ear) == ToolsListChanged()
@@ -38,15 +39,15 @@ async def test_a_client_that_is_behind_is_told_once_of_what_changed_often() -> N
 
 async def test_a_client_hears_of_a_resource_by_the_name_it_gave_it() -> None:
     told = announcements()
-    async with Ear(told, []) as ear, asyncio.timeout(5):
+    async with Ear(told, LOCAL_ID, []) as ear, asyncio.timeout(5):
         await ear.watch("workflow://%77", Watched(WORKFLOW, "w"))
-        told.workflow_changed("updated", "w")
+        told.workflow_changed("updated", "w", LOCAL_ID)
         assert await anext(ear) == ResourceUpdated("workflow://%77")
 
 
 async def test_nobody_is_listened_to_when_the_last_subscription_has_ended() -> None:
     told = announcements()
-    async with Ear(told, []) as ear:
+    async with Ear(told, LOCAL_ID, []) as ear:
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
         await ear.watch("workflow://%77", Watched(WORKFLOW, "w"))
         await ear.forget(WORKFLOW)

@@ -26,7 +26,7 @@ async def test_a_guide_names_only_tools_and_parameters_that_are_there(guide: Gui
     tools = {tool.name: tool for tool in (await mcp_http.client.list_tools()).tools}
     parameters = {name for tool in tools.values() for name in tool.input_schema["properties"]}
     words = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", guide.template))
-    given = {"workflow_id", "execution_id", "items_out", "plan_hash", "update_node"}
+    given = {"workflow_id", "execution_id", "items_out", "plan_hash", "update_node", "http_request"}
     assert words - tools.keys() - parameters - given == set()
     assert words & tools.keys()
 

@@ -108,6 +108,8 @@ async def estate(shared: ServerProcess) -> Estate:
             "invitation_id": invitation["id"],
             "key_id": key["id"],
             "credential": credential["name"],
+            # Only a run makes one; tests/server/test_conversations.py tries one that is another's.
+            "key": f"{MARK}:thread",
             "name": credential["name"],
             "machine_id": machine.get("client_id") or machine["id"],
             "client_id": machine.get("client_id") or machine["id"],

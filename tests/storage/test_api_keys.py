@@ -46,7 +46,7 @@ async def test_a_key_is_found_by_its_hash_with_what_its_user_is_now(keys: SqlApi
     held = await keys.holder("h")
     assert held is not None
     assert (held.key, held.is_disabled, held.role) == (key(user_id="ben"), False, Role.VIEWER)
-    await SqlWorkspaces(database).remove_member("w", "ben")
+    await SqlWorkspaces(database).remove_member("w", "ben", now=NOW)
     await disable(database, "ben")
     held = await keys.holder("h")
     assert held is not None

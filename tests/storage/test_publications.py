@@ -274,8 +274,8 @@ class TestCache:
         class Slow(SqlWorkflowRepository):
             """Answers with what it has read only when it may."""
 
-            async def get(self, workflow_id: str, version: int | None = None) -> StoredWorkflow:
-                found = await super().get(workflow_id, version)
+            async def get(self, owner: str, workflow_id: str, version: int | None = None) -> StoredWorkflow:
+                found = await super().get(owner, workflow_id, version)
                 was_asked.set()
                 await may_answer.wait()
                 return found

@@ -12,7 +12,7 @@ from prompts.models.adapter import ModelAdapter
 from prompts.models.history import History
 from prompts.models.limits import Limits, Spending
 from prompts.models.memory import InProcessMemory
-from server.ai import catalogue_of
+from server.ai import catalogue_of, providers_of
 from server.settings import Settings
 from storage.clock import SystemClock
 from storage.database import Database
@@ -68,11 +68,12 @@ async def models_over(
     given: dict[str, Any] = {"models": "one/a,two/b", "embedding_model": "one/e", **(settings or {})}
     given["model_providers"] = {"one": same, "two": same} if providers is None else providers
     clock, seconds = SetClock(), Seconds()
+    made = Settings(**given)
     exchanges = SqlExchanges(database)
     async with model_client(max_connections=20, max_response_bytes=1 << 20, user_agent="test") as http:
         yield ModelsHarness(
             adapter=ModelAdapter(
-                catalogue=catalogue_of(Settings(**given), http=http, environment={}),
+                catalogue=catalogue_of(made, providers_of(made, lambda: http, environment={})),
                 history=History(exchanges, clock=clock, new_id=UuidFactory(clock=SystemClock())),
                 spending=Spending(exchanges, limits=limits or Limits(), clock=clock, monotonic=seconds),
                 memory=InProcessMemory(seconds=60, monotonic=seconds),

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from workflow.executions import Execution, NodeRun
 from workflow.messages import Event
 from workflow.ports import Clock, EventBus, NewId
+from workflow.prompt_templates import PROMPT_CHANGES
 from workflow.states import ExecutionState
 
 EVENT_TYPES = {
@@ -43,8 +44,8 @@ class Announcements:
         return self._bus.is_heard(workflow_id, event_type)
 
     def listen_to_changes(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """Events about any workflow itself, none about executions, from now on."""
-        return self._bus.subscribe(event_types=WORKFLOW_CHANGES)
+        """Events about any workflow or prompt template itself, none about executions, from now on."""
+        return self._bus.subscribe(event_types=WORKFLOW_CHANGES | PROMPT_CHANGES)
 
     def workflow_changed(self, change: WorkflowChange, workflow_id: str, owner: str) -> None:
         """Something was done to a workflow of the owner's, and is on the disk."""

@@ -80,7 +80,7 @@ def _text_findings(template: PromptTemplate) -> Iterator[Finding]:
     for number, each in enumerate(template.messages):
         for problem in analysis(each.content).problems:
             at = f"/messages/{number}/content"
-            yield Finding(code="bad_template", pointer=at, message=problem.message, fix=problem.fix)
+            yield Finding(code="bad_prompt", pointer=at, message=problem.message, fix=problem.fix)
 
 
 def _include_findings(template: PromptTemplate, unfit: Unfit) -> Iterator[Finding]:

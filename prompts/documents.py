@@ -83,7 +83,9 @@ def template_of(name: str, document: Any, *, at: str = "") -> PromptTemplate:
     known: Any = {**document, "name": name} if isinstance(document, Mapping) else document
     findings = model_findings(NamedDocument, known)
     if findings:
-        raise InvalidPromptError([each.model_copy(update={"pointer": at + each.pointer}) for each in findings])
+        if at:  # the patches are for the template's own document
+            findings = [each.model_copy(update={"pointer": at + each.pointer, "patch": ()}) for each in findings]
+        raise InvalidPromptError(findings)
     read = NamedDocument.model_validate(known)
     return PromptTemplate(
         name=read.name,
@@ -122,7 +124,9 @@ def document_of(template: PromptTemplate) -> dict[str, Any]:
 
 def variable_document(variable: TemplateVariable) -> dict[str, Any]:
     """A variable as a document."""
-    document: dict[str, Any] = {"name": variable.name, "type": variable.type}
+    document: dict[str, Any] = {"name": variable.name}
+    if variable.type != "string":
+        document["type"] = variable.type
     if variable.description:
         document["description"] = variable.description
     if variable.required != (variable.default is None):

@@ -26,6 +26,7 @@ from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
 from scripts.auth_examples import auth_examples
 from scripts.model_examples import model_examples
+from scripts.prompt_examples import prompt_examples
 from server.app import http_app
 from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
@@ -207,6 +208,7 @@ async def examples() -> dict[str, Example]:
             report = await _content(client, "validate_workflow", definition=definition)
             found[name] = next(each for each in report["findings"] if each["code"] == name)
         await _calls(client, found)
+        found |= await prompt_examples(client)
         await _runs(client, url, found)
         await _requests(settings, services, client, found)
     found |= await auth_examples()

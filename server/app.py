@@ -28,6 +28,7 @@ from server.mcp.front import Front
 from server.mcp.replay import ResumableSessions
 from server.openapi import describe
 from server.problems import handle_expected, handle_unexpected, problem
+from server.prompt_routes import PromptRoutes
 from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
@@ -104,6 +105,7 @@ def _routes(
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
         *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
+        *PromptRoutes(services.prompts).routes(),
         *identity.routes,
         *CredentialRoutes(services.credentials).routes(),
         *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),

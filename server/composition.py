@@ -34,6 +34,7 @@ from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
 from prompts.conversations import ContextManager
+from prompts.guides import load_guides
 from prompts.manager import PromptManager
 from prompts.templates import load_templates
 from server.ai import AiServices, running_ai
@@ -70,6 +71,8 @@ from tools.execution_app import ExecutionApp
 from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools
 from tools.node_types import NodeTypeTools
+from tools.prompt_offers import PromptResources, TemplatePrompts
+from tools.prompt_templates import PromptTools
 from tools.prompts import guide_prompts
 from tools.published import PublishedPrompts, PublishedTools
 from tools.publishing import PublishingTools
@@ -96,6 +99,7 @@ class Services:
     publishing: Publishing
     executions: ExecutionService
     control: Control
+    prompts: PromptManager
     links: ResumeLinks
     credentials: Credentials
     ai: AiServices
@@ -141,6 +145,15 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         queue = EmbeddedQueue(capacity=settings.queue_capacity)
         bus = InProcessEventBus()
         announcements = Announcements(bus=bus, clock=clock, new_id=new_id)
+        prompts = PromptManager(
+            repository=SqlPrompts(database),
+            built_in=load_templates(),
+            taken=[guide.name for guide in load_guides()],
+            bus=bus,
+            audit=audit,
+            clock=clock,
+            new_id=new_id,
+        )
 
         http = await stack.enter_async_context(
             OutboundHttp(
@@ -163,15 +176,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
         conversations = await stack.enter_async_context(
             running_conversations(settings, database, models=ai.models, bus=bus, clock=clock, new_id=new_id)
-        )
-        prompts = PromptManager(
-            repository=SqlPrompts(database),
-            built_in=load_templates(),
-            taken=(),
-            bus=bus,
-            audit=audit,
-            clock=clock,
-            new_id=new_id,
         )
         limits = Limits(
             cpu_seconds=settings.expression_cpu_seconds,
@@ -258,12 +262,14 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             runs=runs,
         )
         workflow_tools = WorkflowTools(authoring)
+        completers = Completers(authoring=authoring, service=service)
         tools = [
             *NodeTypeTools(authoring.registry, vault).tools(),
             *AuthoringTools(authoring).tools(),
             *workflow_tools.reading_tools(),
             *PublishingTools(publishing).tools(),
             *workflow_tools.deleting_tools(),
+            *PromptTools(prompts).tools(),
             *running_tools.tools(),
             *InspectionTools(authoring=authoring, service=service, runs=runs).tools(),
         ]
@@ -272,16 +278,16 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         publishing.reserve(tool.name for tool in tools)
         execute = next(tool for tool in tools if tool.name == "execute_workflow")
         published = PublishedTools(publishing=publishing, execute=execute)
-        completers = Completers(authoring=authoring, service=service)
         suite = ConformanceSuite(announcements) if settings.conformance_fixtures else None
         offers = put_together(
             tools=tools,
             tool_sources=[published],
             selection=Selection.of(settings.toolset, read_only=settings.read_only),
             prompts=guide_prompts(completers),
-            prompt_sources=[PublishedPrompts(published)],
+            prompt_sources=[PublishedPrompts(published), TemplatePrompts(prompts)],
             resources=[
                 StoredResources(authoring=authoring, service=service, completers=completers),
+                PromptResources(prompts),
                 ExecutionApp(),
             ],
             suite=suite,
@@ -311,6 +317,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             publishing=publishing,
             executions=service,
             control=control,
+            prompts=prompts,
             links=links,
             credentials=Credentials(vault=vault, http=sender, audit=audit),
             ai=ai,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from prompts.documents import NamedDocument, TemplateDocument
 from server.answers import ANSWERS
 from server.audit import AuditQuery
 from server.auth.access import GuardedRoute
@@ -24,6 +25,7 @@ from server.conversations import TurnsQuery
 from server.credentials import CredentialContent, CredentialName, NewCredential
 from server.exchanges import ExchangesQuery
 from server.oauth.machines import MachineBody
+from server.prompt_routes import ExportQuery, PreviewBody, PromptDifferenceQuery, PromptExport, PromptVersionQuery
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest import (
     CreateQuery,
@@ -159,6 +161,29 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
         success={200: "The conversation with a page of its turns."}, query=TurnsQuery, problems=(400, 404)
     ),
     ("DELETE", "/api/conversations/{key}"): Operation(success={204: "It is forgotten."}, problems=(400, 404)),
+    ("GET", "/api/prompts"): Operation(success={200: "A page of prompt templates."}, query=PageQuery, problems=(400,)),
+    ("POST", "/api/prompts"): Operation(success={201: "The stored template."}, body=NamedDocument, problems=(400, 409)),
+    ("GET", "/api/prompts/export"): Operation(success={200: "All templates."}, query=ExportQuery, problems=(400,)),
+    ("POST", "/api/prompts/import"): Operation(
+        success={200: "What became of each template."}, body=PromptExport, problems=(400, 409)
+    ),
+    ("GET", "/api/prompts/{name}"): Operation(
+        success={200: "The template."}, query=PromptVersionQuery, problems=(400, 404)
+    ),
+    ("PUT", "/api/prompts/{name}"): Operation(
+        success={200: "The new version."}, body=TemplateDocument, problems=(400, 409)
+    ),
+    ("DELETE", "/api/prompts/{name}"): Operation(success={204: "It is gone."}, problems=(404,)),
+    ("GET", "/api/prompts/{name}/versions"): Operation(success={200: "Every version."}, problems=(404,)),
+    ("POST", "/api/prompts/{name}/versions/{version}/restore"): Operation(
+        success={200: "The new version."}, problems=(400, 404, 409)
+    ),
+    ("GET", "/api/prompts/{name}/difference"): Operation(
+        success={200: "What has changed."}, query=PromptDifferenceQuery, problems=(400, 404)
+    ),
+    ("POST", "/api/prompts/{name}/preview"): Operation(
+        success={200: "The messages."}, body=PreviewBody, problems=(400, 404)
+    ),
     ("GET", "/api/credentials"): Operation(success={200: "Every credential, without its secret."}),
     ("POST", "/api/credentials"): Operation(
         success={201: "The credential, without its secret."}, body=NewCredential, problems=(400, 409)

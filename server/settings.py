@@ -236,7 +236,6 @@ class Settings(BaseSettings):
         "retention_days",
         "retention_count",
         "audit_retention_days",
-        "conversation_days",
         "rate_limit_per_minute",
         "conversation_days",
         "webhook_limit_per_minute",

@@ -14,6 +14,7 @@ from mcp.shared.subscriptions import (
 
 from engine.announcements import WORKFLOW_CHANGES
 from workflow.messages import Event
+from workflow.prompt_templates import PROMPT_CHANGES, PROMPT_DELETED
 
 ARRIVALS = frozenset({"workflow.created", "workflow.deleted", "workflow.restored"})
 """Changes after which the list of resources is another."""
@@ -21,6 +22,8 @@ ARRIVALS = frozenset({"workflow.created", "workflow.deleted", "workflow.restored
 
 def resources_changed(event: Event) -> list[ServerEvent]:
     """The resources that have changed, under their URIs in our own spelling."""
+    if event.event_type in PROMPT_CHANGES:
+        return [ResourceUpdated(f"prompt://{quote(event.data['name'], safe='')}")]
     if event.event_type in WORKFLOW_CHANGES:
         return [ResourceUpdated(f"workflow://{quote(event.aggregate_id, safe='')}")]
     execution = f"execution://{quote(event.data['executionId'], safe='')}"
@@ -31,7 +34,10 @@ def resources_changed(event: Event) -> list[ServerEvent]:
 
 def lists_changed(event: Event) -> list[ServerEvent]:
     """The lists that may have changed with a workflow: of resources by its coming and going, of tools and prompts by
-    all but its creation, after which it is not published yet."""
+    all but its creation, after which it is not published yet. A prompt template is a prompt in every version."""
+    if event.event_type in PROMPT_CHANGES:
+        is_other = event.event_type == PROMPT_DELETED or event.data["version"] == 1
+        return [PromptsListChanged(), *([ResourcesListChanged()] if is_other else [])]
     lists: list[ServerEvent] = [ResourcesListChanged()] if event.event_type in ARRIVALS else []
     if event.event_type != "workflow.created":
         lists += [ToolsListChanged(), PromptsListChanged()]

@@ -44,7 +44,8 @@ class Reading:
 
 @dataclass(slots=True, frozen=True)
 class Watched:
-    """A resource that can change: its URI in our own spelling, and the workflow whose events tell of it."""
+    """A resource that can change: its URI in our own spelling, and the workflow, or what else is an event's aggregate,
+    whose events tell of it."""
 
     uri: str
     workflow_id: str
@@ -168,7 +169,9 @@ class Resources:
         form, variables = self._find(uri)
         actor.require(form.scopes)
         if form.workflow_id is None:
-            raise ResourceNotFoundError(f"{uri!r} never changes.", fix="Subscribe to workflows and executions.")
+            raise ResourceNotFoundError(
+                f"{uri!r} never changes.", fix="Subscribe to workflows, executions and prompts."
+            )
         return Watched(form.uri(variables), await form.workflow_id(variables, actor))
 
     def completer(self, template: str, variable: str) -> Completer | None:

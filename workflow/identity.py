@@ -35,6 +35,7 @@ WRITES_WORKFLOWS: Scopes = frozenset({Scope.WORKFLOWS_WRITE})
 READS_EXECUTIONS: Scopes = frozenset({Scope.EXECUTIONS_READ})
 RUNS: Scopes = frozenset({Scope.EXECUTIONS_RUN})
 READS_PROMPTS: Scopes = frozenset({Scope.PROMPTS_READ})
+WRITES_PROMPTS: Scopes = frozenset({Scope.PROMPTS_WRITE})
 
 
 class Role(StrEnum):

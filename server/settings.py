@@ -189,7 +189,8 @@ class Settings(BaseSettings):
     )
     redis_url: SecretStr | None = Field(
         default=None,
-        description="redis://… (7 or later) keeps login sessions, in place of the database, and caches conversations.",
+        description="redis://… (7 or later) keeps login sessions, in place of the database, and caches conversations "
+        "and models' answers.",
     )
     conversation_days: float | None = Field(
         default=90, gt=0, description="How long a conversation is kept that nothing is added to; empty keeps all."

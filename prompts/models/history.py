@@ -34,7 +34,7 @@ class History:
             told["data"] = answer.data
         if answer.tool_calls:
             told["tool_calls"] = [_call(call.name, call.arguments, call.raw_arguments) for call in answer.tool_calls]
-        await self._add(
+        await self._note(
             request,
             model=answer.model,
             outcome=OK,
@@ -56,7 +56,7 @@ class History:
     ) -> None:
         """Keep what did not end in an answer."""
         told: JsonObject = {} if error is None else {"error": {"code": error.model_code, "message": error.message}}
-        await self._add(
+        await self._note(
             request,
             model=attempts[-1].model if attempts else ", ".join(request.models) or "none",
             outcome=outcome,
@@ -85,7 +85,7 @@ class History:
         )
         await self._write(exchange)
 
-    async def _add(self, request: ChatRequest, *, answer: JsonObject, **members: Any) -> None:
+    async def _note(self, request: ChatRequest, *, answer: JsonObject, **members: Any) -> None:
         await self._write(
             Exchange(
                 id=self._new_id(),

@@ -8,15 +8,21 @@ from typing import Any
 
 import httpx2
 import pytest
+from pydantic import SecretStr
 
 from prompts.models.provider import ProviderConfig
-from server.ai import catalogue_of, providers_of
+from server.ai import catalogue_of, providers_of, running_ai
 from server.app import http_app
 from server.composition import running_services
 from server.model_providers import PRESETS, provider_configs
 from server.settings import BadSettingsError, Settings
+from storage.clock import SystemClock
+from storage.database import Database
+from storage.ids import UuidFactory
+from storage.migrations.runner import migrate
 from tests.doubles.models import ModelsDouble, serving
 from tests.support.models import asking
+from tests.support.services import REDIS_URL, need
 from workflow.chat import AGENT, AgentAnswersError, Asker
 
 
@@ -121,6 +127,27 @@ async def test_the_server_shows_a_workspace_what_it_said(tmp_path: Path, caplog:
     assert wrong.status_code == 400
     assert "/api/exchanges" in description["paths"]
     assert "of-the-operator" not in answer.text + caplog.text
+
+
+async def test_servers_that_share_a_redis_share_answers(tmp_path: Path) -> None:
+    need("Redis")
+    clock = SystemClock()
+    new_id = UuidFactory(clock=clock)
+    request = asking(f"Hello {new_id()}", may_cache=True)
+    async with serving() as double, Database(f"sqlite:///{tmp_path / 'test.db'}") as database:
+        await migrate(database)
+        settings = Settings(
+            redis_url=SecretStr(REDIS_URL),
+            models=("here/m",),
+            model_providers={"here": {"base_url": double.openai_url}},
+        )
+        answers = []
+        for _ in range(2):
+            async with running_ai(settings, database, clock=clock, new_id=new_id, user_agent="test") as ai:
+                answers.append(await ai.models.chat(request))
+    assert [answer.is_from_cache for answer in answers] == [False, True]
+    assert answers[0].text == answers[1].text
+    assert len(double.asked) == 1
 
 
 async def test_a_server_without_providers_asks_the_agent(tmp_path: Path) -> None:

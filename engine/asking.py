@@ -65,13 +65,18 @@ async def question_of(
     memory = parameters.memory
     if memory is None:
         return Question(request_of(call, parameters, opening, **members), opening)
+    request = request_of(call, parameters, opening, conversation_id=memory.key, **members)
     window = await call.ai.conversations.window(
-        call.owner, memory.key, budget_tokens=memory.budget_tokens, upcoming=opening, asker=call.asker
+        call.owner,
+        memory.key,
+        budget_tokens=memory.budget_tokens,
+        upcoming=opening,
+        asker=call.asker,
+        reserved_tokens=_tokens_beside(request),
     )
     system = [each for each in opening if each.role == "system"]
     upcoming = [each for each in opening if each.role != "system"]
-    messages = [*system, *window.messages, *upcoming]
-    return Question(request_of(call, parameters, messages, conversation_id=memory.key, **members), upcoming, window)
+    return Question(replace(request, messages=[*system, *window.messages, *upcoming]), upcoming, window)
 
 
 async def remember(
@@ -137,6 +142,14 @@ async def _given(call: NodeCall[Any], index: int, waits: Suspension) -> ChatAnsw
         return await call.ai.models.answered(request, given.text)
     except ModelError as error:
         raise SuspendError("model", details={**waits.details, "refused": error.message}) from error
+
+
+def _tokens_beside(request: ChatRequest) -> int:
+    """What the schema and the tools of a request take, estimated high: three bytes are a token."""
+    beside: list[Any] = [[each.name, each.description, each.parameters] for each in request.tools]
+    if request.schema is not None:
+        beside.append(request.schema)
+    return len(json.dumps(beside, ensure_ascii=False).encode()) // 3 if beside else 0
 
 
 def failed(error: ModelError) -> NodeError:

@@ -86,7 +86,7 @@ class EffectRun:
             SuspendError: the item waits.
             FatalEffectError: it failed, and the execution with it.
         """
-        journal, attempts = self.run.journal, 0
+        journal, attempts, began = self.run.journal, 0, self.clock.now()
         self._wake_if_due(key)
         self._check_turn(key)
         decided = await self._decided(key)
@@ -101,8 +101,9 @@ class EffectRun:
                     raise
                 record = self.record_of(error, index)
                 delay = self._delay(error, record, attempts)
-                if delay is None:
+                if delay is None or self._has_taken_long(began):
                     self._put_off(key, index, error, record)
+                if delay is None:
                     decided = self._failure(key, record, attempts)
                 else:
                     self.run.retrying[self.node] = (
@@ -164,6 +165,11 @@ class EffectRun:
         waits = self.run.journal.suspension(key)
         if waits is not None and waits.kind == "retry" and self.run.journal.resumption(key) is None:
             raise SuspendError("retry", wake_at=waits.wake_at, details=waits.details)
+
+    def _has_taken_long(self, began: datetime) -> bool:
+        """Whether so much of the execution's time is spent that further attempts could cost it its end."""
+        seconds = (self.clock.now() - began).total_seconds()
+        return seconds > self.run.plan.definition.settings.timeout_seconds / 2
 
     def _put_off(self, key: EffectKey, index: int, error: Exception, record: ErrorRecord) -> None:
         """Queue an item to be tried again later, if its node says so and the failure may pass (contract "Failure").

@@ -14,7 +14,7 @@ from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.vectors import SqlVectors
 from tests.support.engine import EngineHarness, Finished
-from workflow.chat import ModelError
+from workflow.chat import ChatRequest, ModelError
 from workflow.checks import check_definition
 from workflow.executions import EffectKey, Record, Resumption, Suspension
 from workflow.fences import NOTE
@@ -161,6 +161,17 @@ async def test_a_queued_item_goes_on_when_a_model_is_back(harness: EngineHarness
     harness.clock.at += timedelta(seconds=900)
     done = await again(harness, what, saved)
     assert done.items("node")[0]["answer"] == "back"
+
+
+async def test_an_item_is_queued_before_slow_failures_have_used_up_the_executions_time(harness: EngineHarness) -> None:
+    def slow(request: ChatRequest) -> ModelError:
+        harness.clock.at += timedelta(seconds=160)
+        return down()
+
+    harness.models.decide = slow
+    done = await harness.execute(document("ai_chat", {"prompt": "?"}))
+    assert done.state is ExecutionState.WAITING
+    assert len(harness.models.asked) == 1
 
 
 async def test_a_node_may_rather_fail_than_queue(harness: EngineHarness) -> None:

@@ -21,13 +21,17 @@ class Children:
         self._authoring = authoring
         self._service = service
 
-    async def ensure(self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
-        """The item's child as it is now, started if it is not there yet. Its id follows from the item's.
+    async def ensure(
+        self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = ""
+    ) -> Execution:
+        """The item's child as it is now, started if it is not there yet. Its id follows from the item's, and from the
+        ``part`` of its effect where that starts several.
 
         Raises:
             JobsprintError: the workflow is not there, has no trigger, or takes no more.
         """
-        child_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{parent.id}:{key.node}:{key.run_index}:{key.item_index}"))
+        place = f"{parent.id}:{key.node}:{key.run_index}:{key.item_index}"
+        child_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{place}:{part}" if part else place))
         try:
             child = await self._service.get(parent.owner, child_id)
         except ExecutionNotFoundError:

@@ -12,6 +12,7 @@ from engine.executions import ExecutionService, Submission
 from engine.live import LiveExecution
 from engine.plan import Plan
 from workflow import graph
+from workflow.agent_questions import read_answer
 from workflow.audit import AuditLog
 from workflow.errors import (
     IllegalTransitionError,
@@ -116,28 +117,35 @@ class Control:
         execution_id: str,
         *,
         node: str | None = None,
+        item: int | None = None,
         data: Any = None,
         by: str,
         kinds: Sequence[str] = (),
     ) -> Execution:
-        """Tell a waiting execution what it waits for. ``node`` says which of several waiting nodes is meant.
+        """Tell a waiting execution what it waits for. ``node`` and ``item`` say which of several that wait is meant.
 
         Raises:
             ExecutionNotFoundError: there is none.
             NotWaitingError: nothing (of these ``kinds``) waits there.
-            InvalidArgumentsError: several do, or the answer is none of the choices.
+            InvalidArgumentsError: several do, or the answer does not answer what was asked.
         """
         waiting = await self._service.waiting(actor.workspace_id, execution_id)
-        found = [each for each in waiting if node in (None, each.key.node) and (not kinds or each.kind in kinds)]
+        found = [
+            each
+            for each in waiting
+            if node in (None, each.key.node)
+            and item in (None, each.key.item_index)
+            and (not kinds or each.kind in kinds)
+        ]
         if not found:
             execution = await self._service.get(actor.workspace_id, execution_id)
             raise NotWaitingError(execution_id, execution.state)
         if len(found) > 1:
-            names = ", ".join(dict.fromkeys(each.key.node for each in found))
+            places = ", ".join(f"{each.key.node}[{each.key.item_index}]" for each in found[:20])
             raise InvalidArgumentsError(
-                f"{len(found)} items wait, in {names}.",
-                pointer="/node",
-                fix="Name the node that you mean.",
+                f"{len(found)} items wait: {places}.",
+                pointer="/node" if node is None else "/item",
+                fix="Name the node that you mean, and the number of the item.",
                 next_call=_look_at(execution_id),
             )
         return await self.answer(actor, execution_id, found[0], data=data, by=by)
@@ -148,7 +156,7 @@ class Control:
         Raises:
             ExecutionNotFoundError: there is no such execution.
             NotWaitingError: the item does not wait any more.
-            InvalidArgumentsError: the answer is none of the choices.
+            InvalidArgumentsError: the answer does not answer what was asked; it still waits.
         """
         _check_answer(execution_id, waiting, data)
         async with self._moving(execution_id):
@@ -327,6 +335,8 @@ def _upstream(plan: Plan, from_node: str) -> set[str]:
 
 
 def _check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:
+    if waiting.kind == "model":
+        read_answer(waiting.details, data)
     choices = waiting.details.get("choices")
     if waiting.kind != "approval" or not choices:
         return

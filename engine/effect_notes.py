@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
+from engine.node_type import SuspendError
 from workflow.audit import AuditLog, acting
 from workflow.errors import NodeError
 from workflow.executions import EffectKey, Execution
 from workflow.items import JsonObject
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -25,6 +31,27 @@ class EffectNotes:
     target: str
     credential: str | None
     attempt: int
+
+    async def around(self, work: Callable[[], Awaitable[T]]) -> T:
+        """Do the work between the notes of its beginning and its end.
+
+        Raises:
+            Exception: the work failed.
+        """
+        self.sent()
+        try:
+            result = await work()
+        except asyncio.CancelledError:
+            self.interrupted()
+            raise
+        except SuspendError as wish:
+            self._note("effect.waits", {"for": wish.kind})
+            raise
+        except Exception as error:
+            self.failed(error)
+            raise
+        self.succeeded()
+        return result
 
     def sent(self) -> None:
         """It leaves now."""

@@ -23,6 +23,9 @@ from workflow.items import Item, JsonObject
 from workflow.ports import Clock
 from workflow.retry import delay_seconds, retry_of
 
+LONGEST_PAUSE_SECONDS = 24 * 3600.0
+"""A server that asks to be left alone for longer is tried again all the same."""
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -83,8 +86,9 @@ class EffectRun:
             SuspendError: the item waits.
             FatalEffectError: it failed, and the execution with it.
         """
-        journal, attempts = self.run.journal, 0
+        journal, attempts, began = self.run.journal, 0, self.clock.now()
         self._wake_if_due(key)
+        self._check_turn(key)
         decided = await self._decided(key)
         while decided is None:
             attempts += 1
@@ -97,6 +101,8 @@ class EffectRun:
                     raise
                 record = self.record_of(error, index)
                 delay = self._delay(error, record, attempts)
+                if delay is None or self._has_taken_long(began):
+                    self._put_off(key, index, error, record)
                 if delay is None:
                     decided = self._failure(key, record, attempts)
                 else:
@@ -142,23 +148,46 @@ class EffectRun:
             credential=self.kind.credential_of(self.definition.parameters),
             attempt=attempt,
         )
-        notes.sent()
-        try:
-            result = await self.kind.run_item(index, item, parameters, self.call)
-        except asyncio.CancelledError:
-            notes.interrupted()
-            raise
-        except Exception as error:
-            notes.failed(error)
-            raise
-        notes.succeeded()
-        return result
+        return await notes.around(lambda: self.kind.run_item(index, item, parameters, self.call))
 
     def _delay(self, error: Exception, record: ErrorRecord, attempts: int) -> float | None:
         if not record.transient:
             return None
         retry_after = error.retry_after_seconds if isinstance(error, NodeError) else None
         return delay_seconds(retry_of(self.definition), attempts=attempts, retry_after_seconds=retry_after)
+
+    def _check_turn(self, key: EffectKey) -> None:
+        """Leave an item alone that was put off.
+
+        Raises:
+            SuspendError: its time has not come.
+        """
+        waits = self.run.journal.suspension(key)
+        if waits is not None and waits.kind == "retry" and self.run.journal.resumption(key) is None:
+            raise SuspendError("retry", wake_at=waits.wake_at, details=waits.details)
+
+    def _has_taken_long(self, began: datetime) -> bool:
+        """Whether so much of the execution's time is spent that further attempts could cost it its end."""
+        seconds = (self.clock.now() - began).total_seconds()
+        return seconds > self.run.plan.definition.settings.timeout_seconds / 2
+
+    def _put_off(self, key: EffectKey, index: int, error: Exception, record: ErrorRecord) -> None:
+        """Queue an item to be tried again later, if its node says so and the failure may pass (contract "Failure").
+
+        Raises:
+            SuspendError: it waits, on the disk, longer each time.
+        """
+        if not record.transient:
+            return
+        pauses = self.kind.pauses_seconds(self.call.parameters(index))
+        before = self.run.journal.suspension(key)
+        tried = before.details["round"] if before is not None and before.kind == "retry" else 0
+        if tried >= len(pauses):
+            return
+        asked_for = error.retry_after_seconds if isinstance(error, NodeError) else None
+        seconds = max(pauses[tried], min(asked_for or 0.0, LONGEST_PAUSE_SECONDS))
+        details = {"reason": record.message, "code": record.code, "round": tried + 1, "of": len(pauses)}
+        raise SuspendError("retry", recheck_seconds=seconds, details=details)
 
     def _failure(self, key: EffectKey, record: ErrorRecord, attempts: int) -> EffectResult:
         # A failure that ends the execution is not noted as the effect's end: a redrive tries it again.
@@ -184,6 +213,7 @@ class EffectRun:
 
     def _suspend(self, key: EffectKey, wish: SuspendError) -> None:
         self.suspended += 1
+        self.run.retrying.pop(self.node, None)
         noted, now = self.run.journal.suspension(key), self.clock.now()
         if noted is None or self.run.journal.resumption(key) is not None:
             wake_at = wish.wake_at

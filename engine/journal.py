@@ -16,6 +16,7 @@ from workflow.executions import (
     EffectKey,
     EffectResult,
     EffectStart,
+    EffectStep,
     NodeRun,
     Record,
     Resumption,
@@ -55,6 +56,7 @@ class Journal:
         self._suspensions: dict[EffectKey, Suspension] = {}
         self._resumptions: dict[EffectKey, Resumption] = {}
         self._started: set[EffectKey] = set()
+        self._steps: dict[tuple[EffectKey, str], EffectStep] = {}
         for record in recorded:
             self._remember(record)
 
@@ -83,6 +85,10 @@ class Journal:
     def waiting(self) -> list[Suspension]:
         """What waits now."""
         return [each for key, each in self._suspensions.items() if key not in self._resumptions]
+
+    def step(self, key: EffectKey, step: str) -> EffectStep | None:
+        """The part of an effect, if it is done."""
+        return self._steps.get((key, step))
 
     def was_started(self, key: EffectKey) -> bool:
         """Whether the effect was about to happen when the execution was cut off."""
@@ -127,7 +133,11 @@ class Journal:
             case Suspension():
                 self._suspensions[record.key] = record
                 self._resumptions.pop(record.key, None)
+                if record.kind != "decision":  # it has come to a stop by itself: nothing of it is in doubt
+                    self._started.discard(record.key)
             case Resumption():
                 self._resumptions[record.key] = record
             case EffectStart():
                 self._started.add(record.key)
+            case EffectStep():
+                self._steps[record.key, record.step] = record

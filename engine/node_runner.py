@@ -8,49 +8,41 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from engine import rehearsal
+from engine.bound_children import BoundChildren, ChildStarter
+from engine.done_parts import part_done, part_once
+from engine.effect_parts import AiPorts, Part
 from engine.effects import EffectRun, FatalEffectError, Sleep, latest
 from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.fast_values import FallThroughError
 from engine.expressions.scope import Scope
 from engine.item_loops import ItemLoop
 from engine.node_run import NodeStart, Outcome
-from engine.node_type import AsyncNode, BatchNode, ChildRunner, EffectNode, Emission, ItemNode, WebhookResponse
+from engine.node_type import (
+    AsyncNode,
+    BatchNode,
+    ChildRunner,
+    EffectNode,
+    Emission,
+    ItemNode,
+    WebhookResponse,
+)
 from engine.plan import PlanNode
 from engine.run import Ancestry, Run
 from workflow.audit import AuditLog
+from workflow.chat import Asker
 from workflow.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
-from workflow.executions import EffectKey, EffectResult, ErrorRecord, Execution, Resumption
+from workflow.executions import EffectKey, EffectResult, ErrorRecord, Resumption, Suspension
 from workflow.items import Item, Items, JsonObject, Outputs, from_item
 from workflow.ports import Clock, HttpClient
 
 logger = logging.getLogger(__name__)
-
-
-class ChildStarter(Protocol):
-    """Starts other workflows; :class:`engine.children.Children` is the one there is."""
-
-    async def ensure(self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
-        """The execution of the parent's item as it is now, started if it is not there yet."""
-        ...
-
-
-@dataclass(slots=True, frozen=True)
-class BoundChildren:
-    """A :class:`ChildStarter` for one execution, as its nodes see it."""
-
-    starter: ChildStarter
-    parent: Execution
-
-    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
-        """The item's execution as it is now, started if it is not there yet."""
-        return await self.starter.ensure(self.parent, key, workflow_id, data, wait=wait)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -63,6 +55,7 @@ class NodeRunner:
     children: ChildStarter
     resume_url: Callable[[str], str | None]
     audit: AuditLog
+    ai: AiPorts
     sleep: Sleep = asyncio.sleep
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
@@ -129,6 +122,25 @@ class _Work:
         return BoundChildren(self._runner.children, self._run.execution)
 
     @property
+    def ai(self) -> AiPorts:
+        return self._runner.ai
+
+    @property
+    def asker(self) -> Asker:
+        execution = self._run.execution
+        return Asker(
+            owner=execution.owner,
+            user_id=execution.initiator.user_id,
+            workflow_id=execution.workflow_id,
+            execution_id=execution.id,
+            node=self.plan.name,
+        )
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        return self.plan.definition.parameters
+
+    @property
     def common(self) -> Any:
         return self.parameters(0)
 
@@ -149,6 +161,16 @@ class _Work:
 
     def resumption(self, item_index: int) -> Resumption | None:
         return self._run.journal.resumption(self.item_key(item_index))
+
+    def suspension(self, item_index: int) -> Suspension | None:
+        return self._run.journal.suspension(self.item_key(item_index))
+
+    def done(self, item_index: int, part: str) -> Any:
+        return part_done(self._run, self.item_key(item_index), part)
+
+    async def once(self, item_index: int, part: Part, work: Callable[[], Awaitable[Any]]) -> Any:
+        runner = self._runner
+        return await part_once(self._run, self.item_key(item_index), part, work, audit=runner.audit, clock=runner.clock)
 
     def resume_url(self) -> str | None:
         return self._runner.resume_url(self._run.execution.id)
@@ -191,7 +213,7 @@ class _Work:
         kind = self.plan.type
         if isinstance(kind, EffectNode):
             if self._run.execution.mode == "plan":
-                return rehearsal.planned(kind, self, self._start, self._run)
+                return await rehearsal.planned(kind, self, self._start, self._run)
             return await self._run_effects(kind)
         return await self._run_async(kind) if isinstance(kind, AsyncNode) else self.finish()
 

@@ -11,18 +11,20 @@ Four ways to be one, by what the work needs:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from engine.effect_parts import AiPorts, Part
 from engine.item_loops import LoopCode
 from engine.parameters import ParameterModel
 from workflow.catalogue import MAIN, ParameterProblem
+from workflow.chat import Asker
 from workflow.errors import NodeError
-from workflow.executions import EffectKey, Execution, Resumption, SuspensionKind
+from workflow.executions import EffectKey, Execution, Resumption, Suspension, SuspensionKind
 from workflow.items import Item, Items, JsonObject, Outputs, pairs_of
 from workflow.ports import HttpClient
 
@@ -58,8 +60,8 @@ class WebhookResponse:
 class ChildRunner(Protocol):
     """Starts other workflows for one node run."""
 
-    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool) -> Execution:
-        """The item's execution as it is now, started if it is not there yet.
+    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = "") -> Execution:
+        """The item's execution as it is now, started if it is not there yet; ``part`` tells several of an item apart.
 
         Raises:
             JobsprintError: it cannot be started.
@@ -106,6 +108,21 @@ class NodeCall(Protocol[P_co]):
         ...
 
     @property
+    def ai(self) -> AiPorts:
+        """Models, prompt templates, memory, vectors."""
+        ...
+
+    @property
+    def asker(self) -> Asker:
+        """For whom models are asked."""
+        ...
+
+    @property
+    def raw(self) -> Mapping[str, Any]:
+        """The parameters as the definition writes them, expressions and all."""
+        ...
+
+    @property
     def common(self) -> P_co:
         """The parameters of a node that has one set for all items: those of the first item."""
         ...
@@ -127,12 +144,29 @@ class NodeCall(Protocol[P_co]):
         """The item's idempotency key: the same again when the effect is repeated."""
         ...
 
+    def done(self, item_index: int, part: str) -> Any:
+        """What a part of the item's effect came to; ``None`` where it is not done."""
+        ...
+
+    async def once(self, item_index: int, part: Part, work: Callable[[], Awaitable[Any]]) -> Any:
+        """What a part of the item's effect comes to, as JSON that is not null: done if it has not been, and on the
+        disk before this returns.
+
+        Raises:
+            Exception: the work failed.
+        """
+        ...
+
     def item_key(self, item_index: int) -> EffectKey:
         """The item's place in the journal."""
         ...
 
     def resumption(self, item_index: int) -> Resumption | None:
         """Why the item goes on after it waited."""
+        ...
+
+    def suspension(self, item_index: int) -> Suspension | None:
+        """What the item waits for, or waited for last."""
         ...
 
     def resume_url(self) -> str | None:
@@ -209,6 +243,11 @@ class NodeType(ABC, Generic[P]):
         """
         del parameters
         return None
+
+    def mock(self, item: JsonObject, parameters: Mapping[str, Any], outputs: Sequence[str]) -> Emission:
+        """What an item becomes where nothing may happen, from the parameters as they are written."""
+        del parameters
+        return Emission(outputs[0], {**item, "mocked": self.name})
 
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
         """The path that it listens on; only the webhook trigger has one."""
@@ -301,6 +340,20 @@ class EffectNode(NodeType[P]):
         """Where the effect goes, for the audit log, without anything secret; ``None`` where it stays in the process."""
         del parameters
         return None
+
+    def pauses_seconds(self, parameters: P) -> Sequence[float]:
+        """How long an item waits, on the disk, before each new round of attempts after those of the first are spent."""
+        del parameters
+        return ()
+
+    async def foreseen(self, index: int, parameters: P, call: NodeCall[P]) -> JsonObject:
+        """What else a plan shows of the effect, found out without reaching outside.
+
+        Raises:
+            JobsprintError: it cannot be known.
+        """
+        del index, parameters, call
+        return {}
 
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
         """Where an item's result goes: the first output, unless the type says otherwise."""

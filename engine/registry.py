@@ -8,6 +8,11 @@ from typing import Any
 
 from engine.node_type import NodeType
 from engine.nodes.aggregate import Aggregate
+from engine.nodes.ai_agent import AiAgent
+from engine.nodes.ai_chat import AiChat
+from engine.nodes.ai_classify import AiClassify
+from engine.nodes.ai_embed import AiEmbed
+from engine.nodes.ai_extract import AiExtract
 from engine.nodes.approval import Approval
 from engine.nodes.code import Code
 from engine.nodes.execute_workflow import ExecuteWorkflow, ForEach
@@ -25,6 +30,7 @@ from engine.nodes.sort import Sort
 from engine.nodes.split_out import SplitOut
 from engine.nodes.stop_and_error import StopAndError
 from engine.nodes.switch import Switch
+from engine.nodes.vector_store import VectorStoreNode
 from engine.nodes.wait import Wait
 from engine.nodes.webhook import Webhook
 from workflow.errors import JobsprintError
@@ -54,6 +60,12 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     ExecuteWorkflow,
     ForEach,
     Loop,
+    AiChat,
+    AiExtract,
+    AiClassify,
+    AiAgent,
+    AiEmbed,
+    VectorStoreNode,
 )
 
 

@@ -9,7 +9,7 @@ from engine.node_type import EffectNode, NodeCall
 from engine.run import PlannedEffect, Run
 from workflow.errors import JobsprintError
 from workflow.executions import Execution
-from workflow.items import Item, Items, JsonObject, Pair, from_item
+from workflow.items import Item, Items, JsonObject, Outputs, Pair, from_item
 
 
 def passed_on(start: NodeStart) -> Outcome:
@@ -32,18 +32,19 @@ def in_test(start: NodeStart, execution: Execution) -> Outcome | None:
         return Outcome({node.outputs[0]: made}, start.now)
     if not node.type.has_effect or not node.type.is_mocked_in_tests:
         return None
-    return Outcome({node.outputs[0]: _mocks(items, node.type.name)}, start.now)
+    return Outcome(_mocks(items, start), start.now)
 
 
-def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: Run) -> Outcome:
+async def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: Run) -> Outcome:
     """Note in ``run`` what the effects would be, and go on with mocks of their results."""
     for index in range(len(call.items)):
         parameters: JsonObject | None = None
-        unknown, repeatable = None, False
+        unknown, repeatable, more = None, False, {}
         try:
             model = call.parameters(index)
             parameters = model.model_dump(mode="json", exclude_unset=True)
             repeatable = kind.is_repeatable(model)
+            more = await kind.foreseen(index, model, call)
         except JobsprintError as error:
             unknown = error.message
         run.planned.append(
@@ -54,10 +55,16 @@ def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: R
                 parameters=parameters,
                 unknown=unknown,
                 is_repeatable=repeatable,
+                more=more,
             )
         )
-    return Outcome({start.node.outputs[0]: _mocks(call.items, kind.name)}, start.now)
+    return Outcome(_mocks(list(call.items), start), start.now)
 
 
-def _mocks(items: Items, kind: str) -> Items:
-    return [Item({**item.json, "mocked": kind}, from_item(index)) for index, item in enumerate(items)]
+def _mocks(items: Items, start: NodeStart) -> Outputs:
+    node = start.node
+    outputs: Outputs = {}
+    for index, item in enumerate(items):
+        emission = node.type.mock(item.json, node.definition.parameters, node.outputs)
+        outputs.setdefault(emission.output, []).append(Item(emission.json, from_item(index)))
+    return outputs

@@ -23,7 +23,7 @@ Sources = tuple[Source | None, ...]
 class PlannedEffect:
     """An effect that would happen: with which parameters, or why those cannot be known yet.
 
-    ``is_repeatable`` says whether doing it twice does no harm by its nature.
+    ``is_repeatable`` says whether doing it twice does no harm by its nature, ``more`` what its type adds.
     """
 
     node: str
@@ -32,12 +32,13 @@ class PlannedEffect:
     parameters: JsonObject | None
     unknown: str | None = None
     is_repeatable: bool = False
+    more: JsonObject = field(default_factory=dict)
 
     def to_json(self) -> JsonObject:
         """The effect as it is shown."""
         shown: JsonObject = {"node": self.node, "type": self.type, "item_index": self.item_index}
         if self.parameters is not None:
-            shown |= {"parameters": self.parameters, "repeatable": self.is_repeatable}
+            shown |= {"parameters": self.parameters, "repeatable": self.is_repeatable, **self.more}
         if self.unknown is not None:
             shown["unknown"] = self.unknown
         return shown

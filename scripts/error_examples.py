@@ -176,6 +176,12 @@ RUNS: dict[str, Callable[[str], dict[str, Any]]] = {
     "credential_not_usable": lambda url: one(request(f"{url}/text", credential="leads-db")),
     "credential_host_not_allowed": lambda url: one(request("https://example.com/leads", credential="crm")),
     "token_refused": lambda url: one(request(f"{url}/text", credential="crm")),
+    "bad_vector": lambda url: one(
+        {"type": "vector_store", "parameters": {"operation": "query", "collection": "handbook", "vector": [0, 0]}}
+    ),
+    "model_input_too_large": lambda url: one(
+        {"type": "ai_chat", "parameters": {"prompt": "Summarise.", "input": "={{ 'x'.repeat(1100000) }}"}}
+    ),
     "connection_failed": lambda url: one(request("http://127.0.0.1:1/")),
 }
 """Run in this order with two items; the last one is repeated until its target is left alone."""
@@ -264,8 +270,29 @@ async def _runs(client: Client, url: str, found: dict[str, Example]) -> None:
         text = json.dumps(definition(url)).replace("<stops>", stops["workflow_id"])
         # Several requests leave at once, and which one fails first is chance.
         found[name] = await _run(client, json.loads(text), items[:1] if '"http_request"' in text else items)
+    found["agent_step_limit"] = await _step_limit(client)
     for _ in range(5):
         found["circuit_open"] = await _run(client, RUNS["connection_failed"](url), items[:1])
+
+
+async def _step_limit(client: Client) -> Example:
+    """The connected assistant, asked in place of a model, wants nothing but tools."""
+    tool = {
+        "name": "look_up",
+        "description": "Looks into the handbook.",
+        "policy": "allow",
+        "node": "vector_store",
+        "parameters": {"operation": "query", "collection": "handbook", "vector": [1, 0]},
+    }
+    parameters = {"prompt": "Answer the customer.", "models": ["agent"], "max_steps": 1, "tools": [tool]}
+    made = await _content(client, "create_workflow", definition=one({"type": "ai_agent", "parameters": parameters}))
+    ran = await _content(client, "execute_workflow", workflow_id=made["workflow_id"])
+    wish = {"tool_calls": [{"name": "look_up", "arguments": {}}]}
+    execution_id = ran["execution_id"]
+    await _content(client, "control_execution", execution_id=execution_id, action="resume", data=wish)
+    seen = await _content(client, "inspect_execution", execution_id=execution_id, wait_seconds=20)
+    error: Example = seen["error"]
+    return error
 
 
 async def _run(client: Client, definition: dict[str, Any], items: list[Any]) -> Example:

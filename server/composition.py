@@ -15,6 +15,7 @@ from engine.authoring import Authoring
 from engine.breakers import BreakerHttpClient
 from engine.children import Children
 from engine.control import Control
+from engine.effect_parts import AiPorts
 from engine.executions import ExecutionService
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
@@ -58,6 +59,7 @@ from storage.prompts import SqlPrompts
 from storage.queue.embedded import EmbeddedQueue
 from storage.vault import SqlVault
 from storage.vault_keys import VaultKeys
+from storage.vectors import SqlVectors
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tools.authoring import AuthoringTools
@@ -220,6 +222,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             children=Children(authoring=authoring, service=service),
             resume_url=links.url if has_http else lambda execution_id: None,
             audit=audit,
+            ai=AiPorts(models=ai.models, prompts=prompts, conversations=conversations, vectors=SqlVectors(database)),
         )
         worker = Worker(
             queue=queue,
@@ -245,7 +248,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         await stack.enter_async_context(retention.pruning())
         await stack.enter_async_context(worker.working())
 
-        answers = ExecutionAnswers(authoring)
+        answers = ExecutionAnswers(authoring, service)
         runs = Runs(
             service=service,
             control=control,

@@ -51,6 +51,7 @@ class ResumeBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     node: str | None = None
+    item: int | None = Field(default=None, ge=0)
     data: Any = None
 
 
@@ -269,7 +270,12 @@ class RestApi:
         """The execution, which goes on with what it waited for."""
         body = validated(ResumeBody, await optional_json(request))
         execution = await self.control.resume(
-            actor_of(request), request.path_params["execution_id"], node=body.node, data=body.data, by="rest"
+            actor_of(request),
+            request.path_params["execution_id"],
+            node=body.node,
+            item=body.item,
+            data=body.data,
+            by="rest",
         )
         return json_response(execution_summary(execution))
 

@@ -13,6 +13,7 @@ from workflow.executions import (
     EffectKey,
     EffectResult,
     EffectStart,
+    EffectStep,
     ErrorRecord,
     Execution,
     NodeRun,
@@ -238,12 +239,21 @@ def _start_from_json(node: str, run_index: int, item_index: int, at: int) -> Eff
     return EffectStart(key=EffectKey(node, run_index, item_index), at=moment(at))
 
 
+def _step_to_json(record: EffectStep) -> list[Any]:
+    return ["step", *record.key, micros(record.at), record.step, record.result]
+
+
+def _step_from_json(node: str, run_index: int, item_index: int, at: int, step: str, result: Any) -> EffectStep:
+    return EffectStep(key=EffectKey(node, run_index, item_index), at=moment(at), step=step, result=result)
+
+
 _ENCODERS: dict[type, Callable[[Any], list[Any]]] = {
     NodeRun: _run_to_json,
     EffectResult: _effect_to_json,
     Suspension: _suspension_to_json,
     Resumption: _resumption_to_json,
     EffectStart: _start_to_json,
+    EffectStep: _step_to_json,
 }
 _DECODERS: dict[str, Callable[..., Record]] = {
     "run": _run_from_json,
@@ -251,4 +261,5 @@ _DECODERS: dict[str, Callable[..., Record]] = {
     "suspend": _suspension_from_json,
     "resume": _resumption_from_json,
     "start": _start_from_json,
+    "step": _step_from_json,
 }

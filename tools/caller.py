@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from workflow.identity import Actor
 from workflow.items import JsonObject
+
+
+class ModelMessage(NamedTuple):
+    """One message of a question to a model."""
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class ModelPrompt:
+    """What the caller's own model is to answer, not the person."""
+
+    system: str
+    messages: Sequence[ModelMessage]
+    max_tokens: int
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -15,13 +31,15 @@ class Question:
     """Something to ask the person behind a caller.
 
     ``key`` tells it from every other question of the same call. ``form`` is the JSON Schema of the answer: one object
-    of plain members. ``url`` is a page to answer on instead, taken where the caller's client can open one.
+    of plain members. ``url`` is a page to answer on instead, taken where the caller's client can open one. With a
+    ``prompt`` it is for the caller's model: the answer is one member, ``text``.
     """
 
     key: str
     message: str
     form: JsonObject
     url: str | None = None
+    prompt: ModelPrompt | None = None
 
 
 class AnswerComesLaterError(Exception):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from urllib.parse import quote
 
 import mcp_types as types
 
 from engine.authoring import Authoring
-from engine.executions import Inspection
+from engine.executions import ExecutionService, Inspection
 from tools.budget import fit, shown
 from tools.provenance import outside_sources
 from tools.tool import Answer
@@ -66,7 +67,27 @@ def waiting_summary(waiting: Suspension) -> dict[str, Any]:
     summary: dict[str, Any] = {"node": waiting.key.node, "item_index": waiting.key.item_index, "for": waiting.kind}
     if waiting.wake_at is not None:
         summary["until"] = utc_text(waiting.wake_at)
-    return {**summary, **{name: value for name, value in waiting.details.items() if value is not None}}
+    shown = {name: value for name, value in waiting.details.items() if value is not None and name != "part"}
+    return {**summary, **shown}
+
+
+def how_to_answer(execution_id: str, waiting: Suspension) -> str:
+    """The call that answers a question to the connected assistant, in words that can be copied."""
+    details = waiting.details
+    data = "<JSON that fits schema>" if details.get("schema") is not None else "<the text>"
+    arguments = {
+        "execution_id": execution_id,
+        "action": "resume",
+        "node": waiting.key.node,
+        "item": waiting.key.item_index,
+        "data": data,
+    }
+    call = json.dumps(arguments, ensure_ascii=False)
+    look = json.dumps({"execution_id": execution_id, "path": "/waiting"}, ensure_ascii=False)
+    return (
+        f"Node {waiting.key.node} asks you, the connected assistant, as its model. Read what it asks "
+        f"(inspect_execution {look}) and answer it yourself: control_execution {call}"
+    )
 
 
 def node_run_summary(run: NodeRun) -> dict[str, Any]:
@@ -117,8 +138,9 @@ def execution_link(execution: Execution, node: str | None = None) -> types.Resou
 class ExecutionAnswers:
     """What execute_workflow says of executions: a :data:`tools.runs.Form`."""
 
-    def __init__(self, authoring: Authoring) -> None:
+    def __init__(self, authoring: Authoring, service: ExecutionService) -> None:
         self._authoring = authoring
+        self._service = service
 
     async def __call__(self, execution: Execution) -> Answer:
         """How it stands, its output, and what to do next."""
@@ -132,12 +154,23 @@ class ExecutionAnswers:
                 links = (whole,)
             content |= await self._origin(execution)
         if execution.state is ExecutionState.WAITING:
-            content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
+            asked = await self._asked(execution)
+            if asked is not None:
+                content["asks"], was_cut = fit(shown(waiting_summary(asked)), OUTPUT_TOKENS)
+                links = (whole,) if was_cut else links
+                content["next"] = how_to_answer(execution.id, asked)
+            else:
+                content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
         elif execution.state not in FINISHED | {ExecutionState.DEAD}:
             content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
         elif execution.error is not None:
             content["next"] = "Call inspect_execution with the node that failed to see what it was given."
         return Answer(content, links=links, whole=whole)
+
+    async def _asked(self, execution: Execution) -> Suspension | None:
+        """The first question to the connected assistant."""
+        waiting = await self._service.waiting(execution.owner, execution.id)
+        return next((each for each in waiting if each.kind == "model"), None)
 
     async def _origin(self, execution: Execution) -> dict[str, Any]:
         """Through which nodes texts may have come in from outside."""

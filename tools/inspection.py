@@ -24,7 +24,7 @@ from tools.budget import (
 )
 from tools.caller import Caller
 from tools.execution_app import TOOL_META
-from tools.execution_views import execution_link, execution_summary, node_run_details, overview
+from tools.execution_views import execution_link, execution_summary, how_to_answer, node_run_details, overview
 from tools.provenance import origin
 from tools.running import EXECUTION, EXECUTION_ID
 from tools.runs import Runs
@@ -155,12 +155,16 @@ def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, 
             content |= rest
     else:
         runs = shown(_details(inspection, arguments.node))
+    asked = next((each for each in inspection.waiting if each.kind == "model"), None)
+    if asked is not None:
+        content["next"] = how_to_answer(inspection.execution.id, asked)
     part = part_of(runs, start, max(1, arguments.max_tokens - tokens(content) - ROOM_FOR_CURSOR))
     content[name] = part.value
     if part.next_start is not None:
         content |= {"of": len(runs), "next_cursor": cursor_to(part.next_start, arguments.node or "", name)}
     if is_cut or part.is_cut:
-        content["more_at"] = "/output" if arguments.node is None else _fullest(runs[start], start)
+        whole = "/waiting" if asked is not None else "/output"
+        content["more_at"] = whole if arguments.node is None else _fullest(runs[start], start)
     return content, is_cut or part.is_cut
 
 

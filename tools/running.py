@@ -75,7 +75,11 @@ class ControlExecution(Arguments):
     )
     node: str | None = Field(default=None, description="resume: which of several waiting nodes. rerun: where to start.")
     as_it_is_now: bool = Field(default=False, description="rerun: with the workflow's current version.")
-    data: Any = Field(default=None, description='resume: the answer, for an approval {"choice": …, "comment"?}.')
+    item: int | None = Field(default=None, ge=0, description="resume: which of several waiting items.")
+    data: Any = Field(
+        default=None,
+        description='resume: the answer; to an approval {"choice": …, "comment"?}, for a model the text or JSON.',
+    )
 
 
 EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "string"}
@@ -208,7 +212,7 @@ class RunningTools:
                 execution = await self._control.discard(actor, execution_id)
             case "resume":
                 execution = await self._control.resume(
-                    actor, execution_id, node=arguments.node, data=arguments.data, by="agent"
+                    actor, execution_id, node=arguments.node, item=arguments.item, data=arguments.data, by="agent"
                 )
             case "retry":
                 execution = await self._control.retry(actor, execution_id)

@@ -140,7 +140,8 @@ class Runs:
         try:
             data = data_of(waiting, reply)
             if data is not None:
-                await self._control.answer(actor, execution_id, waiting, data=data, by="person")
+                by = "agent" if waiting.kind == "model" else "person"
+                await self._control.answer(actor, execution_id, waiting, data=data, by=by)
         except (InvalidArgumentsError, NotWaitingError) as error:  # the caller sees how it stands all the same
             logger.info("an answer to execution %s was not taken: %s", execution_id, error.message)
 

@@ -15,7 +15,8 @@ from mcp.shared.exceptions import MCPError
 
 from engine.control import Control
 from engine.executions import ExecutionService
-from tools.questions import accepted, data_of, question_of, request_for
+from tools.execution_views import how_to_answer
+from tools.questions import Abilities, accepted, data_of, question_of, request_for
 from tools.tool import Answer, failure, result_of
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
@@ -44,8 +45,6 @@ DAY_MS = 24 * 3600 * 1000
 POLL_SHARE = 0.1
 """Of a task's age: who looks again after a tenth of it learns of the end that little too late, at little cost."""
 POLL_MIN_MS, POLL_MAX_MS = 200, 5_000
-
-Elicitation = types.ElicitationCapability | None
 
 
 def tasks_needed() -> MCPError:
@@ -85,8 +84,8 @@ class Tasks:
         execution = await self._service.get(actor.workspace_id, execution_id)
         return self._task(execution, STATUS[execution.state], ())
 
-    async def get(self, task_id: str, *, actor: Actor, elicitation: Elicitation) -> JsonObject:
-        """The ``DetailedTask``: with what it asks of a client with this ``elicitation``, or its result or error.
+    async def get(self, task_id: str, *, actor: Actor, client: Abilities) -> JsonObject:
+        """The ``DetailedTask``: with what it asks of a client with these abilities, or its result or error.
 
         Raises:
             ExecutionNotFoundError: the actor's workspace has no such task.
@@ -100,7 +99,7 @@ class Tasks:
             return self._task(execution, status, ())
         waiting = await self._service.waiting(actor.workspace_id, task_id)
         asked = [question for each in waiting if (question := question_of(each)) is not None]
-        requests = {each.key: request for each in asked if (request := request_for(each, elicitation)) is not None}
+        requests = {each.key: request for each in asked if (request := request_for(each, client)) is not None}
         if not requests:
             return self._task(execution, status, waiting)
         dumped = {key: request.model_dump(**WIRE) for key, request in requests.items()}
@@ -126,7 +125,8 @@ class Tasks:
                 answers.append((waiting, data))
         for waiting, data in answers:
             try:
-                await self._control.answer(actor, task_id, waiting, data=data, by="person")
+                by = "agent" if waiting.kind == "model" else "person"
+                await self._control.answer(actor, task_id, waiting, data=data, by=by)
             except NotWaitingError:  # answered elsewhere in the meantime
                 continue
 
@@ -143,7 +143,7 @@ class Tasks:
         except IllegalTransitionError:
             return  # it has ended, which the extension takes for as good
 
-    async def changes(self, task_id: str, *, actor: Actor, elicitation: Elicitation) -> AsyncIterator[JsonObject]:
+    async def changes(self, task_id: str, *, actor: Actor, client: Abilities) -> AsyncIterator[JsonObject]:
         """The ``DetailedTask`` now, and again whenever it has changed, until it has ended.
 
         Raises:
@@ -154,7 +154,7 @@ class Tasks:
         async with self._service.announcements.listen(execution.workflow_id) as events:
             shown: JsonObject = {}
             while True:
-                seen = await self.get(task_id, actor=actor, elicitation=elicitation)
+                seen = await self.get(task_id, actor=actor, client=client)
                 if {**seen, "pollIntervalMs": None} != {**shown, "pollIntervalMs": None}:
                     shown = seen
                     yield seen
@@ -198,6 +198,8 @@ class Tasks:
             return execution.error.message
         if waiting:
             first = waiting[0]
+            if first.kind == "model":
+                return how_to_answer(execution.id, first)
             if question_of(first) is not None:
                 return f"Node {first.key.node} waits for an answer (control_execution with resume gives one as well)."
             until = f" until {utc_text(first.wake_at)}" if first.wake_at is not None else ""

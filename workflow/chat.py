@@ -185,6 +185,14 @@ class Models(Protocol):
         """
         ...
 
+    def order(self, models: Sequence[str]) -> Sequence[str]:
+        """The names of the models that would be asked, in their order; of none those of the settings.
+
+        Raises:
+            ModelError: one is not known.
+        """
+        ...
+
     async def answered(self, request: ChatRequest, text: str, *, model: str = AGENT) -> ChatAnswer:
         """What somebody else answered to the request, checked against its schema and kept in the history.
 

@@ -14,7 +14,7 @@ Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
 Mode = Literal["live", "test", "plan"]
 NodeRunStatus = Literal["succeeded", "failed", "cancelled"]
-SuspensionKind = Literal["timer", "call", "approval", "child", "decision"]
+SuspensionKind = Literal["timer", "call", "approval", "child", "decision", "model", "retry"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -129,7 +129,18 @@ class EffectStart:
     at: datetime
 
 
-Record = NodeRun | EffectResult | Suspension | Resumption | EffectStart
+@dataclass(slots=True, frozen=True, kw_only=True)
+class EffectStep:
+    """A part of an effect that is done, a model's answer or a tool's result: what takes the effect up again goes on
+    behind it. ``step`` names it within the effect."""
+
+    key: EffectKey
+    at: datetime
+    step: str
+    result: Any
+
+
+Record = NodeRun | EffectResult | EffectStep | Suspension | Resumption | EffectStart
 """What a journal is made of: what must not happen twice, and what is kept to be looked at."""
 
 

@@ -77,6 +77,10 @@ class ModelAdapter:
             raise AgentAnswersError(request, error.attempts) from None
         return answer if is_mine else await self._again(request, unpacked(packed(answer)), on_text)
 
+    def order(self, models: Sequence[str]) -> Sequence[str]:
+        """The names of the models that would be asked; see the port."""
+        return [AGENT if target is None else target.name for target in self.catalogue.order(models)]
+
     async def answered(self, request: ChatRequest, text: str, *, model: str = AGENT) -> ChatAnswer:
         """What somebody else answered, checked and kept; see the port."""
         value = None

@@ -16,7 +16,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from server.auth import access
 from server.mcp.identity import NAME
 from tools.caller import AnswerComesLaterError, Question
-from tools.questions import accepted, request_for
+from tools.questions import Abilities, accepted, request_for
 from tools.tasks import EXTENSION
 from workflow.identity import LOCAL_ACTOR, Actor
 from workflow.items import JsonObject
@@ -58,10 +58,12 @@ def takes_tasks(context: Context) -> bool:
     return is_modern(context) and extensions is not None and EXTENSION in extensions
 
 
-def elicitation_of(context: Context) -> types.ElicitationCapability | None:
-    """How the request's client can ask its user."""
+def abilities_of(context: Context) -> Abilities:
+    """How the request's client can ask its user, and its model."""
     capabilities = context.session.client_capabilities
-    return capabilities.elicitation if capabilities is not None else None
+    if capabilities is None:
+        return Abilities()
+    return Abilities(capabilities.elicitation, capabilities.sampling)
 
 
 def request_state_boundary(key: bytes) -> RequestStateBoundary:
@@ -113,11 +115,11 @@ class SessionCaller:
     def _answered(self, questions: Sequence[Question], about: str | None) -> Mapping[str, JsonObject | None]:
         """What the request brought, and ``None`` for what cannot be asked, or was asked and not answered."""
         responses, put = self.params.input_responses or {}, self._state().put
-        elicitation = elicitation_of(self.context)
+        client = abilities_of(self.context)
         unput = {
             each.key: each
             for each in questions
-            if each.key not in responses and each.key not in put and request_for(each, elicitation) is not None
+            if each.key not in responses and each.key not in put and request_for(each, client) is not None
         }
         replies = {each.key: accepted(responses.get(each.key)) for each in questions if each.key not in unput}
         if unput and all(reply is None for reply in replies.values()):
@@ -125,11 +127,20 @@ class SessionCaller:
         return replies
 
     async def _elicit(self, question: Question) -> JsonObject | None:
-        request = request_for(question, elicitation_of(self.context))
+        request = request_for(question, abilities_of(self.context))
         if request is None:
             return None
         session, request_id = self.context.session, self.context.request_id
         try:
+            if isinstance(request, types.CreateMessageRequest):
+                asked = request.params
+                said = await session.create_message(
+                    asked.messages,
+                    max_tokens=asked.max_tokens,
+                    system_prompt=asked.system_prompt,
+                    related_request_id=request_id,
+                )
+                return accepted(said)
             if isinstance(request.params, types.ElicitRequestURLParams):
                 url = request.params.url
                 result = await session.elicit_url(question.message, url, question.key, related_request_id=request_id)
@@ -141,10 +152,10 @@ class SessionCaller:
 
     def input_required(self, asked: AnswerComesLaterError) -> types.InputRequiredResult:
         """The questions as the answer to the request, for its client to put to its user."""
-        elicitation = elicitation_of(self.context)
+        client = abilities_of(self.context)
         requests: types.InputRequests = {}
         for question in asked.questions:
-            request = request_for(question, elicitation)
+            request = request_for(question, client)
             if request is not None:
                 requests[question.key] = request
         if asked.about is None:

@@ -16,7 +16,7 @@ from mcp.shared.inbound import MCP_NAME_HEADER, decode_header_value
 from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from pydantic import Field, TypeAdapter, ValidationError
 
-from server.mcp.session import Context, actor_of, elicitation_of, is_modern, takes_tasks
+from server.mcp.session import Context, abilities_of, actor_of, is_modern, takes_tasks
 from tools.tasks import EXTENSION, Tasks, tasks_needed
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.items import JsonObject
@@ -94,9 +94,7 @@ class TaskMethods:
         await acknowledged.wait()
         meta = {SUBSCRIPTION_ID_META_KEY: context.request_id}
         try:
-            async for task in self._tasks.changes(
-                task_id, actor=actor_of(context), elicitation=elicitation_of(context)
-            ):
+            async for task in self._tasks.changes(task_id, actor=actor_of(context), client=abilities_of(context)):
                 notification = TaskNotification(params={**task, "_meta": meta})
                 await context.session.send_notification(
                     cast("types.ServerNotification", notification), related_request_id=context.request_id
@@ -107,7 +105,7 @@ class TaskMethods:
     async def _get(self, context: Context, params: TaskParams) -> JsonObject:
         _check(context, params)
         try:
-            return await self._tasks.get(params.task_id, actor=actor_of(context), elicitation=elicitation_of(context))
+            return await self._tasks.get(params.task_id, actor=actor_of(context), client=abilities_of(context))
         except JobsprintError as error:
             raise _refusal(error) from error
 

@@ -1,4 +1,4 @@
-"""A prompt manager, the scripted server of models, and a database for the history."""
+"""What the tests of prompts share: the scripted server of models, a database for the history, a prompt manager."""
 
 from __future__ import annotations
 

@@ -340,6 +340,10 @@ async def look_with_tools(told: Story) -> None:
             *({**each, "action": "discard"} for each in every_execution),
         ],
         "delete_workflow": [one],
+        "save_prompt": [
+            {"name": "planted", "template": {"title": "Planted", "messages": [{"role": "user", "content": "Hello"}]}}
+        ],
+        "render_prompt": [{}, {"name": "planted", "view": "template"}],
     }
     offered = {tool.name for tool in (await told.mcp.list_tools()).tools}
     assert offered <= calls.keys(), "add the new tools to this test"

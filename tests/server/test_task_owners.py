@@ -18,6 +18,7 @@ from server.settings import Settings
 from storage.clock import SystemClock
 from tests.support.task_client import TaskClient, TasksExtension, accept
 from tools.execution_views import execution_summary
+from tools.questions import Abilities
 from tools.tasks import STATUS, Tasks
 from tools.tool import Answer
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, NotWaitingError
@@ -31,7 +32,7 @@ ASKING = {
     "connections": [["start", "ask"]],
 }
 STRANGER = replace(LOCAL_ACTOR, user_id="bob", workspace_id="bobs")
-FORMS = types.ElicitationCapability()
+FORMS = Abilities(types.ElicitationCapability())
 
 
 @pytest.fixture
@@ -71,20 +72,20 @@ async def test_tasks_of_others_are_not_there(services: Services) -> None:
         kept_days=None,
     )
     task_id = await asking_execution(services, items=1)
-    mine = await tasks.get(task_id, actor=LOCAL_ACTOR, elicitation=FORMS)
+    mine = await tasks.get(task_id, actor=LOCAL_ACTOR, client=FORMS)
     assert (mine["status"], mine["ttlMs"]) == ("input_required", None)
     answers = {key: accept(choice="approve") for key in mine["inputRequests"]}
     assert await tasks.is_there(task_id, actor=LOCAL_ACTOR)
     assert not await tasks.is_there(task_id, actor=STRANGER)
     with pytest.raises(ExecutionNotFoundError):
-        await tasks.get(task_id, actor=STRANGER, elicitation=FORMS)
+        await tasks.get(task_id, actor=STRANGER, client=FORMS)
     with pytest.raises(ExecutionNotFoundError):
         await tasks.update(task_id, answers, actor=STRANGER)
     with pytest.raises(ExecutionNotFoundError):
         await tasks.cancel(task_id, actor=STRANGER)
     with pytest.raises(ExecutionNotFoundError):
-        await anext(tasks.changes(task_id, actor=STRANGER, elicitation=FORMS))
-    assert await tasks.get(task_id, actor=LOCAL_ACTOR, elicitation=FORMS) == {**mine, "pollIntervalMs": 200}
+        await anext(tasks.changes(task_id, actor=STRANGER, client=FORMS))
+    assert await tasks.get(task_id, actor=LOCAL_ACTOR, client=FORMS) == {**mine, "pollIntervalMs": 200}
 
 
 async def test_an_answer_that_comes_while_the_journal_is_read_counts_once(

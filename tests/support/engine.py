@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.effect_parts import AiPorts
 from engine.executions import input_items
 from engine.executor import Executor
 from engine.expressions.evaluator import Evaluator
@@ -18,6 +19,7 @@ from engine.node_runner import NodeRunner
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
+from tests.support.ai import KeptConversations, ScriptedModels
 from tests.support.audit import KeptAuditLog
 from workflow.checks import check_definition
 from workflow.credentials import StoredCredential
@@ -75,6 +77,15 @@ class EngineHarness:
     slept: list[float] = field(default_factory=list)
     children: Any = None
     audit: KeptAuditLog = field(default_factory=KeptAuditLog)
+    models: ScriptedModels = field(default_factory=ScriptedModels)
+    prompts: Any = None
+    conversations: Any = field(default_factory=KeptConversations)
+    vectors: Any = None
+
+    @property
+    def ai(self) -> AiPorts:
+        """What AI nodes work with."""
+        return AiPorts(models=self.models, prompts=self.prompts, conversations=self.conversations, vectors=self.vectors)
 
     def plan(self, document: Mapping[str, Any]) -> Plan:
         """The compiled definition; it must have no error."""
@@ -130,6 +141,7 @@ class EngineHarness:
             children=self.children or NoChildren(),
             resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
             audit=self.audit,
+            ai=self.ai,
         )
         return run, Executor(run, runner, lambda node_run: None)
 

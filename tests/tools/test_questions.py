@@ -8,7 +8,7 @@ from typing import Any
 import mcp_types as types
 import pytest
 
-from tools.questions import HAS_HAPPENED, REPEAT, accepted, data_of, question_of, request_for
+from tools.questions import HAS_HAPPENED, REPEAT, Abilities, accepted, data_of, question_of, request_for
 from workflow.errors import InvalidArgumentsError
 from workflow.executions import EffectKey, Suspension, SuspensionKind
 
@@ -55,7 +55,8 @@ def test_a_client_is_asked_in_a_way_that_it_has_declared(
 ) -> None:
     question = question_of(waiting(resume_url="http://here/resume/e", **({"who": who} if who else {})))
     assert question is not None
-    request = request_for(question, elicitation)
+    request = request_for(question, Abilities(elicitation))
+    assert not isinstance(request, types.CreateMessageRequest)
     assert (request.params.mode if request is not None else None) == mode
 
 

@@ -1,0 +1,1 @@
+"""A document summed up by the first model that is there: ``python -m examples.document_summary``."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,11 +14,28 @@ from engine.expressions.pool import Limits, WorkerPool
 from engine.registry import NodeRegistry, load_registry
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
+from tests.support import server_process
 from tests.support.engine import EngineHarness
 from tests.support.http_target import HttpTarget, serving
+from tests.support.preloaded import preloaded
 from tests.support.server_process import ServerProcess
 
 WEBHOOK_SECRET = "It's a Secret to Everybody"
+_PRELOADED = pytest.StashKey[ExitStack]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """In pytest's workers the command is loaded once, and forked from then on."""
+    if hasattr(config, "workerinput"):
+        stack = config.stash[_PRELOADED] = ExitStack()
+        folder = Path(stack.enter_context(TemporaryDirectory()))
+        server_process.JOBSPRINT = stack.enter_context(preloaded(folder))
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """The process that it was loaded in ends."""
+    if _PRELOADED in config.stash:
+        config.stash[_PRELOADED].close()
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
 @pytest.fixture
 async def client(hostile_server: ServerProcess) -> AsyncIterator[HostileClient]:
     async with httpx2.AsyncClient(base_url=hostile_server.url, timeout=60) as http:
-        yield HostileClient(http, hostile_server.process.pid)
+        yield HostileClient(http, hostile_server.pid)
 
 
 def busyness() -> float:

@@ -14,7 +14,7 @@ EVERY = 7
 
 @pytest.fixture
 def client(server: ServerProcess, http: httpx2.AsyncClient) -> HostileClient:
-    return HostileClient(http, server.process.pid)
+    return HostileClient(http, server.pid)
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ async def test_a_second_process_on_the_same_data_is_refused(server: ServerProces
 def test_workers_end_with_a_server_that_is_killed(data_dir: Path) -> None:
     server = ServerProcess(data_dir)
     server.start()
-    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+    children = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
     assert len(children) == 2
     server.kill()
     while any(is_running(child) for child in children):  # the test's time limit bounds it

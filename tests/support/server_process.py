@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
+from tests.support.preloaded import forked_pid
+
 JOBSPRINT = str(Path(sys.executable).with_name("jobsprint"))
+"""The command; in pytest's workers a script that does the same and starts sooner (:mod:`tests.support.preloaded`)."""
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 30
 
@@ -39,6 +42,11 @@ class ServerProcess:
         """The process; there is one while it runs."""
         assert self._process is not None
         return self._process
+
+    @property
+    def pid(self) -> int:
+        """The id of the process that serves."""
+        return forked_pid(JOBSPRINT, self.process.pid)
 
     def __enter__(self) -> Self:
         self.start()

@@ -164,10 +164,21 @@ async def test_templates_are_prompts_with_arguments_that_can_be_completed(mcp: M
         await mcp.client.get_prompt(name, {"who": "Ann"})
 
 
+async def listed_resources(mcp: McpCaller) -> set[str]:
+    """The addresses of every page."""
+    seen: set[str] = set()
+    page = await mcp.client.list_resources()
+    while True:
+        seen |= {str(each.uri) for each in page.resources}
+        if page.next_cursor is None:
+            return seen
+        page = await mcp.client.list_resources(cursor=page.next_cursor)
+
+
 async def test_templates_are_resources(mcp: McpCaller) -> None:
     name = unlike(mcp, "letter")
     await mcp.call("save_prompt", name=name, template=LETTER)
-    assert f"prompt://{name}" in {str(each.uri) for each in (await mcp.client.list_resources()).resources}
+    assert f"prompt://{name}" in await listed_resources(mcp)
     content = await read(mcp, f"prompt://{name}")
     assert (content["version"], content["template"]) == (1, LETTER)
     assert (await read(mcp, f"prompt://{name}/versions/1"))["template"] == LETTER

@@ -181,11 +181,7 @@ class Control:
         resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
         live = self._service.live.get(execution_id)
         if live is not None:
-            if live.run is not None:
-                live.run.journal.note(resumption)
-            else:
-                self._service.store.save(live.execution, [resumption])
-            live.resumes = True
+            self._tell(live, [resumption])
             return live.execution
         execution = await self._service.store.get(owner, execution_id)
         queued = execution.changed(state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
@@ -193,17 +189,34 @@ class Control:
 
     async def wake_with(self, execution: Execution, records: Sequence[Record]) -> None:
         """Let a waiting execution go on that was resumed while it was being stored."""
-        await self._requeue(execution.changed(state=ExecutionState.QUEUED, wake_at=None), records)
+        async with self._moving(execution.id):
+            live = self._service.live.get(execution.id)
+            if live is not None:  # somebody has resumed it once more since, and it is in hand again
+                self._tell(live, records)
+                return
+            await self._requeue(execution.changed(state=ExecutionState.QUEUED, wake_at=None), records)
+
+    def _tell(self, live: LiveExecution, records: Sequence[Record]) -> None:
+        """What was said to an execution that is in hand goes into its journal, and keeps it from waiting for it."""
+        if live.run is not None:
+            for record in records:
+                live.run.journal.note(record)
+        else:
+            self._service.store.save(live.execution, records)
+        live.resumes = True
 
     async def wake_due(self, execution: Execution) -> None:
         """Let an execution go on whose timer is over; its journal says which item."""
-        if self._service.live.get(execution.id) is None:
-            await self._requeue(execution.changed(state=ExecutionState.QUEUED, wake_at=None), [])
+        async with self._moving(execution.id):
+            now = await self._service.get(execution.owner, execution.id)
+            if now.state is ExecutionState.WAITING and self._service.live.get(execution.id) is None:
+                await self._requeue(now.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
     async def take_up(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""
-        if self._service.live.get(execution.id) is None:
-            await self._requeue(execution.changed(state=ExecutionState.QUEUED), [])
+        async with self._moving(execution.id):
+            if self._service.live.get(execution.id) is None:
+                await self._requeue(execution.changed(state=ExecutionState.QUEUED), [])
 
     async def rerun(
         self, actor: Actor, execution_id: str, *, from_node: str | None, as_it_is_now: bool = False

@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     rate_limit_per_minute: int | None = Field(
         default=6_000, ge=1, description="Requests a minute of a user, or of an address; empty sets no bound."
     )
+    client_limit_per_minute: int | None = Field(
+        default=None, ge=1, description="Requests a minute of one API key or client of a user; empty sets no bound."
+    )
     attempt_limit_per_minute: int = Field(
         default=60, ge=1, description="Logins, registrations, tokens and failed proofs a minute from an address."
     )
@@ -238,6 +241,7 @@ class Settings(BaseSettings):
         "retention_count",
         "audit_retention_days",
         "rate_limit_per_minute",
+        "client_limit_per_minute",
         "conversation_days",
         "webhook_limit_per_minute",
         "embedding_model",

@@ -31,5 +31,12 @@ def walled(app: ASGIApp, *, settings: Settings, hosts: Iterable[str], origins: I
 
 def counted(app: ASGIApp, *, settings: Settings) -> ASGIApp:
     """The application behind the limits of users; it stands behind what finds out who they are."""
-    per_minute = settings.rate_limit_per_minute
-    return RateLimits(app, users=TokenBuckets(per_minute), webhooks=None) if per_minute is not None else app
+    users, clients = settings.rate_limit_per_minute, settings.client_limit_per_minute
+    if users is None and clients is None:
+        return app
+    return RateLimits(
+        app,
+        users=TokenBuckets(users) if users is not None else None,
+        clients=TokenBuckets(clients) if clients is not None else None,
+        webhooks=None,
+    )

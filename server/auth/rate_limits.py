@@ -82,14 +82,23 @@ class TokenBuckets:
 class RateLimits:
     """An ASGI application in front of another, behind :mod:`server.auth.authentication`.
 
-    Whoever is known counts as a user, with all of their sessions and keys; everybody else as an address. The local
-    user of a server that only this machine reaches is not counted, and neither are webhooks, unless that is set.
+    Whoever is known counts as a user, with all of their sessions and keys; everybody else as an address. With
+    ``clients``, each key and client of a user counts by itself, too. The local user of a server that only this machine
+    reaches is not counted, and neither are webhooks, unless that is set.
     """
 
-    def __init__(self, app: ASGIApp, *, users: TokenBuckets | None, webhooks: TokenBuckets | None) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        users: TokenBuckets | None,
+        webhooks: TokenBuckets | None,
+        clients: TokenBuckets | None = None,
+    ) -> None:
         self._app = app
         self._users = users
         self._webhooks = webhooks
+        self._clients = clients
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or pass the request on."""
@@ -105,6 +114,13 @@ class RateLimits:
             buckets, caller = self._users, f"user {actor.user_id}"
             if actor.user_id == LOCAL_ID:
                 buckets = None
+        if actor is not None and actor.user_id != LOCAL_ID and self._clients is not None:
+            taken = self._clients.take(f"user {actor.user_id} through {actor.client}")
+            if taken.wait_seconds:
+                seconds = math.ceil(taken.wait_seconds)
+                error = RateLimitedError(self._clients.per_minute, retry_after_seconds=seconds)
+                await refusal(scope, error)(scope, receive, send)
+                return
         if buckets is None:
             await self._app(scope, receive, send)
             return

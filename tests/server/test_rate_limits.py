@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,17 @@ async def test_a_user_may_send_a_minutes_worth_at_once_and_then_as_many_as_come_
     assert [(await sent(limits, who=actor("a")))[0] for _ in range(3)] == [200, 200, 429]
     clock.at += 1_000_000
     assert (await sent(limits, who=actor("a")))[1]["ratelimit"] == '"default";r=59;t=1'
+
+
+async def test_each_key_of_a_user_counts_by_itself_where_that_is_set(clock: Clock) -> None:
+    limits = RateLimits(
+        answering(), users=TokenBuckets(4, now=clock), clients=TokenBuckets(2, now=clock), webhooks=None
+    )
+    one, other = (replace(actor("a"), client=f"API key {name}") for name in ("one", "other"))
+    assert [(await sent(limits, who=one))[0] for _ in range(3)] == [200, 200, 429]
+    assert [(await sent(limits, who=other))[0] for _ in range(3)] == [200, 200, 429]
+    third = replace(one, client="API key third")
+    assert (await sent(limits, who=third))[0] == 429, "what the user may send is spent"
 
 
 async def test_mcp_clients_are_told_in_json_rpc(clock: Clock) -> None:

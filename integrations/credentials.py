@@ -181,9 +181,9 @@ def _form_in(document: Any) -> CredentialForm:
 
 def _kind_in(document: Any) -> str:
     kind = document.get("kind") if isinstance(document, dict) else None
-    if not isinstance(kind, str) or kind not in FORMS:
+    if not isinstance(kind, str) or kind not in NEW_FORMS:
         raise InvalidArgumentsError(
-            f"A credential is an object whose member kind is one of {listed(FORMS)}.",
+            f"A credential is an object whose member kind is one of {listed(NEW_FORMS)}.",
             pointer="/kind",
             fix="GET /openapi.json has what each kind asks for.",
         )

@@ -218,6 +218,32 @@ class OAuth2Credential(CredentialForm):
         return self.allowed_hosts
 
 
+class GrantCredential(CredentialForm):
+    """What a user has granted a connection in a browser (OAuth 2.1). It is made and refreshed by the server alone.
+
+    ``expires_at`` is when the access token ends, in ISO 8601; ``resource`` for whom it is meant (RFC 8707).
+    """
+
+    secret_names = frozenset({"access_token", "refresh_token", "client_secret"})
+
+    kind: Literal["grant"]
+    issuer: str = Field(max_length=2_000)
+    token_url: Annotated[str, Field(max_length=2_000), AfterValidator(_https_address)]
+    revocation_url: Annotated[str, Field(max_length=2_000), AfterValidator(_https_address)] | None = None
+    client_id: str = Field(min_length=1, max_length=2_000)
+    client_secret: Secret | None = None
+    client_authentication: Literal["none", "basic", "body"] = "none"
+    access_token: HeaderSecret
+    refresh_token: Secret | None = None
+    expires_at: str | None = Field(default=None, max_length=40)
+    scope: str | None = Field(default=None, max_length=4_000)
+    resource: str | None = Field(default=None, max_length=2_000)
+    allowed_hosts: Hosts
+
+    def hosts(self) -> Sequence[str]:
+        return self.allowed_hosts
+
+
 class DatabaseCredential(CredentialForm):
     """The URL of a database, password included."""
 
@@ -267,6 +293,7 @@ FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
         "basic": BasicCredential,
         "bearer": BearerCredential,
         "oauth2": OAuth2Credential,
+        "grant": GrantCredential,
         "database": DatabaseCredential,
         "signature": SignatureCredential,
     }

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from storage import account_tables, ai_tables
+from storage import account_tables, ai_tables, connection_tables
 from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.tables import metadata
@@ -19,7 +19,7 @@ from workflow.identity import LOCAL_ID
 
 
 async def test_migrations_make_the_tables_of_the_code(empty_database: Database) -> None:
-    assert {account_tables.users, ai_tables.turns} <= set(metadata.sorted_tables)
+    assert {account_tables.users, ai_tables.turns, connection_tables.connections} <= set(metadata.sorted_tables)
     await migrate(empty_database)
 
     def differences(connection: Connection) -> object:

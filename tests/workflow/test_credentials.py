@@ -24,6 +24,13 @@ GOOD: dict[str, dict[str, Any]] = {
         "client_secret": SECRET,
         "allowed_hosts": HOSTS,
     },
+    "grant": {
+        "issuer": "https://login.example.com",
+        "token_url": "https://login.example.com/token",
+        "client_id": "us",
+        "access_token": SECRET,
+        "allowed_hosts": HOSTS,
+    },
     "signature": {"secret": SECRET},
     "database": {"url": f"postgresql://ada:{SECRET}@db.example.com:5432/leads"},
 }

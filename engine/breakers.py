@@ -8,7 +8,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from engine.nodes.http_request import is_transient
-from workflow.breaker import Breaker, BreakerState
+from workflow.breaker import Breakers, BreakerState
 from workflow.errors import OutboundError
 from workflow.ports import HttpClient, HttpRequest, HttpResponse
 
@@ -22,7 +22,7 @@ class BreakerHttpClient:
     def __init__(self, inner: HttpClient, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
         self._monotonic = monotonic
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers = Breakers()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Send; see the port.
@@ -31,7 +31,7 @@ class BreakerHttpClient:
             OutboundError: also with the code ``circuit_open``, where the target has failed too often.
         """
         target = target_of(request.url)
-        breaker, wait_seconds = self._breakers.get(target, Breaker()).before_call(self._monotonic())
+        wait_seconds = self._breakers.before_call(target, self._monotonic())
         if wait_seconds is not None:
             raise OutboundError(
                 f"{target} has failed too often; it is left alone for another {wait_seconds:.0f} s.",
@@ -40,30 +40,26 @@ class BreakerHttpClient:
                 fix="See what is wrong with it; calls go through again by themselves when it has recovered.",
                 retry_after_seconds=wait_seconds,
             )
-        self._keep(target, breaker)
         try:
             response = await self._inner.send(request)
         except asyncio.CancelledError:
-            self._keep(target, self._breakers.get(target, Breaker()).after_cancel())
+            self._breakers.after_cancel(target)
             raise
         except OutboundError as error:
-            now = self._breakers.get(target, Breaker())
-            self._keep(target, now.after_failure(self._monotonic()) if error.transient else now.after_cancel())
+            if error.transient:
+                self._breakers.after_failure(target, self._monotonic())
+            else:
+                self._breakers.after_cancel(target)
             raise
-        now = self._breakers.get(target, Breaker())
-        failed = is_transient(response.status) and response.status != RATE_LIMITED
-        self._keep(target, now.after_failure(self._monotonic()) if failed else now.after_success())
+        if is_transient(response.status) and response.status != RATE_LIMITED:
+            self._breakers.after_failure(target, self._monotonic())
+        else:
+            self._breakers.after_success(target)
         return response
 
     def state(self, url: str) -> BreakerState:
         """The state of the breaker of a URL's target."""
-        return self._breakers.get(target_of(url), Breaker()).state
-
-    def _keep(self, target: str, breaker: Breaker) -> None:
-        if breaker == Breaker():
-            self._breakers.pop(target, None)
-        else:
-            self._breakers[target] = breaker
+        return self._breakers.state(target_of(url))
 
 
 RATE_LIMITED = 429

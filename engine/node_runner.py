@@ -34,6 +34,7 @@ from engine.node_type import (
 )
 from engine.plan import PlanNode
 from engine.run import Ancestry, Run
+from workflow.actions import Actions
 from workflow.audit import AuditLog
 from workflow.chat import Asker
 from workflow.definition import ERROR_OUTPUT
@@ -56,6 +57,7 @@ class NodeRunner:
     resume_url: Callable[[str], str | None]
     audit: AuditLog
     ai: AiPorts
+    actions: Actions
     sleep: Sleep = asyncio.sleep
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
@@ -124,6 +126,10 @@ class _Work:
     @property
     def ai(self) -> AiPorts:
         return self._runner.ai
+
+    @property
+    def actions(self) -> Actions:
+        return self._runner.actions
 
     @property
     def asker(self) -> Asker:

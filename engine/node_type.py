@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.effect_parts import AiPorts, Part
 from engine.item_loops import LoopCode
 from engine.parameters import ParameterModel
+from workflow.actions import Actions
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.chat import Asker
 from workflow.errors import NodeError
@@ -110,6 +111,11 @@ class NodeCall(Protocol[P_co]):
     @property
     def ai(self) -> AiPorts:
         """Models, prompt templates, memory, vectors."""
+        ...
+
+    @property
+    def actions(self) -> Actions:
+        """What has actions of connections done."""
         ...
 
     @property

@@ -13,6 +13,7 @@ from engine.nodes.ai_chat import AiChat
 from engine.nodes.ai_classify import AiClassify
 from engine.nodes.ai_embed import AiEmbed
 from engine.nodes.ai_extract import AiExtract
+from engine.nodes.api_action import ApiAction
 from engine.nodes.approval import Approval
 from engine.nodes.code import Code
 from engine.nodes.execute_workflow import ExecuteWorkflow, ForEach
@@ -22,6 +23,7 @@ from engine.nodes.if_ import If
 from engine.nodes.limit import Limit
 from engine.nodes.loop import Loop
 from engine.nodes.manual import Manual
+from engine.nodes.mcp_tool import McpTool
 from engine.nodes.merge import Merge
 from engine.nodes.no_op import NoOp
 from engine.nodes.respond import Respond
@@ -33,6 +35,7 @@ from engine.nodes.switch import Switch
 from engine.nodes.vector_store import VectorStoreNode
 from engine.nodes.wait import Wait
 from engine.nodes.webhook import Webhook
+from engine.nodes.zapier_action import ZapierAction
 from workflow.errors import JobsprintError
 
 ENTRY_POINT_GROUP = "jobsprint.nodes"
@@ -53,6 +56,9 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     NoOp,
     StopAndError,
     HttpRequestNode,
+    McpTool,
+    ZapierAction,
+    ApiAction,
     Respond,
     Wait,
     Approval,

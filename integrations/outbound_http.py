@@ -39,7 +39,10 @@ KEPT_ELSEWHERE = frozenset(
 
 
 class OutboundHttp:
-    """Implements :class:`workflow.ports.HttpClient`; an async context manager that closes its connections."""
+    """Implements :class:`workflow.ports.HttpClient`; an async context manager that closes its connections.
+
+    ``transport`` is for other clients that send by the same connections.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,9 @@ class OutboundHttp:
         resolve: Resolve | None = None,
     ) -> None:
         self._max_response_bytes = max_response_bytes
+        self.transport = GuardedTransport(GuardedBackend(rules, resolve=resolve), max_connections=max_connections)
         self._client = httpx2.AsyncClient(
-            transport=_GuardedTransport(GuardedBackend(rules, resolve=resolve), max_connections=max_connections),
+            transport=self.transport,
             headers={"user-agent": user_agent},
             # One client serves everybody: what a server tells one workflow to remember is not for the next.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
@@ -149,7 +153,7 @@ class OutboundHttp:
         )
 
 
-class _GuardedTransport(httpx2.AsyncBaseTransport):
+class GuardedTransport(httpx2.AsyncBaseTransport):
     """A pool of connections that the backend makes."""
 
     def __init__(self, backend: GuardedBackend, *, max_connections: int) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from workflow.actions import Action, ActionCall, ActionResult, ResourceContent
-from workflow.connections import Connection
+from workflow.connections import Connection, ConnectionKind
 from workflow.items import JsonObject
 
 
 class ActionSource(Protocol):
     """Reaches the connections of a kind. It knows nothing of retries, breakers, figures, caches: its caller does."""
 
-    def settings(self, document: Mapping[str, Any]) -> JsonObject:
-        """The settings of a new connection as they are kept.
+    def settings(self, owner: str, document: Mapping[str, Any]) -> JsonObject:
+        """The settings of a connection of the workspace as they are kept.
 
         Raises:
             InvalidArgumentsError: they are not what the kind asks for, with pointers below ``/settings``.
@@ -49,3 +49,7 @@ class ActionSource(Protocol):
     async def forget(self, connection: Connection) -> None:
         """Let go of what is kept open for it: it was changed, or is gone."""
         ...
+
+
+Sources = Mapping[ConnectionKind, ActionSource]
+"""The kinds of connections there are."""

@@ -30,6 +30,7 @@ from engine.retention import Retention
 from engine.webhook_intake import WebhookIntake
 from engine.worker import Worker
 from integrations.addresses import AddressRules
+from integrations.credential_headers import CredentialHeaders
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
@@ -40,6 +41,7 @@ from prompts.templates import load_templates
 from server.ai import AiServices, running_ai
 from server.conversations import running_conversations
 from server.identity import Identity, running_identity
+from server.integrations import Integrations, Outgoing, running_integrations
 from server.mcp.endpoint import McpServer, build_mcp_server
 from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
@@ -49,6 +51,7 @@ from server.vault_commands import LOCK_FILE, key_sources
 from storage.audit import SqlAuditLog
 from storage.blobs import BlobStore
 from storage.clock import SystemClock
+from storage.connections import SqlConnections
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
@@ -102,6 +105,7 @@ class Services:
     prompts: PromptManager
     links: ResumeLinks
     credentials: Credentials
+    integrations: Integrations
     ai: AiServices
     webhooks: WebhookIntake
     conversations: ContextManager
@@ -168,9 +172,27 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             identity = await stack.enter_async_context(
                 running_identity(settings, database, secret=secret, http=http, audit=audit, clock=clock, new_id=new_id)
             )
-        vault = SqlVault(database, keys=VaultKeys(key_sources(settings).load), clock=clock, new_id=new_id)
+        keys = VaultKeys(key_sources(settings).load)
+        vault = SqlVault(database, keys=keys, clock=clock, new_id=new_id)
         # The breakers are inside, so that they see each request of a redirect, and those for access tokens.
-        sender = CredentialHttpClient(BreakerHttpClient(http), vault=vault, clock=clock)
+        guarded = BreakerHttpClient(http)
+        connections = SqlConnections(database, keys=keys)
+        headers = CredentialHeaders.over(guarded, vault=vault, claims=connections, clock=clock)
+        sender = CredentialHttpClient(guarded, vault=vault, headers=headers)
+        integrations = await stack.enter_async_context(
+            running_integrations(
+                settings,
+                store=connections,
+                outgoing=Outgoing(http=guarded, wire=http, headers=headers),
+                vault=vault,
+                audit=audit,
+                bus=bus,
+                clock=clock,
+                new_id=new_id,
+                version=VERSION,
+                has_http=has_http,
+            )
+        )
         ai = await stack.enter_async_context(
             running_ai(settings, database, clock=clock, new_id=new_id, user_agent=f"jobsprint/{VERSION}")
         )
@@ -222,6 +244,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             children=Children(authoring=authoring, service=service),
             resume_url=links.url if has_http else lambda execution_id: None,
             audit=audit,
+            actions=integrations.actions,
             ai=AiPorts(models=ai.models, prompts=prompts, conversations=conversations, vectors=SqlVectors(database)),
         )
         worker = Worker(
@@ -320,6 +343,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             prompts=prompts,
             links=links,
             credentials=Credentials(vault=vault, http=sender, audit=audit),
+            integrations=integrations,
             ai=ai,
             webhooks=WebhookIntake(
                 authoring=authoring,

@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from integrations.addresses import Allowed
+from integrations.mcp.programs import McpProgram
 from server.proxies import TrustedProxies
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, nearest
@@ -207,6 +208,14 @@ class Settings(BaseSettings):
     webhook_secrets: dict[str, SecretStr] = Field(
         default_factory=dict, description='Secrets that webhooks are signed with: {"github": "…"}.'
     )
+
+    mcp_programs: dict[str, McpProgram] = Field(
+        default_factory=dict,
+        description="MCP servers that are programs of this machine, which connections of kind program may name: "
+        '{"files": {"command": "npx", "args": ["-y", "@modelcontextprotocol/server-filesystem", "/srv/files"]}}; also '
+        "env, pass_env (variables of the server's own that it gets, too), cwd, workspaces (ids; all where not given).",
+    )
+    mcp_sessions: int = Field(default=100, ge=1, le=10_000, description="Sessions with other MCP servers at once.")
 
     models: CommaSeparated = Field(
         default=("agent",),

@@ -39,6 +39,9 @@ def question_of(waiting: Suspension) -> Question | None:
         message = f"{waiting.key.node}: {details['how']}"
         form = _form({"text": {"type": "string", "title": "Answer"}}, required="text")
         return Question(key=key, message=message, form=form, prompt=prompt_of(details))
+    if waiting.kind == "question":
+        message = f"{waiting.key.node}: {details['from']} asks: {details['message']}"
+        return Question(key=key, message=message, form=details["schema"] or _form({}), url=details["url"])
     if waiting.kind != "approval":
         return None
     only = only_choice(waiting)
@@ -62,6 +65,8 @@ def data_of(waiting: Suspension, answer: Mapping[str, Any]) -> Any:
         if answer.get("choice") not in (REPEAT, HAS_HAPPENED):
             raise _not_filled_in(waiting, [REPEAT, HAS_HAPPENED])
         return {"result": {}} if answer["choice"] == HAS_HAPPENED else {}
+    if waiting.kind == "question":
+        return {"action": "accept", "content": dict(answer)}
     if waiting.kind == "model":
         if not isinstance(answer.get("text"), str):
             raise _not_filled_in(waiting, ["a text"])
@@ -177,8 +182,8 @@ def _said(result: Mapping[str, Any]) -> JsonObject | None:
     return {"text": joined} if joined else None
 
 
-def _form(members: JsonObject, *, required: str) -> JsonObject:
-    return {"type": "object", "properties": members, "required": [required]}
+def _form(members: JsonObject, *, required: str | None = None) -> JsonObject:
+    return {"type": "object", "properties": members, "required": [required] if required is not None else []}
 
 
 def _not_filled_in(waiting: Suspension, allowed: list[Any]) -> InvalidArgumentsError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -59,3 +60,42 @@ class Breaker:
     def after_cancel(self) -> Breaker:
         """The breaker after a call that was broken off: it says nothing of the target."""
         return replace(self, is_probing=False)
+
+
+class Breakers:
+    """The breakers of many targets; only those are kept that have something to remember. Times are seconds."""
+
+    def __init__(self) -> None:
+        self._breakers: dict[Hashable, Breaker] = {}
+
+    def before_call(self, target: Hashable, now: float) -> float | None:
+        """For how long a call that would start ``now`` must not; ``None`` where it may, and is taken to start."""
+        breaker, wait_seconds = self._of(target).before_call(now)
+        if wait_seconds is None:
+            self._keep(target, breaker)
+        return wait_seconds
+
+    def after_success(self, target: Hashable) -> None:
+        """The target has answered."""
+        self._keep(target, self._of(target).after_success())
+
+    def after_failure(self, target: Hashable, now: float) -> None:
+        """The target has failed in a way that may pass."""
+        self._keep(target, self._of(target).after_failure(now))
+
+    def after_cancel(self, target: Hashable) -> None:
+        """The call was broken off, or failed in a way that says nothing of the target."""
+        self._keep(target, self._of(target).after_cancel())
+
+    def state(self, target: Hashable) -> BreakerState:
+        """The state of the target's breaker."""
+        return self._of(target).state
+
+    def _of(self, target: Hashable) -> Breaker:
+        return self._breakers.get(target, Breaker())
+
+    def _keep(self, target: Hashable, breaker: Breaker) -> None:
+        if breaker == Breaker():
+            self._breakers.pop(target, None)
+        else:
+            self._breakers[target] = breaker

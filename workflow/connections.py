@@ -7,11 +7,12 @@ Nodes and tools name a connection, and one of its actions (:mod:`workflow.action
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, get_args
 
 from workflow.actions import Action
+from workflow.credentials import CredentialRef
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, listed, nearest
 from workflow.items import JsonObject
@@ -27,6 +28,11 @@ ConnectionStatus = Literal["authorizing", "connected", "unauthorized", "failing"
 """``authorizing``: somebody is to give consent in a browser; the callback moves it on. ``connected``: in use.
 ``unauthorized``: the other side takes the credential no more; authorizing anew, or another secret, moves it on.
 ``failing``: it could not be reached when it was last tried; the next call that works moves it on."""
+
+
+ConnectionChange = Literal["connected", "changed", "disconnected", "unauthorized", "actions_changed"]
+CONNECTION_CHANGES = frozenset(f"integration.{change}" for change in get_args(ConnectionChange))
+"""Types of events about connections."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -109,6 +115,11 @@ class ActionFigures:
     fallbacks: int = 0
     quota: int = 0
     seconds: float = 0.0
+
+    def plus(self, other: ActionFigures) -> ActionFigures:
+        """Both together, of the same action and day."""
+        counts = ("calls", "failures", "in_doubt", "fallbacks", "quota", "seconds")
+        return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in counts})
 
 
 class ConnectionNotFoundError(JobsprintError):
@@ -216,11 +227,11 @@ class ConnectionStore(Protocol):
         """
         ...
 
-    async def claim_refresh(self, connection_id: str, *, now: datetime, until: datetime) -> bool:
-        """Be the only one, in whatever process, who refreshes its grant until then; false where somebody else is."""
+    async def claim_refresh(self, credential: CredentialRef, *, now: datetime, until: datetime) -> bool:
+        """Be the only one, in whatever process, who refreshes this grant until then; false where somebody else is."""
         ...
 
-    async def release_refresh(self, connection_id: str) -> None:
+    async def release_refresh(self, credential: CredentialRef) -> None:
         """Let others refresh it again."""
         ...
 
@@ -237,7 +248,11 @@ class ConnectionStore(Protocol):
         ...
 
     async def begin_authorization(self, pending: PendingAuthorization) -> None:
-        """Keep a consent that is being given; what has expired is deleted by the way."""
+        """Keep a consent that is being given, in place of an earlier one for the same connection."""
+        ...
+
+    async def forget_authorizations(self, *, expired_before: datetime) -> None:
+        """Delete consents that nobody has given in time."""
         ...
 
     async def pending_authorization(self, state: str, *, now: datetime) -> PendingAuthorization | None:

@@ -77,7 +77,7 @@ def _host_pattern(host: str) -> str:
     return host
 
 
-def _https_address(url: str) -> str:
+def https_address(url: str) -> str:
     parts = urlsplit(url)
     if not parts.hostname or parts.username is not None or parts.fragment or re.search(r"[\x00-\x20]", url):
         raise ValueError("this is not an address of the form https://host/path")
@@ -193,7 +193,7 @@ class OAuth2Credential(CredentialForm):
 
     kind: Literal["oauth2"]
     grant: Literal["client_credentials", "refresh_token"] = "client_credentials"
-    token_url: Annotated[str, Field(max_length=2_000), AfterValidator(_https_address)] = Field(
+    token_url: Annotated[str, Field(max_length=2_000), AfterValidator(https_address)] = Field(
         description="Where access tokens are fetched; https://."
     )
     client_id: str = Field(min_length=1, max_length=1_000)
@@ -228,8 +228,8 @@ class GrantCredential(CredentialForm):
 
     kind: Literal["grant"]
     issuer: str = Field(max_length=2_000)
-    token_url: Annotated[str, Field(max_length=2_000), AfterValidator(_https_address)]
-    revocation_url: Annotated[str, Field(max_length=2_000), AfterValidator(_https_address)] | None = None
+    token_url: Annotated[str, Field(max_length=2_000), AfterValidator(https_address)]
+    revocation_url: Annotated[str, Field(max_length=2_000), AfterValidator(https_address)] | None = None
     client_id: str = Field(min_length=1, max_length=2_000)
     client_secret: Secret | None = None
     client_authentication: Literal["none", "basic", "body"] = "none"

@@ -14,7 +14,7 @@ Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
 Mode = Literal["live", "test", "plan"]
 NodeRunStatus = Literal["succeeded", "failed", "cancelled"]
-SuspensionKind = Literal["timer", "call", "approval", "child", "decision", "model", "retry"]
+SuspensionKind = Literal["timer", "call", "approval", "child", "decision", "model", "retry", "question"]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from prompts.models import failures
 from prompts.models.failures import ProviderError
-from workflow.breaker import Breaker, BreakerState
+from workflow.breaker import Breakers, BreakerState
 
 LEFT_ALONE_MOST_SECONDS = 3_600.0
 """A provider that asks for longer is asked again after an hour all the same: clocks and headers can be wrong."""
@@ -29,7 +29,7 @@ class Availability:
 
     def __init__(self, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers = Breakers()
         self._asked_for: dict[str, float] = {}
 
     def before(self, model: str) -> LeftAlone | None:
@@ -39,37 +39,27 @@ class Availability:
         if until > now:
             return LeftAlone(failures.RATE_LIMITED.code, until - now)
         self._asked_for.pop(model, None)
-        breaker, wait_seconds = self._breakers.get(model, Breaker()).before_call(now)
-        if wait_seconds is not None:
-            return LeftAlone("circuit_open", wait_seconds)
-        self._keep(model, breaker)
-        return None
+        wait_seconds = self._breakers.before_call(model, now)
+        return LeftAlone("circuit_open", wait_seconds) if wait_seconds is not None else None
 
     def answered(self, model: str) -> None:
         """The model has answered, whatever it said."""
-        self._keep(model, self._breakers.get(model, Breaker()).after_success())
+        self._breakers.after_success(model)
 
     def failed(self, model: str, error: ProviderError) -> None:
         """The model has failed like this."""
-        breaker = self._breakers.get(model, Breaker())
         if error.failure.opens_breaker:
-            self._keep(model, breaker.after_failure(self._monotonic()))
+            self._breakers.after_failure(model, self._monotonic())
         else:
             # A server that says no is up.
-            self._keep(model, breaker.after_success())
+            self._breakers.after_success(model)
         if error.retry_after_seconds:
             self._asked_for[model] = self._monotonic() + min(error.retry_after_seconds, LEFT_ALONE_MOST_SECONDS)
 
     def broken_off(self, model: str) -> None:
         """The question was taken back: that says nothing of the model."""
-        self._keep(model, self._breakers.get(model, Breaker()).after_cancel())
+        self._breakers.after_cancel(model)
 
     def state(self, model: str) -> BreakerState:
         """The state of the model's breaker."""
-        return self._breakers.get(model, Breaker()).state
-
-    def _keep(self, model: str, breaker: Breaker) -> None:
-        if breaker == Breaker():
-            self._breakers.pop(model, None)
-        else:
-            self._breakers[model] = breaker
+        return self._breakers.state(model)

@@ -14,8 +14,10 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from integrations.addresses import AddressRules
+from integrations.credential_headers import CredentialHeaders
 from integrations.credential_http import CredentialHttpClient
 from integrations.outbound_http import OutboundHttp
+from storage.connections import SqlConnections
 from storage.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
@@ -133,5 +135,7 @@ async def senders(tmp_path: Path) -> AsyncIterator[Senders]:
         OutboundHttp(rules=RULES, max_connections=10, max_response_bytes=100_000, user_agent="test") as inner,
     ):
         await migrate(database)
-        vault = SqlVault(database, keys=VaultKeys(lambda: [b"k" * 32]), clock=clock, new_id=UuidFactory(clock=clock))
-        yield Senders(vault, CredentialHttpClient(inner, vault=vault, clock=clock), inner, clock)
+        keys = VaultKeys(lambda: [b"k" * 32])
+        vault = SqlVault(database, keys=keys, clock=clock, new_id=UuidFactory(clock=clock))
+        headers = CredentialHeaders.over(inner, vault=vault, claims=SqlConnections(database, keys=keys), clock=clock)
+        yield Senders(vault, CredentialHttpClient(inner, vault=vault, headers=headers), inner, clock)

@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from integrations.addresses import AddressRules
+from integrations.credential_headers import CredentialHeaders
 from integrations.credential_http import CredentialHttpClient
 from integrations.credentials import Credentials
 from integrations.outbound_http import OutboundHttp
@@ -23,6 +24,7 @@ from server.credentials import CredentialRoutes
 from server.problems import handle_expected
 from storage.audit import AuditFilter, SqlAuditLog
 from storage.clock import SystemClock
+from storage.connections import SqlConnections
 from storage.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
@@ -73,9 +75,12 @@ async def rooms(tmp_path: Path) -> AsyncIterator[Rooms]:
         outbound = OutboundHttp(rules=rules, max_connections=2, max_response_bytes=10_000, user_agent="test")
         await stack.enter_async_context(outbound)
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
-        vault = SqlVault(database, keys=VaultKeys(lambda: [b"k" * 32]), clock=clock, new_id=new_id)
+        keys = VaultKeys(lambda: [b"k" * 32])
+        vault = SqlVault(database, keys=keys, clock=clock, new_id=new_id)
+        claims = SqlConnections(database, keys=keys)
+        headers = CredentialHeaders.over(outbound, vault=vault, claims=claims, clock=clock)
         credentials = Credentials(
-            vault=vault, http=CredentialHttpClient(outbound, vault=vault, clock=clock), audit=audit
+            vault=vault, http=CredentialHttpClient(outbound, vault=vault, headers=headers), audit=audit
         )
         app = Starlette(
             routes=CredentialRoutes(credentials).routes(), exception_handlers={JobsprintError: handle_expected}

@@ -19,6 +19,7 @@ from engine.node_runner import NodeRunner
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
+from tests.support.actions import ScriptedActions
 from tests.support.ai import KeptConversations, ScriptedModels
 from tests.support.audit import KeptAuditLog
 from workflow.checks import check_definition
@@ -81,6 +82,7 @@ class EngineHarness:
     prompts: Any = None
     conversations: Any = field(default_factory=KeptConversations)
     vectors: Any = None
+    actions: ScriptedActions = field(default_factory=ScriptedActions)
 
     @property
     def ai(self) -> AiPorts:
@@ -142,6 +144,7 @@ class EngineHarness:
             resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
             audit=self.audit,
             ai=self.ai,
+            actions=self.actions,
         )
         return run, Executor(run, runner, lambda node_run: None)
 

@@ -24,7 +24,7 @@ class Programs(McpSource):
     """Kind ``program``: servers that are programs of this machine."""
 
     def __init__(self, sessions: Sessions, over_stdio: OverStdio) -> None:
-        super().__init__(sessions)
+        super().__init__(sessions, notes_sending=False)
         self._over_stdio = over_stdio
 
     def settings(self, owner: str, document: Mapping[str, Any]) -> JsonObject:

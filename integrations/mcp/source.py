@@ -41,10 +41,11 @@ T = TypeVar("T")
 
 class McpSource:
     """Does what :class:`integrations.sources.ActionSource` says, over ``sessions``. Which settings there are is for
-    the kinds to say."""
+    the kinds to say. Where nobody notes when a call is sent (``notes_sending``), it is taken to be as it is made."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, *, notes_sending: bool = True) -> None:
         self._sessions = sessions
+        self._notes_sending = notes_sending
 
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """The server's tools; see the port."""
@@ -120,7 +121,7 @@ class McpSource:
         what = f"{connection.name}/{action.name}" if action is not None else f"The connection {connection.name}"
         try:
             async with asyncio.timeout(seconds):
-                note = Exchange()
+                note = Exchange(was_sent=not self._notes_sending)
                 try:
                     return await self._in_session(connection, action, what, ask, note)
                 except _SessionGoneError:

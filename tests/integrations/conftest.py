@@ -105,6 +105,7 @@ class Senders:
     client: CredentialHttpClient
     inner: OutboundHttp
     clock: FixedClock
+    claims: SqlConnections
 
     async def keep(self, kind: str, name: str = "it", **members: Any) -> CredentialRef:
         """Keep a credential; by default it may go to 127.0.0.1."""
@@ -137,5 +138,6 @@ async def senders(tmp_path: Path) -> AsyncIterator[Senders]:
         await migrate(database)
         keys = VaultKeys(lambda: [b"k" * 32])
         vault = SqlVault(database, keys=keys, clock=clock, new_id=UuidFactory(clock=clock))
-        headers = CredentialHeaders.over(inner, vault=vault, claims=SqlConnections(database, keys=keys), clock=clock)
-        yield Senders(vault, CredentialHttpClient(inner, vault=vault, headers=headers), inner, clock)
+        claims = SqlConnections(database, keys=keys)
+        headers = CredentialHeaders.over(inner, vault=vault, claims=claims, clock=clock)
+        yield Senders(vault, CredentialHttpClient(inner, vault=vault, headers=headers), inner, clock, claims)

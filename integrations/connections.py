@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from integrations.actions import ConnectedActions
 from integrations.connection_events import ConnectionEvents
@@ -28,6 +28,9 @@ from workflow.errors import InvalidArgumentsError
 from workflow.identity import Actor
 from workflow.ports import Clock, NewId
 
+RESERVED = frozenset({"callback"})
+"""Names that paths of ours have in the place of a connection's."""
+
 
 class NewConnection(BaseModel):
     """A connection to make. Give at most one of ``token`` and ``credential``; with neither, what the other side asks
@@ -42,6 +45,13 @@ class NewConnection(BaseModel):
     credential: str | None = Field(
         default=None, pattern=f"^{NAME.pattern}$", description="A credential of the workspace, in place of a token."
     )
+
+    @field_validator("name")
+    @classmethod
+    def _is_free(cls, name: str) -> str:
+        if name in RESERVED:
+            raise ValueError("this name is the server's own")
+        return name
 
 
 class ConnectionChanges(BaseModel):

@@ -17,11 +17,13 @@ from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
 from server.composition import VERSION, Services
+from server.connect_pages import ConnectPages
 from server.conversations import ConversationRoutes
 from server.credentials import CredentialRoutes
 from server.exchanges import ExchangeRoutes
 from server.guards import allowed_hosts, allowed_origins
 from server.identity import Identity
+from server.integration_routes import IntegrationRoutes
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.direct_sessions import DirectSessionCalls
 from server.mcp.front import Front
@@ -108,6 +110,13 @@ def _routes(
         *PromptRoutes(services.prompts).routes(),
         *identity.routes,
         *CredentialRoutes(services.credentials).routes(),
+        *ConnectPages(
+            authorizations=services.integrations.authorizations,
+            connections=services.integrations.connections,
+            sessions=identity.pages,
+            base_url=settings.base_url,
+        ).routes(),
+        *IntegrationRoutes(services.integrations.connections, services.clock).routes(),
         *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),
         *Resume(services.links, services.control, services.executions).routes(),
         Route("/healthz", health),

@@ -85,6 +85,7 @@ from tools.selection import Selection
 from tools.stored_resources import StoredResources
 from tools.tasks import Tasks
 from tools.workflows import WorkflowTools
+from workflow.ports import Clock
 
 VERSION = version("jobsprint")
 SHARED_CACHE_SECONDS = 1.0
@@ -95,6 +96,7 @@ SHARED_CACHE_SECONDS = 1.0
 class Services:
     """What the edges call; ``identity`` where they are reached over HTTP."""
 
+    clock: Clock
     database: Database
     audit: SqlAuditLog
     identity: Identity | None
@@ -333,6 +335,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         if suite is not None:
             suite.install(mcp)
         yield Services(
+            clock=clock,
             database=database,
             audit=audit,
             identity=identity,

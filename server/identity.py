@@ -12,6 +12,7 @@ from server.auth.access import TokenVerifier
 from server.auth.first_run import FirstRun, require_authentication
 from server.auth.leftovers import Leftovers
 from server.auth.outside import ways_in
+from server.auth.pages import PageSessions
 from server.auth.services import running_auth
 from server.auth.sharing import running_sharing
 from server.oauth.services import EmbeddedServer, oauth_routes
@@ -24,9 +25,11 @@ from workflow.ports import Clock, HttpClient, NewId
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Identity:
-    """What the edges need to know of it: who knows whose tokens are, and the routes that lead to one."""
+    """What the edges need to know of it: who knows whose tokens are and whose browser it is, and the routes that lead
+    to either."""
 
     first_run: FirstRun
+    pages: PageSessions
     verifiers: Sequence[TokenVerifier]
     routes: Sequence[Route]
 
@@ -65,6 +68,7 @@ async def running_identity(
         )
         yield Identity(
             first_run=auth.first_run,
+            pages=auth.pages,
             verifiers=[sharing.keys, auth.sessions, *outside.verifiers],
             routes=[
                 *outside.api.routes(),

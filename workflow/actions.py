@@ -143,6 +143,8 @@ class ActionError(OutboundError):
         retry_after_seconds: float | None = None,
     ) -> None:
         super().__init__(message, code=code, transient=transient, fix=fix, retry_after_seconds=retry_after_seconds)
+        self.code = code
+        self.kind = ErrorKind.UNAVAILABLE if is_unavailable or transient or may_have_happened else ErrorKind.INVALID
         self.may_have_happened = may_have_happened
         self.is_unavailable = is_unavailable
 

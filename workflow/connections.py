@@ -154,7 +154,7 @@ class ConnectionNameTakenError(JobsprintError):
 class TooManyConnectionsError(JobsprintError):
     """The workspace is at its bound of connections."""
 
-    code = "too_many_connections"
+    code = "connection_limit"
     kind = ErrorKind.CONFLICT
 
     def __init__(self) -> None:

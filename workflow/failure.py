@@ -8,7 +8,7 @@ RFC 6901) and how to mend it (``fix``). Numbers of HTTP or JSON-RPC are the edge
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from workflow.findings import Finding
@@ -64,8 +64,8 @@ class JobsprintError(Exception):
         findings: every problem by itself, where there may be several.
     """
 
-    code: ClassVar[str] = "jobsprint_error"
-    kind: ClassVar[ErrorKind] = ErrorKind.FAILED
+    code: str = "jobsprint_error"
+    kind: ErrorKind = ErrorKind.FAILED
 
     def __init__(
         self, message: str, *, pointer: str | None = None, fix: str | None = None, next_call: NextCall | None = None

@@ -154,9 +154,12 @@ class McpSource:
                     return await ask(client, session)
                 except MCPError as error:
                     failure = failed(what, action, error, note)
-                    # 404: the server knows the session no more. Closed before it was sent: likewise.
-                    if was_there and (note.status == NOT_FOUND or (session.is_over and not note.was_sent)):
+                    is_closed = error.error.code == types.CONNECTION_CLOSED
+                    # 404: the server knows the session no more, and took nothing.
+                    is_gone = note.status == NOT_FOUND or (is_closed and not failure.may_have_happened)
+                    if is_closed or (was_there and is_gone):
                         self._sessions.drop(session)
+                    if was_there and is_gone:
                         raise _SessionGoneError(failure) from error
                     raise failure from error
                 except (ValidationError, RuntimeError) as error:

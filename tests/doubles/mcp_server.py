@@ -11,9 +11,11 @@ from typing import Any
 
 import mcp_types as types
 from mcp.server import Server
+from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from tests.doubles.authorization_server import AuthorizationServer
 from tests.support.http_target import listening
 
 SIZE_FORM = {"type": "object", "properties": {"size": {"type": "string"}}, "required": ["size"]}
@@ -47,6 +49,7 @@ class McpDouble:
 
     url: str = ""
     token: str | None = None
+    guard: AuthorizationServer | None = None
     is_old: bool = False
     page_size: int = 100
     tools: list[types.Tool] = field(default_factory=usual_tools)
@@ -131,9 +134,13 @@ class McpDouble:
     def app(self, inner: ASGIApp) -> ASGIApp:
         """The server over HTTP, behind what stands between here and there."""
 
+        guarded: ASGIApp = Starlette(routes=self.guard.routes()) if self.guard is not None else inner
+
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            refused = self._refused(scope)
-            await (refused or inner)(scope, receive, send)
+            if scope["path"] != "/mcp":
+                await guarded(scope, receive, send)
+                return
+            await (self._refused(scope) or inner)(scope, receive, send)
 
         return app
 
@@ -142,6 +149,8 @@ class McpDouble:
         self.authorizations.append(headers.get("authorization", ""))
         if self.token is not None and headers.get("authorization") != f"Bearer {self.token}":
             return Response("no", 401, headers={"www-authenticate": 'Bearer scope="mcp"'})
+        if self.guard is not None and not self.guard.is_good(headers.get("authorization", "")):
+            return Response("no", 401, headers={"www-authenticate": self.guard.challenge()})
         if self.is_old and headers.get("mcp-protocol-version", "").startswith("2026"):
             error = {"code": -32600, "message": "Unsupported protocol version"}
             return JSONResponse({"jsonrpc": "2.0", "id": None, "error": error}, 400)
@@ -164,6 +173,8 @@ async def running_mcp_double(**members: Any) -> AsyncIterator[McpDouble]:
     inner = double.server().streamable_http_app()
     async with inner.router.lifespan_context(inner), listening(double.app(inner)) as url:
         double.url = f"{url}/mcp"
+        if double.guard is not None:
+            double.guard.url = url
         yield double
 
 

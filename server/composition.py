@@ -73,6 +73,7 @@ from tools.conformance.tasks import ConformanceTasks
 from tools.execution_app import ExecutionApp
 from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools
+from tools.integrations import IntegrationTools
 from tools.node_types import NodeTypeTools
 from tools.prompt_offers import PromptResources, TemplatePrompts
 from tools.prompt_templates import PromptTools
@@ -296,6 +297,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             *workflow_tools.deleting_tools(),
             *PromptTools(prompts).tools(),
             *running_tools.tools(),
+            *IntegrationTools(connections=integrations.connections, actions=integrations.actions, audit=audit).tools(),
             *InspectionTools(authoring=authoring, service=service, runs=runs).tools(),
         ]
         if settings.conformance_fixtures:

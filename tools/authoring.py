@@ -25,8 +25,6 @@ DEFINITION_HELP = (
     "$('node').item.json an earlier node's). One node must be a trigger: manual or webhook."
 )
 
-WORKFLOW_ID = Field(description="Id of the workflow.")
-
 
 class ValidateWorkflow(Arguments):
     definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition.")
@@ -42,7 +40,7 @@ class CreateWorkflow(Arguments):
 
 
 class UpdateWorkflow(Arguments):
-    workflow_id: str = WORKFLOW_ID
+    workflow_id: str
     expected_version: int = Field(ge=1, description="The version you read; refused if it is no longer current.")
     operations: list[dict[str, Any]] | None = Field(
         default=None,

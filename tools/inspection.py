@@ -26,7 +26,7 @@ from tools.caller import Caller
 from tools.execution_app import TOOL_META
 from tools.execution_views import execution_link, execution_summary, how_to_answer, node_run_details, overview
 from tools.provenance import origin
-from tools.running import EXECUTION, EXECUTION_ID
+from tools.running import EXECUTION
 from tools.runs import Runs
 from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
@@ -40,14 +40,14 @@ SUMMARY_TOKENS = 100
 
 
 class InspectExecution(Arguments):
-    execution_id: str = EXECUTION_ID
+    execution_id: str
     node: str | None = Field(default=None, description="Look into one node: its items in and out, and its error.")
     path: str | None = Field(
         default=None, description="JSON pointer to one part of that: /input, /output/items, with node /runs/0/outputs/…"
     )
     cursor: str | None = Field(default=None, description="next_cursor: more of the same.")
     wait_seconds: float = Field(default=0, ge=0, le=50, description="Wait so long for it to end first.")
-    max_tokens: int = Field(default=2000, ge=200, le=50_000, description="Budget for the answer.")
+    max_tokens: int = Field(default=2000, ge=200, le=50_000)
 
 
 class ListExecutions(Arguments):
@@ -56,7 +56,7 @@ class ListExecutions(Arguments):
     text: str | None = Field(default=None, description="Only those whose error message contains it.")
     created_after: datetime | None = Field(default=None, description="ISO 8601 with offset.")
     limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
+    cursor: str | None = None
 
 
 class InspectionTools:

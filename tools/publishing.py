@@ -8,7 +8,7 @@ import mcp_types as types
 from pydantic import Field
 
 from engine.publishing import Publishing
-from tools.authoring import WORKFLOW_ID, workflow_header
+from tools.authoring import workflow_header
 from tools.caller import Caller
 from tools.tool import AUTHORING, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError
@@ -39,7 +39,7 @@ class ToolOffer(Arguments):
 
 
 class PublishWorkflow(Arguments):
-    workflow_id: str = WORKFLOW_ID
+    workflow_id: str
     action: Literal["publish", "unpublish", "withdraw_tool"] = Field(
         default="publish", description="unpublish takes it out of use; withdraw_tool leaves it published, but no tool."
     )
@@ -62,7 +62,7 @@ class PublishingTools:
                 name="publish_workflow",
                 title="Publish a workflow",
                 description="Put a version into use: its webhooks listen, other workflows run it, and with tool it "
-                "is a tool of its own. Also rolls back, and takes out of use.",
+                "is a tool of its own.",
                 arguments=PublishWorkflow,
                 annotations=types.ToolAnnotations(
                     read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True

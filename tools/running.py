@@ -29,11 +29,9 @@ from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, obj
 from workflow.executions import Priority
 from workflow.identity import READS_WORKFLOWS, RUNS
 
-EXECUTION_ID = Field(description="Id of the execution.")
-
 
 class ExecuteWorkflow(Arguments):
-    workflow_id: str = Field(description="Id of the workflow.")
+    workflow_id: str
     version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(
         default=None, description="An object, or a list of objects: the trigger's items."
@@ -59,16 +57,16 @@ class ExecuteWorkflow(Arguments):
 
 
 class PlanExecution(Arguments):
-    workflow_id: str = Field(description="Id of the workflow.")
+    workflow_id: str
     version: int | Literal["published"] | None = Field(default=None, description="As in execute_workflow.")
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(default=None, description="As in execute_workflow.")
-    trigger: str | None = Field(default=None, description="As in execute_workflow.")
-    max_tokens: int = Field(default=2000, ge=200, le=50_000, description="Budget for the answer.")
+    trigger: str | None = None
+    max_tokens: int = Field(default=2000, ge=200, le=50_000)
     cursor: str | None = Field(default=None, description="next_cursor: more of the effects.")
 
 
 class ControlExecution(Arguments):
-    execution_id: str = EXECUTION_ID
+    execution_id: str
     action: Literal["cancel", "resume", "retry", "redrive", "discard", "rerun"] = Field(
         description="resume answers what it waits for; retry tries again what failed; redrive and discard are for "
         "dead ones; rerun starts a new execution from node on, with the results that lie before it."

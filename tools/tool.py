@@ -194,11 +194,24 @@ def failure(error: JobsprintError) -> types.CallToolResult:
 
 def compact_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The model's JSON Schema in few bytes: no titles, no ``null`` branches for optional members, no nulls
-    as defaults, nothing that holds anyway, no class docstrings."""
+    as defaults, nothing that holds anyway, no class docstrings; what is defined for one use stands where it is used."""
     schema = _compact(model.model_json_schema())
-    for described in (schema, *schema.get("$defs", {}).values()):
+    definitions = schema.pop("$defs", {})
+    for described in (schema, *definitions.values()):
         described.pop("description", None)
-    return dict(schema)
+    return dict(_inlined(schema, definitions))
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    """The schema with definitions in the place of references to them. None of ours contains itself."""
+    if isinstance(schema, list):
+        return [_inlined(member, definitions) for member in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].rpartition("/")[2]
+        schema = {**definitions[name], **{key: member for key, member in schema.items() if key != "$ref"}}
+    return {name: _inlined(member, definitions) for name, member in schema.items()}
 
 
 def _compact(schema: Any) -> Any:
@@ -228,4 +241,5 @@ def object_schema(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
     members = {
         name: {"type": member} if isinstance(member, str) else member for name, member in (required | optional).items()
     }
-    return {"type": "object", "properties": members, "required": list(required)}
+    schema = {"type": "object", "properties": members, "required": list(required)}
+    return {name: member for name, member in schema.items() if member}

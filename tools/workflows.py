@@ -8,7 +8,7 @@ import mcp_types as types
 from pydantic import Field
 
 from engine.authoring import Authoring
-from tools.authoring import WORKFLOW_ID, workflow_header
+from tools.authoring import workflow_header
 from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, ROW_TOKENS, fit, fitting
 from tools.caller import Caller
 from tools.definition_pages import view_answer, workflow_link
@@ -24,7 +24,7 @@ VERSIONS_PER_PAGE = 30
 
 
 class GetWorkflow(Arguments):
-    workflow_id: str = WORKFLOW_ID
+    workflow_id: str
     version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
     view: Literal["definition", "summary", "picture", "versions", "difference"] = Field(
         default="definition",
@@ -32,18 +32,18 @@ class GetWorkflow(Arguments):
     )
     base_version: int | None = Field(default=None, ge=1, description="Default: the one before.")
     max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger ones come as part, page by page.")
-    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
+    cursor: str | None = None
 
 
 class ListWorkflows(Arguments):
     text: str | None = Field(default=None, description="Only those whose name or description contains it.")
     deleted: bool = Field(default=False, description="Those that are deleted and can be restored.")
     limit: int = Field(default=20, ge=1, le=100)
-    cursor: str | None = Field(default=None, description="next_cursor of the page before.")
+    cursor: str | None = None
 
 
 class DeleteWorkflow(Arguments):
-    workflow_id: str = WORKFLOW_ID
+    workflow_id: str
     restore: bool = Field(default=False, description="Bring it back instead, as a draft.")
 
 

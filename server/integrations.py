@@ -19,6 +19,7 @@ from integrations.mcp.sessions import Sessions
 from integrations.oauth.authorizations import Authorizations
 from integrations.outbound_http import OutboundHttp
 from integrations.sources import Sources
+from integrations.zapier import Zapier
 from server.settings import Settings
 from storage.connections import SqlConnections
 from workflow.audit import AuditLog
@@ -83,7 +84,11 @@ async def running_integrations(
         programs = await stack.enter_async_context(
             Sessions(over_stdio, on_tools_changed=on_tools_changed, most=settings.mcp_sessions)
         )
-        sources: Sources = {"mcp": HttpServers(http_sessions), "program": Programs(programs, over_stdio)}
+        sources: Sources = {
+            "zapier": Zapier(http_sessions),
+            "mcp": HttpServers(http_sessions),
+            "program": Programs(programs, over_stdio),
+        }
         actions = await stack.enter_async_context(
             running_actions(store=store, sources=sources, events=events, clock=clock)
         )

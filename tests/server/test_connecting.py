@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,50 +11,11 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
-from server.app import http_app
-from server.composition import Services, running_services
-from server.settings import Settings
 from tests.doubles.authorization_server import AuthorizationServer
 from tests.doubles.mcp_server import McpDouble, running_mcp_double
-from workflow.actions import ActionCall, ActionError
-from workflow.identity import LOCAL_ACTOR, LOCAL_ID
-
-BASE = "http://127.0.0.1:8765"
-
-
-@dataclass(slots=True)
-class Here:
-    """A server in this process, and a browser."""
-
-    services: Services
-    http: httpx2.AsyncClient
-
-    async def run(self, connection: str = "shop", **arguments: Any) -> Any:
-        """What the echo of the double says."""
-        call = ActionCall(owner=LOCAL_ID, connection=connection, action="echo", arguments=arguments or {"text": "hi"})
-        return (await self.services.integrations.actions.run(call)).data
-
-    async def consent(self, url: str, decision: str = "allow") -> httpx2.Response:
-        """What a browser sees last that opens the link and presses a button."""
-        out = await self.http.get(url)
-        assert out.status_code == 303, out.text
-        async with httpx2.AsyncClient() as browser:
-            page = await browser.get(out.headers["location"])
-            assert "Allow" in page.text
-            back = await browser.post(out.headers["location"], data={"decision": decision})
-        return await self.http.get(back.headers["location"])
-
-
-@asynccontextmanager
-async def here(data_dir: Path) -> AsyncIterator[Here]:
-    """The server over a data folder."""
-    settings = Settings(data_dir=data_dir, expression_workers=1)
-    async with (
-        running_services(settings, has_http=True) as services,
-        http_app(settings, services) as app,
-        httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app, client=("127.0.0.1", 5000)), base_url=BASE) as http,
-    ):
-        yield Here(services, http)
+from tests.support.here import BASE, Here, here
+from workflow.actions import ActionError
+from workflow.identity import LOCAL_ACTOR
 
 
 @pytest.fixture

@@ -92,7 +92,7 @@ async def serving(target: HttpTarget) -> AsyncIterator[HttpTarget]:
 @asynccontextmanager
 async def listening(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     """The URL of a free port where the application is served until the context is left; ``options`` are uvicorn's."""
-    config = uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none", **options)
+    config = uvicorn.Config(app, log_config=None, lifespan="off", ws="none", **{"port": 0, **options})
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)

@@ -1,0 +1,1 @@
+"""What becomes of everything that can go wrong with other people's systems: ``make integration-faults`` prints it."""

@@ -1,0 +1,72 @@
+"""The whole server in this process, with a client of its REST API and a browser."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from server.app import http_app
+from server.composition import Services, running_services
+from server.settings import Settings
+from workflow.actions import ActionCall
+from workflow.identity import LOCAL_ID
+
+BASE = "http://127.0.0.1:8765"
+
+
+@dataclass(slots=True)
+class Here:
+    """A server in this process, and a browser."""
+
+    services: Services
+    http: httpx2.AsyncClient
+
+    async def run(self, connection: str = "shop", **arguments: Any) -> Any:
+        """What the echo of the MCP server's double says."""
+        call = ActionCall(owner=LOCAL_ID, connection=connection, action="echo", arguments=arguments or {"text": "hi"})
+        return (await self.services.integrations.actions.run(call)).data
+
+    async def execution(self, definition: dict[str, Any], **body: Any) -> dict[str, Any]:
+        """What an execution of a new workflow comes to, or waits for."""
+        made = await self.http.post("/api/workflows", json=definition)
+        assert made.status_code == 201, made.text
+        path = f"/api/workflows/{made.json()['workflow_id']}/execute"
+        ran = await self.http.post(path, json={"wait_seconds": 20, **body})
+        return await self.seen(ran.json()["execution_id"])
+
+    async def seen(self, execution_id: str, *, left: str | None = None) -> dict[str, Any]:
+        """The execution when it is over or waits, and is not in the state that it has ``left``."""
+        async with asyncio.timeout(20):
+            while True:
+                seen: dict[str, Any] = (await self.http.get(f"/api/executions/{execution_id}")).json()
+                if seen["status"] not in ("queued", "running", left):
+                    return seen
+                await asyncio.sleep(0.01)  # everything is in this process, and wants its turn
+
+    async def consent(self, url: str, decision: str = "allow") -> httpx2.Response:
+        """What a browser sees last that opens the link and presses a button."""
+        out = await self.http.get(url)
+        assert out.status_code == 303, out.text
+        async with httpx2.AsyncClient() as browser:
+            page = await browser.get(out.headers["location"])
+            assert "Allow" in page.text
+            back = await browser.post(out.headers["location"], data={"decision": decision})
+        return await self.http.get(back.headers["location"])
+
+
+@asynccontextmanager
+async def here(data_dir: Path, **settings: Any) -> AsyncIterator[Here]:
+    """The server over a data folder."""
+    made = Settings(data_dir=data_dir, expression_workers=1, **settings)
+    async with (
+        running_services(made, has_http=True) as services,
+        http_app(made, services) as app,
+        httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app, client=("127.0.0.1", 5000)), base_url=BASE) as http,
+    ):
+        yield Here(services, http)

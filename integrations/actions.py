@@ -128,6 +128,14 @@ class ConnectedActions:
             owner, ActionFigures(connection=connection, action=action, day=self._figures.today(), fallbacks=1)
         )
 
+    async def write_figures(self) -> None:
+        """Have what was counted in the store now.
+
+        Raises:
+            StorageError: it could not be written; it stays counted.
+        """
+        await self._figures.write()
+
     async def _found(self, connection: Connection, name: str) -> Action:
         actions = await self._lists.of(connection)
         found = next((each for each in actions if each.name == name), None)

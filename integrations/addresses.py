@@ -178,17 +178,34 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             OutboundError: ``address_not_allowed``; one address of a name that must not be reached is enough.
             httpcore2.ConnectError: there is no such name, or nothing answers.
         """
-        addresses = [(text, ipaddress.ip_address(text)) for text in await self._addresses(host, port)]
-        for _, address in addresses:
-            if not self._rules.may_reach(host, address, port):
-                raise not_allowed(host, port)
-        for text, _ in addresses[:-1]:
+        addresses = await self._checked(host, port)
+        for text in addresses[:-1]:
             try:
                 async with asyncio.timeout(ATTEMPT_SECONDS):
                     return await self._inner.connect_tcp(text, port, timeout, local_address, socket_options)
             except (TimeoutError, httpcore2.ConnectError, httpcore2.ConnectTimeout):
                 continue
-        return await self._inner.connect_tcp(addresses[-1][0], port, timeout, local_address, socket_options)
+        return await self._inner.connect_tcp(addresses[-1], port, timeout, local_address, socket_options)
+
+    async def checked_address(self, host: str, port: int) -> str:
+        """An address of the name, for those who connect by themselves.
+
+        Raises:
+            OutboundError: ``address_not_allowed``.
+            OSError: there is no such name.
+        """
+        try:
+            return (await self._checked(host, port))[0]
+        except httpcore2.ConnectError as error:
+            raise OSError(str(error)) from error
+
+    async def _checked(self, host: str, port: int) -> Sequence[str]:
+        """The name's addresses, all of which may be reached."""
+        found = await self._addresses(host, port)
+        for text in found:
+            if not self._rules.may_reach(host, ipaddress.ip_address(text), port):
+                raise not_allowed(host, port)
+        return found
 
     async def connect_unix_socket(
         self,

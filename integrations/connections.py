@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
@@ -300,8 +299,8 @@ class Connections:
         return Connected(connection=connection, authorization_url=url)
 
     async def _with_token(self, actor: Actor, connection: Connection, token: SecretStr) -> Connection:
-        host = urlsplit(str(connection.settings.get("url", ""))).netloc.rpartition("@")[2]
-        if not host:
+        host = self._sources[connection.kind].host(connection.settings)
+        if host is None:
             raise InvalidArgumentsError(
                 f"A connection of kind {connection.kind} takes no token.",
                 pointer="/token",

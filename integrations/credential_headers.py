@@ -13,6 +13,7 @@ from integrations.access_tokens import AccessTokens
 from integrations.oauth.grants import GrantTokens, RefreshClaims
 from integrations.scrubbing import Scrubber
 from workflow.credential_forms import (
+    AddressCredential,
     BasicCredential,
     BearerCredential,
     GrantCredential,
@@ -80,6 +81,8 @@ class CredentialHeaders:
             return CredentialHeader({"authorization": f"Basic {encoded}"}, Scrubber([*hidden, encoded, pair]))
         if isinstance(form, BearerCredential):
             return CredentialHeader({"authorization": f"Bearer {form.token.get_secret_value()}"}, Scrubber(hidden))
+        if isinstance(form, AddressCredential):
+            return CredentialHeader({}, Scrubber(hidden))
         tokens = self._tokens(opened)
         if tokens is not None:
             token = await tokens.token(opened, timeout_seconds=timeout_seconds, refused=refused)

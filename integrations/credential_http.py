@@ -9,6 +9,7 @@ from dataclasses import replace
 from integrations.credential_headers import CredentialHeader, CredentialHeaders, may_be_sent, require_way
 from integrations.outbound_http import MAX_REDIRECTS
 from integrations.redirects import redirected
+from workflow.credential_forms import AddressCredential
 from workflow.credentials import OpenCredential, Vault
 from workflow.errors import OutboundError
 from workflow.ports import HttpClient, HttpRequest, HttpResponse
@@ -46,6 +47,8 @@ class CredentialHttpClient:
         if request.credential is None:
             return await self._inner.send(request)
         opened = await self._vault.open(request.credential)
+        if isinstance(opened.form, AddressCredential):
+            request = replace(request, url=opened.form.url.get_secret_value(), follow_redirects=False)
         require_way(opened, request.url)
         deadline = self._monotonic() + request.timeout_seconds
         return await self._exchange(opened, replace(request, credential=None), deadline)

@@ -13,6 +13,7 @@ from workflow.audit import AuditLog
 from workflow.credential_forms import (
     FORMS,
     NAME,
+    AddressCredential,
     BasicCredential,
     BearerCredential,
     CredentialForm,
@@ -50,6 +51,10 @@ class NewOAuth2Credential(OAuth2Credential, _Named):
     """An OAuth 2 client, and the name that it is to have here."""
 
 
+class NewAddressCredential(AddressCredential, _Named):
+    """An address that is itself the secret, and the name that it is to have here."""
+
+
 class NewDatabaseCredential(DatabaseCredential, _Named):
     """The URL of a database, and the name that it is to have here."""
 
@@ -64,6 +69,7 @@ NEW_FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
         "basic": NewBasicCredential,
         "bearer": NewBearerCredential,
         "oauth2": NewOAuth2Credential,
+        "address": NewAddressCredential,
         "database": NewDatabaseCredential,
         "signature": NewSignatureCredential,
     }

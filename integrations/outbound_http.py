@@ -41,7 +41,7 @@ KEPT_ELSEWHERE = frozenset(
 class OutboundHttp:
     """Implements :class:`workflow.ports.HttpClient`; an async context manager that closes its connections.
 
-    ``transport`` is for other clients that send by the same connections.
+    ``transport`` is for other clients that send by the same connections, ``backend`` for those that make their own.
     """
 
     def __init__(
@@ -54,7 +54,8 @@ class OutboundHttp:
         resolve: Resolve | None = None,
     ) -> None:
         self._max_response_bytes = max_response_bytes
-        self.transport = GuardedTransport(GuardedBackend(rules, resolve=resolve), max_connections=max_connections)
+        self.backend = GuardedBackend(rules, resolve=resolve)
+        self.transport = GuardedTransport(self.backend, max_connections=max_connections)
         self._client = httpx2.AsyncClient(
             transport=self.transport,
             headers={"user-agent": user_agent},
@@ -108,6 +109,7 @@ class OutboundHttp:
                 code="connection_failed",
                 transient=True,
                 fix="Check the address, and that the other side is up.",
+                was_sent=not isinstance(error, httpx2.ConnectError),
             ) from error
 
     async def _exchange(self, request: HttpRequest) -> HttpResponse:
@@ -207,6 +209,8 @@ def _errors_of_httpx() -> Iterator[None]:
         yield
     except (httpcore2.UnsupportedProtocol, httpcore2.LocalProtocolError) as error:
         raise httpx2.LocalProtocolError(str(error)) from error
+    except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+        raise httpx2.ConnectError(str(error)) from error
     except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
         raise httpx2.NetworkError(str(error)) from error
 

@@ -58,6 +58,7 @@ class Scrubber:
             transient=error.transient,
             fix=error.fix and self.in_text(error.fix),
             retry_after_seconds=error.retry_after_seconds,
+            was_sent=error.was_sent,
         )
 
 

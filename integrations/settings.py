@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,3 +54,8 @@ def _below(finding: Finding) -> Finding:
         message=finding.message,
         fix=finding.fix,
     )
+
+
+def host_of(url: str | None) -> str | None:
+    """The host in an address, with its port where it names one."""
+    return urlsplit(url or "").netloc.rpartition("@")[2] or None

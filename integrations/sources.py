@@ -21,6 +21,10 @@ class ActionSource(Protocol):
         """
         ...
 
+    def host(self, settings: Mapping[str, Any]) -> str | None:
+        """The host (with a port where that is not the usual one) that a token for such a connection goes to, if any."""
+        ...
+
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """Everything that it can do now, asked of the other side; also whether it can be reached at all.
 

@@ -65,6 +65,10 @@ class Zapier:
         """The settings as they are kept; see the port."""
         return settings_of(ZapierSettings, document)
 
+    def host(self, settings: Mapping[str, Any]) -> str | None:
+        """The host of the endpoint; see the port."""
+        return self._server.host(settings)
+
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """The enabled actions; see the port."""
         tools = {each.name: each for each in await self._server.actions(connection)}

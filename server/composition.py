@@ -186,7 +186,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             running_integrations(
                 settings,
                 store=connections,
-                outgoing=Outgoing(http=guarded, wire=http, headers=headers),
+                outgoing=Outgoing(sender=sender, http=guarded, wire=http, headers=headers),
                 vault=vault,
                 audit=audit,
                 bus=bus,

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from integrations.credentials import (
     Credentials,
+    NewAddressCredential,
     NewBasicCredential,
     NewBearerCredential,
     NewDatabaseCredential,
@@ -23,6 +24,7 @@ from server.rest import json_response, optional_json, validated
 from tools.tool import error_content
 from workflow.credential_forms import (
     NAME,
+    AddressCredential,
     BasicCredential,
     BearerCredential,
     DatabaseCredential,
@@ -42,7 +44,12 @@ class NewCredential(RootModel[Any]):
     """Body of ``POST /api/credentials``: its name, its kind, and what the kind asks for."""
 
     root: Annotated[
-        NewHeaderCredential | NewBasicCredential | NewBearerCredential | NewOAuth2Credential | NewDatabaseCredential,
+        NewHeaderCredential
+        | NewBasicCredential
+        | NewBearerCredential
+        | NewOAuth2Credential
+        | NewAddressCredential
+        | NewDatabaseCredential,
         Field(discriminator="kind"),
     ]
 
@@ -55,6 +62,7 @@ class CredentialContent(RootModel[Any]):
         | BasicCredential
         | BearerCredential
         | OAuth2Credential
+        | AddressCredential
         | DatabaseCredential
         | SignatureCredential,
         Field(discriminator="kind"),

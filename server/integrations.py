@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import mcp_types as types
 
 from integrations.actions import ConnectedActions, running_actions
+from integrations.apis.smtp import Smtp
+from integrations.apis.sources import Connectors, OpenApis
 from integrations.connection_events import ConnectionEvents
 from integrations.connections import Connections
 from integrations.credential_headers import CredentialHeaders
@@ -39,8 +41,10 @@ class Integrations:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Outgoing:
-    """How requests leave the process: ``http`` past the breakers, ``connections`` on the wire, with ``headers``."""
+    """How requests leave the process: by ``sender`` with credentials, by ``http`` without, both past the breakers, and
+    by ``wire`` past none; ``headers`` makes headers of credentials."""
 
+    sender: HttpClient
     http: HttpClient
     wire: OutboundHttp
     headers: CredentialHeaders
@@ -88,6 +92,8 @@ async def running_integrations(
             "zapier": Zapier(http_sessions),
             "mcp": HttpServers(http_sessions),
             "program": Programs(programs, over_stdio),
+            "openapi": OpenApis(outgoing.sender),
+            "connector": Connectors(outgoing.sender, smtp=Smtp(outgoing.wire.backend, vault=vault)),
         }
         actions = await stack.enter_async_context(
             running_actions(store=store, sources=sources, events=events, clock=clock)

@@ -244,6 +244,36 @@ class GrantCredential(CredentialForm):
         return self.allowed_hosts
 
 
+class AddressCredential(CredentialForm):
+    """An address that is itself the secret, as incoming webhooks have it. Requests that name it go there."""
+
+    secret_names = frozenset({"url"})
+
+    kind: Literal["address"]
+    url: Secret = Field(description="The whole address; https://.")
+
+    @model_validator(mode="after")
+    def _is_address(self) -> Self:
+        https_address(self.url.get_secret_value())
+        return self
+
+    def details(self) -> JsonObject:
+        """Where it leads, without what is secret in it."""
+        return {"host": self._host()}
+
+    def hosts(self) -> Sequence[str]:
+        return (self._host(),)
+
+    def never_shown(self) -> Sequence[str]:
+        """The whole, and its path and query alone."""
+        url = self.url.get_secret_value()
+        rest = url.partition("://")[2].partition("/")[2]
+        return [url, rest] if len(rest) >= LEAST_SECRET else [url]
+
+    def _host(self) -> str:
+        return urlsplit(self.url.get_secret_value()).netloc.rpartition("@")[2].lower()
+
+
 class DatabaseCredential(CredentialForm):
     """The URL of a database, password included."""
 
@@ -294,6 +324,7 @@ FORMS: Mapping[str, type[CredentialForm]] = MappingProxyType(
         "bearer": BearerCredential,
         "oauth2": OAuth2Credential,
         "grant": GrantCredential,
+        "address": AddressCredential,
         "database": DatabaseCredential,
         "signature": SignatureCredential,
     }

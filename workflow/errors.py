@@ -316,7 +316,10 @@ class ExpressionError(JobsprintError):
 
 
 class OutboundError(JobsprintError):
-    """A request that left the process got no usable answer (timeout, refused, too large)."""
+    """A request that left the process got no usable answer (timeout, refused, too large).
+
+    ``was_sent`` is false where the other side certainly does not have the request.
+    """
 
     code = "outbound_failed"
 
@@ -328,11 +331,13 @@ class OutboundError(JobsprintError):
         transient: bool,
         fix: str | None = None,
         retry_after_seconds: float | None = None,
+        was_sent: bool = True,
     ) -> None:
         super().__init__(message, fix=fix)
         self.outbound_code = code
         self.transient = transient
         self.retry_after_seconds = retry_after_seconds
+        self.was_sent = was_sent
 
 
 class StorageError(JobsprintError):

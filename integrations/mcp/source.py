@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import mcp_types as types
 from mcp.client.session import ClientSession
@@ -12,11 +12,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from integrations.failures import NOT_FOUND, broken, timed_out
 from integrations.mcp.exchanges import Exchange, exchange
-from integrations.mcp.failures import NOT_FOUND, broken, failed, timed_out
+from integrations.mcp.failures import failed
 from integrations.mcp.questions import Interview, asked, responses
 from integrations.mcp.results import action_of, resource_of, result_of
 from integrations.mcp.sessions import Session, Sessions, TooManySessionsError
+from integrations.settings import host_of
 from workflow.actions import (
     Action,
     ActionAsksError,
@@ -46,6 +48,10 @@ class McpSource:
     def __init__(self, sessions: Sessions, *, notes_sending: bool = True) -> None:
         self._sessions = sessions
         self._notes_sending = notes_sending
+
+    def host(self, settings: Mapping[str, Any]) -> str | None:
+        """The host of its address, if it has one; see the port."""
+        return host_of(settings.get("url"))
 
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """The server's tools; see the port."""

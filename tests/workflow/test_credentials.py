@@ -31,6 +31,7 @@ GOOD: dict[str, dict[str, Any]] = {
         "access_token": SECRET,
         "allowed_hosts": HOSTS,
     },
+    "address": {"url": f"https://hooks.example.com/{SECRET}"},
     "signature": {"secret": SECRET},
     "database": {"url": f"postgresql://ada:{SECRET}@db.example.com:5432/leads"},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -75,17 +75,20 @@ P = TypeVar("P", bound=ActionParameters)
 
 
 class ActionNode(EffectNode[P]):
-    """Does one action per item; gives {result, via}."""
+    """Does one action per item; gives {result, via}. ``action_name`` and ``arguments_name`` are what the parameters are
+    called that name the action and hold its arguments."""
 
     group = "integration"
+    action_name: ClassVar[str] = "action"
+    arguments_name: ClassVar[str] = "arguments"
 
     @abstractmethod
     def way_of(self, parameters: P) -> Way:
         """What is to be called first."""
 
-    @abstractmethod
     def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
         """The connection and the action in parameters as they are written."""
+        return parameters.get("connection"), parameters.get(self.action_name)
 
     def target(self, parameters: P) -> str | None:
         return None  # each call is noted by itself, with where it goes

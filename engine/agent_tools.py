@@ -21,6 +21,7 @@ from engine.node_type import EffectNode
 from engine.nodes.http_request import HttpRequestNode
 from engine.nodes.vector_store import VectorStoreNode
 from engine.parameters import template_leaves
+from workflow.actions import Action
 from workflow.catalogue import ParameterProblem
 from workflow.chat import ToolSpec
 from workflow.errors import NodeError
@@ -42,15 +43,19 @@ NO_ARGUMENTS: JsonObject = {"type": "object", "properties": {}, "additionalPrope
 
 
 class ToolParameters(BaseModel):
-    """One tool: a workflow of the workspace, or a node with its parameters."""
+    """One tool: a workflow of the workspace, a node with its parameters, or an action of a connection, which brings its
+    own description and schema."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$")
-    description: str = Field(min_length=1, max_length=4_000, description="What it does and when, for the model.")
+    description: str = Field(
+        default="", max_length=4_000, description="What it does and when, for the model. Default: the action's own."
+    )
     policy: Policy = Field(default="ask", description="allow, ask a person before each call, or deny.")
     input_schema: dict[str, Any] = Field(
-        default_factory=lambda: NO_ARGUMENTS, description="JSON Schema (type object) of the arguments."
+        default_factory=lambda: NO_ARGUMENTS,
+        description="JSON Schema (type object) of the arguments. An action has its own.",
     )
     workflow_id: str | None = Field(default=None, min_length=1, description="Runs this workflow with the arguments.")
     node: Literal["http_request", "vector_store"] | None = None
@@ -59,11 +64,26 @@ class ToolParameters(BaseModel):
         description="The node's parameters. <<name>> stands for an argument; never in credential, method or host.",
     )
 
+    connection: str | None = Field(default=None, min_length=1, description="With action: does this of a connection.")
+    action: str | None = Field(default=None, min_length=1, max_length=200)
+
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        if (self.workflow_id is None) == (self.node is None):
-            raise ValueError("a tool is either a workflow (workflow_id) or a node (node, parameters)")
+        if (self.connection is None) != (self.action is None):
+            raise ValueError("an action is named by connection and action together")
+        if [self.workflow_id, self.node, self.connection].count(None) != 2:
+            raise ValueError(
+                "a tool is one of a workflow (workflow_id), a node (node, parameters), an action (connection, action)"
+            )
+        if not self.description and self.connection is None:
+            raise ValueError("a tool needs a description, for the model")
         return self
+
+    def of_action(self, action: Action) -> ToolParameters:
+        """The tool with what its action says of itself."""
+        return self.model_copy(
+            update={"description": self.description or action.description, "input_schema": action.input_schema}
+        )
 
     def spec(self) -> ToolSpec:
         """The tool as models are told of it."""
@@ -135,7 +155,7 @@ _GONE = object()
 def _problems(at: tuple[str | int, ...], tool: Mapping[str, Any]) -> list[ParameterProblem]:
     found = [
         _problem((*at, name), f"{name} is the definition's to say, not an expression's.", "Write it as it is.")
-        for name in ("name", "policy", "node", "workflow_id", "input_schema")
+        for name in ("name", "policy", "node", "workflow_id", "connection", "action", "input_schema")
         if template_leaves(tool.get(name))
     ]
     schema = tool.get("input_schema", NO_ARGUMENTS)

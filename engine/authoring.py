@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.action_checks import action_findings, named_actions
 from engine.announcements import Announcements, WorkflowChange
 from engine.expression_checks import expression_findings
 from engine.expressions.evaluator import Evaluator
@@ -14,6 +15,7 @@ from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from workflow.audit import AuditLog
 from workflow.checks import Report, check_definition, webhook_paths
+from workflow.connections import ConnectionCatalogue
 from workflow.credential_checks import credential_findings, named_credentials
 from workflow.credentials import CredentialList
 from workflow.definition import WorkflowDefinition
@@ -56,6 +58,7 @@ class Authoring:
         evaluator: Evaluator,
         workflows: WorkflowRepository,
         credentials: CredentialList,
+        connections: ConnectionCatalogue,
         announcements: Announcements,
         audit: AuditLog,
         clock: Clock,
@@ -64,6 +67,7 @@ class Authoring:
         self.registry = registry
         self.workflows = workflows
         self._credentials = credentials
+        self._connections = connections
         self._announcements = announcements
         self._audit = audit
         self._evaluator = evaluator
@@ -89,6 +93,7 @@ class Authoring:
             *twice,
             *await expression_findings(report.document, self._evaluator),
             *await self._credential_findings(owner, report.document),
+            *await self._action_findings(owner, report.document),
         ]
         if not found:
             return report
@@ -237,6 +242,13 @@ class Authoring:
         if not named:
             return []
         return credential_findings(named, [each.name for each in await self._credentials.of_workspace(owner)])
+
+    async def _action_findings(self, owner: str, document: Any) -> list[Finding]:
+        named = named_actions(document, self.registry)
+        if not named:
+            return []
+        known = [each.name for each in await self._connections.connections(owner)]
+        return list(action_findings(named, known, await self._connections.actions(owner)))
 
     def plan(self, stored: StoredWorkflow) -> Plan:
         """The compiled plan of a stored version.

@@ -8,10 +8,12 @@ from typing import Any, cast
 
 import orjson
 
+from engine.action_call import ActionRun, SettledError, Way
 from engine.agent_tools import NODE_TOOLS, ToolParameters, ToolRefusedError, checked_arguments, filled_in
 from engine.effect_parts import Part
 from engine.node_type import EffectNode, NodeCall, SuspendError
 from engine.nodes.execute_workflow import RECHECK_SECONDS
+from workflow.actions import ActionError
 from workflow.chat import ToolCall
 from workflow.errors import JobsprintError, NodeError
 from workflow.fences import fenced
@@ -25,6 +27,7 @@ MOST_RESULT_CHARACTERS = 40_000
 """Of a tool's result that the model is told: some ten thousand tokens."""
 MOST_SHOWN_CHARACTERS = 1_500
 """Of arguments in the question to a person."""
+ACTION_SECONDS = 30.0
 ALLOW, REFUSE = "allow", "refuse"
 DONE, REFUSED, FAILED = "done", "refused", "failed"
 
@@ -133,6 +136,9 @@ class Toolbox:
         Raises:
             ToolRefusedError: the arguments would lead somewhere else than the definition says.
         """
+        if tool.connection is not None:
+            # What leaves the process is noted with the call itself.
+            return Part(name=part, kind="tool"), lambda: self._action(tool, arguments, part)
         if tool.workflow_id is not None:
             workflow_id = tool.workflow_id
             return Part(name=part, kind="execute_workflow"), lambda: self._workflow(workflow_id, arguments, part)
@@ -149,6 +155,26 @@ class Toolbox:
     async def _node(self, kind: EffectNode[Any], parameters: Any, arguments: JsonObject, part: str) -> JsonObject:
         call = cast("NodeCall[Any]", _PartCall(self.call, part))
         return {"outcome": DONE, "result": await kind.run_item(self.index, Item(arguments), parameters, call)}
+
+    async def _action(self, tool: ToolParameters, arguments: JsonObject, part: str) -> JsonObject:
+        way = Way(
+            name=f"{part} action",
+            kind="ai_agent",
+            connection=tool.connection or "",
+            action=tool.action or "",
+            arguments=arguments,
+            instructions=None,
+            timeout_seconds=ACTION_SECONDS,
+            digest=None,
+            on_doubt="ask",
+        )
+        try:
+            told = await ActionRun(self.call, self.index, way).result()
+        except SettledError as settled:
+            told = settled.result
+        except ActionError as error:
+            raise NodeError(error.message, code=error.code, transient=error.transient, fix=error.fix) from error
+        return {"outcome": DONE, "result": told}
 
     async def _workflow(self, workflow_id: str, arguments: JsonObject, part: str) -> JsonObject:
         child = await self.call.children.ensure(

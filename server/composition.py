@@ -215,6 +215,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             evaluator=evaluator,
             workflows=workflows,
             credentials=vault,
+            connections=integrations.actions,
             announcements=announcements,
             audit=audit,
             clock=clock,

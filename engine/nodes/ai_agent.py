@@ -37,8 +37,9 @@ class AiAgentParameters(AskingParameters):
 class AiAgent(AiNode[AiAgentParameters]):
     """Gives a model a task and tools, and has it use them until it answers; the item gets that as answer.
 
-    Tools are workflows (workflow_id) or nodes (node, parameters). policy says whether a tool may be used (allow), a
-    person is asked before each call (ask, the default), or not at all (deny). Arguments go where <<name>> stands.
+    Tools are workflows (workflow_id), nodes (node, parameters) or actions of connections (connection, action). policy
+    says whether a tool may be used (allow), a person is asked before each call (ask, the default), or not (deny).
+    Arguments of a node go where <<name>> stands.
     Every answer and every finished call is in the journal: a crash repeats neither.
     """
 
@@ -97,9 +98,10 @@ class AiAgent(AiNode[AiAgentParameters]):
         self, index: int, item: Item, parameters: AiAgentParameters, call: NodeCall[AiAgentParameters]
     ) -> JsonObject:
         first = await self.opening(item, parameters, call)
-        offered = [tool.spec() for tool in parameters.tools if tool.policy != "deny"]
+        tools = [await _known(tool, call) for tool in parameters.tools]
+        offered = [tool.spec() for tool in tools if tool.policy != "deny"]
         question = await question_of(call, parameters, first, schema=parameters.output_schema, tools=offered)
-        toolbox = Toolbox(call, index, {tool.name: tool for tool in parameters.tools})
+        toolbox = Toolbox(call, index, {tool.name: tool for tool in tools})
         return await self._conversation(item, parameters, call, index, question, toolbox)
 
     async def _conversation(
@@ -131,6 +133,13 @@ class AiAgent(AiNode[AiAgentParameters]):
             code="agent_step_limit",
             fix="Raise max_steps, or give it a smaller task.",
         )
+
+
+async def _known(tool: ToolParameters, call: NodeCall[Any]) -> ToolParameters:
+    """The tool; that of an action with the action's own description and schema, as they are now."""
+    if tool.connection is None or tool.action is None or tool.policy == "deny":
+        return tool
+    return tool.of_action(await call.actions.find(call.owner, tool.connection, tool.action))
 
 
 def _with(question: Question, messages: Sequence[Message]) -> ChatRequest:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -35,9 +34,6 @@ class ApiAction(ActionNode[ApiActionParameters]):
         "arguments": {"owner": "acme", "repo": "shop", "title": "={{ $json.subject }}"},
     }
     parameter_model = ApiActionParameters
-
-    def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
-        return parameters.get("connection"), parameters.get("action")
 
     def way_of(self, parameters: ApiActionParameters) -> Way:
         return Way(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import Field
@@ -35,9 +34,7 @@ class McpTool(ActionNode[McpToolParameters]):
         "arguments": {"timezone": "={{ $json.timezone }}"},
     }
     parameter_model = McpToolParameters
-
-    def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
-        return parameters.get("connection"), parameters.get("tool")
+    action_name = "tool"
 
     def way_of(self, parameters: McpToolParameters) -> Way:
         return Way(

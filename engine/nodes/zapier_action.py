@@ -42,6 +42,7 @@ class ZapierAction(ActionNode[ZapierActionParameters]):
         "fallback": [{"manual": {"task": "Send this mail by hand."}}],
     }
     parameter_model = ZapierActionParameters
+    arguments_name = "params"
 
     def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
         return parameters.get("connection", USUAL_CONNECTION), parameters.get("action")

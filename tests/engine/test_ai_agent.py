@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from engine.registry import NodeRegistry
+from tests.support.actions import action
 from tests.support.agents import AGENT_NODE, Children, KeptRequests, agent_document, shop_tools
 from tests.support.engine import EngineHarness, Finished
+from workflow.actions import ActionError
 from workflow.checks import check_definition
 from workflow.executions import EffectKey, EffectStep, Record, Resumption, Suspension
 from workflow.states import ExecutionState
@@ -246,3 +248,44 @@ def test_tools_that_leave_too_much_to_the_model_are_not_saved(registry: NodeRegi
 
 def test_the_shop_itself_is_in_order(registry: NodeRegistry) -> None:
     assert check_definition(agent_document(), registry).findings == ()
+
+
+ACTION_TOOL = {"name": "refund_order", "connection": "shop", "action": "refund", "policy": "allow"}
+
+
+async def test_an_action_of_a_connection_is_a_tool_with_its_own_schema(harness: EngineHarness) -> None:
+    schema = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
+    harness.actions.add(action("shop", "refund", description="Gives money back.", input_schema=schema), {"paid": 7})
+    harness.models.script = [[("refund_order", {"order": "A1", "connection": "other"})], "Done."]
+    done = await again(harness, [], agent_document(tools=[ACTION_TOOL]))
+    assert answer(done)["ai"]["tools"] == [{"tool": "refund_order", "outcome": "done"}]
+    (offered,) = harness.models.asked[0].tools
+    assert (offered.description, offered.parameters) == ("Gives money back.", schema)
+    (call,) = harness.actions.calls
+    assert (call.connection, call.action, call.arguments) == ("shop", "refund", {"order": "A1"})
+
+
+async def test_an_action_that_may_have_happened_is_asked_about_before_an_agent_does_it_again(
+    harness: EngineHarness,
+) -> None:
+    late = ActionError("No answer.", code="timeout", may_have_happened=True)
+    harness.actions.add(action("shop", "refund"), late, {"paid": 7})
+    harness.models.script = [[("refund_order", {})], "Done."]
+    saved: list[Record] = []
+    done = await again(harness, saved, agent_document(tools=[ACTION_TOOL]))
+    assert done.state is ExecutionState.WAITING
+    assert [each for each in saved if isinstance(each, Suspension)][-1].kind == "decision"
+    saved.append(Resumption(key=KEY, at=harness.clock.now(), by="person", data={}))
+    harness.models.script = ["Done."]
+    assert answer(await again(harness, saved, agent_document(tools=[ACTION_TOOL])))["answer"] == "Done."
+    assert len(harness.actions.calls) == 2
+    assert '"possible_duplicate":true' in harness.models.asked[-1].messages[-1].content
+
+
+async def test_an_action_that_needs_a_person_to_agree_is_not_done_before(harness: EngineHarness) -> None:
+    harness.actions.add(action("shop", "refund"), {"paid": 7})
+    harness.models.script = [[("refund_order", {})], "Done."]
+    asking = {**ACTION_TOOL, "policy": "ask"}
+    done = await again(harness, [], agent_document(tools=[asking]))
+    assert done.state is ExecutionState.WAITING
+    assert harness.actions.calls == []

@@ -13,7 +13,7 @@ import pytest
 from benchmarks import shapes
 from engine.authoring import Authoring
 from engine.registry import NodeRegistry
-from tests.support.engine import EngineHarness, NoCredentials
+from tests.support.engine import EngineHarness, NamedConnections, NoCredentials
 from tests.support.wrong_calls import good
 from workflow.identity import LOCAL_ID
 
@@ -101,6 +101,7 @@ def authoring(harness: EngineHarness) -> Authoring:
     parts: dict[str, Any] = {
         "workflows": None,
         "credentials": NoCredentials(),
+        "connections": NamedConnections(["time", "zapier", "github"]),
         "announcements": None,
         "clock": harness.clock,
         "new_id": lambda: "id",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 from engine.effect_parts import AiPorts
@@ -22,6 +23,7 @@ from engine.run import Run
 from tests.support.actions import ScriptedActions
 from tests.support.ai import KeptConversations, ScriptedModels
 from tests.support.audit import KeptAuditLog
+from workflow.actions import Action
 from workflow.checks import check_definition
 from workflow.credentials import StoredCredential
 from workflow.errors import ExpressionError, WorkflowNotFoundError
@@ -176,6 +178,21 @@ class NoCredentials:
     """A workspace without any."""
 
     async def of_workspace(self, owner: str) -> Sequence[StoredCredential]:
+        """None."""
+        return []
+
+
+@dataclass(slots=True, frozen=True)
+class NamedConnections:
+    """A workspace with connections of these names, of which nobody knows what they can do."""
+
+    names: Sequence[str] = ()
+
+    async def connections(self, owner: str) -> Sequence[Any]:
+        """Their names."""
+        return [SimpleNamespace(name=name) for name in self.names]
+
+    async def actions(self, owner: str, connection: str | None = None) -> Sequence[Action]:
         """None."""
         return []
 

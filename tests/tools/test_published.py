@@ -29,7 +29,7 @@ from storage.migrations.runner import migrate
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 from tests.support.audit import KeptAuditLog
-from tests.support.engine import FixedClock, NoCredentials
+from tests.support.engine import FixedClock, NamedConnections, NoCredentials
 from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
 from tools.tool import Answer, Tool, object_schema
@@ -92,6 +92,7 @@ async def workshop(registry: NodeRegistry, pool: WorkerPool, tmp_path: Path) -> 
             evaluator=Evaluator(pool=pool),
             workflows=WorkflowCache(SqlWorkflowRepository(database), seconds=None),
             credentials=NoCredentials(),
+            connections=NamedConnections(),
             announcements=announcements,
             audit=KeptAuditLog(),
             clock=clock,

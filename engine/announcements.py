@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, get_args
 
+from workflow.connections import CONNECTION_CHANGES
 from workflow.executions import Execution, NodeRun
 from workflow.messages import Event
 from workflow.ports import Clock, EventBus, NewId
@@ -44,8 +45,8 @@ class Announcements:
         return self._bus.is_heard(workflow_id, event_type)
 
     def listen_to_changes(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """Events about any workflow or prompt template itself, none about executions, from now on."""
-        return self._bus.subscribe(event_types=WORKFLOW_CHANGES | PROMPT_CHANGES)
+        """Events about any workflow, prompt template or connection itself, none about executions, from now on."""
+        return self._bus.subscribe(event_types=WORKFLOW_CHANGES | PROMPT_CHANGES | CONNECTION_CHANGES)
 
     def workflow_changed(self, change: WorkflowChange, workflow_id: str, owner: str) -> None:
         """Something was done to a workflow of the owner's, and is on the disk."""

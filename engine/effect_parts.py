@@ -1,11 +1,13 @@
-"""What effects are made of: the ports that AI nodes work with, and parts that are done once each."""
+"""What effects are made of: the ports that nodes work with, and parts that are done once each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from workflow.chat import Models
 from workflow.conversations import Conversations
+from workflow.executions import EffectKey, Execution
 from workflow.prompt_templates import Prompts
 from workflow.vectors import VectorStore
 
@@ -18,6 +20,18 @@ class AiPorts:
     prompts: Prompts
     conversations: Conversations
     vectors: VectorStore
+
+
+class ChildRunner(Protocol):
+    """Starts other workflows for one node run."""
+
+    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = "") -> Execution:
+        """The item's execution as it is now, started if it is not there yet; ``part`` tells several of an item apart.
+
+        Raises:
+            JobsprintError: it cannot be started.
+        """
+        ...
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from typing import Any, cast
 from engine import rehearsal
 from engine.bound_children import BoundChildren, ChildStarter
 from engine.done_parts import part_done, part_once
-from engine.effect_parts import AiPorts, Part
+from engine.effect_parts import AiPorts, ChildRunner, Part
 from engine.effects import EffectRun, FatalEffectError, Sleep, latest
 from engine.expressions.evaluator import Evaluator, Row
 from engine.expressions.fast_values import FallThroughError
@@ -26,7 +26,6 @@ from engine.node_run import NodeStart, Outcome
 from engine.node_type import (
     AsyncNode,
     BatchNode,
-    ChildRunner,
     EffectNode,
     Emission,
     ItemNode,

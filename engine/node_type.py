@@ -18,14 +18,14 @@ from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
-from engine.effect_parts import AiPorts, Part
+from engine.effect_parts import AiPorts, ChildRunner, Part
 from engine.item_loops import LoopCode
 from engine.parameters import ParameterModel
 from workflow.actions import Actions
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.chat import Asker
 from workflow.errors import NodeError
-from workflow.executions import EffectKey, Execution, Resumption, Suspension, SuspensionKind
+from workflow.executions import EffectKey, Resumption, Suspension, SuspensionKind
 from workflow.items import Item, Items, JsonObject, Outputs, pairs_of
 from workflow.ports import HttpClient
 
@@ -56,18 +56,6 @@ class WebhookResponse:
     status: int
     headers: Mapping[str, str]
     body: Any
-
-
-class ChildRunner(Protocol):
-    """Starts other workflows for one node run."""
-
-    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = "") -> Execution:
-        """The item's execution as it is now, started if it is not there yet; ``part`` tells several of an item apart.
-
-        Raises:
-            JobsprintError: it cannot be started.
-        """
-        ...
 
 
 class NodeCall(Protocol[P_co]):

@@ -25,6 +25,7 @@ from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
 from engine.registry import NodeRegistry
 from scripts.auth_examples import auth_examples
+from scripts.connection_examples import connection_examples
 from scripts.model_examples import model_examples
 from scripts.prompt_examples import prompt_examples
 from server.app import http_app
@@ -209,6 +210,7 @@ async def examples() -> dict[str, Example]:
             found[name] = next(each for each in report["findings"] if each["code"] == name)
         await _calls(client, found)
         found |= await prompt_examples(client)
+        found |= await connection_examples(services, client, url)
         await _runs(client, url, found)
         await _requests(settings, services, client, found)
     found |= await auth_examples()

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from workflow.connections import ConnectionKind, ConnectionStatus
 from workflow.states import ExecutionState
 
 
@@ -176,7 +177,76 @@ class ConversationAnswer(ConversationSummary):
     next_before: int | None
 
 
+class ConnectionAnswer(_Answer):
+    """A connection without its secret. ``authorization_url`` is where somebody has to consent."""
+
+    name: str
+    kind: ConnectionKind
+    status: ConnectionStatus
+    settings: dict[str, Any]
+    credential: str | None
+    scopes: list[str]
+    created_at: datetime
+    updated_at: datetime
+    actions: int = 0
+    authorization_url: str = ""
+    problem: dict[str, Any] = {}
+
+
+class ConnectionsAnswer(_Answer):
+    """The workspace's connections."""
+
+    connections: list[ConnectionAnswer]
+
+
+class ActionEntry(_Answer):
+    """An action of a connection."""
+
+    connection: str
+    action: str
+    title: str
+    description: str
+    effect: Literal["read", "write"]
+    is_repeatable: bool
+    digest: str
+    input_schema: dict[str, Any]
+
+
+class ActionsAnswer(_Answer):
+    """Actions, the best first, and how many there are in all."""
+
+    actions: list[ActionEntry]
+    total: int
+
+
+class FiguresEntry(_Answer):
+    """What became of the calls of an action on a day."""
+
+    action: str
+    day: str
+    calls: int
+    failures: int
+    in_doubt: int
+    fallbacks: int
+    quota: int
+    seconds: float
+
+
+class FiguresAnswer(_Answer):
+    """Figures, the latest day first."""
+
+    figures: list[FiguresEntry]
+
+
 ANSWERS: Mapping[tuple[str, str], type[BaseModel]] = {
+    ("GET", "/api/integrations"): ConnectionsAnswer,
+    ("POST", "/api/integrations"): ConnectionAnswer,
+    ("GET", "/api/integrations/{name}"): ConnectionAnswer,
+    ("PATCH", "/api/integrations/{name}"): ConnectionAnswer,
+    ("POST", "/api/integrations/{name}/check"): ConnectionAnswer,
+    ("POST", "/api/integrations/{name}/authorize"): ConnectionAnswer,
+    ("GET", "/api/integrations/{name}/actions"): ActionsAnswer,
+    ("GET", "/api/integrations/{name}/figures"): FiguresAnswer,
     ("POST", "/api/workflows"): WorkflowAnswer,
     ("GET", "/api/workflows"): WorkflowsAnswer,
     ("GET", "/api/workflows/{workflow_id}"): WorkflowAnswer,

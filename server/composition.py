@@ -75,6 +75,7 @@ from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools
 from tools.integrations import IntegrationTools
 from tools.node_types import NodeTypeTools
+from tools.pinned import PinnedTools
 from tools.prompt_offers import PromptResources, TemplatePrompts
 from tools.prompt_templates import PromptTools
 from tools.prompts import guide_prompts
@@ -306,10 +307,11 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         publishing.reserve(tool.name for tool in tools)
         execute = next(tool for tool in tools if tool.name == "execute_workflow")
         published = PublishedTools(publishing=publishing, execute=execute)
+        run_action = next(tool for tool in tools if tool.name == "run_action")
         suite = ConformanceSuite(announcements) if settings.conformance_fixtures else None
         offers = put_together(
             tools=tools,
-            tool_sources=[published],
+            tool_sources=[published, PinnedTools(actions=integrations.actions, run=run_action)],
             selection=Selection.of(settings.toolset, read_only=settings.read_only),
             prompts=guide_prompts(completers),
             prompt_sources=[PublishedPrompts(published), TemplatePrompts(prompts)],

@@ -12,6 +12,7 @@ from pydantic import BaseModel, RootModel
 from pydantic.json_schema import models_json_schema
 from starlette.routing import Route
 
+from integrations.connections import ConnectionChanges, NewConnection
 from prompts.documents import NamedDocument, TemplateDocument
 from server.answers import ANSWERS
 from server.audit import AuditQuery
@@ -24,6 +25,7 @@ from server.auth.workspaces import RoleBody, WorkspaceBody
 from server.conversations import TurnsQuery
 from server.credentials import CredentialContent, CredentialName, NewCredential
 from server.exchanges import ExchangesQuery
+from server.integration_routes import ActionsQuery, FiguresQuery
 from server.oauth.machines import MachineBody
 from server.prompt_routes import ExportQuery, PreviewBody, PromptDifferenceQuery, PromptExport, PromptVersionQuery
 from server.publications import DifferenceQuery, PublishBody, VersionsQuery
@@ -183,6 +185,33 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "/api/prompts/{name}/preview"): Operation(
         success={200: "The messages."}, body=PreviewBody, problems=(400, 404)
+    ),
+    ("GET", "/api/integrations"): Operation(success={200: "Every connection, without its secret."}),
+    ("POST", "/api/integrations"): Operation(
+        success={201: "The connection, which works; or where somebody has to consent."},
+        body=NewConnection,
+        problems=(400, 404, 409, 503),
+    ),
+    ("GET", "/api/integrations/{name}"): Operation(
+        success={200: "The connection, without its secret."}, problems=(404,)
+    ),
+    ("PATCH", "/api/integrations/{name}"): Operation(
+        success={200: "The connection, and what is wrong with it."},
+        body=ConnectionChanges,
+        problems=(400, 404, 409),
+    ),
+    ("DELETE", "/api/integrations/{name}"): Operation(success={204: "It is forgotten."}, problems=(404,)),
+    ("POST", "/api/integrations/{name}/check"): Operation(
+        success={200: "The connection, and what is wrong with it."}, problems=(404,)
+    ),
+    ("POST", "/api/integrations/{name}/authorize"): Operation(
+        success={200: "Where somebody has to consent in a browser."}, problems=(400, 404, 503)
+    ),
+    ("GET", "/api/integrations/{name}/actions"): Operation(
+        success={200: "Actions, with the schemas of their arguments."}, query=ActionsQuery, problems=(400, 404, 503)
+    ),
+    ("GET", "/api/integrations/{name}/figures"): Operation(
+        success={200: "What became of its calls, by action and day."}, query=FiguresQuery, problems=(400, 404)
     ),
     ("GET", "/api/credentials"): Operation(success={200: "Every credential, without its secret."}),
     ("POST", "/api/credentials"): Operation(

@@ -13,6 +13,7 @@ from mcp.shared.subscriptions import (
 )
 
 from engine.announcements import WORKFLOW_CHANGES
+from workflow.connections import CONNECTION_CHANGES
 from workflow.messages import Event
 from workflow.prompt_templates import PROMPT_CHANGES, PROMPT_DELETED
 
@@ -22,6 +23,8 @@ ARRIVALS = frozenset({"workflow.created", "workflow.deleted", "workflow.restored
 
 def resources_changed(event: Event) -> list[ServerEvent]:
     """The resources that have changed, under their URIs in our own spelling."""
+    if event.event_type in CONNECTION_CHANGES:
+        return []
     if event.event_type in PROMPT_CHANGES:
         return [ResourceUpdated(f"prompt://{quote(event.data['name'], safe='')}")]
     if event.event_type in WORKFLOW_CHANGES:
@@ -34,7 +37,10 @@ def resources_changed(event: Event) -> list[ServerEvent]:
 
 def lists_changed(event: Event) -> list[ServerEvent]:
     """The lists that may have changed with a workflow: of resources by its coming and going, of tools and prompts by
-    all but its creation, after which it is not published yet. A prompt template is a prompt in every version."""
+    all but its creation, after which it is not published yet. A prompt template is a prompt in every version. What a
+    connection has pinned is a tool."""
+    if event.event_type in CONNECTION_CHANGES:
+        return [ToolsListChanged()]
     if event.event_type in PROMPT_CHANGES:
         is_other = event.event_type == PROMPT_DELETED or event.data["version"] == 1
         return [PromptsListChanged(), *([ResourcesListChanged()] if is_other else [])]

@@ -9,13 +9,14 @@ from typing import Any
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.conformance.suite import ConformanceSuite
 from tools.offering import Offering, Source
+from tools.pinned import PinnedTool
 from tools.prompts import Prompt
 from tools.published import PublishedTool
 from tools.resources import Resources, ResourceSource
 from tools.selection import Selection
 from tools.tool import Tool
 
-OfferedTool = Tool[Any] | PublishedTool | FixtureTool
+OfferedTool = Tool[Any] | PublishedTool | PinnedTool | FixtureTool
 OfferedPrompt = Prompt | FixturePrompt
 
 
@@ -45,7 +46,7 @@ def put_together(
     selection: Selection,
     prompts: Sequence[Prompt],
     resources: Sequence[ResourceSource],
-    tool_sources: Sequence[Source[PublishedTool]] = (),
+    tool_sources: Sequence[Source[PublishedTool] | Source[PinnedTool]] = (),
     prompt_sources: Sequence[Source[Prompt]] = (),
     suite: ConformanceSuite | None = None,
 ) -> Offers:

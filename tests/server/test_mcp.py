@@ -30,6 +30,9 @@ TOOLS = [
     "plan_execution",
     "execute_workflow",
     "control_execution",
+    "find_actions",
+    "run_action",
+    "connect_integration",
     "inspect_execution",
     "list_executions",
 ]

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from integrations import credential_http
+from integrations import credential_headers
 from integrations.scrubbing import Scrubber
 from server.app import http_app
 from server.composition import Services, running_services
@@ -344,6 +344,9 @@ async def look_with_tools(told: Story) -> None:
             {"name": "planted", "template": {"title": "Planted", "messages": [{"role": "user", "content": "Hello"}]}}
         ],
         "render_prompt": [{}, {"name": "planted", "view": "template"}],
+        "find_actions": [{}],
+        "run_action": [{"connection": "absent", "action": "absent"}],
+        "connect_integration": [{"name": "absent", "do": "check"}],
     }
     offered = {tool.name for tool in (await told.mcp.list_tools()).tools}
     assert offered <= calls.keys(), "add the new tools to this test"
@@ -380,7 +383,7 @@ async def test_the_search_finds_what_is_not_hidden(kind: str, data_dir: Path, mo
         def __init__(self, secrets: Any) -> None:
             super().__init__([])
 
-    monkeypatch.setattr(credential_http, "Scrubber", Nothing)
+    monkeypatch.setattr(credential_headers, "Scrubber", Nothing)
     haystack = Haystack()
     async with story(kind, data_dir, haystack) as told:
         await plant(told)

@@ -95,6 +95,11 @@ async def estate(shared: ServerProcess) -> Estate:
         # Under one name with the credential: what paths call {name} is either.
         prompt = {"name": credential["name"], "title": f"{MARK} prompt", "messages": [{"content": f"{MARK} text"}]}
         await made("/api/prompts", prompt, 201)
+        lamp = {"name": "switch", "title": f"{MARK} lamp", "operation": {"method": "POST"}}
+        connector = {"title": f"{MARK} lamps", "url": "https://lamps.example.com", "actions": [lamp]}
+        settings = {"connector": "generic", "definition": connector}
+        connection = {"name": credential["name"], "kind": "connector", "settings": settings}
+        await made("/api/integrations", connection, 201)
         machine = await made("/api/machines", {"name": f"{MARK} machine", "scopes": ["workflows:read"]}, 201)
         me = (await http.get("/auth/me")).json()
     async with ann.mcp(extensions=[TasksExtension()]) as mcp:
@@ -134,6 +139,7 @@ async def everything_of(ann: Tenant, task_id: str) -> dict[str, Any]:
             "/api/executions",
             "/api/keys",
             "/api/credentials",
+            "/api/integrations",
             "/api/machines",
             "/api/prompts",
         ):
@@ -213,6 +219,10 @@ async def test_no_tool_gives_or_changes_anything_of_another_users(estate: Estate
         ("list_executions", {"workflow_id": ids["workflow_id"]}),
         ("render_prompt", {}),
         *(("render_prompt", {"name": ids["name"], "view": view}) for view in ("messages", "template", "versions")),
+        ("find_actions", {}),
+        ("find_actions", {"connection": ids["name"], "action": "switch"}),
+        ("run_action", {"connection": ids["name"], "action": "switch"}),
+        *(("connect_integration", {"name": ids["name"], "do": do}) for do in ("check", "authorize", "disconnect")),
         ("save_prompt", {"name": ids["name"], "delete": True}),
         ("save_prompt", {"name": ids["name"], "restore_version": 1, "expected_version": 1}),
         *(
@@ -233,9 +243,8 @@ async def test_no_tool_gives_or_changes_anything_of_another_users(estate: Estate
                 text = result.content[0]
                 assert isinstance(text, types.TextContent)
                 code = json.loads(text.text)["error"]["code"]
-                assert code in ("workflow_not_found", "execution_not_found", "prompt_not_found"), (
-                    f"{name} {arguments}: {text.text}"
-                )
+                gone = ("workflow_not_found", "execution_not_found", "prompt_not_found", "connection_not_found")
+                assert code in gone, f"{name} {arguments}: {text.text}"
         with pytest.raises(MCPError, match="Unknown tool"):
             await mcp.client.call_tool(OFFER["name"], {})
     assert await everything_of(estate.ann, estate.task_id) == before

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcp import Client
 
 from tests.doubles.zapier import running_zapier
 from tests.doubles.zapier.server import TOKEN, ZapierDouble
@@ -168,3 +170,22 @@ async def test_an_agent_runs_an_action_and_sees_what_came_of_it_and_the_figures_
         await server.services.integrations.actions.write_figures()
         (counted,) = (await server.http.get("/api/integrations/zapier/figures")).json()["figures"]
         assert (counted["calls"], counted["failures"], counted["quota"]) == (2, 1, 2)
+
+
+async def test_a_pinned_action_is_a_tool_of_its_own_as_long_as_it_is_pinned(tmp_path: Path) -> None:
+    async with running_zapier() as double, here(tmp_path) as server, Client(server.services.mcp) as client:
+        await connect(server, double, pinned=["gmail_send_*"])
+        listed = {each.name: each for each in (await client.list_tools()).tools}
+        pinned = listed["zapier_gmail_send_email"]
+        assert pinned.input_schema["required"] == ["to", "body"]
+        result = await client.call_tool("zapier_gmail_send_email", EMAIL)
+        assert not result.is_error
+        assert double.ledger[0]["params"] == EMAIL
+        wrong = await client.call_tool("zapier_gmail_send_email", {"to": 7})
+        assert wrong.is_error
+        await server.http.patch("/api/integrations/zapier", json={"settings": {"url": double.url}})
+        async with asyncio.timeout(5):
+            while "zapier_gmail_send_email" in [
+                each.name for each in (await client.list_tools(cache_mode="bypass")).tools
+            ]:
+                continue

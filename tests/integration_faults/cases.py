@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from tests.doubles.zapier import TOKEN, ZapierDouble
 from tests.doubles.zapier.catalogue import TEXT
-from tests.doubles.zapier.server import TOKEN, ZapierDouble
 from tests.support.here import Here
 
 WRITE, READ, FALLBACK, REPEAT = "a write", "a read", "a write with a fallback", "a write, on_doubt: repeat"
@@ -60,7 +60,7 @@ def _spend_quota(double: ZapierDouble) -> None:
 
 
 def _remove_actions(double: ZapierDouble) -> None:
-    double.catalogue.actions = [each for each in double.catalogue.actions if "email" not in each.key]
+    double.catalogue.actions = [each for each in double.catalogue.actions if "email" not in each.tool]
 
 
 def _change_schema(double: ZapierDouble) -> None:
@@ -95,13 +95,16 @@ FAULTS = (
     Fault("503", trap("503"), NOT_NOW),
     Fault("no answer, nothing done", trap("hang"), IN_DOUBT),
     Fault("slow success", trap("slow success"), IN_DOUBT),
+    Fault("the answer breaks off", trap("drop"), IN_DOUBT),
     Fault("the app refuses", trap("failure"), every("failed: action_refused")),
+    Fault("so, told in the text only", trap("failure in text"), every("failed: action_refused")),
     Fault("quota spent", _spend_quota, every("failed: quota_spent", fallback=OTHER_WAY)),
     Fault("action removed", _remove_actions, every("failed: action_refused")),
     Fault("another form", _change_schema, every("failed: action_refused")),
     Fault("answer is no JSON", trap("not json"), UNREADABLE),
     Fault("answer is other JSON", trap("other json"), UNREADABLE),
     Fault("answer is empty", trap("empty"), UNREADABLE),
+    Fault("answer is huge", trap("huge"), every(DONE)),
     Fault("preview only", trap("preview"), every(PREVIEW)),
 )
 

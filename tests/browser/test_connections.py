@@ -1,0 +1,96 @@
+"""A person lets Jobsprint into other people's systems, in a real Chromium, with accounts on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.async_api import Browser, Page
+
+from tests.doubles import sdk_authorization
+from tests.doubles.zapier import running_zapier
+from tests.support.server_process import ServerProcess
+from tests.support.tenants import PASSWORD, Tenant, registered
+
+
+@pytest.fixture
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """A page of a browser that knows nobody."""
+    context = await browser.new_context()
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest.fixture
+async def ann(tmp_path: Path) -> AsyncIterator[Tenant]:
+    """A user of a server that anybody may register on."""
+    settings = {"JOBSPRINT_REGISTRATION": "open", "JOBSPRINT_LOG_LEVEL": "warning"}
+    with ServerProcess(tmp_path / "data", settings) as server:
+        yield await registered(server.url, "ann")
+
+
+async def log_in(page: Page, user: Tenant) -> None:
+    """Fill in our login page."""
+    await page.fill("input[name=email]", user.email)
+    await page.fill("input[name=password]", PASSWORD)
+    await page.click("button[type=submit], button")
+
+
+async def begun(http: httpx2.AsyncClient, kind: str, url: str) -> str:
+    """The link that a new connection gives."""
+    made = await http.post("/api/integrations", json={"name": "theirs", "kind": kind, "settings": {"url": url}})
+    assert made.status_code == 201, made.text
+    assert made.json()["status"] == "authorizing"
+    link: str = made.json()["authorization_url"]
+    return link
+
+
+async def test_zapier_is_connected_after_its_user_has_logged_in_and_allowed_it(ann: Tenant, page: Page) -> None:
+    async with running_zapier() as zapier, ann.http() as http:
+        await page.goto(await begun(http, "zapier", zapier.url))
+        await log_in(page, ann)
+        await page.click("text=Allow")
+        await page.wait_for_selector("text=is connected to")
+        seen = (await http.get("/api/integrations/theirs")).json()
+        assert seen["status"] == "connected"
+        gone = await http.delete("/api/integrations/theirs")
+        assert gone.status_code == 204
+        assert zapier.guard.grants[0].is_over
+
+
+async def test_a_user_who_denies_is_told_and_may_think_better_of_it(ann: Tenant, page: Page) -> None:
+    async with running_zapier() as zapier, ann.http() as http:
+        await page.goto(await begun(http, "zapier", zapier.url))
+        await log_in(page, ann)
+        await page.click("text=Deny")
+        await page.wait_for_selector("text=You did not allow it.")
+        begun_again = await http.post("/api/integrations/theirs/authorize")
+        await page.goto(begun_again.json()["authorization_url"])
+        await page.click("text=Allow")
+        await page.wait_for_selector("text=is connected to")
+
+
+async def test_another_user_cannot_consent_in_anns_place(ann: Tenant, page: Page) -> None:
+    bob = await registered(ann.url, "bob")
+    async with running_zapier() as zapier, ann.http() as http:
+        await page.goto(await begun(http, "zapier", zapier.url))
+        await log_in(page, bob)
+        await page.wait_for_selector("text=Somebody else has begun this connection.")
+        assert zapier.guard.grants == []
+
+
+async def test_the_sdks_own_authorization_server_lets_us_in(ann: Tenant, page: Page) -> None:
+    async with sdk_authorization.running_sdk_server() as (provider, url), ann.http() as http:
+        await page.goto(await begun(http, "mcp", url))
+        await log_in(page, ann)
+        await page.wait_for_selector("text=Sign in")
+        await page.fill("input[name=username]", sdk_authorization.USER)
+        await page.fill("input[name=password]", sdk_authorization.PASSWORD)
+        await page.click("button")
+        await page.wait_for_selector("text=is connected to")
+        provider.access.clear()
+        checked = await http.post("/api/integrations/theirs/check")
+        assert (checked.json()["status"], checked.json()["actions"]) == ("connected", 5)
+        assert provider.refreshed == 1

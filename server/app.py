@@ -16,11 +16,12 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.auth.authentication import Authentication
-from server.composition import VERSION, Services
+from server.composition import Services
 from server.connect_pages import ConnectPages
 from server.conversations import ConversationRoutes
 from server.credentials import CredentialRoutes
 from server.exchanges import ExchangeRoutes
+from server.foundation import VERSION
 from server.guards import allowed_hosts, allowed_origins
 from server.identity import Identity
 from server.integration_routes import IntegrationRoutes

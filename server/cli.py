@@ -13,7 +13,8 @@ import typer
 from mcp.server.stdio import stdio_server
 
 from server.app import http_app
-from server.composition import VERSION, running_services
+from server.composition import running_services
+from server.foundation import VERSION
 from server.http_server import HttpServer, new_event_loop
 from server.logs import configure_logging
 from server.settings import BadSettingsError, Settings

@@ -12,8 +12,8 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.composition import VERSION
 from server.connections import bounded_protocol
+from server.foundation import VERSION
 from server.settings import Settings
 
 

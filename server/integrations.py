@@ -13,21 +13,17 @@ from integrations.apis.smtp import Smtp
 from integrations.apis.sources import Connectors, OpenApis
 from integrations.connection_events import ConnectionEvents
 from integrations.connections import Connections
-from integrations.credential_headers import CredentialHeaders
 from integrations.mcp.http import OverHttp
 from integrations.mcp.kinds import HttpServers, Programs
 from integrations.mcp.programs import OverStdio
 from integrations.mcp.sessions import Sessions
 from integrations.oauth.authorizations import Authorizations
-from integrations.outbound_http import OutboundHttp
 from integrations.sources import Sources
 from integrations.zapier import Zapier
+from server.foundation import VERSION, Foundation
+from server.outgoing import Outgoing
 from server.settings import Settings
-from storage.connections import SqlConnections
-from workflow.audit import AuditLog
 from workflow.connections import Connection
-from workflow.credentials import Vault
-from workflow.ports import Clock, EventBus, HttpClient, NewId
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -39,34 +35,14 @@ class Integrations:
     authorizations: Authorizations
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Outgoing:
-    """How requests leave the process: by ``sender`` with credentials, by ``http`` without, both past the breakers, and
-    by ``wire`` past none; ``headers`` makes headers of credentials."""
-
-    sender: HttpClient
-    http: HttpClient
-    wire: OutboundHttp
-    headers: CredentialHeaders
-
-
 @asynccontextmanager
 async def running_integrations(
-    settings: Settings,
-    *,
-    store: SqlConnections,
-    outgoing: Outgoing,
-    vault: Vault,
-    audit: AuditLog,
-    bus: EventBus,
-    clock: Clock,
-    new_id: NewId,
-    version: str,
-    has_http: bool,
+    settings: Settings, foundation: Foundation, *, outgoing: Outgoing, has_http: bool
 ) -> AsyncIterator[Integrations]:
     """All of it, with sessions and programs, until the context is left."""
-    events = ConnectionEvents(bus=bus, clock=clock, new_id=new_id)
-    info = types.Implementation(name="jobsprint", version=version)
+    clock, new_id, store, vault = foundation.clock, foundation.new_id, outgoing.connections, outgoing.vault
+    events = ConnectionEvents(bus=foundation.bus, clock=clock, new_id=new_id)
+    info = types.Implementation(name="jobsprint", version=VERSION)
     async with AsyncExitStack() as stack:
         over_http = OverHttp(
             outgoing.wire.transport,
@@ -102,7 +78,7 @@ async def running_integrations(
         authorizations = Authorizations(
             store=store,
             vault=vault,
-            http=outgoing.http,
+            http=outgoing.guarded,
             clock=clock,
             base_url=settings.base_url if has_http else None,
         )
@@ -113,7 +89,7 @@ async def running_integrations(
                 actions=actions,
                 authorizer=authorizations,
                 vault=vault,
-                audit=audit,
+                audit=foundation.audit,
                 events=events,
                 clock=clock,
                 new_id=new_id,

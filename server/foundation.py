@@ -1,0 +1,75 @@
+"""What everything else stands on: the data folder, the clock, the database, the audit log, the event bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from filelock import FileLock, Timeout
+
+from server.secret_key import load_secret_key
+from server.settings import BadSettingsError, Settings
+from server.vault_commands import LOCK_FILE
+from storage.audit import SqlAuditLog
+from storage.clock import SystemClock
+from storage.database import Database
+from storage.events.in_process import InProcessEventBus
+from storage.ids import UuidFactory
+from storage.migrations.runner import migrate
+from workflow.ports import Clock, EventBus, NewId
+
+VERSION = version("jobsprint")
+PROGRAM = f"jobsprint/{VERSION}"
+"""What we call ourselves to others (User-Agent)."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Foundation:
+    """The parts. ``secret`` is what the server's own keys are derived from."""
+
+    clock: Clock
+    new_id: NewId
+    database: Database
+    secret: bytes
+    audit: SqlAuditLog
+    bus: EventBus
+
+
+@asynccontextmanager
+async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
+    """The parts over a migrated database, until the context is left.
+
+    Raises:
+        BadSettingsError: another process uses the data folder, or nobody can.
+        StorageError: the database cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        _claim(settings, stack)
+        clock = SystemClock()
+        new_id = UuidFactory(clock=clock)
+        database = await stack.enter_async_context(Database(settings.effective_database_url))
+        await migrate(database)
+        secret = load_secret_key(settings)
+        audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
+        yield Foundation(
+            clock=clock, new_id=new_id, database=database, secret=secret, audit=audit, bus=InProcessEventBus()
+        )
+
+
+def _claim(settings: Settings, stack: AsyncExitStack) -> None:
+    """Keep other processes away from the data folder: each would take the other's executions for abandoned."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0))
+    except Timeout:
+        raise BadSettingsError(
+            f"Another Jobsprint process uses the folder {settings.data_dir}.",
+            fix="Connect your client to that one over HTTP, or set JOBSPRINT_DATA_DIR to another folder.",
+        ) from None
+    except OSError as error:
+        raise BadSettingsError(
+            f"The data folder {settings.data_dir} cannot be used: {error.strerror}.",
+            fix="Set JOBSPRINT_DATA_DIR to a folder that can be written.",
+        ) from error

@@ -48,7 +48,12 @@ async def connection_examples(services: Services, client: Client, url: str) -> d
         shop,
         shop,
         {"name": "docs", "kind": "openapi", "settings": {"url": f"{url}/text"}},
-        {"name": "time", "kind": "mcp", "settings": {"url": f"{url}/absent"}},
+        {
+            "name": "github",
+            "kind": "connector",
+            "settings": {"connector": "github", "url": f"{url}/private"},
+            "token": "not a real one",
+        },
     ):
         await _note(found, services.integrations.connections.connect(LOCAL_ACTOR, document))
     for connection, action, arguments, digest in (
@@ -73,7 +78,7 @@ async def connection_examples(services: Services, client: Client, url: str) -> d
     answer = {"choice": "cannot", "comment": "Nobody answers."}
     resumed = {"execution_id": waits["execution_id"], "action": "resume", "data": answer}
     await client.call_tool("control_execution", resumed)
-    seen = await client.call_tool("inspect_execution", {"execution_id": waits["execution_id"], "wait_seconds": 10})
+    seen = await client.call_tool("inspect_execution", {"execution_id": waits["execution_id"], "wait_seconds": 5})
     found["manual_refused"] = (seen.structured_content or {})["error"]
     return found
 
@@ -87,5 +92,7 @@ async def _note(found: dict[str, Example], doing: Any) -> None:
 
 async def _run(client: Client, definition: dict[str, Any]) -> dict[str, Any]:
     made = (await client.call_tool("create_workflow", {"definition": definition})).structured_content or {}
-    ran = await client.call_tool("execute_workflow", {"workflow_id": made["workflow_id"], "input": {}})
+    ran = await client.call_tool(
+        "execute_workflow", {"workflow_id": made["workflow_id"], "input": {}, "wait_seconds": 1}
+    )
     return ran.structured_content or {}

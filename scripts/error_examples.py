@@ -393,6 +393,7 @@ async def _target() -> AsyncIterator[str]:
     """An HTTP server with an answer for each way to fail."""
     answers = {
         "/absent": b"HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno",
+        "/private/user": b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno",
         "/text": b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
         "/large": b"HTTP/1.1 200 OK\r\ncontent-length: 2000\r\n\r\n" + b"x" * 2_000,
         "/broken": b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",

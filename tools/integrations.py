@@ -15,7 +15,7 @@ from tools.action_search import search
 from tools.action_views import action_content, action_summary, connected_content
 from tools.budget import fitting, tokens
 from tools.caller import Caller, Question
-from tools.tool import BOTH, READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
+from tools.tool import AUTHORING, BOTH, READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.actions import Action, ActionAsksError, ActionCall, ActionProgress, ActionQuestion, ActionResult
 from workflow.audit import AuditLog
 from workflow.connections import ConnectionKind
@@ -103,7 +103,7 @@ class IntegrationTools:
                 output_schema=object_schema({}),
                 handler=self.connect,
                 scopes=WRITES,
-                toolsets=BOTH,
+                toolsets=AUTHORING,
             ),
         ]
 

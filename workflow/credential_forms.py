@@ -78,6 +78,11 @@ def _host_pattern(host: str) -> str:
 
 
 def https_address(url: str) -> str:
+    """The address, if it is one that secrets may be sent to.
+
+    Raises:
+        ValueError: it is none.
+    """
     parts = urlsplit(url)
     if not parts.hostname or parts.username is not None or parts.fragment or re.search(r"[\x00-\x20]", url):
         raise ValueError("this is not an address of the form https://host/path")

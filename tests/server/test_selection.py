@@ -22,6 +22,8 @@ AUTHORING = [
     "delete_workflow",
     "save_prompt",
     "render_prompt",
+    "find_actions",
+    "connect_integration",
 ]
 RUNNING = [
     "get_workflow",
@@ -29,6 +31,8 @@ RUNNING = [
     "plan_execution",
     "execute_workflow",
     "control_execution",
+    "find_actions",
+    "run_action",
     "inspect_execution",
     "list_executions",
 ]
@@ -36,6 +40,7 @@ READING = {"find_nodes", "validate_workflow", "get_workflow", "list_workflows", 
     "inspect_execution",
     "list_executions",
     "render_prompt",
+    "find_actions",
 }
 
 
@@ -51,7 +56,11 @@ async def names(client: Client) -> list[str]:
         ("toolset=authoring", AUTHORING, "execute_workflow"),
         ("toolset=running", RUNNING, "create_workflow"),
         ("toolset=running&read_only=1", [name for name in RUNNING if name in READING], "execute_workflow"),
-        ("read_only=true&other=1", [name for name in [*AUTHORING, *RUNNING[2:]] if name in READING], "delete_workflow"),
+        (
+            "read_only=true&other=1",
+            [name for name in [*AUTHORING[:10], *RUNNING[2:]] if name in READING],
+            "delete_workflow",
+        ),
     ],
 )
 async def test_the_url_narrows_the_tools_and_what_is_hidden_is_unknown(

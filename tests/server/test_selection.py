@@ -36,6 +36,7 @@ RUNNING = [
     "inspect_execution",
     "list_executions",
 ]
+EVERY = [*AUTHORING[:10], *RUNNING[2:]]
 READING = {"find_nodes", "validate_workflow", "get_workflow", "list_workflows", "plan_execution"} | {
     "inspect_execution",
     "list_executions",

@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.connections import Connections
@@ -48,7 +48,7 @@ class ConnectPages:
         ]
 
     async def leave(self, request: Request) -> Response:
-        """On to the other side, for the user who began it; they alone may come back, with this browser."""
+        """The way on to the other side, for the user who began it; they alone may come back, with this browser."""
         state = request.path_params["state"]
         pending = await self.authorizations.waiting(state)
         if pending is None:
@@ -59,9 +59,20 @@ class ConnectPages:
                 return login_redirect(request)
             if user.user_id != pending.user_id:
                 return _refusal("Somebody else has begun this connection. Nobody can consent for another person.", 403)
-        browser = secrets.token_urlsafe(32)
+        browser, location = secrets.token_urlsafe(32), pending.details["location"]
         await self.authorizations.leave(state, browser)
-        response = RedirectResponse(pending.details["location"], 303)
+        # A link, and no redirect: whoever comes from our login form may not be sent on to another site by it.
+        response = page(
+            "Connect",
+            element(
+                "p",
+                None,
+                element("strong", None, pending.details["connection"]),
+                f" is to be connected to {pending.details['host']}. There you are asked whether you allow it.",
+            ),
+            element("p", None, element("a", {"href": location}, f"Go on to {pending.details['host']}")),
+            element("p", {"class": "fine"}, "Go on only if you have just asked for this."),
+        )
         response.set_cookie(
             COOKIE,
             browser,

@@ -16,9 +16,11 @@ from workflow.ports import HttpClient, HttpRequest
 
 _METHODS: dict[str, Literal["none", "basic", "body"]] = {
     "none": "none",
-    "client_secret_basic": "basic",
+    # Before the header: servers that are built on the MCP SDK for Python want the client's id in the form.
     "client_secret_post": "body",
+    "client_secret_basic": "basic",
 }
+"""How a client proves itself, in the order of our preference."""
 
 
 def client_metadata(base_url: str, redirect_uri: str) -> JsonObject:

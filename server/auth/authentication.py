@@ -25,11 +25,13 @@ STRANGERS_PATHS = frozenset(
         "/auth/logout",
         "/auth/account",
         "/auth/puter",
+        # A browser comes back here from a consent; what it brings proves itself.
+        "/api/integrations/callback",
     }
 )
-# Webhooks and resume links prove themselves in other ways; what is under /oauth and /auth/oidc is how clients and
-# people come to be known.
-STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/oauth/", "/webhooks/", "/resume/")
+# Webhooks, resume links and links to connect prove themselves in other ways; what is under /oauth and /auth/oidc is how
+# clients and people come to be known.
+STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/connect/", "/oauth/", "/webhooks/", "/resume/")
 
 _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
 """Headers of proxies: what one passes on does not come from this machine, whatever the address says."""

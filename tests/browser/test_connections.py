@@ -33,9 +33,15 @@ async def ann(tmp_path: Path) -> AsyncIterator[Tenant]:
 
 async def log_in(page: Page, user: Tenant) -> None:
     """Fill in our login page."""
-    await page.fill("input[name=email]", user.email)
-    await page.fill("input[name=password]", PASSWORD)
-    await page.click("button[type=submit], button")
+    await page.get_by_label("E-mail").fill(user.email)
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Log in").click()
+
+
+async def go_on(page: Page, user: Tenant) -> None:
+    """Log in, and go on to the other side."""
+    await log_in(page, user)
+    await page.get_by_text("Go on to").click()
 
 
 async def begun(http: httpx2.AsyncClient, kind: str, url: str) -> str:
@@ -50,8 +56,8 @@ async def begun(http: httpx2.AsyncClient, kind: str, url: str) -> str:
 async def test_zapier_is_connected_after_its_user_has_logged_in_and_allowed_it(ann: Tenant, page: Page) -> None:
     async with running_zapier() as zapier, ann.http() as http:
         await page.goto(await begun(http, "zapier", zapier.url))
-        await log_in(page, ann)
-        await page.click("text=Allow")
+        await go_on(page, ann)
+        await page.get_by_role("button", name="Allow").click()
         await page.wait_for_selector("text=is connected to")
         seen = (await http.get("/api/integrations/theirs")).json()
         assert seen["status"] == "connected"
@@ -63,12 +69,13 @@ async def test_zapier_is_connected_after_its_user_has_logged_in_and_allowed_it(a
 async def test_a_user_who_denies_is_told_and_may_think_better_of_it(ann: Tenant, page: Page) -> None:
     async with running_zapier() as zapier, ann.http() as http:
         await page.goto(await begun(http, "zapier", zapier.url))
-        await log_in(page, ann)
-        await page.click("text=Deny")
+        await go_on(page, ann)
+        await page.get_by_role("button", name="Deny").click()
         await page.wait_for_selector("text=You did not allow it.")
         begun_again = await http.post("/api/integrations/theirs/authorize")
         await page.goto(begun_again.json()["authorization_url"])
-        await page.click("text=Allow")
+        await page.get_by_text("Go on to").click()
+        await page.get_by_role("button", name="Allow").click()
         await page.wait_for_selector("text=is connected to")
 
 
@@ -84,11 +91,10 @@ async def test_another_user_cannot_consent_in_anns_place(ann: Tenant, page: Page
 async def test_the_sdks_own_authorization_server_lets_us_in(ann: Tenant, page: Page) -> None:
     async with sdk_authorization.running_sdk_server() as (provider, url), ann.http() as http:
         await page.goto(await begun(http, "mcp", url))
-        await log_in(page, ann)
-        await page.wait_for_selector("text=Sign in")
+        await go_on(page, ann)
         await page.fill("input[name=username]", sdk_authorization.USER)
         await page.fill("input[name=password]", sdk_authorization.PASSWORD)
-        await page.click("button")
+        await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_selector("text=is connected to")
         provider.access.clear()
         checked = await http.post("/api/integrations/theirs/check")

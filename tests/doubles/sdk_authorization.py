@@ -45,6 +45,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         self.access: dict[str, AccessToken] = {}
         self.refreshing: dict[str, RefreshToken] = {}
         self.refreshed = 0
+        self.resource: str | None = None
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
         return self.clients.get(client_id)
@@ -94,6 +95,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
         self, client: OAuthClientInformationFull, authorization_code: AuthorizationCode
     ) -> OAuthToken:
         del self.codes[authorization_code.code]
+        self.resource = authorization_code.resource
         return self._tokens(authorization_code.client_id, authorization_code.resource)
 
     async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> RefreshToken | None:
@@ -104,7 +106,7 @@ class Provider(OAuthAuthorizationServerProvider[AuthorizationCode, RefreshToken,
     ) -> OAuthToken:
         del self.refreshing[refresh_token.token]
         self.refreshed += 1
-        return self._tokens(refresh_token.client_id, None)
+        return self._tokens(refresh_token.client_id, self.resource)
 
     async def load_access_token(self, token: str) -> AccessToken | None:
         return self.access.get(token)
@@ -140,6 +142,7 @@ async def running_sdk_server() -> AsyncIterator[tuple[Provider, str]]:
                 issuer_url=AnyHttpUrl(url),
                 resource_server_url=AnyHttpUrl(f"{url}/mcp"),
                 required_scopes=[SCOPE],
+                validate_token_resource=True,
                 client_registration_options=ClientRegistrationOptions(
                     enabled=True, valid_scopes=[SCOPE], default_scopes=[SCOPE]
                 ),

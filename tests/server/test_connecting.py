@@ -14,6 +14,8 @@ import pytest
 from tests.doubles.authorization_server import AuthorizationServer
 from tests.doubles.mcp_server import McpDouble, running_mcp_double
 from tests.support.here import BASE, Here, here
+from tests.support.server_process import ServerProcess
+from tests.support.tenants import registered
 from workflow.actions import ActionError
 from workflow.identity import LOCAL_ACTOR
 
@@ -188,10 +190,7 @@ async def another_state(server: Here, back: str) -> httpx2.Response:
 async def test_a_forged_way_back_connects_nothing(tmp_path: Path, guarded: McpDouble, forge: Forge) -> None:
     async with here(tmp_path) as server:
         made = await connect(server, guarded.url)
-        out = await server.http.get(made.json()["authorization_url"])
-        async with httpx2.AsyncClient() as browser:
-            back = await browser.post(out.headers["location"], data={"decision": "allow"})
-        page = await forge(server, back.headers["location"])
+        page = await forge(server, await server.way_back(made.json()["authorization_url"]))
         assert (page.status_code, "Not connected" in page.text) == (400, True)
         assert guard_of(guarded).grants == []
 
@@ -221,3 +220,19 @@ async def test_the_document_that_says_who_we_are_names_the_way_back(tmp_path: Pa
         document = (await server.http.get("/.well-known/jobsprint-client.json")).json()
         assert document["redirect_uris"] == [f"{BASE}/api/integrations/callback"]
         assert urlsplit(document["client_id"]).path == "/.well-known/jobsprint-client.json"
+
+
+async def test_where_accounts_are_on_a_stranger_with_the_link_is_asked_who_they_are(
+    tmp_path: Path, guarded: McpDouble
+) -> None:
+    settings = {"JOBSPRINT_REGISTRATION": "open", "JOBSPRINT_LOG_LEVEL": "warning"}
+    with ServerProcess(tmp_path / "data", settings) as process:
+        ann = await registered(process.url, "ann")
+        async with ann.http() as http, httpx2.AsyncClient(base_url=process.url) as stranger:
+            document = {"name": "shop", "kind": "mcp", "settings": {"url": guarded.url}}
+            link = (await http.post("/api/integrations", json=document)).json()["authorization_url"]
+            out = await stranger.get(link)
+            assert (out.status_code, out.headers["location"].partition("?")[0]) == (303, "/auth/login")
+            back = await stranger.get("/api/integrations/callback", params={"state": "x", "code": "y"})
+            assert (back.status_code, "Not connected" in back.text) == (400, True)
+            assert guard_of(guarded).requests["authorize"] == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import html
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -51,13 +53,18 @@ class Here:
 
     async def consent(self, url: str, decision: str = "allow") -> httpx2.Response:
         """What a browser sees last that opens the link and presses a button."""
+        return await self.http.get(await self.way_back(url, decision))
+
+    async def way_back(self, url: str, decision: str = "allow") -> str:
+        """Where the other side sends a browser that opens the link and presses a button."""
         out = await self.http.get(url)
-        assert out.status_code == 303, out.text
+        assert out.status_code == 200, out.text
+        (there,) = re.findall(r'href="([^"]+)"', out.text)
         async with httpx2.AsyncClient() as browser:
-            page = await browser.get(out.headers["location"])
+            page = await browser.get(html.unescape(there))
             assert "Allow" in page.text
-            back = await browser.post(out.headers["location"], data={"decision": decision})
-        return await self.http.get(back.headers["location"])
+            back = await browser.post(html.unescape(there), data={"decision": decision})
+        return back.headers["location"]
 
 
 @asynccontextmanager

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from engine.effect_parts import Part
 from engine.node_type import NodeCall, SuspendError
-from workflow.actions import Action, ActionAsksError, ActionCall, ActionError, ActionResult
+from workflow.actions import Action, ActionAsksError, ActionCall, ActionError, ActionProgress, ActionResult
 from workflow.errors import NodeError
 from workflow.items import JsonObject
 
@@ -101,6 +101,7 @@ class ActionRun:
                     digest=self.way.digest,
                     answers=answers,
                     state=state,
+                    on_progress=lambda progress: self.call.teller.tell(_note_of(progress)),
                 )
             )
             return _told(result, self.way, may_be_second=may_be_second)
@@ -232,6 +233,12 @@ def _told(result: ActionResult, way: Way, *, may_be_second: bool) -> JsonObject:
     if may_be_second:
         told["possible_duplicate"] = True
     return told
+
+
+def _note_of(progress: ActionProgress) -> str:
+    """How far the other side has come, in its words."""
+    count = f"{progress.progress:g}" + (f" of {progress.total:g}" if progress.total is not None else "")
+    return f"{progress.message} ({count})" if progress.message else count
 
 
 def _via(way: Way) -> JsonObject:

@@ -23,6 +23,8 @@ EVENT_TYPES = {
     ExecutionState.DEAD: "workflow.dead",
 }
 
+NODE_TOLD = "workflow.node_told"
+
 WorkflowChange = Literal["created", "updated", "deleted", "restored", "published", "unpublished"]
 WORKFLOW_CHANGES = frozenset(f"workflow.{change}" for change in get_args(WorkflowChange))
 """Types of events about workflows themselves; all others are about their executions."""
@@ -69,6 +71,14 @@ class Announcements:
             return
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
         self._publish("workflow.node_finished", execution.workflow_id, {"executionId": execution.id, **data})
+
+    def is_followed(self, execution: Execution) -> bool:
+        """Whether anybody may want to hear how far a node has come."""
+        return self._bus.is_heard(execution.workflow_id, NODE_TOLD)
+
+    def node_told(self, execution: Execution, node: str, note: str) -> None:
+        """A node at work tells how far it has come, in a few words."""
+        self._publish(NODE_TOLD, execution.workflow_id, {"executionId": execution.id, "node": node, "note": note})
 
     def user_notified(self, execution: Execution) -> None:
         """An execution failed for good, and its user is to know."""

@@ -4,7 +4,7 @@ becomes a wait for it."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -120,11 +120,24 @@ async def _answer(call: NodeCall[Any], index: int, request: ChatRequest, part: s
     if waits is not None and waits.kind == "model" and waits.details["part"] == part:
         return await _given(call, index, waits)
     try:
-        return await call.ai.models.chat(request)
+        return await call.ai.models.chat(request, on_text=_telling(call))
     except AgentAnswersError as turn:
         raise SuspendError("model", details=question_details(turn.request, turn.attempts, part=part)) from None
     except ModelError as error:
         raise failed(error) from error
+
+
+def _telling(call: NodeCall[Any]) -> Callable[[str], None] | None:
+    """What tells whoever watches of an answer as it grows; nothing where nobody does, so that it is not streamed."""
+    if not call.teller.is_followed:
+        return None
+    pieces: list[str] = []
+
+    def on_text(piece: str) -> None:
+        pieces.append(piece)
+        call.teller.tell("".join(pieces))
+
+    return on_text
 
 
 async def _given(call: NodeCall[Any], index: int, waits: Suspension) -> ChatAnswer:

@@ -53,11 +53,13 @@ class Submission:
 
 
 class NodeProgress(NamedTuple):
-    """A node run has ended: the ``finished``-th of ``total`` as far as is known."""
+    """A node run has ended: the ``finished``-th of ``total`` as far as is known. With a ``note`` the node is at work,
+    and tells how far it has come."""
 
     node: str
     finished: int
     total: int
+    note: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -310,13 +312,15 @@ class ExecutionService:
         )
 
     async def follow(self, owner: str, execution_id: str, *, timeout_seconds: float) -> AsyncIterator[NodeProgress]:
-        """Each node run as it ends, those that have ended first, until the execution ends or waits or time is over."""
+        """Each node run as it ends, those that have ended first, and what nodes at work tell meanwhile, until the
+        execution ends or waits or time is over."""
         live = self._live(owner, execution_id)
         if live is None:
             return
         total = len(live.plan.nodes)
         async with self.announcements.listen(live.execution.workflow_id) as events:
             done = list(live.run.order) if live.run is not None else []
+            finished = len(done)
             for count, node_run in enumerate(done, 1):
                 yield NodeProgress(node_run.node, count, max(count, total))
             try:
@@ -325,7 +329,10 @@ class ExecutionService:
                         data = (await anext(events)).data
                         if data.get("executionId") != execution_id:
                             continue
-                        if "node" in data:
+                        if "note" in data:
+                            yield NodeProgress(data["node"], finished, max(finished, total), data["note"])
+                        elif "node" in data:
+                            finished = data["finished"]
                             yield NodeProgress(data["node"], data["finished"], data["total"])
                         elif data["status"] not in (ExecutionState.QUEUED, ExecutionState.RUNNING):
                             return

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from engine import rehearsal
+from engine.announcements import Announcements
 from engine.bound_children import BoundChildren, ChildStarter
 from engine.done_parts import part_done, part_once
 from engine.effect_parts import AiPorts, ChildRunner, Part
@@ -33,6 +34,7 @@ from engine.node_type import (
 )
 from engine.plan import PlanNode
 from engine.run import Ancestry, Run
+from engine.telling import Teller
 from workflow.actions import Actions
 from workflow.audit import AuditLog
 from workflow.chat import Asker
@@ -57,6 +59,7 @@ class NodeRunner:
     audit: AuditLog
     ai: AiPorts
     actions: Actions
+    announcements: Announcements
     sleep: Sleep = asyncio.sleep
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
@@ -83,13 +86,14 @@ class NodeRunner:
 class _Work:
     """One node run under way; the node's type sees it as a :class:`~engine.node_type.NodeCall`."""
 
-    __slots__ = ("_run", "_runner", "_start", "_values", "plan")
+    __slots__ = ("_run", "_runner", "_start", "_teller", "_values", "plan")
 
     def __init__(self, runner: NodeRunner, run: Run, start: NodeStart) -> None:
         self._runner = runner
         self._run = run
         self._start = start
         self._values: Sequence[Row] = ()
+        self._teller: Teller | None = None
         self.plan: PlanNode = start.node
 
     # What the node's type sees.
@@ -154,6 +158,12 @@ class _Work:
         if parameters.constant is not None:
             return parameters.constant
         return parameters.fill(self._values[item_index], item_index)
+
+    @property
+    def teller(self) -> Teller:
+        if self._teller is None:
+            self._teller = Teller(self._runner.announcements, self._run.execution, self.plan.name)
+        return self._teller
 
     def respond(self, response: WebhookResponse) -> None:
         self._run.answer(response)

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 from engine.effect_parts import AiPorts, ChildRunner, Part
 from engine.item_loops import LoopCode
 from engine.parameters import ParameterModel
+from engine.telling import Teller
 from workflow.actions import Actions
 from workflow.catalogue import MAIN, ParameterProblem
 from workflow.chat import Asker
@@ -128,6 +129,11 @@ class NodeCall(Protocol[P_co]):
             ExpressionError: an expression failed for the item.
             NodeError: a value does not fit, code ``bad_parameter``.
         """
+        ...
+
+    @property
+    def teller(self) -> Teller:
+        """What tells whoever watches how far the node has come."""
         ...
 
     def respond(self, response: WebhookResponse) -> None:

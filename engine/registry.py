@@ -23,6 +23,7 @@ from engine.nodes.if_ import If
 from engine.nodes.limit import Limit
 from engine.nodes.loop import Loop
 from engine.nodes.manual import Manual
+from engine.nodes.mcp_resource import McpResource
 from engine.nodes.mcp_tool import McpTool
 from engine.nodes.merge import Merge
 from engine.nodes.no_op import NoOp
@@ -57,6 +58,7 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     StopAndError,
     HttpRequestNode,
     McpTool,
+    McpResource,
     ZapierAction,
     ApiAction,
     Respond,

@@ -109,6 +109,7 @@ async def running_engine(
             resume_url=links.url if has_http else lambda execution_id: None,
             audit=audit,
             actions=actions,
+            announcements=announcements,
             ai=ai,
         )
         worker = Worker(

@@ -30,7 +30,7 @@ def resources_changed(event: Event) -> list[ServerEvent]:
     if event.event_type in WORKFLOW_CHANGES:
         return [ResourceUpdated(f"workflow://{quote(event.aggregate_id, safe='')}")]
     execution = f"execution://{quote(event.data['executionId'], safe='')}"
-    if "node" not in event.data:
+    if "node" not in event.data or "note" in event.data:
         return [ResourceUpdated(execution)]
     return [ResourceUpdated(execution), ResourceUpdated(f"{execution}/nodes/{quote(event.data['node'], safe='')}")]
 

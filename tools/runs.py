@@ -28,6 +28,8 @@ Form = Callable[[Execution], Awaitable[Answer]]
 """How a tool's answer is made of its execution. It may raise a JobsprintError, for a result that is an error, or an
 MCPError, for a call that has failed as such."""
 
+A_LITTLE = 0.001
+"""By how much progress rises with what a node at work tells."""
 QUESTIONS_AT_ONCE = 10
 """More than a person can keep in view; the rest is asked when these are settled."""
 
@@ -148,9 +150,13 @@ class Runs:
     async def _follow(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
         """Wait until it has ended or waits, passing on each node that has run."""
         owner, ends = caller.actor.workspace_id, time.monotonic() + wait_seconds
+        shown = 0.0
         async for step in self._service.follow(owner, execution_id, timeout_seconds=wait_seconds):
-            message = f"{step.node} ({step.finished} of {step.total})"
-            await caller.report_progress(step.finished, step.total, message)
+            # MCP wants each to be more than the one before, also while a single node is at work.
+            shown = max(float(step.finished), shown + A_LITTLE)
+            note = f": {step.note}" if step.note is not None else ""
+            message = f"{step.node} ({step.finished} of {step.total}){note}"
+            await caller.report_progress(shown if note else step.finished, step.total, message)
         await self._service.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
 
     def _end(self, actor: Actor, execution_id: str) -> None:

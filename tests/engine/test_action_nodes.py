@@ -255,3 +255,10 @@ async def test_a_preview_says_that_it_is_one(harness: EngineHarness) -> None:
 def test_what_is_called_is_the_definitions_to_say(registry: NodeRegistry, parameters: dict[str, Any], at: str) -> None:
     report = check_definition(document(**parameters), registry)
     assert at in [finding.pointer for finding in report.findings if finding.severity == "error"]
+
+
+async def test_a_resource_is_read_as_data(harness: EngineHarness) -> None:
+    parameters = {"connection": "shop", "uri": "=shop://{{ $json.to }}"}
+    done = await harness.node("mcp_resource", parameters, {"to": "ada"})
+    (item,) = done.items("node")
+    assert item == {"contents": [{"uri": "shop://ada", "media_type": "application/json", "data": {"of": "shop"}}]}

@@ -65,8 +65,8 @@ class ScriptedActions:
         return outcome if isinstance(outcome, ActionResult) else ActionResult(data=outcome)
 
     async def read(self, owner: str, connection: str, uri: str, *, timeout_seconds: float) -> Sequence[ResourceContent]:
-        """No test needs one here."""
-        raise NotImplementedError
+        """A resource that says which one it is."""
+        return [ResourceContent(uri=uri, media_type="application/json", data={"of": connection})]
 
     def note_fallback(self, owner: str, connection: str, action: str) -> None:
         """Kept."""

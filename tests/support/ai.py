@@ -26,6 +26,7 @@ class ScriptedModels:
     decide: Callable[[ChatRequest], Said | None] | None = None
     asked: list[ChatRequest] = field(default_factory=list)
     taken: list[str] = field(default_factory=list)
+    streamed: int = 0
 
     async def chat(self, request: ChatRequest, *, on_text: Any = None) -> ChatAnswer:
         """What comes next."""
@@ -37,7 +38,12 @@ class ScriptedModels:
             said = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if isinstance(said, Exception):
             raise said
-        return answer_of(said, len(self.asked))
+        answer = answer_of(said, len(self.asked))
+        if on_text is not None:
+            self.streamed += 1
+            for word in answer.text.split(" "):
+                on_text(f"{word} ")
+        return answer
 
     def order(self, models: Sequence[str]) -> Sequence[str]:
         """As they come."""

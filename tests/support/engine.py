@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+from engine.announcements import Announcements
 from engine.effect_parts import AiPorts
 from engine.executions import input_items
 from engine.executor import Executor
@@ -20,6 +21,7 @@ from engine.node_runner import NodeRunner
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
+from storage.events.in_process import InProcessEventBus
 from tests.support.actions import ScriptedActions
 from tests.support.ai import KeptConversations, ScriptedModels
 from tests.support.audit import KeptAuditLog
@@ -85,6 +87,7 @@ class EngineHarness:
     conversations: Any = field(default_factory=KeptConversations)
     vectors: Any = None
     actions: ScriptedActions = field(default_factory=ScriptedActions)
+    bus: InProcessEventBus = field(default_factory=InProcessEventBus)
 
     @property
     def ai(self) -> AiPorts:
@@ -147,6 +150,7 @@ class EngineHarness:
             audit=self.audit,
             ai=self.ai,
             actions=self.actions,
+            announcements=Announcements(bus=self.bus, clock=self.clock, new_id=lambda: "event"),
         )
         return run, Executor(run, runner, lambda node_run: None)
 

@@ -9,7 +9,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx2
+import mcp_types as types
 import pytest
+from mcp import Client
 
 from tests.doubles.authorization_server import AuthorizationServer
 from tests.doubles.mcp_server import McpDouble, running_mcp_double
@@ -236,3 +238,34 @@ async def test_where_accounts_are_on_a_stranger_with_the_link_is_asked_who_they_
             back = await stranger.get("/api/integrations/callback", params={"state": "x", "code": "y"})
             assert (back.status_code, "Not connected" in back.text) == (400, True)
             assert guard_of(guarded).requests["authorize"] == 0
+
+
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_an_agents_client_opens_the_page_on_which_its_user_consents(
+    tmp_path: Path, guarded: McpDouble, mode: str
+) -> None:
+    opened: list[str] = []
+
+    async def open_page(context: Any, params: types.ElicitRequestParams) -> types.ElicitResult:
+        assert isinstance(params, types.ElicitRequestURLParams)
+        opened.append(params.url)
+        return types.ElicitResult(action="accept")
+
+    async with (
+        here(tmp_path) as server,
+        Client(server.services.mcp, mode=mode, elicitation_callback=open_page) as client,
+    ):
+        wanted = {"name": "shop", "kind": "mcp", "settings": {"url": guarded.url}}
+        made = await client.call_tool("connect_integration", wanted)
+        assert (made.structured_content or {})["status"] == "authorizing", made
+        assert len(opened) == 1
+        assert "Connected" in (await server.consent(opened[0])).text
+        checked = await client.call_tool("connect_integration", {"name": "shop", "do": "check"})
+        assert (checked.structured_content or {})["status"] == "connected"
+        ran = await client.call_tool(
+            "run_action", {"connection": "shop", "action": "echo", "arguments": {"text": "hi"}}
+        )
+        assert (ran.structured_content or {})["result"] == "hi"
+        gone = await client.call_tool("connect_integration", {"name": "shop", "do": "disconnect"})
+        assert (gone.structured_content or {})["status"] == "disconnected"
+        assert guard_of(guarded).grants[0].is_over

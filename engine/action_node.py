@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -56,6 +55,7 @@ class Alternative(BaseModel):
 class ActionParameters(Parameters):
     """What all such nodes take."""
 
+    connection: str = Field(pattern=CONNECTION, description="Name of a connection.")
     timeout_seconds: float = Field(default=30, gt=0, le=3600)
     digest: str | None = Field(
         default=None,
@@ -82,9 +82,19 @@ class ActionNode(EffectNode[P]):
     action_name: ClassVar[str] = "action"
     arguments_name: ClassVar[str] = "arguments"
 
-    @abstractmethod
     def way_of(self, parameters: P) -> Way:
         """What is to be called first."""
+        return Way(
+            name="way 0",
+            kind=self.name,
+            connection=parameters.connection,
+            action=getattr(parameters, self.action_name),
+            arguments=getattr(parameters, self.arguments_name),
+            instructions=getattr(parameters, "instructions", None),
+            timeout_seconds=parameters.timeout_seconds,
+            digest=parameters.digest,
+            on_doubt=parameters.on_doubt,
+        )
 
     def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
         """The connection and the action in parameters as they are written."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.action_call import Way
 from engine.action_node import CONNECTION, ActionNode, ActionParameters
 
 
@@ -34,16 +33,3 @@ class ApiAction(ActionNode[ApiActionParameters]):
         "arguments": {"owner": "acme", "repo": "shop", "title": "={{ $json.subject }}"},
     }
     parameter_model = ApiActionParameters
-
-    def way_of(self, parameters: ApiActionParameters) -> Way:
-        return Way(
-            name="way 0",
-            kind=self.name,
-            connection=parameters.connection,
-            action=parameters.action,
-            arguments=parameters.arguments,
-            instructions=None,
-            timeout_seconds=parameters.timeout_seconds,
-            digest=parameters.digest,
-            on_doubt=parameters.on_doubt,
-        )

@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.action_call import Way
 from engine.action_node import CONNECTION, ActionNode, ActionParameters
 
 
@@ -35,16 +34,3 @@ class McpTool(ActionNode[McpToolParameters]):
     }
     parameter_model = McpToolParameters
     action_name = "tool"
-
-    def way_of(self, parameters: McpToolParameters) -> Way:
-        return Way(
-            name="way 0",
-            kind=self.name,
-            connection=parameters.connection,
-            action=parameters.tool,
-            arguments=parameters.arguments,
-            instructions=None,
-            timeout_seconds=parameters.timeout_seconds,
-            digest=parameters.digest,
-            on_doubt=parameters.on_doubt,
-        )

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.action_call import Way
 from engine.action_node import CONNECTION, ActionNode, ActionParameters
 
 USUAL_CONNECTION = "zapier"
@@ -46,16 +45,3 @@ class ZapierAction(ActionNode[ZapierActionParameters]):
 
     def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
         return parameters.get("connection", USUAL_CONNECTION), parameters.get("action")
-
-    def way_of(self, parameters: ZapierActionParameters) -> Way:
-        return Way(
-            name="way 0",
-            kind=self.name,
-            connection=parameters.connection,
-            action=parameters.action,
-            arguments=parameters.params,
-            instructions=parameters.instructions,
-            timeout_seconds=parameters.timeout_seconds,
-            digest=parameters.digest,
-            on_doubt=parameters.on_doubt,
-        )

@@ -6,9 +6,10 @@ from typing import Any
 
 from mcp.client.client import Client
 
+from integrations.zapier_answers import refused
 from server.composition import Services
 from tools.tool import error_content
-from workflow.actions import ActionCall
+from workflow.actions import Action, ActionCall
 from workflow.connections import ConnectionChangedError, TooManyConnectionsError
 from workflow.errors import JobsprintError
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
@@ -43,6 +44,7 @@ async def connection_examples(services: Services, client: Client, url: str) -> d
     found: dict[str, Example] = {
         "connection_limit": error_content(TooManyConnectionsError()),
         "connection_changed": error_content(ConnectionChangedError("shop")),
+        "quota_spent": error_content(refused(_mail(), "You have no tasks left this month.")),
     }
     for document in (
         shop,
@@ -81,6 +83,16 @@ async def connection_examples(services: Services, client: Client, url: str) -> d
     seen = await client.call_tool("inspect_execution", {"execution_id": waits["execution_id"], "wait_seconds": 5})
     found["manual_refused"] = (seen.structured_content or {})["error"]
     return found
+
+
+def _mail() -> Action:
+    return Action(
+        connection="zapier",
+        name="gmail_send_email",
+        title="Send Email",
+        description="",
+        input_schema={"type": "object"},
+    )
 
 
 async def _note(found: dict[str, Example], doing: Any) -> None:

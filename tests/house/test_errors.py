@@ -47,7 +47,6 @@ def test_the_page_has_an_example_of_nearly_every_code() -> None:
         "node_failed",
         "not_accepted",
         "outbound_failed",
-        "quota_spent",
         "storage_failed",
         "too_many_connections",
         "unstorable_value",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from engine.authoring import Authoring
 from engine.control import Control
 from engine.executions import ExecutionService, Submission
 from engine.plan import Plan
 from workflow.errors import JobsprintError
-from workflow.executions import Execution, Parent, Record
+from workflow.executions import Execution, Parent
 from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -32,15 +32,10 @@ class Aftermath:
         self._control = control
         self._on_waiting = on_waiting
 
-    async def see_to(self, execution: Execution, plan: Plan, *, too_late: Sequence[Record]) -> None:
-        """Do what follows. A failure of it is logged: it must not touch the execution itself.
-
-        ``too_late`` is what was noted after a waiting execution had been stored: somebody has resumed it.
-        """
+    async def see_to(self, execution: Execution) -> None:
+        """Do what follows. A failure of it is logged: it must not touch the execution itself."""
         if execution.state is ExecutionState.WAITING:
             self._on_waiting()
-            if too_late:
-                await self._control.wake_with(execution, too_late)
             return
         if execution.parent is not None:
             await self._wake_parent(execution.owner, execution.parent)

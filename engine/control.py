@@ -187,15 +187,6 @@ class Control:
         queued = execution.changed(state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
-    async def wake_with(self, execution: Execution, records: Sequence[Record]) -> None:
-        """Let a waiting execution go on that was resumed while it was being stored."""
-        async with self._moving(execution.id):
-            live = self._service.live.get(execution.id)
-            if live is not None:  # somebody has resumed it once more since, and it is in hand again
-                self._tell(live, records)
-                return
-            await self._requeue(execution.changed(state=ExecutionState.QUEUED, wake_at=None), records)
-
     def _tell(self, live: LiveExecution, records: Sequence[Record]) -> None:
         """What was said to an execution that is in hand goes into its journal, and keeps it from waiting for it."""
         if live.run is not None:

@@ -113,15 +113,16 @@ class Worker:
         recorded = live.recorded if live.recorded is not None else await self._recorded(live)
         try:
             while True:
+                live.task = task
                 run = live.run = self._new_run(live, recorded)
                 state = await self._execute(live, run, task)
                 if state is not ExecutionState.WAITING or not live.resumes:
-                    break
+                    live.task = None  # while it is being stored there is nothing to cancel
+                    if await self._settled(live, run, state):
+                        return
                 recorded = await self._recorded(live)
         finally:
             self._evaluator.forget(execution.id)
-        live.task = None  # from here on there is nothing left to cancel
-        await self._settle(live, run, state)
 
     async def _recorded(self, live: LiveExecution) -> Sequence[Record]:
         """The journal, with all that has happened until now.
@@ -177,8 +178,10 @@ class Worker:
             task.uncancel()
             return ExecutionState.CANCELLED
 
-    async def _settle(self, live: LiveExecution, run: Run, state: ExecutionState) -> None:
-        """Store how far it has come, and see to what follows from that.
+    async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> bool:
+        """Store how far it has come, let go of it, and see to what follows from that.
+
+        ``False`` where it is still in hand: what it waits for happened while that was being stored, so it goes on.
 
         Raises:
             NotAcceptedError: it was never accepted.
@@ -197,10 +200,13 @@ class Worker:
             await self._aftermath.start_handler(handler, settled)
         if live.plan.definition.settings.durability != "none":
             await self._committed(settled.id)
+        if state is ExecutionState.WAITING and live.resumes and self._service.live.get(settled.id) is live:
+            live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
+            return False
         await self._service.live.retire(live)
         self._service.announcements.state_changed(settled)
-        # What woke it while it was being stored comes too late for this run, and must not be lost.
-        await self._aftermath.see_to(settled, live.plan, too_late=run.journal.flush())
+        await self._aftermath.see_to(settled)
+        return True
 
     async def _committed(self, execution_id: str) -> None:
         """Wait for the disk for as long as it takes: the results are worth it."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from engine.authoring import Authoring
 from engine.control import Control
-from engine.executions import ExecutionService, Submission
+from engine.executions import ExecutionService
+from engine.journal import STORE_RETRY_SECONDS
 from engine.plan import Plan
-from workflow.errors import JobsprintError
+from engine.submission import Submission
+from workflow.errors import JobsprintError, StorageError
 from workflow.executions import Execution, Parent
+from workflow.sharing import Leases, Signal
 from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -25,22 +29,38 @@ class Aftermath:
         authoring: Authoring,
         service: ExecutionService,
         control: Control,
+        leases: Leases,
         on_waiting: Callable[[], None],
     ) -> None:
         self._authoring = authoring
         self._service = service
         self._control = control
+        self._leases = leases
         self._on_waiting = on_waiting
 
-    async def see_to(self, execution: Execution) -> None:
-        """Do what follows. A failure of it is logged: it must not touch the execution itself."""
+    async def see_to(self, execution: Execution, *, heard: int) -> None:
+        """Do what follows. A failure of it is logged: it must not touch the execution itself.
+
+        ``heard`` is how often others have told something of it that is known.
+        """
         if execution.state is ExecutionState.WAITING:
             self._on_waiting()
+            if any(signal.times > heard for signal in await self._signals(execution)):
+                await self._control.wake_told(execution)
             return
         if execution.parent is not None:
             await self._wake_parent(execution.owner, execution.parent)
         if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
             self._service.announcements.user_notified(execution)
+
+    async def _signals(self, execution: Execution) -> Sequence[Signal]:
+        """What others told its holder until it was stored as waiting; from then on they move it on themselves."""
+        while True:
+            try:
+                return await self._leases.signals(execution.id)
+            except StorageError as error:
+                logger.warning("whether execution %s was told something is not known: %s", execution.id, error.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
 
     async def _wake_parent(self, owner: str, parent: Parent) -> None:
         """Tell the parent. Where that fails it finds out by itself, when it looks after its child."""

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Literal, get_args
 
+import orjson
+
 from workflow.connections import CONNECTION_CHANGES
 from workflow.executions import Execution, NodeRun
 from workflow.messages import Event
@@ -23,11 +25,19 @@ EVENT_TYPES = {
     ExecutionState.DEAD: "workflow.dead",
 }
 
-NODE_TOLD = "workflow.node_told"
+NODE_FINISHED, NODE_TOLD = "workflow.node_finished", "workflow.node_told"
+DETAILS = frozenset({NODE_FINISHED, NODE_TOLD})
+"""Types of events that are many; they need not be told where nobody listens."""
+ANSWERED = "workflow.answered"
+EXECUTION_TOLD = "execution.told"
+LARGEST_ANSWER_BYTES = 32 << 10
+"""What is larger is read from the store: events are small."""
 
 WorkflowChange = Literal["created", "updated", "deleted", "restored", "published", "unpublished"]
 WORKFLOW_CHANGES = frozenset(f"workflow.{change}" for change in get_args(WorkflowChange))
 """Types of events about workflows themselves; all others are about their executions."""
+CHANGES = WORKFLOW_CHANGES | PROMPT_CHANGES | CONNECTION_CHANGES
+"""Types of events about things themselves; whoever caches listens to them."""
 
 
 class Announcements:
@@ -46,9 +56,13 @@ class Announcements:
         """Whether anybody may want such an event of the workflow now."""
         return self._bus.is_heard(workflow_id, event_type)
 
+    def listen_to_holder(self, holder: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """What others tell this process, whose name is ``holder``, from now on."""
+        return self._bus.subscribe(holder)
+
     def listen_to_changes(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Events about any workflow, prompt template or connection itself, none about executions, from now on."""
-        return self._bus.subscribe(event_types=WORKFLOW_CHANGES | PROMPT_CHANGES | CONNECTION_CHANGES)
+        return self._bus.subscribe(event_types=CHANGES)
 
     def workflow_changed(self, change: WorkflowChange, workflow_id: str, owner: str) -> None:
         """Something was done to a workflow of the owner's, and is on the disk."""
@@ -67,10 +81,10 @@ class Announcements:
 
     def node_finished(self, execution: Execution, node_run: NodeRun, *, finished: int, total: int) -> None:
         """A node has run; ``finished`` of ``total`` node runs are done as far as is known."""
-        if not self._bus.is_heard(execution.workflow_id, "workflow.node_finished"):
+        if not self._bus.is_heard(execution.workflow_id, NODE_FINISHED):
             return
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
-        self._publish("workflow.node_finished", execution.workflow_id, {"executionId": execution.id, **data})
+        self._publish(NODE_FINISHED, execution.workflow_id, {"executionId": execution.id, **data})
 
     def is_followed(self, execution: Execution) -> bool:
         """Whether anybody may want to hear how far a node has come."""
@@ -79,6 +93,24 @@ class Announcements:
     def node_told(self, execution: Execution, node: str, note: str) -> None:
         """A node at work tells how far it has come, in a few words."""
         self._publish(NODE_TOLD, execution.workflow_id, {"executionId": execution.id, "node": node, "note": note})
+
+    def answered(self, execution: Execution) -> None:
+        """What an execution answers to the webhook that started it, for the process that waits for it."""
+        answer = execution.answer
+        if len(orjson.dumps(answer)) > LARGEST_ANSWER_BYTES:
+            answer = None
+        self._publish(ANSWERED, execution.workflow_id, {"executionId": execution.id, "answer": answer})
+
+    def told(self, holder: str, execution: Execution) -> None:
+        """The process that has an execution in hand is to see what others have told of it."""
+        event = Event(
+            event_id=self._new_id(),
+            timestamp=self._clock.now(),
+            event_type=EXECUTION_TOLD,
+            aggregate_id=holder,
+            data={"workflowId": execution.workflow_id, "executionId": execution.id},
+        )
+        self._bus.publish(event)
 
     def user_notified(self, execution: Execution) -> None:
         """An execution failed for good, and its user is to know."""

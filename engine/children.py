@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, Submission
+from engine.executions import ExecutionService
+from engine.submission import Submission
 from workflow.errors import ExecutionNotFoundError
 from workflow.executions import EffectKey, Execution, Parent
 

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, Submission
+from engine.control_checks import check_answer, look_at, moved, no_such_node, upstream
+from engine.executions import ExecutionService
 from engine.live import LiveExecution
-from engine.plan import Plan
-from workflow import graph
-from workflow.agent_questions import read_answer
+from engine.node_type import WebhookResponse
+from engine.submission import Submission
 from workflow.audit import AuditLog
 from workflow.errors import (
     IllegalTransitionError,
     InvalidArgumentsError,
-    NextCall,
-    NodeNotFoundError,
     NotWaitingError,
+    WorkflowNotFoundError,
 )
-from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
-from workflow.findings import did_you_mean, listed, nearest
+from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Record, Resumption, Suspension
 from workflow.identity import Actor
 from workflow.items import JsonObject
+from workflow.messages import Job
 from workflow.ports import Clock
+from workflow.sharing import Leases
 from workflow.states import ExecutionEvent, ExecutionState, next_state
+
+CANCEL_SECONDS = 30.0
+"""How long another process is waited for that is told to stop an execution."""
+SEIZE_AGAIN_SECONDS = 0.02
 
 
 class Control:
@@ -35,9 +40,12 @@ class Control:
     What somebody asks for takes the actor; what follows from other executions and from time does not.
     """
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, audit: AuditLog, clock: Clock) -> None:
+    def __init__(
+        self, *, authoring: Authoring, service: ExecutionService, leases: Leases, audit: AuditLog, clock: Clock
+    ) -> None:
         self._authoring = authoring
         self._service = service
+        self._leases = leases
         self._audit = audit
         self._clock = clock
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -55,24 +63,51 @@ class Control:
         return cancelled
 
     async def _cancel(self, actor: Actor, execution_id: str) -> Execution:
-        execution = await self._service.get(actor.workspace_id, execution_id)
-        _moved(execution, ExecutionEvent.CANCEL)
+        owner = actor.workspace_id
+        execution = await self._service.get(owner, execution_id)
+        moved(execution, ExecutionEvent.CANCEL)
         live = self._service.live.get(execution_id)
-        if live is not None:
-            live.is_cancelled_by_caller = True
         if live is not None and live.task is not None:
-            live.task.cancel()
+            live.cancel()
             await live.finished.wait()
-        else:
+        elif live is not None:
+            live.is_cancelled_by_caller = True
             await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
-        ended = await self._service.get(actor.workspace_id, execution_id)
+        elif (seized := await self._seized(owner, execution_id, [], is_cancelled=True)) is not None:
+            await self._service.move(self._service.ended(seized, ExecutionState.CANCELLED, None), [], live=None)
+        else:
+            await self._service.wait(owner, execution_id, timeout_seconds=CANCEL_SECONDS)
+        ended = await self._service.get(owner, execution_id)
         if ended.state is not ExecutionState.CANCELLED:
             raise IllegalTransitionError(
-                f"The execution {ended.state} before it could be cancelled.",
+                "It has been told to stop, and has not yet."
+                if ended.is_held
+                else f"The execution {ended.state} before it could be cancelled.",
                 fix="Look at it.",
-                next_call=_look_at(execution_id),
+                next_call=look_at(execution_id),
             )
         return ended
+
+    async def _seized(
+        self, owner: str, execution_id: str, records: Sequence[Record], *, is_cancelled: bool = False
+    ) -> Execution | None:
+        """Take in hand what nobody has in hand; ``None`` where another process has it, and is told instead.
+
+        Raises:
+            ExecutionNotFoundError: there is no such execution.
+            IllegalTransitionError: it has ended.
+        """
+        while True:
+            seized = await self._leases.seize(owner, execution_id, now=self._clock.now())
+            if seized is not None:
+                return seized
+            execution = await self._service.store.get(owner, execution_id)
+            moved(execution, ExecutionEvent.CANCEL)
+            holder = await self._leases.signal(execution_id, records, is_cancelled=is_cancelled)
+            if holder is not None:
+                self._service.announcements.told(holder, execution)
+                return None
+            await asyncio.sleep(SEIZE_AGAIN_SECONDS)  # it is just passing from one hand into another
 
     async def discard(self, actor: Actor, execution_id: str) -> Execution:
         """Give a dead letter up.
@@ -87,7 +122,7 @@ class Control:
                 f"An execution that is {execution.state} cannot be discarded; only a dead one can.",
                 pointer="/action",
                 fix="Look at it; if it has not ended and should not go on, cancel it.",
-                next_call=_look_at(execution_id),
+                next_call=look_at(execution_id),
             )
         async with self._moving(execution_id):
             discarded = await self._cancel(actor, execution_id)
@@ -106,8 +141,13 @@ class Control:
         return live
 
     async def _redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
-        execution = await self._service.store.get(actor.workspace_id, execution_id)
-        state = _moved(execution, ExecutionEvent.REDRIVE)
+        moved(await self._service.store.get(actor.workspace_id, execution_id), ExecutionEvent.REDRIVE)
+        execution = await self._seized(actor.workspace_id, execution_id, [])
+        if execution is None:
+            raise IllegalTransitionError(
+                "Somebody has queued it again just now.", fix="Look at it.", next_call=look_at(execution_id)
+            )
+        state = moved(execution, ExecutionEvent.REDRIVE)
         queued = execution.changed(state=state, finished_at=None, error=None, notified_at=None)
         return await self._requeue(queued, [])
 
@@ -146,7 +186,7 @@ class Control:
                 f"{len(found)} items wait: {places}.",
                 pointer="/node" if node is None else "/item",
                 fix="Name the node that you mean, and the number of the item.",
-                next_call=_look_at(execution_id),
+                next_call=look_at(execution_id),
             )
         return await self.answer(actor, execution_id, found[0], data=data, by=by)
 
@@ -158,7 +198,7 @@ class Control:
             NotWaitingError: the item does not wait any more.
             InvalidArgumentsError: the answer does not answer what was asked; it still waits.
         """
-        _check_answer(execution_id, waiting, data)
+        check_answer(execution_id, waiting, data)
         async with self._moving(execution_id):
             if waiting not in await self._service.waiting(actor.workspace_id, execution_id):
                 execution = await self._service.get(actor.workspace_id, execution_id)
@@ -183,7 +223,9 @@ class Control:
         if live is not None:
             self._tell(live, [resumption])
             return live.execution
-        execution = await self._service.store.get(owner, execution_id)
+        execution = await self._seized(owner, execution_id, [resumption])
+        if execution is None:
+            return await self._service.get(owner, execution_id)
         queued = execution.changed(state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
@@ -202,6 +244,63 @@ class Control:
             now = await self._service.get(execution.owner, execution.id)
             if now.state is ExecutionState.WAITING and self._service.live.get(execution.id) is None:
                 await self._requeue(now.changed(state=ExecutionState.QUEUED, wake_at=None), [])
+
+    async def wake_told(self, execution: Execution) -> None:
+        """Let a waiting execution go on that was told something by another process while it was being stored."""
+        async with self._moving(execution.id):
+            seized = await self._leases.seize(execution.owner, execution.id, now=self._clock.now())
+            if seized is not None and seized.state is ExecutionState.WAITING:
+                await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), [])
+
+    async def queued_here(self, job: Job) -> LiveExecution | None:
+        """The execution of a job that this process has in hand; ``None`` where it was cancelled while it was queued."""
+        return self._service.live.get(job.execution_id)
+
+    async def take(self, job: Job) -> LiveExecution | None:
+        """Take an execution in hand whose job a broker has brought; ``None`` where there is nothing to do for it.
+
+        Raises:
+            StorageError: the store cannot be asked.
+        """
+        taken = await self._leases.take(job.execution_id, now=self._clock.now())
+        if taken is None:
+            return None
+        execution = taken.execution
+        if taken.is_cancelled:
+            await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=None)
+            return None
+        try:
+            live = await self._in_hand(execution)
+        except WorkflowNotFoundError as error:
+            await self.fail_orphan(execution, error)
+            return None
+        limit = live.plan.definition.settings.concurrency
+        if limit is not None and not await self._leases.admit(execution, job, limit=limit.limit):
+            return None
+        if live.plan.responds and execution.trigger == "webhook":
+            live.on_answer = partial(self._announce_answer, live)
+        self._service.live.add(live)
+        return live
+
+    async def fail_orphan(self, execution: Execution, error: WorkflowNotFoundError) -> None:
+        """End an execution whose workflow is there no more.
+
+        Raises:
+            StorageError: the store failed; it can be done again.
+        """
+        record = ErrorRecord(
+            code=error.code,
+            message="The workflow was deleted before the execution went on.",
+            fix="Create it again, and run that.",
+        )
+        failed = self._service.ended(execution.changed(error=record), ExecutionState.FAILED, None)
+        await self._service.move(failed, [], live=None)
+
+    def _announce_answer(self, live: LiveExecution, answer: WebhookResponse) -> None:
+        kept = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
+        live.execution = live.execution.changed(answer=kept)
+        self._service.store.save(live.execution)
+        self._service.announcements.answered(live.execution)
 
     async def take_up(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""
@@ -235,8 +334,8 @@ class Control:
         recorded: list[Record] = []
         if from_node is not None:
             if from_node not in plan.index_by_name:
-                raise _no_such_node(execution_id, from_node, plan)
-            kept = _upstream(plan, from_node)
+                raise no_such_node(execution_id, from_node, plan)
+            kept = upstream(plan, from_node)
             recorded = [
                 record
                 for record in await self._service.store.journal(execution_id)
@@ -276,7 +375,7 @@ class Control:
             raise IllegalTransitionError(
                 f"An execution that is {execution.state} cannot be retried; only one that failed can.",
                 fix="Run it again from a node, or as a whole, with the action rerun.",
-                next_call=_look_at(execution_id),
+                next_call=look_at(execution_id),
             )
         failed = execution.error.node if execution.error is not None else None
         tried_again = (await self._rerun(actor, execution_id, from_node=failed, as_it_is_now=False)).execution
@@ -294,63 +393,15 @@ class Control:
         return self._locks.setdefault(execution_id, asyncio.Lock())
 
     async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
-        stored = await self._authoring.workflows.get(execution.owner, execution.workflow_id, execution.workflow_version)
-        live = LiveExecution(execution, self._authoring.plan(stored), recorded=None)
-        self._service.store.save(execution, records)
+        live = await self._in_hand(execution)
+        self._service.store.save(execution, records, job=self._service.dispatch.letter(execution, live.plan))
         await self._service.store.committed(execution.id)
-        await self._service.live.add(live)
+        await self._service.dispatch.add(live)
         self._service.announcements.state_changed(execution)
         return live
 
-
-def _moved(execution: Execution, event: ExecutionEvent) -> ExecutionState:
-    """The state that the event leads to.
-
-    Raises:
-        IllegalTransitionError: it cannot happen to this execution as it is.
-    """
-    try:
-        return next_state(execution.state, event)
-    except IllegalTransitionError as error:
-        raise IllegalTransitionError(
-            error.message, pointer="/action", fix=error.fix, next_call=_look_at(execution.id)
-        ) from None
-
-
-def _look_at(execution_id: str) -> NextCall:
-    return NextCall("inspect_execution", {"execution_id": execution_id})
-
-
-def _no_such_node(execution_id: str, name: str, plan: Plan) -> NodeNotFoundError:
-    near = nearest(name, plan.index_by_name)
-    again = {"execution_id": execution_id, "action": "rerun", "node": near}
-    return NodeNotFoundError(
-        f"The workflow has no node {name!r}.{did_you_mean(near)}",
-        pointer="/node",
-        fix=f"Its nodes are: {listed(plan.index_by_name)}.",
-        next_call=NextCall("control_execution", again) if near else _look_at(execution_id),
-    )
-
-
-def _upstream(plan: Plan, from_node: str) -> set[str]:
-    """The nodes that neither are ``from_node`` nor lie behind it."""
-    edges = [graph.Edge(plan.nodes[edge.source].name, "", plan.nodes[edge.target].name, "") for edge in plan.edges]
-    return set(plan.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
-
-
-def _check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:
-    if waiting.kind == "model":
-        read_answer(waiting.details, data)
-    choices = waiting.details.get("choices")
-    if waiting.kind != "approval" or not choices:
-        return
-    answer = data.get("choice") if isinstance(data, dict) else data
-    if answer not in choices:
-        near = nearest(str(answer), choices)
-        right = {"execution_id": execution_id, "action": "resume", "node": waiting.key.node, "data": {"choice": near}}
-        raise InvalidArgumentsError(
-            f"{answer!r:.60} is none of the choices.{did_you_mean(near)}",
-            pointer="/data/choice" if isinstance(data, dict) else "/data",
-            fix=f'Answer {{"choice": …}} with one of: {listed(choices)}.',
-            next_call=NextCall("control_execution", right) if near else _look_at(execution_id),
-        )
+    async def _in_hand(self, execution: Execution) -> LiveExecution:
+        """The execution with its plan. Only one that nobody has begun is known to have no journal."""
+        stored = await self._authoring.workflows.get(execution.owner, execution.workflow_id, execution.workflow_version)
+        is_new = execution.started_at is None and execution.rerun_of is None
+        return LiveExecution(execution, self._authoring.plan(stored), recorded=() if is_new else None)

@@ -3,53 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from engine.announcements import Announcements
+from engine.dispatch import Dispatch
+from engine.elsewhere import Elsewhere
 from engine.live import LiveExecution, LiveExecutions
 from engine.plan import Plan
 from engine.run import Run
+from engine.submission import Submission, input_items
 from workflow.audit import AuditLog, acting
-from workflow.errors import ExecutionNotFoundError, InvalidArgumentsError, NotAcceptedError
+from workflow.errors import ExecutionNotFoundError, NotAcceptedError
 from workflow.executions import (
     EffectKey,
     Execution,
-    Mode,
     NodeRun,
-    Parent,
-    Priority,
     Record,
     Resumption,
     Suspension,
-    Trigger,
 )
-from workflow.identity import Initiator
-from workflow.items import Item, Items, JsonObject
 from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
 from workflow.states import FINISHED, ExecutionState
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Submission:
-    """What to execute. ``data`` is the input: nothing, an object, or a list of objects.
-
-    ``execution_id`` is for those that must know it beforehand; ``recorded`` is what counts as done already.
-    """
-
-    trigger: Trigger
-    initiator: Initiator
-    start_node: str | None = None
-    data: Any = None
-    mode: Mode = "live"
-    pins: dict[str, list[JsonObject]] | None = None
-    priority: Priority | None = None
-    parent: Parent | None = None
-    execution_id: str | None = None
-    rerun_of: str | None = None
-    recorded: Sequence[Record] = ()
-    answer_form: str | None = None
 
 
 class NodeProgress(NamedTuple):
@@ -77,7 +54,8 @@ class ExecutionService:
     """Accepts executions and tells of them. A worker runs them; nothing here lives inside a caller's request.
 
     An execution belongs to the workspace of its workflow. What reads takes the workspace that asks (``owner``); what
-    belongs to another one is not there for it.
+    belongs to another one is not there for it. ``elsewhere`` follows what other processes run; ``None`` where there are
+    none.
     """
 
     def __init__(
@@ -85,6 +63,8 @@ class ExecutionService:
         *,
         store: ExecutionStore,
         live: LiveExecutions,
+        dispatch: Dispatch,
+        elsewhere: Elsewhere | None,
         announcements: Announcements,
         keys: IdempotencyKeys,
         audit: AuditLog,
@@ -94,6 +74,8 @@ class ExecutionService:
         self.store = store
         self.announcements = announcements
         self.live = live
+        self.dispatch = dispatch
+        self._elsewhere = elsewhere
         self._keys = keys
         self._audit = audit
         self._clock = clock
@@ -109,7 +91,7 @@ class ExecutionService:
             UnstorableValueError: the input holds something that cannot be stored.
         """
         input_items(submission.data)
-        self.live.check_room(plan)
+        await self.dispatch.check_room(plan)
         execution = Execution(
             id=submission.execution_id or self._new_id(),
             owner=plan.owner,
@@ -129,10 +111,11 @@ class ExecutionService:
             rerun_of=submission.rerun_of,
             answer_form=submission.answer_form,
         )
-        if plan.definition.settings.durability != "none":
-            self.store.save(execution, submission.recorded)
         live = LiveExecution(execution, plan, submission.recorded)
-        await self.live.add(live)
+        letter = self.dispatch.letter(execution, plan)
+        if letter is not None or plan.definition.settings.durability != "none":
+            self.store.save(execution, submission.recorded, job=letter)
+        await self.dispatch.add(live)
         self.announcements.state_changed(execution)
         return live
 
@@ -189,17 +172,27 @@ class ExecutionService:
         """Forget an execution that was never stored, and stop it where it runs."""
         if live.task is not None and live.task is not asyncio.current_task():
             live.task.cancel()
-        await self.live.retire(live)
+        await self.retire(live)
+
+    async def retire(self, live: LiveExecution) -> None:
+        """Let go of an execution that has ended or waits, wake whoever waits for it, and let the next one in."""
+        if self.live.discard(live):
+            await self.dispatch.ended(live)
 
     async def wait(self, owner: str, execution_id: str, *, timeout_seconds: float) -> None:
         """Return when the execution has ended or waits, or when the time is over. Never cancels it."""
         live = self._live(owner, execution_id)
-        if live is None or timeout_seconds <= 0:
+        if timeout_seconds <= 0:
             return
         try:
             async with asyncio.timeout(timeout_seconds):
-                await live.finished.wait()
-        except TimeoutError:
+                if live is not None:
+                    await live.finished.wait()
+                elif self._elsewhere is not None:
+                    async with aclosing(self._elsewhere.steps(owner, execution_id)) as steps:
+                        async for _ in steps:
+                            continue
+        except (TimeoutError, ExecutionNotFoundError):
             return
 
     async def get(self, owner: str, execution_id: str) -> Execution:
@@ -296,7 +289,7 @@ class ExecutionService:
         self.store.save(execution, records)
         await self.store.committed(execution.id)
         if live is not None and not execution.is_held:
-            await self.live.retire(live)
+            await self.retire(live)
         self.announcements.state_changed(execution)
 
     def ended(self, execution: Execution, state: ExecutionState, run: Run | None) -> Execution:
@@ -316,6 +309,10 @@ class ExecutionService:
         execution ends or waits or time is over."""
         live = self._live(owner, execution_id)
         if live is None:
+            if self._elsewhere is not None:
+                async with aclosing(self._follow_elsewhere(owner, execution_id, timeout_seconds)) as steps:
+                    async for step in steps:
+                        yield step
             return
         total = len(live.plan.nodes)
         async with self.announcements.listen(live.execution.workflow_id) as events:
@@ -338,6 +335,24 @@ class ExecutionService:
                             return
             except TimeoutError:
                 return
+
+    async def _follow_elsewhere(
+        self, owner: str, execution_id: str, timeout_seconds: float
+    ) -> AsyncGenerator[NodeProgress]:
+        finished, total = 0, 0
+        steps = self._elsewhere.steps(owner, execution_id) if self._elsewhere is not None else None
+        if steps is None or timeout_seconds <= 0:
+            return
+        try:
+            async with asyncio.timeout(timeout_seconds), aclosing(steps):
+                async for data in steps:
+                    if "note" in data:
+                        yield NodeProgress(data["node"], finished, max(finished, total), data["note"])
+                    elif "node" in data:
+                        finished, total = data["finished"], data["total"]
+                        yield NodeProgress(data["node"], finished, total)
+        except (TimeoutError, ExecutionNotFoundError):
+            return
 
     def _live(self, owner: str, execution_id: str) -> LiveExecution | None:
         """The execution, if it is the owner's and this process has it in hand."""
@@ -367,22 +382,3 @@ def waiting_in(records: Sequence[Record]) -> list[Suspension]:
         elif isinstance(record, Resumption):
             waiting.pop(record.key, None)
     return list(waiting.values())
-
-
-def input_items(data: Any) -> Items:
-    """An execution's input as items: nothing is one empty item, an object one item, a list one item each.
-
-    Raises:
-        InvalidArgumentsError: it is something else.
-    """
-    if data is None:
-        return [Item({})]
-    if isinstance(data, dict):
-        return [Item(data)]
-    if isinstance(data, list) and all(isinstance(each, dict) for each in data):
-        return [Item(each) for each in data]
-    raise InvalidArgumentsError(
-        "The input is neither an object nor a list of objects.",
-        pointer="/input",
-        fix='Wrap it, for example {"value": …}.',
-    )

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Literal
 
-from workflow.errors import NotAcceptedError, StorageError
+from workflow.errors import LeaseLostError, NotAcceptedError, StorageError
 from workflow.executions import (
     EffectKey,
     EffectResult,
@@ -109,6 +109,7 @@ class Journal:
 
         Raises:
             NotAcceptedError: the execution could not even be accepted; it must end without a trace.
+            LeaseLostError: another process has it in hand; it must end here.
         """
         if self._durability == "none":
             return None
@@ -117,7 +118,7 @@ class Journal:
         while True:
             try:
                 return await self._committed()
-            except NotAcceptedError:
+            except (NotAcceptedError, LeaseLostError):
                 raise
             except StorageError as error:
                 logger.warning("an execution waits for its journal: %s", error.message)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from engine.executions import input_items
 from engine.executor import Executor
 from engine.journal import Journal
 from engine.node_runner import NodeRunner
 from engine.plan import Plan
 from engine.run import PlannedEffect, Run
+from engine.submission import input_items
 from workflow.errors import NextCall, PlanChangedError
 from workflow.executions import ErrorRecord, Execution, Record
 from workflow.identity import NOBODY

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from engine.control import Control
 from engine.executions import ExecutionService
 from workflow.errors import JobsprintError, StorageError, WorkflowNotFoundError
-from workflow.executions import ErrorRecord, Execution
+from workflow.executions import Execution
 from workflow.ports import Clock
-from workflow.states import ExecutionState
+from workflow.sharing import Leases
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +27,27 @@ AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)
 class Recovery:
     """Keeps this process's leases, takes up those that expired, and wakes what is due.
 
-    ``is_alone`` says that no other process works on the store, so that every lease found at the start is dead.
+    ``is_alone`` says that no other process works on the store, so that every lease found at the start is dead. ``heed``
+    sees what others have told of what this process has in hand.
     """
 
     def __init__(
-        self, *, service: ExecutionService, control: Control, clock: Clock, lease_seconds: float, is_alone: bool
+        self,
+        *,
+        service: ExecutionService,
+        control: Control,
+        leases: Leases,
+        clock: Clock,
+        lease_seconds: float,
+        heed: Callable[[], Awaitable[None]],
+        is_alone: bool,
     ) -> None:
         self._service = service
+        self._leases = leases
         self._control = control
         self._clock = clock
         self._lease_seconds = lease_seconds
+        self._heed = heed
         self._is_alone = is_alone
         self._changed = asyncio.Event()
 
@@ -59,7 +70,7 @@ class Recovery:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             with contextlib.suppress(StorageError):  # without it the leases expire by themselves
-                await self._service.store.release()
+                await self._leases.release()
 
     async def _forever(self, step: Callable[[], Awaitable[None]], name: str) -> None:
         while True:
@@ -71,28 +82,33 @@ class Recovery:
 
     async def _keep_leases(self) -> None:
         await asyncio.sleep(self._lease_seconds / 3)
-        await self._service.store.renew(now=self._clock.now())
+        await self._leases.renew(now=self._clock.now())
+        await self._heed()
         await self._take_up()
 
     async def _take_up(self) -> None:
         """Take what others let go of, as far as there is room; the rest comes with the next look."""
-        expired_before = AFTER_EVERYTHING if self._is_alone else self._clock.now()
+        now = self._clock.now()
+        expired_before = AFTER_EVERYTHING if self._is_alone else now
+        unheard_before = self._service.dispatch.unheard_before(now)
         while True:
-            limit = min(BATCH, self._service.live.room)
+            limit = min(BATCH, self._service.dispatch.room)
             if limit <= 0:
                 return
-            found = await self._service.store.claim(now=self._clock.now(), expired_before=expired_before, limit=limit)
+            found = await self._leases.claim(
+                now=self._clock.now(), expired_before=expired_before, unheard_before=unheard_before, limit=limit
+            )
             await asyncio.gather(*(self._one(self._control.take_up, execution) for execution in found))
             if len(found) < limit:
                 return
 
     async def _wake_due(self) -> None:
         self._changed.clear()
-        due = await self._service.store.due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.live.room)))
+        due = await self._leases.due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.dispatch.room)))
         await asyncio.gather(*(self._one(self._control.wake_due, execution) for execution in due))
         if due:
             return
-        following = await self._service.store.next_due()
+        following = await self._leases.next_due()
         pause = LONGEST_SLEEP_SECONDS
         if following is not None:
             pause = min(pause, max(0.0, (following - self._clock.now()).total_seconds()))
@@ -104,13 +120,7 @@ class Recovery:
         try:
             await step(execution)
         except WorkflowNotFoundError as error:
-            record = ErrorRecord(
-                code=error.code,
-                message="The workflow was deleted before the execution went on.",
-                fix="Create it again, and run that.",
-            )
-            failed = self._service.ended(execution.changed(error=record), ExecutionState.FAILED, None)
-            await self._service.move(failed, [], live=None)
+            await self._control.fail_orphan(execution, error)
         except StorageError:
             raise
         except JobsprintError as error:

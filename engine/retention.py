@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from workflow.audit import AuditLog
-from workflow.errors import StorageError
 from workflow.ports import Clock, ExecutionStore, WorkflowRepository
 from workflow.publication import RESTORABLE
 
@@ -20,7 +17,7 @@ CHUNK = 500
 
 
 class Retention:
-    """Prunes ended executions every ``interval_seconds``: those older than ``days``, and all but the latest ``count``.
+    """Prunes ended executions: those older than ``days``, and all but the latest ``count``.
 
     ``None`` keeps them whatever their age, or their number. Workflows go when they cannot be restored any more, entries
     of the audit log when they are older than ``audit_days``.
@@ -34,7 +31,6 @@ class Retention:
         clock: Clock,
         days: float | None,
         count: int | None,
-        interval_seconds: float,
         audit: AuditLog,
         audit_days: float | None,
     ) -> None:
@@ -43,7 +39,6 @@ class Retention:
         self._clock = clock
         self._days = days
         self._count = count
-        self._interval_seconds = interval_seconds
         self._audit = audit
         self._audit_days = audit_days
 
@@ -76,25 +71,15 @@ class Retention:
             await asyncio.sleep(0)
         return total
 
-    @asynccontextmanager
-    async def pruning(self) -> AsyncIterator[None]:
-        """Prune now and again until the context is left."""
-        task = asyncio.create_task(self._forever(), name="retention")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+    async def tidy(self) -> None:
+        """Let go of all that is due.
 
-    async def _forever(self) -> None:
-        while True:
-            try:
-                if pruned := await self.prune():
-                    logger.info("let go of %d executions that had ended", pruned)
-                if purged := await self.purge():
-                    logger.info("let go of %d workflows that had been deleted", purged)
-                if forgotten := await self.forget():
-                    logger.info("let go of %d old entries of the audit log", forgotten)
-            except StorageError as error:
-                logger.warning("old executions and workflows could not be deleted: %s", error.message)
-            await asyncio.sleep(self._interval_seconds)
+        Raises:
+            StorageError: the store failed; the rest goes the next time.
+        """
+        if pruned := await self.prune():
+            logger.info("let go of %d executions that had ended", pruned)
+        if purged := await self.purge():
+            logger.info("let go of %d workflows that had been deleted", purged)
+        if forgotten := await self.forget():
+            logger.info("let go of %d old entries of the audit log", forgotten)

@@ -12,10 +12,11 @@ from urllib.parse import parse_qsl
 import orjson
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, Submission
+from engine.executions import ExecutionService
 from engine.live import LiveExecution
 from engine.nodes.webhook import Signature, WebhookParameters
 from engine.plan import Plan, PlanNode
+from engine.submission import Submission
 from workflow.credential_forms import SignatureCredential
 from workflow.credentials import CredentialNotFoundError, CredentialNotUsableError, CredentialRef, Vault
 from workflow.errors import InvalidArgumentsError, JobsprintError, WebhookNotFoundError, WebhookSignatureError

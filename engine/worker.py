@@ -5,32 +5,39 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from engine.aftermath import Aftermath
-from engine.executions import ExecutionService, input_items
+from engine.executions import ExecutionService
 from engine.executor import Executor
 from engine.expressions.evaluator import Evaluator
 from engine.journal import STORE_RETRY_SECONDS, Journal
 from engine.live import LiveExecution
 from engine.node_runner import NodeRunner
 from engine.run import Run
-from workflow.errors import JobsprintError, NotAcceptedError, StorageError
+from engine.submission import input_items
+from workflow.errors import JobsprintError, LeaseLostError, NotAcceptedError, StorageError
 from workflow.executions import ErrorRecord, Execution, NodeRun, Record
-from workflow.ports import Clock, Delivery, JobQueue
+from workflow.messages import Job
+from workflow.ports import Clock
+from workflow.sharing import Delivery, JobQueue
 from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
 
 
 class Worker:
-    """Runs executions, at most ``concurrency`` at once."""
+    """Runs executions, at most ``concurrency`` at once.
+
+    ``take`` gives the execution of a job, in hand; ``None`` where it need not run any more.
+    """
 
     def __init__(
         self,
         *,
         queue: JobQueue,
+        take: Callable[[Job], Awaitable[LiveExecution | None]],
         service: ExecutionService,
         aftermath: Aftermath,
         runner: NodeRunner,
@@ -40,6 +47,7 @@ class Worker:
         shutdown_grace_seconds: float,
     ) -> None:
         self._queue = queue
+        self._take = take
         self._service = service
         self._aftermath = aftermath
         self._runner = runner
@@ -56,6 +64,7 @@ class Worker:
         try:
             yield
         finally:
+            await self._queue.stop()
             for task in consumers:
                 if task not in self._busy:
                     task.cancel()
@@ -80,9 +89,8 @@ class Worker:
 
     async def _work(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         """Run an execution in this consumer's own task; whoever cancels the execution cancels that."""
-        live = self._service.live.get(delivery.job.execution_id)
-        if live is None:  # cancelled while it was queued
-            await delivery.acknowledge()
+        live = await self._taken(delivery)
+        if live is None:
             return
         live.task = task
         try:
@@ -97,12 +105,35 @@ class Worker:
                 raise  # this worker stops: its lease lets another one go on
         except NotAcceptedError:
             await self._service.drop(live)
+        except LeaseLostError as error:
+            logger.warning("%s", error.message)
+            await self._service.drop(live)
+            await delivery.hand_back()  # should nobody have it after all
+            return
         except Exception as error:
             logger.exception("execution %s could not be brought to an end", live.execution.id)
             await self._give_up(live, error)
         finally:
             live.task = None
         await delivery.acknowledge()
+
+    async def _taken(self, delivery: Delivery) -> LiveExecution | None:
+        """The execution of a job, in hand; ``None`` where there is nothing to do for the job (any more)."""
+        while True:
+            try:
+                live = await self._take(delivery.job)
+            except StorageError as error:
+                logger.warning("a job waits for the store: %s", error.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            except Exception:
+                logger.exception("execution %s could not be begun", delivery.job.execution_id)
+                if not await delivery.retry():
+                    logger.warning("execution %s is a dead letter of the queue", delivery.job.execution_id)
+                return None
+            else:
+                if live is None:
+                    await delivery.acknowledge()
+                return live
 
     async def _run(self, live: LiveExecution, task: asyncio.Task[None]) -> None:
         execution = live.execution
@@ -195,7 +226,8 @@ class Worker:
             settled = self._service.ended(live.execution, state, run)
         live.execution = settled
         handler = await self._aftermath.handler_of(settled, live.plan)
-        self._service.store.save(settled, run.journal.flush())
+        dead_letter = self._service.dispatch.letter(settled, live.plan) if state is ExecutionState.DEAD else None
+        self._service.store.save(settled, run.journal.flush(), job=dead_letter)
         if handler is not None:
             await self._aftermath.start_handler(handler, settled)
         if live.plan.definition.settings.durability != "none":
@@ -203,9 +235,9 @@ class Worker:
         if state is ExecutionState.WAITING and live.resumes and self._service.live.get(settled.id) is live:
             live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
             return False
-        await self._service.live.retire(live)
+        await self._service.retire(live)
         self._service.announcements.state_changed(settled)
-        await self._aftermath.see_to(settled)
+        await self._aftermath.see_to(settled, heard=live.heard)
         return True
 
     async def _committed(self, execution_id: str) -> None:
@@ -213,7 +245,7 @@ class Worker:
         while True:
             try:
                 return await self._service.store.committed(execution_id)
-            except NotAcceptedError:
+            except (NotAcceptedError, LeaseLostError):
                 raise
             except StorageError as error:
                 logger.warning("execution %s waits to be stored: %s", execution_id, error.message)
@@ -239,7 +271,7 @@ class Worker:
             await self._service.move(ended, [], live=live)
         except Exception:
             logger.exception("execution %s stays as running until the next start", live.execution.id)
-            await self._service.live.retire(live)
+            await self._service.retire(live)
 
     def _announcer(self, live: LiveExecution) -> Callable[[NodeRun], None]:
         finished = 0

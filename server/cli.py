@@ -20,6 +20,7 @@ from server.logs import configure_logging
 from server.settings import BadSettingsError, Settings
 from server.users import users
 from server.vault_commands import rotated_vault
+from server.workers import work, worker_processes
 from storage.vault_keys import new_key
 from workflow.errors import JobsprintError
 
@@ -52,6 +53,9 @@ def serve(
     read_only: ReadOnly = None,
     toolset: Toolset = None,
     conformance_fixtures: ConformanceFixtures = False,
+    workers: Annotated[
+        int, typer.Option(min=0, max=64, help="Worker processes beside this one, where a broker is set.")
+    ] = 0,
 ) -> None:
     """Serve MCP, the REST API and webhooks over HTTP."""
     settings = _settings(
@@ -61,11 +65,22 @@ def serve(
         toolset=toolset,
         conformance_fixtures=conformance_fixtures or None,
     )
+    if workers and settings.broker_url is None:
+        _fail(
+            BadSettingsError(
+                "Worker processes take executions from a broker, and none is set.",
+                fix="Set JOBSPRINT_BROKER_URL, or leave --workers out: the server then runs executions itself.",
+            )
+        )
     listener = _listen(settings)
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
     async def run() -> None:
-        async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
+        async with (
+            running_services(settings, has_http=True) as services,
+            http_app(settings, services) as app,
+            worker_processes(workers, grace_seconds=settings.shutdown_grace_seconds),
+        ):
             calm_garbage_collector()
             server = HttpServer(
                 settings,
@@ -87,6 +102,28 @@ def stdio(read_only: ReadOnly = None, toolset: Toolset = None) -> None:
         async with running_services(settings, has_http=False) as services, stdio_server() as (incoming, outgoing):
             calm_garbage_collector()
             await services.mcp.run(incoming, outgoing, services.mcp.create_initialization_options())
+
+    _run(run)
+
+
+@cli.command()
+def worker(
+    concurrency: Annotated[
+        int | None,
+        typer.Option(min=1, max=1_000, help="Executions at once; default JOBSPRINT_WORKER_CONCURRENCY."),
+    ] = None,
+    with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
+) -> None:
+    """Run executions that a broker brings (JOBSPRINT_BROKER_URL), and serve nothing."""
+    settings = _settings()
+
+    async def run() -> None:
+        calm_garbage_collector()
+        await work(
+            settings,
+            concurrency=concurrency or settings.worker_concurrency,
+            parent=sys.stdin.buffer if with_parent else None,
+        )
 
     _run(run)
 
@@ -175,3 +212,7 @@ def _fail(error: JobsprintError) -> NoReturn:
     """Say what is wrong and end."""
     sys.stderr.write(f"jobsprint: {error.message}{f' {error.fix}' if error.fix else ''}\n")
     raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -8,32 +8,24 @@ from dataclasses import dataclass
 
 from engine.authoring import Authoring
 from engine.control import Control
-from engine.effect_parts import AiPorts
 from engine.executions import ExecutionService
 from engine.publishing import Publishing
 from engine.resume_links import ResumeLinks
 from engine.webhook_intake import WebhookIntake
 from integrations.credentials import Credentials
 from prompts.conversations import ContextManager
-from prompts.guides import load_guides
 from prompts.manager import PromptManager
-from prompts.templates import load_templates
-from server.ai import AiServices, running_ai
-from server.conversations import running_conversations
-from server.engine import running_engine
-from server.foundation import PROGRAM, Foundation, running_foundation
+from server.ai import AiServices
+from server.core import running_core
 from server.identity import Identity, running_identity
-from server.integrations import Integrations, running_integrations
+from server.integrations import Integrations
 from server.mcp.endpoint import McpServer
 from server.mcp.offers import Offers
 from server.mcp.subscriptions import Subscriptions
 from server.mcp.surface import running_surface
-from server.outgoing import running_outgoing
 from server.settings import Settings
 from storage.audit import SqlAuditLog
 from storage.database import Database
-from storage.prompts import SqlPrompts
-from storage.vectors import SqlVectors
 from workflow.ports import Clock
 
 
@@ -74,9 +66,12 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         StorageError: the database cannot be used.
     """
     async with AsyncExitStack() as stack:
-        foundation = await stack.enter_async_context(running_foundation(settings))
+        core = await stack.enter_async_context(
+            running_core(settings, has_http=has_http, concurrency=_concurrency(settings))
+        )
+        foundation, outgoing, engine, ai = core.foundation, core.outgoing, core.engine, core.ai
         clock, new_id, database, audit = foundation.clock, foundation.new_id, foundation.database, foundation.audit
-        outgoing = await stack.enter_async_context(running_outgoing(settings, foundation))
+        integrations, conversations, prompts = core.integrations, core.conversations, core.prompts
         identity = None
         if has_http:
             identity = await stack.enter_async_context(
@@ -90,28 +85,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
                     new_id=new_id,
                 )
             )
-        integrations = await stack.enter_async_context(
-            running_integrations(settings, foundation, outgoing=outgoing, has_http=has_http)
-        )
-        ai = await stack.enter_async_context(
-            running_ai(settings, database, clock=clock, new_id=new_id, user_agent=PROGRAM)
-        )
-        conversations = await stack.enter_async_context(
-            running_conversations(settings, database, models=ai.models, bus=foundation.bus, clock=clock, new_id=new_id)
-        )
-        prompts = _prompts(foundation)
-        engine = await stack.enter_async_context(
-            running_engine(
-                settings,
-                foundation,
-                outgoing=outgoing,
-                actions=integrations.actions,
-                ai=AiPorts(
-                    models=ai.models, prompts=prompts, conversations=conversations, vectors=SqlVectors(database)
-                ),
-                has_http=has_http,
-            )
-        )
         surface = await stack.enter_async_context(
             running_surface(
                 settings, foundation, engine=engine, outgoing=outgoing, integrations=integrations, prompts=prompts
@@ -144,13 +117,6 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
         )
 
 
-def _prompts(foundation: Foundation) -> PromptManager:
-    return PromptManager(
-        repository=SqlPrompts(foundation.database),
-        built_in=load_templates(),
-        taken=[guide.name for guide in load_guides()],
-        bus=foundation.bus,
-        audit=foundation.audit,
-        clock=foundation.clock,
-        new_id=foundation.new_id,
-    )
+def _concurrency(settings: Settings) -> int:
+    """How much a process runs that serves: nothing where a broker takes executions to workers."""
+    return settings.worker_concurrency if settings.broker_url is None else 0

@@ -11,11 +11,12 @@ from engine.announcements import Announcements
 from engine.authoring import Authoring
 from engine.children import Children
 from engine.control import Control
+from engine.duties import Duties, Duty
 from engine.effect_parts import AiPorts
 from engine.executions import ExecutionService
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
-from engine.live import LiveExecutions
+from engine.hearing import Hearing
 from engine.node_runner import NodeRunner
 from engine.publishing import Publishing
 from engine.recovery import Recovery
@@ -27,10 +28,9 @@ from integrations.actions import ConnectedActions
 from server.foundation import Foundation
 from server.outgoing import Outgoing
 from server.settings import Settings
-from storage.blobs import BlobStore
+from server.work import shared_work
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
-from storage.queue.embedded import EmbeddedQueue
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 
@@ -60,16 +60,21 @@ async def running_engine(
     actions: ConnectedActions,
     ai: AiPorts,
     has_http: bool,
+    concurrency: int,
 ) -> AsyncIterator[Engine]:
-    """The engine at work, until the context is left; it takes up what an earlier process left."""
+    """The engine at work, until the context is left; it takes up what an earlier process left.
+
+    It runs ``concurrency`` executions at once, and none at all where a broker brings them to others.
+    """
     async with AsyncExitStack() as stack:
         clock, new_id, database, audit = foundation.clock, foundation.new_id, foundation.database, foundation.audit
         announcements = Announcements(bus=foundation.bus, clock=clock, new_id=new_id)
+        work = await stack.enter_async_context(
+            shared_work(settings, foundation, announcements, concurrency=concurrency)
+        )
         workflows = WorkflowCache(
             SqlWorkflowRepository(database), seconds=None if database.is_sqlite else SHARED_CACHE_SECONDS
         )
-        store = await stack.enter_async_context(_store(settings, foundation))
-        queue = EmbeddedQueue(capacity=settings.queue_capacity)
         pool = await stack.enter_async_context(_pool(settings))
         evaluator = Evaluator(pool=pool)
         authoring = Authoring(
@@ -84,8 +89,10 @@ async def running_engine(
             new_id=new_id,
         )
         service = ExecutionService(
-            store=store,
-            live=LiveExecutions(queue=queue, capacity=settings.queue_capacity),
+            store=work.store,
+            live=work.live,
+            dispatch=work.dispatch,
+            elsewhere=work.elsewhere,
             announcements=announcements,
             keys=SqlIdempotencyKeys(database),
             audit=audit,
@@ -93,12 +100,15 @@ async def running_engine(
             new_id=new_id,
         )
         links = ResumeLinks(base_url=settings.base_url, secret=foundation.secret)
-        control = Control(authoring=authoring, service=service, audit=audit, clock=clock)
+        control = Control(authoring=authoring, service=service, leases=work.leases, audit=audit, clock=clock)
+        hearing = Hearing(live=work.live, leases=work.leases, announcements=announcements, holder=work.holder)
         recovery = Recovery(
             service=service,
             control=control,
+            leases=work.leases,
             clock=clock,
             lease_seconds=settings.lease_seconds,
+            heed=hearing.heed,
             is_alone=database.is_sqlite,
         )
         runner = NodeRunner(
@@ -113,17 +123,27 @@ async def running_engine(
             ai=ai,
         )
         worker = Worker(
-            queue=queue,
+            queue=work.queue,
+            take=control.take if work.is_carried else control.queued_here,
             service=service,
-            aftermath=Aftermath(authoring=authoring, service=service, control=control, on_waiting=recovery.look_again),
+            aftermath=Aftermath(
+                authoring=authoring,
+                service=service,
+                control=control,
+                leases=work.leases,
+                on_waiting=recovery.look_again,
+            ),
             runner=runner,
             evaluator=evaluator,
             clock=clock,
-            concurrency=settings.worker_concurrency,
+            concurrency=concurrency,
             shutdown_grace_seconds=settings.shutdown_grace_seconds,
         )
+        retention = _retention(settings, foundation, work.store, workflows)
+        duties = [Duty("retention", settings.retention_interval_seconds, retention.tidy), *work.duties]
+        await stack.enter_async_context(hearing.listening())
         await stack.enter_async_context(recovery.watching())
-        await stack.enter_async_context(_retention(settings, foundation, store, workflows).pruning())
+        await stack.enter_async_context(Duties(leadership=work.leadership, clock=clock, duties=duties).at_work())
         await stack.enter_async_context(worker.working())
         yield Engine(
             announcements=announcements,
@@ -134,15 +154,6 @@ async def running_engine(
             runner=runner,
             links=links,
         )
-
-
-def _store(settings: Settings, foundation: Foundation) -> SqlExecutionStore:
-    return SqlExecutionStore(
-        foundation.database,
-        blobs=BlobStore(settings.data_dir / "blobs"),
-        owner=foundation.new_id(),
-        lease_seconds=settings.lease_seconds,
-    )
 
 
 def _pool(settings: Settings) -> WorkerPool:
@@ -163,7 +174,6 @@ def _retention(
         clock=foundation.clock,
         days=settings.retention_days,
         count=settings.retention_count,
-        interval_seconds=settings.retention_interval_seconds,
         audit=foundation.audit,
         audit_days=settings.audit_retention_days,
     )

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 from filelock import FileLock, Timeout
 
+from engine.announcements import CHANGES, DETAILS
 from server.secret_key import load_secret_key
 from server.settings import BadSettingsError, Settings
 from server.vault_commands import LOCK_FILE
@@ -16,6 +17,7 @@ from storage.audit import SqlAuditLog
 from storage.clock import SystemClock
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
+from storage.events.redis import RedisEventBus
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from workflow.ports import Clock, EventBus, NewId
@@ -53,15 +55,23 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         await migrate(database)
         secret = load_secret_key(settings)
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
-        yield Foundation(
-            clock=clock, new_id=new_id, database=database, secret=secret, audit=audit, bus=InProcessEventBus()
-        )
+        bus: EventBus = InProcessEventBus()
+        if settings.redis_url is not None:
+            bus = await stack.enter_async_context(_redis_bus(settings.redis_url.get_secret_value()))
+        yield Foundation(clock=clock, new_id=new_id, database=database, secret=secret, audit=audit, bus=bus)
+
+
+def _redis_bus(url: str) -> RedisEventBus:
+    return RedisEventBus(url, changes=CHANGES, details=DETAILS)
 
 
 def _claim(settings: Settings, stack: AsyncExitStack) -> None:
-    """Keep other processes away from the data folder: each would take the other's executions for abandoned."""
+    """Keep other processes away from the data folder, where the database is in it: each would take the other's
+    executions for abandoned."""
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if not settings.effective_database_url.startswith("sqlite"):
+            return
         stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0))
     except Timeout:
         raise BadSettingsError(

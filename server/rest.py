@@ -15,7 +15,8 @@ from starlette.routing import Route
 
 from engine.authoring import Authoring, Saved
 from engine.control import Control
-from engine.executions import ExecutionService, Submission
+from engine.executions import ExecutionService
+from engine.submission import Submission
 from server.auth.access import GuardedRoute, actor_of
 from tools.authoring import workflow_header
 from tools.execution_views import execution_summary, overview

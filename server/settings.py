@@ -62,13 +62,18 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://… or sqlite:///…; by default jobsprint.db in data_dir."
     )
+    broker_url: SecretStr | None = Field(
+        default=None,
+        description="amqp://… (RabbitMQ 3.10 or later) carries executions to `jobsprint worker` processes; it needs "
+        "PostgreSQL.",
+    )
     toolset: Literal["authoring", "running", "all"] = Field(
         default="all", description="Which tools MCP clients get: those to build workflows, those to run them, or all."
     )
     read_only: bool = Field(default=False, description="Give MCP clients only the tools that change nothing.")
     log_level: Literal["error", "warning", "info", "debug"] = Field(default="info", description="Least level to log.")
     log_format: Literal["text", "json"] = Field(default="text", description="json writes one object per line.")
-    worker_concurrency: int = Field(default=50, ge=1, le=1_000, description="Executions that run at once.")
+    worker_concurrency: int = Field(default=50, ge=1, le=1_000, description="Executions that run at once in a process.")
     queue_capacity: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Executions accepted and not ended; beyond it clients get 429."
     )
@@ -194,7 +199,7 @@ class Settings(BaseSettings):
     redis_url: SecretStr | None = Field(
         default=None,
         description="redis://… (7 or later) keeps login sessions, in place of the database, and caches conversations "
-        "and models' answers.",
+        "and models' answers; it carries events and counts requests for processes that share the work.",
     )
     conversation_days: float | None = Field(
         default=90, gt=0, description="How long a conversation is kept that nothing is added to; empty keeps all."

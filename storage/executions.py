@@ -7,18 +7,21 @@ import contextlib
 import itertools
 import time
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Select, delete, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Select, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.ai_tables import exchanges
+from storage.batches import Batch, BatchWriter
 from storage.blobs import BlobStore
 from storage.cursors import decode_cursor, encode_cursor
 from storage.database import Database
 from storage.group_commit import GroupCommit, Note
+from storage.leases import Lease
+from storage.postgresql_writer import PostgresqlWriter
+from storage.queue.outbox import Outbox
 from storage.records import execution_from_row, execution_to_bytes, micros, records_from_bytes, records_to_bytes
 from storage.search import contains
 from storage.sqlite_reader import SqliteReader
@@ -26,38 +29,37 @@ from storage.sqlite_writer import SqliteWriter
 from storage.tables import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.executions import Execution, Record
+from workflow.messages import Job
 from workflow.ports import ExecutionFilter, Page
-from workflow.states import FINISHED, ExecutionState
+from workflow.states import FINISHED
 
 _ENDED = tuple(state.value for state in FINISHED)
-_HELD = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
 
 
 class SqlExecutionStore:
     """Implements :class:`workflow.ports.ExecutionStore`; an async context manager around its threads.
 
-    ``owner`` names this process; its leases last ``lease_seconds`` unless renewed.
+    ``lease`` is what executions are stored under that this process has in hand. Large values go to ``blobs``, where the
+    database is one file of one machine. ``outbox`` carries the jobs that are saved with executions.
     """
 
-    def __init__(self, database: Database, *, blobs: BlobStore, owner: str, lease_seconds: float) -> None:
+    def __init__(
+        self, database: Database, *, lease: Lease, blobs: BlobStore | None, outbox: Outbox | None = None
+    ) -> None:
         self._database = database
+        self._lease = lease
         self._blobs = blobs
-        self._owner = owner
-        self._lease = timedelta(seconds=lease_seconds)
-        self._lease_until: int | None = None
+        self._outbox = outbox
         self._positions = itertools.count(time.time_ns() // 1_000)
-        self._statements = _Statements("", "")
-        self._writer: SqliteWriter | None = None
+        self._writer: BatchWriter = (
+            SqliteWriter(database) if database.is_sqlite else PostgresqlWriter(database, owner=lease.owner)
+        )
         self._reader: SqliteReader | None = None
         self._commit = GroupCommit(self._write)
 
     async def __aenter__(self) -> Self:
-        self._statements = _Statements.of(self._database)
+        await self._writer.__aenter__()
         if self._database.is_sqlite:
-            self._writer = SqliteWriter(
-                self._database, executions=self._statements.execution, journal=self._statements.journal
-            )
-            await self._writer.__aenter__()
             self._reader = SqliteReader(self._database, self._blobs)
             await self._reader.__aenter__()
         await self._commit.__aenter__()
@@ -65,14 +67,18 @@ class SqlExecutionStore:
 
     async def __aexit__(self, *exc_info: object) -> None:
         await self._commit.__aexit__(*exc_info)
-        if self._writer is not None:
-            await self._writer.__aexit__(*exc_info)
+        await self._writer.__aexit__(*exc_info)
         if self._reader is not None:
             await self._reader.__aexit__(*exc_info)
 
-    def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
+    def save(self, execution: Execution, records: Sequence[Record] = (), *, job: Job | None = None) -> None:
         """Note an execution as it is now; see the port."""
-        error, held = execution.error, execution.is_held
+        error = execution.error
+        is_mine = execution.is_held and job is None
+        letter, lease_end = None, self._lease.until if is_mine else None
+        if job is not None and self._outbox is not None:
+            letter = self._outbox.letter(execution, job)
+            lease_end = micros(self._outbox.unheard_end()) if execution.is_held else None
         with self._database.translated_errors():
             row = (
                 execution.id,
@@ -82,12 +88,17 @@ class SqlExecutionStore:
                 micros(execution.created_at),
                 error.message.replace("\0", "\ufffd") if error is not None else None,
                 micros(execution.wake_at),
-                self._owner if held else None,
-                self._lease_until if held else None,
+                self._lease.owner if is_mine else None,
+                lease_end,
                 execution_to_bytes(execution),
             )
             entries = [records_to_bytes(records)] if records else []
-        self._commit.note(execution.id, Note(row, entries, held))
+        self._commit.note(execution.id, Note(row, entries, is_mine, letter))
+
+    def adopted(self, row: Any) -> Execution:
+        """The execution of a row that this process has taken in hand."""
+        self._commit.is_stored(row.id)
+        return self._execution(row)
 
     async def committed(self, execution_id: str) -> None:
         """Return when everything noted is on the disk; see the port."""
@@ -140,17 +151,6 @@ class SqlExecutionStore:
         next_cursor = encode_cursor(found[limit - 1].id) if len(found) > limit else None
         return Page(found[:limit], next_cursor)
 
-    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Waiting executions whose time has come; see the port."""
-        query = select(executions).where(executions.c.wake_at <= now).order_by(executions.c.wake_at).limit(limit)
-        return await self._all(query)
-
-    async def next_due(self) -> datetime | None:
-        """When the next waiting execution goes on; see the port."""
-        async with self._database.transaction() as connection:
-            found: datetime | None = (await connection.execute(select(func.min(executions.c.wake_at)))).scalar_one()
-        return found
-
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete ended executions; see the port. Their age counts from when they were created.
 
@@ -173,7 +173,8 @@ class SqlExecutionStore:
                 strays = exchanges.c.execution_id.is_(None) & (exchanges.c.created_at < ended_before)
                 await connection.execute(delete(exchanges).where(strays))
             await connection.execute(delete(executions).where(executions.c.id.in_(ids)))
-        await asyncio.to_thread(self._blobs.delete, ids)
+        if self._blobs is not None:
+            await asyncio.to_thread(self._blobs.delete, ids)
         return len(ids)
 
     async def owner_of(self, execution_id: str) -> str:
@@ -186,50 +187,6 @@ class SqlExecutionStore:
             raise ExecutionNotFoundError(execution_id)
         return owner
 
-    async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
-        """Take leases that have expired; see the port."""
-        free = (
-            select(executions.c.id)
-            .where(
-                executions.c.state.in_(_HELD),
-                or_(executions.c.lease_owner.is_(None), executions.c.lease_owner != self._owner),
-                or_(executions.c.lease_expires_at.is_(None), executions.c.lease_expires_at < expired_before),
-            )
-            .order_by(executions.c.id)
-            .limit(limit)
-        )
-        if not self._database.is_sqlite:
-            free = free.with_for_update(skip_locked=True)
-        taken = (
-            update(executions)
-            .where(executions.c.id.in_(free))
-            .values(lease_owner=self._owner, lease_expires_at=now + self._lease)
-            .returning(executions)
-        )
-        async with self._database.transaction() as connection:
-            found = sorted((await connection.execute(taken)).all(), key=lambda row: str(row.id))
-        self._lease_until = micros(now + self._lease)
-        for row in found:
-            self._commit.is_stored(row.id)
-        return [self._execution(row) for row in found]
-
-    async def renew(self, *, now: datetime) -> None:
-        """Prolong the leases; see the port."""
-        self._lease_until = micros(now + self._lease)
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                update(executions)
-                .where(executions.c.lease_owner == self._owner, executions.c.state.in_(_HELD))
-                .values(lease_expires_at=now + self._lease)
-            )
-
-    async def release(self) -> None:
-        """Let go of the leases; see the port."""
-        async with self._database.transaction() as connection:
-            await connection.execute(
-                update(executions).where(executions.c.lease_owner == self._owner).values(lease_expires_at=None)
-            )
-
     async def _read(self, connection: AsyncConnection, owner: str, execution_id: str) -> Execution:
         query = select(executions).where(executions.c.id == execution_id, executions.c.owner == owner)
         row = (await connection.execute(query)).one_or_none()
@@ -241,7 +198,7 @@ class SqlExecutionStore:
         query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
         rows = (await connection.execute(query)).scalars()
         with self._database.translated_errors():
-            return [record for row in rows for record in records_from_bytes(self._blobs.get(execution_id, row))]
+            return [record for row in rows for record in records_from_bytes(self._got(execution_id, row))]
 
     async def _all(self, query: Select[Any]) -> list[Execution]:
         async with self._database.transaction() as connection:
@@ -250,57 +207,37 @@ class SqlExecutionStore:
 
     def _execution(self, row: Any) -> Execution:
         with self._database.translated_errors():
-            return execution_from_row(row, self._blobs.get(row.id, row.data))
+            return execution_from_row(row, self._got(row.id, row.data))
 
-    async def _write(self, notes: Collection[tuple[str, Note]]) -> None:
-        """One transaction for all of a batch.
+    async def _write(self, notes: Collection[tuple[str, Note]]) -> Collection[str]:
+        """One transaction for all of a batch; the executions that others have in hand, and of which nothing is written.
 
         Raises:
             StorageError: nothing of it was written.
         """
         positions = [next(self._positions) for _, note in notes for _ in note.entries]
-        if self._writer is not None:
-            async with self._database.writing():
-                await self._writer.write(lambda: self._rows(notes, positions))
-            return
-        rows, entries = await asyncio.to_thread(self._rows, notes, positions)
-        async with self._database.transaction() as connection:
-            await connection.exec_driver_sql(self._statements.execution, rows)
-            if entries:
-                await connection.exec_driver_sql(self._statements.journal, entries)
+        lost = await self._writer.write(lambda: self._batch(notes, positions))
+        if self._outbox is not None:
+            letters = [note.letter for execution_id, note in notes if note.letter and execution_id not in lost]
+            self._outbox.carry(letters)
+        return lost
 
-    def _rows(
-        self, notes: Collection[tuple[str, Note]], positions: Sequence[int]
-    ) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        """Parameters for both statements; what is too large for a row is in a file by then."""
-        put, place = self._blobs.put, iter(positions)
+    def _batch(self, notes: Collection[tuple[str, Note]], positions: Sequence[int]) -> Batch:
+        """What is to be written; what is too large for a row is in a file by then."""
+        place = iter(positions)
         with self._database.translated_errors():
-            rows = [(*note.row[:-1], put(execution_id, note.row[-1])) for execution_id, note in notes]
-            entries = [
-                (execution_id, next(place), put(execution_id, data))
-                for execution_id, note in notes
-                for data in note.entries
-            ]
-        return rows, entries
+            return Batch(
+                [(*note.row[:-1], self._put(execution_id, note.row[-1])) for execution_id, note in notes],
+                [
+                    (execution_id, next(place), self._put(execution_id, data))
+                    for execution_id, note in notes
+                    for data in note.entries
+                ],
+                [note.letter for _, note in notes if note.letter is not None],
+            )
 
+    def _put(self, execution_id: str, data: bytes) -> bytes:
+        return data if self._blobs is None else self._blobs.put(execution_id, data)
 
-class _Statements:
-    """The two statements that every batch is made of, as text for the driver: made once, run for many rows."""
-
-    def __init__(self, execution: str, journal_entry: str) -> None:
-        self.execution = execution
-        self.journal = journal_entry
-
-    @classmethod
-    def of(cls, database: Database) -> Self:
-        module: Any = sqlite if database.is_sqlite else postgresql
-        dialect: Any = database.engine.dialect
-        upsert = module.insert(executions)
-        upsert = upsert.on_conflict_do_update(
-            index_elements=["id"],
-            set_={
-                name: upsert.excluded[name]
-                for name in ("state", "error_message", "wake_at", "lease_owner", "lease_expires_at", "data")
-            },
-        )
-        return cls(str(upsert.compile(dialect=dialect)), str(insert(journal).compile(dialect=dialect)))
+    def _got(self, execution_id: str, stored: bytes) -> bytes:
+        return stored if self._blobs is None else self._blobs.get(execution_id, stored)

@@ -13,7 +13,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from workflow.errors import NotAcceptedError, StorageError
+from storage.batches import Letter
+from workflow.errors import LeaseLostError, NotAcceptedError, StorageError
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,14 @@ MAX_BYTES = 8 << 20
 class Note:
     """What is to be written of one execution: its row, and entries of its journal.
 
-    ``is_held`` says whether more is to come; a row that is not held is the execution's last for now. ``waiters`` are
-    told when it is on the disk, or why it is not.
+    ``is_held`` says whether more is to come; a row that is not held is the execution's last for now. ``letter`` goes to
+    the broker when it is written. ``waiters`` are told when it is on the disk, or why it is not.
     """
 
     row: tuple[Any, ...]
     entries: list[bytes] = field(default_factory=list)
     is_held: bool = True
+    letter: Letter | None = None
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -55,7 +57,8 @@ class Note:
 
 
 Notes = dict[str, Note]
-Write = Callable[[Collection[tuple[str, Note]]], Awaitable[None]]
+Write = Callable[[Collection[tuple[str, Note]]], Awaitable[Collection[str]]]
+"""Writes a batch; gives the ids of those that another process has in hand, of which nothing was written."""
 
 
 class GroupCommit:
@@ -84,7 +87,7 @@ class GroupCommit:
         """Write this with the next batch; of several rows of an execution only the last. Never waits."""
         noted = self._gathered.get(execution_id)
         if noted is not None:
-            noted.row, noted.is_held = note.row, note.is_held
+            noted.row, noted.is_held, noted.letter = note.row, note.is_held, note.letter
             noted.entries += note.entries
             return
         if not self._gathered:
@@ -100,6 +103,7 @@ class GroupCommit:
 
         Raises:
             NotAcceptedError: it was new, and is forgotten.
+            LeaseLostError: another process has it in hand.
             StorageError: the batch failed; what is noted stays so.
         """
         note = self._gathered.get(execution_id)
@@ -114,7 +118,7 @@ class GroupCommit:
         try:
             await waiter
         except StorageError as error:
-            if execution_id in self._stored:
+            if execution_id in self._stored or isinstance(error, LeaseLostError):
                 raise
             raise NotAcceptedError(
                 f"Nothing was accepted, since it cannot be stored: {error.message}", fix=error.fix
@@ -135,7 +139,7 @@ class GroupCommit:
     async def _write_batch(self) -> bool:
         batch = self._writing = self._take()
         try:
-            await self._write(batch.items())
+            lost = await self._write(batch.items())
         except StorageError as error:
             logger.warning("%d executions could not be written: %s", len(batch), error.message)
             self._keep(batch)
@@ -149,7 +153,7 @@ class GroupCommit:
                 self._stored.add(execution_id)
             else:
                 self._stored.discard(execution_id)
-            note.tell(None)
+            note.tell(_lost(execution_id) if execution_id in lost else None)
         return True
 
     def _take(self) -> Notes:
@@ -176,7 +180,14 @@ class GroupCommit:
                 continue
             newer = self._gathered.get(execution_id)
             if newer is None:
-                kept[execution_id] = Note(note.row, note.entries, note.is_held)
+                kept[execution_id] = Note(note.row, note.entries, note.is_held, note.letter)
             else:
                 newer.entries[:0] = note.entries
         self._gathered = {**kept, **self._gathered}
+
+
+def _lost(execution_id: str) -> LeaseLostError:
+    return LeaseLostError(
+        f"Another process has execution {execution_id} in hand: this one had not renewed its lease in time.",
+        fix="Nothing: the other one goes on with it.",
+    )

@@ -74,6 +74,7 @@ def execution_to_bytes(execution: Execution) -> bytes:
             "notified": micros(execution.notified_at),
             "by": list(execution.initiator),
             "form": execution.answer_form,
+            **({"answer": execution.answer} if execution.answer is not None else {}),
         }
     )
 
@@ -105,6 +106,7 @@ def execution_from_row(row: Any, stored: bytes) -> Execution:
         rerun_of=data["rerun_of"],
         notified_at=moment(data["notified"]),
         answer_form=data["form"] if "form" in data else _old_form(data),
+        answer=data.get("answer"),
     )
 
 

@@ -55,7 +55,7 @@ class SqliteReader:
     Every method raises :class:`workflow.errors.StorageError` where the database fails.
     """
 
-    def __init__(self, database: Database, blobs: BlobStore) -> None:
+    def __init__(self, database: Database, blobs: BlobStore | None) -> None:
         self._database = database
         self._blobs = blobs
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
@@ -113,8 +113,11 @@ class SqliteReader:
             raise ExecutionNotFoundError(execution_id)
         row = _Row(*found)
         row = row._replace(created_at=moment(row.created_at), wake_at=moment(row.wake_at))
-        return execution_from_row(row, self._blobs.get(execution_id, row.data))
+        return execution_from_row(row, self._got(execution_id, row.data))
 
     def _journal(self, connection: Any, execution_id: str) -> list[Record]:
         rows = connection.execute(_JOURNAL, (execution_id,)).fetchall()
-        return [record for (data,) in rows for record in records_from_bytes(self._blobs.get(execution_id, data))]
+        return [record for (data,) in rows for record in records_from_bytes(self._got(execution_id, data))]
+
+    def _got(self, execution_id: str, stored: bytes) -> bytes:
+        return stored if self._blobs is None else self._blobs.get(execution_id, stored)

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Self
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, bindparam
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects.sqlite import insert
 
+from storage.batches import CHANGING, Batch, Row, written_columns
 from storage.database import Database
+from storage.tables import executions, journal
 
-Row = tuple[Any, ...]
 LARGEST_STATEMENT_ROWS = 64
 """Rows are sent by powers of two up to this, so that the driver's cache knows every statement after a while."""
 
@@ -54,12 +57,19 @@ def _powers(count: int) -> Iterator[int]:
 
 
 class SqliteWriter:
-    """Runs batches one after the other; an async context manager around its thread."""
+    """Implements :class:`storage.batches.BatchWriter`: batches one after the other; an async context manager around its
+    thread. On SQLite one process has everything in hand, so no lease is ever lost, and no letters are sent."""
 
-    def __init__(self, database: Database, *, executions: str, journal: str) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._executions = MultiRow(executions)
-        self._journal = MultiRow(journal)
+        upsert = insert(executions)
+        changes = {name: upsert.excluded[name] for name in CHANGING}
+        dialect: Any = sqlite.dialect(paramstyle="qmark")
+        rows = upsert.values({name: bindparam(name) for name in written_columns()})
+        self._executions = MultiRow(
+            str(rows.on_conflict_do_update(index_elements=["id"], set_=changes).compile(dialect=dialect))
+        )
+        self._journal = MultiRow(str(insert(journal).compile(dialect=dialect)))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._engine: Engine | None = None
 
@@ -72,24 +82,22 @@ class SqliteWriter:
         if self._engine is not None:
             self._engine.dispose()
 
-    async def write(self, prepare: Callable[[], tuple[Sequence[Row], Sequence[Row]]]) -> None:
-        """One transaction of the execution rows and journal rows that ``prepare`` gives, which runs in the thread.
+    async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
+        """One transaction; see the port. ``prepare`` runs in the thread."""
+        async with self._database.writing():
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._write, prepare)
+        return ()
 
-        Raises:
-            StorageError: nothing of it was written.
-        """
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, prepare)
-
-    def _write(self, prepare: Callable[[], tuple[Sequence[Row], Sequence[Row]]]) -> None:
-        executions, journal = prepare()
+    def _write(self, prepare: Callable[[], Batch]) -> None:
+        batch = prepare()
         if self._engine is None:
             raise RuntimeError("the store is not open")
         with self._database.translated_errors():
             connection: Any = self._engine.raw_connection().driver_connection
             connection.execute("BEGIN IMMEDIATE")
             try:
-                self._executions.execute(connection, executions)
-                self._journal.execute(connection, journal)
+                self._executions.execute(connection, batch.executions)
+                self._journal.execute(connection, batch.journal)
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:

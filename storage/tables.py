@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from storage.columns import JsonBytes, UtcTime
@@ -91,6 +92,9 @@ executions = Table(
     # Which process has the execution in hand, and until when others leave it alone.
     Column("lease_owner", String(36)),
     Column("lease_expires_at", UtcTime),
+    # How often others have told something to whoever has it in hand, and whether that was to cancel it.
+    Column("signals", Integer, nullable=False, server_default="0"),
+    Column("is_cancelled", Boolean, nullable=False, server_default=false()),
     # Everything that no query asks for; see storage.records.
     Column("data", LargeBinary, nullable=False),
     Index("executions_by_workflow", "workflow_id", "id"),
@@ -98,6 +102,15 @@ executions = Table(
     Index("executions_by_state", "state", "id"),
     Index("executions_by_wake", "wake_at"),
 )
+
+_is_leased = executions.c.lease_owner.isnot(None)
+_has_lease_end = executions.c.lease_expires_at.isnot(None)
+# Only where processes share a database is it asked for; a single process would pay for it at every execution.
+Index("executions_by_holder", executions.c.lease_owner, postgresql_where=_is_leased).ddl_if(dialect="postgresql")
+Index("executions_by_lease", executions.c.lease_expires_at, postgresql_where=_has_lease_end).ddl_if(
+    dialect="postgresql"
+)
+Index("executions_at_work", executions.c.workflow_id, postgresql_where=_is_leased).ddl_if(dialect="postgresql")
 
 idempotency_keys = Table(
     "idempotency_keys",
@@ -118,4 +131,28 @@ journal = Table(
     PrimaryKeyConstraint("execution_id", "position"),
     # One tree in place of a table and its index; executions are written side by side.
     sqlite_with_rowid=False,
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # An execution has one job at a time.
+    Column("execution_id", String(36), primary_key=True),
+    Column("workflow_id", String(36), nullable=False),
+    # Where it goes: to the workers, to the dead letters, or nowhere before its workflow's limit allows it.
+    Column("place", String(8), nullable=False),
+    # Tells the job from the execution's later ones.
+    Column("token", String(36), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Index("outbox_by_place", "place", "created_at"),
+    Index("outbox_by_workflow", "workflow_id", "created_at"),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("duty", Text, primary_key=True),
+    Column("holder", String(36), nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
 )

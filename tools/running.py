@@ -9,9 +9,10 @@ from pydantic import Field
 
 from engine.authoring import Authoring
 from engine.control import Control
-from engine.executions import ExecutionService, Submission
+from engine.executions import ExecutionService
 from engine.plan import Plan
 from engine.planning import Planner
+from engine.submission import Submission
 from tools.budget import (
     ROOM_FOR_CURSOR,
     cursor_to,

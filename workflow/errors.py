@@ -347,6 +347,25 @@ class StorageError(JobsprintError):
     kind = ErrorKind.UNAVAILABLE
 
 
+class QueueUnavailableError(StorageError):
+    """The broker cannot be reached, or did not confirm what it was sent."""
+
+    code = "queue_unavailable"
+
+
+class MalformedJobError(JobsprintError):
+    """A message in the job queue is none that we know."""
+
+    code = "malformed_job"
+    kind = ErrorKind.INVALID
+
+
+class LeaseLostError(StorageError):
+    """Another process has taken an execution in hand: this one was taken for gone, and must leave it alone."""
+
+    code = "lease_lost"
+
+
 class NotAcceptedError(StorageError):
     """A new execution could not be stored; it is forgotten, as if it had never been sent."""
 

@@ -160,7 +160,8 @@ class Execution:
     ``owner`` is the workspace that it belongs to. ``answer_form`` is there where a tool started it: the form in which
     that answers. In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
     ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,
-    or ``None`` where only somebody else can make it go on.
+    or ``None`` where only somebody else can make it go on. ``answer`` is what it answered to the webhook that started
+    it, where another process has to hand that over.
     """
 
     id: str
@@ -186,6 +187,7 @@ class Execution:
     rerun_of: str | None = None
     notified_at: datetime | None = None
     answer_form: str | None = None
+    answer: JsonObject | None = None
 
     def changed(self, **members: Any) -> Execution:
         """A copy with other members, as :func:`dataclasses.replace` makes it, at a fifth of the cost."""

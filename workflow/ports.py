@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -219,10 +219,12 @@ class ExecutionStore(Protocol):
     ``owner`` is the workspace that asks. What belongs to another one is not there for it.
     """
 
-    def save(self, execution: Execution, records: Sequence[Record] = ()) -> None:
+    def save(self, execution: Execution, records: Sequence[Record] = (), *, job: Job | None = None) -> None:
         """Note an execution as it is now, and what to add to its journal; the next batch takes both to the disk.
 
-        Of several states noted before a batch only the last is written. Never waits.
+        Of several states noted before a batch only the last is written. Never waits. With a ``job`` it is nobody's in
+        particular from then on: the broker gets the job for sure, for any worker, or for the dead letters where the
+        execution is dead.
         """
         ...
 
@@ -232,6 +234,7 @@ class ExecutionStore(Protocol):
         Raises:
             StorageError: the batch could not be written. A new execution is forgotten then; of one that was
                 stored before, what is noted stays noted for the next batch.
+            LeaseLostError: another process has the execution in hand, and nothing of it was written.
         """
         ...
 
@@ -275,65 +278,12 @@ class ExecutionStore(Protocol):
         """
         ...
 
-    async def claim(self, *, now: datetime, expired_before: datetime, limit: int) -> Sequence[Execution]:
-        """Take queued and running executions whose lease another process let end before then, oldest first."""
-        ...
-
-    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Waiting executions whose time has come, the longest over first."""
-        ...
-
-    async def next_due(self) -> datetime | None:
-        """When the next waiting execution goes on by itself."""
-        ...
-
-    async def renew(self, *, now: datetime) -> None:
-        """Prolong every lease that this process holds."""
-        ...
-
-    async def release(self) -> None:
-        """Let go of every lease that this process holds, so that others need not wait for their end."""
-        ...
-
 
 class IdempotencyKeys(Protocol):
     """Keys that make a submission happen once, each for a day."""
 
     async def take(self, workflow_id: str, key: str, execution_id: str, *, now: datetime) -> str:
         """Bind the key to ``execution_id`` unless it is bound; the id that it is bound to then."""
-        ...
-
-
-class Delivery(Protocol):
-    """A job that a consumer holds. It is the consumer's until it acknowledges or rejects it."""
-
-    @property
-    def job(self) -> Job:
-        """The job."""
-        ...
-
-    async def acknowledge(self) -> None:
-        """The job is done; forget it."""
-        ...
-
-    async def hand_back(self) -> None:
-        """The job is not done; give it to another consumer."""
-        ...
-
-
-class JobQueue(Protocol):
-    """Jobs on their way to workers; high before normal before low, first in first out within each."""
-
-    async def publish(self, job: Job) -> None:
-        """Take a job.
-
-        Raises:
-            QueueFullError: the queue is at its bound; the job was not taken.
-        """
-        ...
-
-    def consume(self) -> AsyncIterator[Delivery]:
-        """Jobs as they come; competing consumers each get different ones. Ends when the queue closes."""
         ...
 
 
@@ -346,6 +296,10 @@ class EventBus(Protocol):
 
     def is_heard(self, aggregate_id: str, event_type: str) -> bool:
         """Whether anybody may want such an event of the aggregate now: what nobody hears need not be made."""
+        ...
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        """Call this whenever events may have been missed: whoever caches by events forgets what it has."""
         ...
 
     def subscribe(

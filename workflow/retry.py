@@ -16,6 +16,10 @@ DEFAULT_RETRY = RetryDefinition()
 """1, 2, 4, 8, 16 s between at most six attempts (contract "Failure")."""
 
 
+JOB_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""When a job is tried again that a worker could not even begin (contract "Failure"); then it is a dead letter."""
+
+
 def retry_of(node: NodeDefinition) -> RetryDefinition:
     """The node's own way to retry, or the contract's."""
     return node.retry or DEFAULT_RETRY

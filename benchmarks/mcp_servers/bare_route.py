@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.announcements import Announcements
+from engine.dispatch import LocalDispatch
 from engine.executions import ExecutionService
 from engine.live import LiveExecutions
 from server.cli import calm_garbage_collector
@@ -30,6 +31,7 @@ from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
+from storage.leases import Lease
 from storage.queue.embedded import EmbeddedQueue
 from tools.execution_views import execution_summary, overview
 from workflow.identity import LOCAL_ID
@@ -39,14 +41,18 @@ async def serve(data_dir: Path) -> None:
     """Serve until the process is ended."""
     clock = SystemClock()
     new_id = UuidFactory(clock=clock)
+    lease = Lease(owner=new_id(), seconds=60)
     async with (
         Database(f"sqlite:///{data_dir / 'jobsprint.db'}") as database,
         SqlAuditLog(database, clock=clock, new_id=new_id) as audit,
-        SqlExecutionStore(database, blobs=BlobStore(data_dir / "blobs"), owner=new_id(), lease_seconds=60) as store,
+        SqlExecutionStore(database, blobs=BlobStore(data_dir / "blobs"), lease=lease) as store,
     ):
+        live = LiveExecutions()
         service = ExecutionService(
             store=store,
-            live=LiveExecutions(queue=EmbeddedQueue(capacity=1), capacity=1),
+            live=live,
+            dispatch=LocalDispatch(live=live, queue=EmbeddedQueue(capacity=1), capacity=1),
+            elsewhere=None,
             announcements=Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id),
             keys=SqlIdempotencyKeys(database),
             audit=audit,

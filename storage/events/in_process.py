@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 from workflow.messages import Event
@@ -58,6 +58,9 @@ class InProcessEventBus:
             if listeners and any(listener.wants(event_type) for listener in listeners):
                 return True
         return False
+
+    def on_gap(self, callback: Callable[[], None]) -> None:
+        """Within a process none is missed."""
 
     @asynccontextmanager
     async def subscribe(

@@ -1,4 +1,4 @@
-"""Job queues, one implementation per file, all behind :class:`workflow.ports.JobQueue`.
+"""Job queues, one implementation per file, all behind :class:`workflow.sharing.JobQueue`.
 
 Must not: look into a job's payload.
 """

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from storage.queue.waiting import Waiting
 from workflow.errors import QueueFullError
-from workflow.executions import Priority
 from workflow.messages import Job
-
-PRIORITIES: tuple[Priority, ...] = ("high", "normal", "low")
+from workflow.retry import JOB_RETRY_SECONDS
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,21 +26,24 @@ class EmbeddedDelivery:
         """Put the job in front of those of its priority; the bound does not hold for what was in already."""
         self.queue.put_back(self.job)
 
+    async def retry(self) -> bool:
+        """Put the job in again when its step of the ladder is over."""
+        return self.queue.put_later(self.job)
+
 
 class EmbeddedQueue:
-    """Implements :class:`workflow.ports.JobQueue` for one event loop.
+    """Implements :class:`workflow.sharing.JobQueue` for one event loop.
 
-    ``capacity`` bounds the jobs that wait; those delivered no longer count.
+    ``capacity`` bounds the jobs that wait; those delivered no longer count, nor those that will be tried again. There
+    is no queue of dead letters: the store has the executions that are dead.
     """
 
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
-        self._waiting: dict[Priority, deque[Job]] = {priority: deque() for priority in PRIORITIES}
-        self._consumers: deque[asyncio.Future[None]] = deque()
-        self._is_closed = False
+        self._waiting: Waiting[Job] = Waiting()
 
     def __len__(self) -> int:
-        return sum(map(len, self._waiting.values()))
+        return len(self._waiting)
 
     async def publish(self, job: Job) -> None:
         """Take a job.
@@ -52,47 +53,26 @@ class EmbeddedQueue:
         """
         if len(self) >= self._capacity:
             raise QueueFullError(self._capacity)
-        self._waiting[job.priority].append(job)
-        self._wake_one()
+        self._waiting.put(job.priority, job)
 
     def put_back(self, job: Job) -> None:
         """Take a job that was delivered and not done; it is the next of its priority."""
-        self._waiting[job.priority].appendleft(job)
-        self._wake_one()
+        self._waiting.put_back(job.priority, job)
+
+    def put_later(self, job: Job) -> bool:
+        """Take a job again after its step of the ladder; ``False`` where there is none left."""
+        if job.retry_count >= len(JOB_RETRY_SECONDS):
+            return False
+        again = replace(job, retry_count=job.retry_count + 1)
+        loop = asyncio.get_running_loop()
+        loop.call_later(JOB_RETRY_SECONDS[job.retry_count], self._waiting.put, again.priority, again)
+        return True
 
     async def consume(self) -> AsyncIterator[EmbeddedDelivery]:
         """Jobs as they come, until the queue closes."""
-        while not self._is_closed:
-            job = self._take()
-            if job is not None:
-                yield EmbeddedDelivery(self, job)
-                continue
-            woken = asyncio.get_running_loop().create_future()
-            self._consumers.append(woken)
-            try:
-                await woken
-            except asyncio.CancelledError:
-                if woken.done() and not woken.cancelled():
-                    self._wake_one()  # it was this consumer's turn: pass it on
-                elif woken in self._consumers:
-                    self._consumers.remove(woken)
-                raise
+        async for job in self._waiting.taken():
+            yield EmbeddedDelivery(self, job)
 
-    def close(self) -> None:
+    async def stop(self) -> None:
         """End every consumer; jobs that still wait stay in the store as queued."""
-        self._is_closed = True
-        while self._consumers:
-            self._wake_one()
-
-    def _take(self) -> Job | None:
-        for waiting in self._waiting.values():
-            if waiting:
-                return waiting.popleft()
-        return None
-
-    def _wake_one(self) -> None:
-        while self._consumers:
-            consumer = self._consumers.popleft()
-            if not consumer.done():
-                consumer.set_result(None)
-                return
+        self._waiting.close()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.executions import input_items
 from engine.plan import Plan
+from engine.submission import input_items
 from tests.support.engine import EngineHarness
 
 NODES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -12,7 +12,7 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 
-from engine.executions import Submission
+from engine.submission import Submission
 from server.composition import Services, running_services
 from server.settings import Settings
 from storage.clock import SystemClock

@@ -233,7 +233,7 @@ async def test_whoever_begins_to_wait_while_the_batch_is_on_its_way_is_told_too(
 
 async def test_retention_lets_go_of_entries_after_their_days(log: SqlAuditLog, clock: SetClock) -> None:
     unused: dict[str, Any] = {"store": None, "workflows": None}
-    kept: dict[str, Any] = {"clock": clock, "days": None, "count": None, "interval_seconds": 600, "audit": log}
+    kept: dict[str, Any] = {"clock": clock, "days": None, "count": None, "audit": log}
     log.note(ADA, "workflow.updated", "workflow:1")
     await log.written()
     clock.at += DAY * 365 + timedelta(seconds=1)

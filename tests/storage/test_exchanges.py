@@ -17,6 +17,7 @@ from storage.database import Database
 from storage.exchanges import SqlExchanges
 from storage.executions import SqlExecutionStore
 from storage.ids import UuidFactory
+from storage.leases import Lease
 from storage.redis_answers import LARGEST_BYTES, RedisAnswers
 from tests.support.accounts import NOW
 from tests.support.services import REDIS_URL, need
@@ -100,7 +101,7 @@ async def test_what_was_used_is_summed_from_a_moment_on(database: Database) -> N
 async def test_the_history_goes_with_its_executions(database: Database, tmp_path: Path) -> None:
     exchanges = SqlExchanges(database)
     blobs = BlobStore(tmp_path / "blobs")
-    async with SqlExecutionStore(database, blobs=blobs, owner="process", lease_seconds=30) as store:
+    async with SqlExecutionStore(database, blobs=blobs, lease=Lease(owner="process", seconds=30)) as store:
         kept = ("kept", NOW)
         for name, at in (("gone", NOW - timedelta(days=40)), kept):
             store.save(ended(name, at))

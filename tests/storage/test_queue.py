@@ -73,6 +73,6 @@ async def test_closing_ends_every_consumer() -> None:
     queue = EmbeddedQueue(capacity=2)
     waiting = asyncio.create_task(take(queue.consume()))
     await asyncio.sleep(0)
-    queue.close()
+    await queue.stop()
     with pytest.raises(StopAsyncIteration):
         await waiting

@@ -16,6 +16,7 @@ from storage.blobs import LARGEST_ROW_BYTES, BlobStore
 from storage.database import Database
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
+from storage.leases import Lease, SqlLeases
 from storage.workflows import SqlWorkflowRepository
 from workflow.definition import WorkflowDefinition
 from workflow.errors import (
@@ -78,24 +79,32 @@ def workflows(database: Database) -> SqlWorkflowRepository:
 LEASE_SECONDS = 30
 
 
+class LeasingStore(SqlExecutionStore):
+    """A store with the leases of its process."""
+
+    leases: SqlLeases
+
+
 @asynccontextmanager
-async def opened(database: Database, folder: Path, owner: str) -> AsyncIterator[SqlExecutionStore]:
+async def opened(database: Database, folder: Path, owner: str) -> AsyncIterator[LeasingStore]:
     """A store of a process named ``owner`` that has just started."""
     blobs = BlobStore(folder / "blobs")
-    async with SqlExecutionStore(database, blobs=blobs, owner=owner, lease_seconds=LEASE_SECONDS) as store:
-        assert await store.claim(now=NOW, expired_before=NOW, limit=10) == []
+    lease = Lease(owner=owner, seconds=LEASE_SECONDS)
+    async with LeasingStore(database, blobs=blobs, lease=lease) as store:
+        store.leases = SqlLeases(database, lease=lease, store=store)
+        assert await store.leases.claim(now=NOW, expired_before=NOW, limit=10) == []
         yield store
 
 
 @pytest.fixture
-async def store(database: Database, tmp_path: Path) -> AsyncIterator[SqlExecutionStore]:
+async def store(database: Database, tmp_path: Path) -> AsyncIterator[LeasingStore]:
     """The store of executions."""
     async with opened(database, tmp_path, "one") as store:
         yield store
 
 
 @pytest.fixture
-async def other(database: Database, tmp_path: Path) -> AsyncIterator[SqlExecutionStore]:
+async def other(database: Database, tmp_path: Path) -> AsyncIterator[LeasingStore]:
     """The same store in the hands of another process."""
     async with opened(database, tmp_path, "other") as store:
         yield store
@@ -220,7 +229,7 @@ RECORDS: list[Record] = [
 
 
 class TestExecutions:
-    async def test_an_execution_is_read_back_as_it_was_saved(self, store: SqlExecutionStore) -> None:
+    async def test_an_execution_is_read_back_as_it_was_saved(self, store: LeasingStore) -> None:
         full = execution(
             1,
             started_at=NOW,
@@ -240,13 +249,13 @@ class TestExecutions:
         assert await store.get(LOCAL_ID, full.id) == full
         assert full.duration_ms == 250
 
-    async def test_the_journal_keeps_every_kind_of_record_in_order(self, store: SqlExecutionStore) -> None:
+    async def test_the_journal_keeps_every_kind_of_record_in_order(self, store: LeasingStore) -> None:
         for records in (RECORDS[:2], RECORDS[2:3], RECORDS[3:]):
             store.save(execution(1), records)
             await store.committed("execution-001")
         assert await store.journal("execution-001") == RECORDS
 
-    async def test_an_execution_and_its_journal_are_read_in_one(self, store: SqlExecutionStore) -> None:
+    async def test_an_execution_and_its_journal_are_read_in_one(self, store: LeasingStore) -> None:
         waiting = execution(1, state=ExecutionState.WAITING, wake_at=NOW + timedelta(seconds=5))
         store.save(waiting, RECORDS)
         store.save(execution(2), RECORDS[:1])
@@ -255,7 +264,7 @@ class TestExecutions:
             await store.recorded(LOCAL_ID, "execution-003")
 
     async def test_of_several_states_before_a_batch_the_last_is_written_with_all_records(
-        self, store: SqlExecutionStore
+        self, store: LeasingStore
     ) -> None:
         store.save(execution(1), RECORDS[:1])
         store.save(execution(1, state=ExecutionState.RUNNING, started_at=NOW), RECORDS[1:])
@@ -263,7 +272,7 @@ class TestExecutions:
         assert (await store.get(LOCAL_ID, "execution-001")).state is ExecutionState.RUNNING
         assert await store.journal("execution-001") == RECORDS
 
-    async def test_what_nobody_waits_for_is_written_all_the_same(self, store: SqlExecutionStore) -> None:
+    async def test_what_nobody_waits_for_is_written_all_the_same(self, store: LeasingStore) -> None:
         store.save(execution(1))
         async with asyncio.timeout(5):
             while True:
@@ -271,7 +280,7 @@ class TestExecutions:
                     await store.get(LOCAL_ID, "execution-001")
                     return
 
-    async def test_thousands_at_once_are_all_written(self, store: SqlExecutionStore) -> None:
+    async def test_thousands_at_once_are_all_written(self, store: LeasingStore) -> None:
         every = [execution(number) for number in range(1_500)]
         for each in every:
             store.save(each, RECORDS[:1])
@@ -279,46 +288,46 @@ class TestExecutions:
         assert len((await store.page(ExecutionFilter(owner=LOCAL_ID), limit=2_000, cursor=None)).items) == 1_500
 
     @pytest.mark.parametrize("value", [2**70, "\ud800"])
-    async def test_what_cannot_be_stored_is_refused_at_once(self, store: SqlExecutionStore, value: Any) -> None:
+    async def test_what_cannot_be_stored_is_refused_at_once(self, store: LeasingStore, value: Any) -> None:
         with pytest.raises(UnstorableValueError):
             store.save(execution(1, input={"x": value}))
         with pytest.raises(ExecutionNotFoundError):
             await store.get(LOCAL_ID, "execution-001")
 
     async def test_another_process_takes_over_only_what_was_let_go(
-        self, store: SqlExecutionStore, other: SqlExecutionStore
+        self, store: LeasingStore, other: LeasingStore
     ) -> None:
         for number, state in enumerate((ExecutionState.QUEUED, ExecutionState.RUNNING, ExecutionState.WAITING)):
             store.save(execution(number, state=state))
         await store.committed("execution-000")
         still = NOW + timedelta(seconds=LEASE_SECONDS - 1)
-        assert await other.claim(now=still, expired_before=still, limit=9) == []
+        assert await other.leases.claim(now=still, expired_before=still, limit=9) == []
         gone = NOW + timedelta(seconds=LEASE_SECONDS + 1)
-        taken = await other.claim(now=gone, expired_before=gone, limit=9)
+        taken = await other.leases.claim(now=gone, expired_before=gone, limit=9)
         assert [each.id for each in taken] == ["execution-000", "execution-001"]
-        assert await store.claim(now=gone, expired_before=gone, limit=9) == []
+        assert await store.leases.claim(now=gone, expired_before=gone, limit=9) == []
 
-    async def test_leases_are_prolonged_and_released(self, store: SqlExecutionStore, other: SqlExecutionStore) -> None:
+    async def test_leases_are_prolonged_and_released(self, store: LeasingStore, other: LeasingStore) -> None:
         store.save(execution(1))
         await store.committed("execution-001")
         later = NOW + timedelta(seconds=LEASE_SECONDS - 1)
-        await store.renew(now=later)
+        await store.leases.renew(now=later)
         gone = NOW + timedelta(seconds=LEASE_SECONDS + 1)
-        assert await other.claim(now=gone, expired_before=gone, limit=9) == []
-        await store.release()
-        assert len(await other.claim(now=gone, expired_before=gone, limit=9)) == 1
+        assert await other.leases.claim(now=gone, expired_before=gone, limit=9) == []
+        await store.leases.release()
+        assert len(await other.leases.claim(now=gone, expired_before=gone, limit=9)) == 1
 
-    async def test_waiting_executions_are_found_when_they_are_due(self, store: SqlExecutionStore) -> None:
+    async def test_waiting_executions_are_found_when_they_are_due(self, store: LeasingStore) -> None:
         for number in range(3):
             wake_at = NOW + timedelta(hours=number) if number else None
             store.save(execution(number, state=ExecutionState.WAITING, wake_at=wake_at))
         await store.committed("execution-000")
-        assert await store.next_due() == NOW + timedelta(hours=1)
-        assert await store.due(now=NOW, limit=9) == []
-        due = await store.due(now=NOW + timedelta(hours=2), limit=9)
+        assert await store.leases.next_due() == NOW + timedelta(hours=1)
+        assert await store.leases.due(now=NOW, limit=9) == []
+        due = await store.leases.due(now=NOW + timedelta(hours=2), limit=9)
         assert [each.id for each in due] == ["execution-001", "execution-002"]
 
-    async def test_lists_are_filtered_and_paged_newest_first(self, store: SqlExecutionStore) -> None:
+    async def test_lists_are_filtered_and_paged_newest_first(self, store: LeasingStore) -> None:
         for number in range(6):
             members: dict[str, Any] = {"workflow_id": "even" if number % 2 == 0 else "odd"}
             if number == 4:
@@ -341,7 +350,7 @@ class TestExecutions:
         assert second.next_cursor is None
 
     async def test_what_is_too_large_for_a_row_is_in_a_file_and_read_back(
-        self, store: SqlExecutionStore, tmp_path: Path
+        self, store: LeasingStore, tmp_path: Path
     ) -> None:
         large = {"text": "x" * LARGEST_ROW_BYTES}
         big = execution(1, input=large, state=ExecutionState.SUCCEEDED)
@@ -353,9 +362,7 @@ class TestExecutions:
         assert await store.recorded(LOCAL_ID, big.id) == (big, [record])
         assert len(list((tmp_path / "blobs" / big.id).iterdir())) == 2
 
-    async def test_ended_executions_are_pruned_by_age_and_number(
-        self, store: SqlExecutionStore, tmp_path: Path
-    ) -> None:
+    async def test_ended_executions_are_pruned_by_age_and_number(self, store: LeasingStore, tmp_path: Path) -> None:
         for number in range(6):
             state = ExecutionState.RUNNING if number == 1 else ExecutionState.SUCCEEDED
             text = {"text": "x" * LARGEST_ROW_BYTES} if number == 0 else None

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.executions import Submission
+from engine.submission import Submission
 from server.app import http_app
 from server.auth.access import ACTOR
 from server.composition import Services, running_services

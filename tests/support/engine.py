@@ -11,7 +11,6 @@ from typing import Any
 
 from engine.announcements import Announcements
 from engine.effect_parts import AiPorts
-from engine.executions import input_items
 from engine.executor import Executor
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import WorkerPool
@@ -21,6 +20,7 @@ from engine.node_runner import NodeRunner
 from engine.plan import Plan, compile_plan
 from engine.registry import NodeRegistry
 from engine.run import Run
+from engine.submission import input_items
 from storage.events.in_process import InProcessEventBus
 from tests.support.actions import ScriptedActions
 from tests.support.ai import KeptConversations, ScriptedModels

@@ -25,6 +25,7 @@ from storage.blobs import BlobStore
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
+from storage.leases import Lease
 from storage.migrations.runner import migrate
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
@@ -213,14 +214,13 @@ async def test_what_becomes_of_a_workflow_is_told_once_each_time(workshop: Works
 async def test_deleted_workflows_can_be_restored_for_thirty_days(workshop: Workshop, tmp_path: Path) -> None:
     assert timedelta(days=30) == RESTORABLE
     blobs = BlobStore(tmp_path / "blobs")
-    async with SqlExecutionStore(workshop.database, blobs=blobs, owner="one", lease_seconds=30) as store:
+    async with SqlExecutionStore(workshop.database, blobs=blobs, lease=Lease(owner="one", seconds=30)) as store:
         retention = Retention(
             store=store,
             workflows=workshop.authoring.workflows,
             clock=workshop.clock,
             days=None,
             count=None,
-            interval_seconds=600,
             audit=KeptAuditLog(),
             audit_days=None,
         )

@@ -13,7 +13,8 @@ from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
 from engine.authoring import Authoring
-from engine.executions import ExecutionService, Submission
+from engine.executions import ExecutionService
+from engine.submission import Submission
 from tools.caller import Caller, Question
 from tools.runs import EXECUTION_FORM, Form, Runs
 from tools.tasks import tasks_needed

@@ -1,0 +1,62 @@
+"""What one transaction of a group commit writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple, Protocol, Self
+
+from storage.tables import executions
+from workflow.messages import Job
+
+Row = tuple[Any, ...]
+CHANGING = ("state", "error_message", "wake_at", "lease_owner", "lease_expires_at", "data")
+"""Columns of an execution that a later row changes."""
+SIGNALLED = ("signals", "is_cancelled")
+"""Columns that belong to other processes than the one that has the execution in hand."""
+
+
+def written_columns() -> list[str]:
+    """The columns of an execution that its holder writes, in the order of its rows."""
+    return [column.name for column in executions.c if column.name not in SIGNALLED]
+
+
+class Letter(NamedTuple):
+    """A job on its way to the broker, as a row of the outbox. ``created_at`` is whole microseconds since 1970."""
+
+    execution_id: str
+    workflow_id: str
+    place: str
+    token: str
+    created_at: int
+    message: bytes
+    job: Job
+
+    @property
+    def row(self) -> Row:
+        """What the table holds of it."""
+        return self[:-1]
+
+
+class Batch(NamedTuple):
+    """Rows for the tables of executions, of journals and of letters. Journal rows begin with the execution's id and
+    a position, which databases that count by themselves do without."""
+
+    executions: Sequence[Row]
+    journal: Sequence[Row]
+    letters: Sequence[Letter]
+
+
+class BatchWriter(Protocol):
+    """Writes batches, each in one transaction; an async context manager."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+    async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
+        """Write what ``prepare`` gives, which may take its time; the ids of executions that another process has in
+        hand by now: nothing of them was written.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+        ...

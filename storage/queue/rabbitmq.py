@@ -1,0 +1,414 @@
+"""The job queue on RabbitMQ (3.10 or later): competing consumers in any number of processes.
+
+One connection, made again whenever it breaks, with a channel to publish on and one to consume from. What was delivered
+over a connection that broke comes again over the next one, so whoever consumes must bear to get a job twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import aio_pika
+import orjson
+from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
+from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed, DeliveryError
+from aiormq.exceptions import ChannelInvalidStateError
+
+from storage.queue.topology import MOST_JOBS, OLDEST_BROKER, Topology
+from storage.queue.waiting import PRIORITIES, Waiting
+from workflow.errors import MalformedJobError, QueueFullError, QueueUnavailableError
+from workflow.messages import Job
+from workflow.ports import Clock, NewId
+from workflow.retry import JOB_RETRY_SECONDS
+
+logger = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 10.0
+CONFIRM_SECONDS = 10.0
+"""A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
+RECONNECT_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
+"""Pauses between attempts to connect; the last one holds for all that follow."""
+WATCH_SECONDS = 20.0
+"""Jobs wait and none has come for so long: the consumer is taken for gone."""
+TRACEPARENT, REASON = "traceparent", "x-reason"
+
+BROKEN = (AMQPError, ChannelInvalidStateError, OSError, asyncio.TimeoutError)
+
+
+@dataclass(slots=True, eq=False)
+class RabbitDelivery:
+    """A job that a consumer holds, over the connection that it came by."""
+
+    queue: RabbitQueue
+    job: Job
+    message: AbstractIncomingMessage
+
+    async def acknowledge(self) -> None:
+        """The job is done. Over a connection that is gone there is nothing to say: it comes again."""
+        with contextlib.suppress(*BROKEN):
+            await self.message.ack()
+
+    async def hand_back(self) -> None:
+        """The job is not done; see :meth:`acknowledge`."""
+        with contextlib.suppress(*BROKEN):
+            await self.message.nack(requeue=True)
+
+    async def retry(self) -> bool:
+        """Send it up the ladder, and let go of it when the broker has it there."""
+        step = self.job.retry_count
+        has_steps = step < len(JOB_RETRY_SECONDS)
+        try:
+            if has_steps:
+                await self.queue.publish_again(replace(self.job, retry_count=step + 1), step)
+            else:
+                await self.queue.bury(self.job, "its retries are spent")
+        except (QueueUnavailableError, QueueFullError) as error:
+            logger.warning("a job stays in its queue: %s", error.message)
+            await self.hand_back()
+            return True
+        await self.acknowledge()
+        return has_steps
+
+
+class _Link:
+    """One connection with its channels, until it breaks."""
+
+    def __init__(self, connection: AbstractConnection, publishing: AbstractChannel, consuming: AbstractChannel) -> None:
+        self.connection = connection
+        self.publishing = publishing
+        self.consuming = consuming
+        self.exchanges: dict[str, aio_pika.abc.AbstractExchange] = {}
+        self.consumers: list[tuple[aio_pika.abc.AbstractQueue, str]] = []
+        self.broken = asyncio.Event()
+        for part in (connection, publishing, consuming):
+            part.close_callbacks.add(self._on_close)
+
+    def _on_close(self, *_: object) -> None:
+        self.broken.set()
+
+
+class RabbitQueue:
+    """Implements :class:`workflow.sharing.JobQueue` and its :class:`~workflow.sharing.DeadLetters`.
+
+    An async context manager around its connection.
+
+    ``prefetch`` bounds, per priority, what this process holds without having acknowledged it; 0 consumes nothing.
+
+    Raises:
+        QueueUnavailableError: on entering, where the broker is of a kind that cannot serve. One that is merely away is
+            waited for.
+    """
+
+    def __init__(
+        self, url: str, *, prefetch: int, new_id: NewId, clock: Clock, topology: Topology | None = None
+    ) -> None:
+        self._url = url
+        self._prefetch = prefetch
+        self._new_id = new_id
+        self._clock = clock
+        self.topology = topology or Topology()
+        self._link: _Link | None = None
+        self._is_up = asyncio.Event()
+        self._waiting: Waiting[RabbitDelivery] = Waiting()
+        self._last_delivery = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_closing = False
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._connect()
+        except (OSError, TimeoutError) as error:
+            logger.warning("RabbitMQ cannot be reached, and is waited for: %s", error or type(error).__name__)
+        self._tasks = [asyncio.create_task(self._keep_connected(), name="rabbitmq")]
+        if self._prefetch:
+            self._tasks.append(asyncio.create_task(self._watch(), name="rabbitmq-watch"))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+        self._is_closing = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._link is not None:
+            await _closed(self._link.connection)
+
+    async def stop(self) -> None:
+        """Deliver nothing more; see the port."""
+        self._prefetch = 0
+        link = self._link
+        if link is not None:
+            with contextlib.suppress(*BROKEN):
+                for queue, tag in link.consumers:
+                    await queue.cancel(tag)
+            link.consumers.clear()
+        for delivery in self._waiting.clear():
+            await delivery.hand_back()
+        self._waiting.close()
+
+    async def publish(self, job: Job) -> None:
+        """Take a job; see the port."""
+        await self._send(self.topology.work_exchange, job)
+
+    async def publish_again(self, job: Job, step: int) -> None:
+        """Take a job that is to be delivered when the ``step``-th pause is over.
+
+        Raises:
+            QueueUnavailableError, QueueFullError: see :meth:`publish`.
+        """
+        await self._send(self.topology.retry_exchange(step), job)
+
+    async def bury(self, job: Job, reason: str) -> None:
+        """Keep a dead letter; see the port."""
+        await self._send(self.topology.dead_exchange, job, {REASON: reason})
+
+    async def consume(self) -> AsyncIterator[RabbitDelivery]:
+        """Jobs as they come; see the port."""
+        async for delivery in self._waiting.taken():
+            yield delivery
+
+    async def depth(self) -> int:
+        """How many jobs wait for a worker.
+
+        Raises:
+            QueueUnavailableError: the broker cannot be reached.
+        """
+        link = await self._linked()
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                names = [self.topology.work_queue(priority) for priority in PRIORITIES]
+                return sum([await _count(link.publishing, name) for name in names])
+        except BROKEN as error:
+            raise _unavailable(error) from error
+
+    async def sift(self, is_dead: Callable[[Sequence[str]], Awaitable[Collection[str]]], *, limit: int) -> int:
+        """Let go of letters whose executions are dead no more; see the port."""
+        link = await self._linked()
+        let_go = 0
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS + CONFIRM_SECONDS), link.connection.channel() as channel:
+                queue = await channel.get_queue(self.topology.dead_queue, ensure=False)
+                held = [message async for message in _messages(queue, min(limit, await _count(channel, queue.name)))]
+                ids = {message.delivery_tag: _execution_id(message) for message in held}
+                dead = await is_dead([each for each in ids.values() if each is not None])
+                for message in held:
+                    execution_id = ids[message.delivery_tag]
+                    if execution_id is None or execution_id in dead:
+                        # Sent anew rather than given back, so that the next look begins with others.
+                        await link.exchanges[self.topology.dead_exchange].publish(_copy(message), "")
+                    else:
+                        let_go += 1
+                    await message.ack()
+        except BROKEN as error:
+            raise _unavailable(error) from error
+        return let_go
+
+    async def _send(self, exchange: str, job: Job, headers: dict[str, str] | None = None) -> None:
+        link = await self._linked()
+        body = orjson.dumps(job.to_message(message_id=self._new_id(), timestamp=self._clock.now()))
+        traced = {TRACEPARENT: job.traceparent} if job.traceparent else {}
+        message = aio_pika.Message(
+            body,
+            headers={**traced, **(headers or {})},
+            content_type="application/json",
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+        )
+        try:
+            await link.exchanges[exchange].publish(message, job.priority, timeout=CONFIRM_SECONDS)
+        except DeliveryError as error:  # the broker says no: x-overflow=reject-publish
+            raise QueueFullError(MOST_JOBS) from error
+        except BROKEN as error:
+            raise _unavailable(error) from error
+
+    async def _linked(self) -> _Link:
+        """The connection, where there is one within the time that a confirmation may take."""
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS if not self._is_closing else 0):
+                await self._is_up.wait()
+        except TimeoutError as error:
+            raise _unavailable(error) from error
+        if self._link is None:
+            raise _unavailable(ConnectionError("it is not connected"))
+        return self._link
+
+    async def _keep_connected(self) -> None:
+        attempts = 0
+        while True:
+            if self._link is None:
+                try:
+                    await self._connect()
+                except (*BROKEN, QueueUnavailableError) as error:
+                    pause = RECONNECT_SECONDS[min(attempts, len(RECONNECT_SECONDS) - 1)]
+                    attempts += 1
+                    logger.info("RabbitMQ cannot be reached: %s", error or type(error).__name__)
+                    await asyncio.sleep(pause)
+                    continue
+                if attempts:
+                    logger.warning("RabbitMQ is there again")
+                attempts = 0
+            link = self._link
+            if link is not None:
+                await link.broken.wait()
+                logger.warning("the connection to RabbitMQ broke")
+                await self._unlink(link)
+
+    async def _unlink(self, link: _Link) -> None:
+        self._is_up.clear()
+        self._link = None
+        # They come again, to whichever consumer is there first.
+        self._waiting.clear()
+        await _closed(link.connection)
+
+    async def _connect(self) -> None:
+        """Connect, declare and consume.
+
+        Raises:
+            QueueUnavailableError: the broker is of a kind that cannot serve.
+            OSError, AMQPError, TimeoutError: it is away.
+        """
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
+            try:
+                check_version(connection)
+                link = _Link(
+                    connection,
+                    await connection.channel(publisher_confirms=True),
+                    await connection.channel(publisher_confirms=False),
+                )
+                await self._declare(link)
+                if self._prefetch:
+                    await self._begin_consuming(link)
+            except BaseException:
+                await _closed(connection)
+                raise
+        self._link = link
+        self._is_up.set()
+
+    async def _declare(self, link: _Link) -> None:
+        channel = link.publishing
+        try:
+            for name, kind in self.topology.exchanges:
+                link.exchanges[name] = await channel.declare_exchange(name, aio_pika.ExchangeType(kind), durable=True)
+            for wanted in self.topology.queues:
+                queue = await channel.declare_queue(wanted.name, durable=True, arguments=dict(wanted.arguments))
+                await queue.bind(wanted.exchange, wanted.routing_key)
+        except ChannelPreconditionFailed as error:
+            raise mismatch(error) from error
+
+    async def _begin_consuming(self, link: _Link) -> None:
+        await link.consuming.set_qos(prefetch_count=self._prefetch)
+        for priority in PRIORITIES:
+            queue = await link.consuming.get_queue(self.topology.work_queue(priority), ensure=False)
+            link.consumers.append((queue, await queue.consume(self._on_message)))
+        self._last_delivery = asyncio.get_running_loop().time()
+
+    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+        self._last_delivery = asyncio.get_running_loop().time()
+        try:
+            job = Job.from_message(orjson.loads(message.body), traceparent=_header(message, TRACEPARENT))
+        except (MalformedJobError, orjson.JSONDecodeError) as error:
+            logger.warning("a message in %s is no job, and goes to the dead letters: %s", message.routing_key, error)
+            with contextlib.suppress(*BROKEN):
+                await message.reject(requeue=False)
+            return
+        self._waiting.put(job.priority, RabbitDelivery(self, job, message))
+
+    async def _watch(self) -> None:
+        """Connect anew where jobs wait and none come: brokers have been seen to forget a consumer."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(WATCH_SECONDS / 2)
+            link = self._link
+            if link is None or len(self._waiting) or loop.time() - self._last_delivery < WATCH_SECONDS:
+                continue
+            with contextlib.suppress(QueueUnavailableError):
+                if await self.depth() and self._prefetch and not self.holds_all_it_may:
+                    logger.warning("jobs wait and none come: connecting to RabbitMQ anew")
+                    link.broken.set()
+
+    @property
+    def holds_all_it_may(self) -> bool:
+        """Whether consumers hold so much that nothing more is sent; set by who consumes."""
+        return False
+
+
+def check_version(connection: AbstractConnection) -> None:
+    """Refuse a broker that is too old.
+
+    Raises:
+        QueueUnavailableError: it is. What it lacks it would ignore in silence, so its version has to tell.
+    """
+    properties: Any = getattr(getattr(connection, "transport", None), "connection", None)
+    told = getattr(properties, "server_properties", None)
+    text = _text((told or {}).get("version", ""))
+    version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+    if len(version) == len(OLDEST_BROKER) and version < OLDEST_BROKER:
+        raise QueueUnavailableError(
+            f"RabbitMQ {text} is too old.", fix=f"Jobsprint needs {'.'.join(map(str, OLDEST_BROKER))} or later."
+        )
+
+
+def mismatch(error: BaseException) -> QueueUnavailableError:
+    """Why a queue that the broker has cannot be ours."""
+    return QueueUnavailableError(
+        f"RabbitMQ has a queue or exchange of our name that is made otherwise: {error}.",
+        fix="When it is empty delete it, and it is made anew; or give this installation another virtual host.",
+    )
+
+
+def _unavailable(error: BaseException) -> QueueUnavailableError:
+    return QueueUnavailableError(
+        f"RabbitMQ cannot be reached: {str(error) or type(error).__name__}.",
+        fix="Check that it runs, and JOBSPRINT_BROKER_URL. What was accepted is kept, and goes on when it is back.",
+    )
+
+
+async def _count(channel: AbstractChannel, name: str) -> int:
+    queue = await channel.declare_queue(name, passive=True)
+    return queue.declaration_result.message_count or 0
+
+
+async def _messages(queue: aio_pika.abc.AbstractQueue, count: int) -> AsyncIterator[AbstractIncomingMessage]:
+    """The first ``count`` messages, none of them acknowledged."""
+    for _ in range(count):
+        message = await queue.get(no_ack=False, fail=False)
+        if message is None:
+            return
+        yield message
+
+
+def _execution_id(message: AbstractIncomingMessage) -> str | None:
+    """Whose letter it is, where it is one."""
+    try:
+        return Job.from_message(orjson.loads(message.body)).execution_id
+    except (MalformedJobError, orjson.JSONDecodeError):
+        return None
+
+
+def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
+    return aio_pika.Message(
+        message.body,
+        headers=dict(message.headers),
+        content_type=message.content_type,
+        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+    )
+
+
+def _header(message: AbstractIncomingMessage, name: str) -> str | None:
+    value = message.headers.get(name)
+    return _text(value) if isinstance(value, (str, bytes)) else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+async def _closed(connection: AbstractConnection) -> None:
+    with contextlib.suppress(*BROKEN):
+        async with asyncio.timeout(2):
+            await connection.close()

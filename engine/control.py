@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -12,19 +11,17 @@ from engine.authoring import Authoring
 from engine.control_checks import check_answer, look_at, moved, no_such_node, upstream
 from engine.executions import ExecutionService
 from engine.live import LiveExecution
-from engine.node_type import WebhookResponse
 from engine.submission import Submission
+from engine.taking import Taking
 from workflow.audit import AuditLog
 from workflow.errors import (
     IllegalTransitionError,
     InvalidArgumentsError,
     NotWaitingError,
-    WorkflowNotFoundError,
 )
-from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Record, Resumption, Suspension
+from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
 from workflow.identity import Actor
 from workflow.items import JsonObject
-from workflow.messages import Job
 from workflow.ports import Clock
 from workflow.sharing import Leases
 from workflow.states import ExecutionEvent, ExecutionState, next_state
@@ -41,10 +38,18 @@ class Control:
     """
 
     def __init__(
-        self, *, authoring: Authoring, service: ExecutionService, leases: Leases, audit: AuditLog, clock: Clock
+        self,
+        *,
+        authoring: Authoring,
+        service: ExecutionService,
+        taking: Taking,
+        leases: Leases,
+        audit: AuditLog,
+        clock: Clock,
     ) -> None:
         self._authoring = authoring
         self._service = service
+        self._taking = taking
         self._leases = leases
         self._audit = audit
         self._clock = clock
@@ -252,56 +257,6 @@ class Control:
             if seized is not None and seized.state is ExecutionState.WAITING:
                 await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
-    async def queued_here(self, job: Job) -> LiveExecution | None:
-        """The execution of a job that this process has in hand; ``None`` where it was cancelled while it was queued."""
-        return self._service.live.get(job.execution_id)
-
-    async def take(self, job: Job) -> LiveExecution | None:
-        """Take an execution in hand whose job a broker has brought; ``None`` where there is nothing to do for it.
-
-        Raises:
-            StorageError: the store cannot be asked.
-        """
-        taken = await self._leases.take(job.execution_id, now=self._clock.now())
-        if taken is None:
-            return None
-        execution = taken.execution
-        if taken.is_cancelled:
-            await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=None)
-            return None
-        try:
-            live = await self._in_hand(execution)
-        except WorkflowNotFoundError as error:
-            await self.fail_orphan(execution, error)
-            return None
-        limit = live.plan.definition.settings.concurrency
-        if limit is not None and not await self._leases.admit(execution, job, limit=limit.limit):
-            return None
-        if live.plan.responds and execution.trigger == "webhook":
-            live.on_answer = partial(self._announce_answer, live)
-        self._service.live.add(live)
-        return live
-
-    async def fail_orphan(self, execution: Execution, error: WorkflowNotFoundError) -> None:
-        """End an execution whose workflow is there no more.
-
-        Raises:
-            StorageError: the store failed; it can be done again.
-        """
-        record = ErrorRecord(
-            code=error.code,
-            message="The workflow was deleted before the execution went on.",
-            fix="Create it again, and run that.",
-        )
-        failed = self._service.ended(execution.changed(error=record), ExecutionState.FAILED, None)
-        await self._service.move(failed, [], live=None)
-
-    def _announce_answer(self, live: LiveExecution, answer: WebhookResponse) -> None:
-        kept = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
-        live.execution = live.execution.changed(answer=kept)
-        self._service.store.save(live.execution)
-        self._service.announcements.answered(live.execution)
-
     async def take_up(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""
         async with self._moving(execution.id):
@@ -393,15 +348,9 @@ class Control:
         return self._locks.setdefault(execution_id, asyncio.Lock())
 
     async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
-        live = await self._in_hand(execution)
+        live = await self._taking.in_hand(execution)
         self._service.store.save(execution, records, job=self._service.dispatch.letter(execution, live.plan))
         await self._service.store.committed(execution.id)
         await self._service.dispatch.add(live)
         self._service.announcements.state_changed(execution)
         return live
-
-    async def _in_hand(self, execution: Execution) -> LiveExecution:
-        """The execution with its plan. Only one that nobody has begun is known to have no journal."""
-        stored = await self._authoring.workflows.get(execution.owner, execution.workflow_id, execution.workflow_version)
-        is_new = execution.started_at is None and execution.rerun_of is None
-        return LiveExecution(execution, self._authoring.plan(stored), recorded=() if is_new else None)

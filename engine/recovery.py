@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from engine.control import Control
 from engine.executions import ExecutionService
+from engine.taking import Taking
 from workflow.errors import JobsprintError, StorageError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.ports import Clock
@@ -36,6 +37,7 @@ class Recovery:
         *,
         service: ExecutionService,
         control: Control,
+        taking: Taking,
         leases: Leases,
         clock: Clock,
         lease_seconds: float,
@@ -43,6 +45,7 @@ class Recovery:
         is_alone: bool,
     ) -> None:
         self._service = service
+        self._taking = taking
         self._leases = leases
         self._control = control
         self._clock = clock
@@ -120,7 +123,7 @@ class Recovery:
         try:
             await step(execution)
         except WorkflowNotFoundError as error:
-            await self._control.fail_orphan(execution, error)
+            await self._taking.fail_orphan(execution, error)
         except StorageError:
             raise
         except JobsprintError as error:

@@ -32,11 +32,14 @@ from server.app import http_app
 from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
 from server.settings import Settings
+from storage.group_commit import lost_lease
+from storage.queue.rabbitmq import unavailable
 from storage.vault_keys import keys_in
 from tools.tool import error_content
 from workflow.credentials import TooManyCredentialsError
 from workflow.errors import JobsprintError, QueueFullError
 from workflow.identity import LOCAL_ACTOR
+from workflow.messages import Job
 
 START = {"type": "manual"}
 ID = "0198c0de-0000-7000-8000-000000000000"
@@ -363,6 +366,9 @@ def _made() -> dict[str, Example]:
 
     return {
         "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
+        "queue_unavailable": error_content(unavailable(ConnectionRefusedError("Connection refused"))),
+        "malformed_job": raised(lambda: Job.from_message({"type": "workflow.execute", "version": "1.0"})),
+        "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),
         "bad_vault_key": raised(lambda: keys_in("short", source="JOBSPRINT_VAULT_KEYS")),

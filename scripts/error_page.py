@@ -25,7 +25,7 @@ PLACES = {
     "node": ("Failures of nodes and executions", FAILURES),
     "http": ("Refusals over HTTP", "Problem documents (RFC 9457) of REST, webhooks and resume links."),
     "resource": ("Errors of resources", "A JSON-RPC error with the code -32602."),
-    "server": ("Failures to start", "Told on standard error."),
+    "server": ("Failures of the server itself", "Told on standard error, and in the log."),
 }
 """Where a code appears: the title of its part of the page, and what to know there."""
 

@@ -62,7 +62,9 @@ async def running_ai(
         exchanges = SqlExchanges(database)
         memory: AnswerMemory = InProcessMemory(seconds=settings.ai_cache_seconds)
         if settings.redis_url is not None:
-            answers = RedisAnswers(settings.redis_url.get_secret_value(), seconds=settings.ai_cache_seconds)
+            answers = RedisAnswers(
+                settings.redis_url.get_secret_value(), seconds=settings.ai_cache_seconds, prefix=settings.redis_prefix
+            )
             memory = await stack.enter_async_context(answers)
         yield AiServices(
             models=ModelAdapter(

@@ -36,7 +36,7 @@ from server.publications import Publications
 from server.rest import RestApi, json_response
 from server.resume import Resume
 from server.settings import Settings
-from server.walls import counted, walled
+from server.walls import counted, making_buckets, walled
 from server.webhooks import Webhooks
 from workflow.errors import JobsprintError, StorageError
 
@@ -58,7 +58,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         service=services.executions,
         response_timeout_seconds=settings.webhook_response_timeout_seconds,
     )
-    async with manager.run():
+    async with manager.run(), making_buckets(settings) as buckets:
         app = Starlette(
             routes=_routes(settings, services, identity, manager, webhooks),
             exception_handlers={
@@ -72,12 +72,12 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
         known = Authentication(
-            counted(calls, settings=settings),
+            counted(calls, settings=settings, buckets=buckets),
             verifiers=identity.verifiers,
             first_run=identity.first_run,
             base_url=settings.base_url,
         )
-        yield walled(webhooks.in_front_of(known), settings=settings, hosts=hosts, origins=origins)
+        yield walled(webhooks.in_front_of(known), settings=settings, buckets=buckets, hosts=hosts, origins=origins)
 
 
 def _routes(

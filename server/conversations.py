@@ -51,7 +51,9 @@ async def running_conversations(
     async with AsyncExitStack() as stack:
         shared = None
         if settings.redis_url is not None:
-            shared = await stack.enter_async_context(RedisTails(settings.redis_url.get_secret_value()))
+            shared = await stack.enter_async_context(
+                RedisTails(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
+            )
         store = SqlConversations(database, new_id=new_id)
         memory = ContextManager(
             store=store,

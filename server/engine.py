@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from engine.recovery import Recovery
 from engine.registry import load_registry
 from engine.resume_links import ResumeLinks
 from engine.retention import Retention
+from engine.taking import Taking
 from engine.worker import Worker
 from integrations.actions import ConnectedActions
 from server.foundation import Foundation
@@ -34,8 +36,10 @@ from storage.idempotency import SqlIdempotencyKeys
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository
 
-SHARED_CACHE_SECONDS = 1.0
-"""How old a workflow may be that another process on the same database has changed."""
+UNTOLD_CACHE_SECONDS = 1.0
+"""How old a workflow may be that another process has changed, where no events tell of it."""
+TOLD_CACHE_SECONDS = 30.0
+"""The same where they do: an event may be lost."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -72,9 +76,7 @@ async def running_engine(
         work = await stack.enter_async_context(
             shared_work(settings, foundation, announcements, concurrency=concurrency)
         )
-        workflows = WorkflowCache(
-            SqlWorkflowRepository(database), seconds=None if database.is_sqlite else SHARED_CACHE_SECONDS
-        )
+        workflows = await stack.enter_async_context(_workflows(settings, foundation, announcements))
         pool = await stack.enter_async_context(_pool(settings))
         evaluator = Evaluator(pool=pool)
         authoring = Authoring(
@@ -100,11 +102,15 @@ async def running_engine(
             new_id=new_id,
         )
         links = ResumeLinks(base_url=settings.base_url, secret=foundation.secret)
-        control = Control(authoring=authoring, service=service, leases=work.leases, audit=audit, clock=clock)
+        taking = Taking(authoring=authoring, service=service, leases=work.leases, clock=clock)
+        control = Control(
+            authoring=authoring, service=service, taking=taking, leases=work.leases, audit=audit, clock=clock
+        )
         hearing = Hearing(live=work.live, leases=work.leases, announcements=announcements, holder=work.holder)
         recovery = Recovery(
             service=service,
             control=control,
+            taking=taking,
             leases=work.leases,
             clock=clock,
             lease_seconds=settings.lease_seconds,
@@ -124,7 +130,7 @@ async def running_engine(
         )
         worker = Worker(
             queue=work.queue,
-            take=control.take if work.is_carried else control.queued_here,
+            take=taking.take if work.is_carried else taking.queued_here,
             service=service,
             aftermath=Aftermath(
                 authoring=authoring,
@@ -154,6 +160,31 @@ async def running_engine(
             runner=runner,
             links=links,
         )
+
+
+@asynccontextmanager
+async def _workflows(
+    settings: Settings, foundation: Foundation, announcements: Announcements
+) -> AsyncIterator[WorkflowCache]:
+    """Workflows, kept in memory as long as this process can know that they are the newest."""
+    repository = SqlWorkflowRepository(foundation.database)
+    if foundation.database.is_sqlite or settings.redis_url is None:
+        yield WorkflowCache(repository, seconds=None if foundation.database.is_sqlite else UNTOLD_CACHE_SECONDS)
+        return
+    workflows = WorkflowCache(repository, seconds=TOLD_CACHE_SECONDS)
+    foundation.bus.on_gap(lambda: workflows.forget(None))
+
+    async def forget() -> None:
+        async with announcements.listen_to_changes() as events:
+            async for event in events:
+                workflows.forget(event.aggregate_id)
+
+    task = asyncio.create_task(forget(), name="forgetting-workflows")
+    try:
+        yield workflows
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _pool(settings: Settings) -> WorkerPool:

@@ -57,12 +57,12 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
         bus: EventBus = InProcessEventBus()
         if settings.redis_url is not None:
-            bus = await stack.enter_async_context(_redis_bus(settings.redis_url.get_secret_value()))
+            bus = await stack.enter_async_context(_redis_bus(settings, settings.redis_url.get_secret_value()))
         yield Foundation(clock=clock, new_id=new_id, database=database, secret=secret, audit=audit, bus=bus)
 
 
-def _redis_bus(url: str) -> RedisEventBus:
-    return RedisEventBus(url, changes=CHANGES, details=DETAILS)
+def _redis_bus(settings: Settings, url: str) -> RedisEventBus:
+    return RedisEventBus(url, changes=CHANGES, details=DETAILS, prefix=settings.redis_prefix)
 
 
 def _claim(settings: Settings, stack: AsyncExitStack) -> None:

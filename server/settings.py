@@ -67,6 +67,12 @@ class Settings(BaseSettings):
         description="amqp://… (RabbitMQ 3.10 or later) carries executions to `jobsprint worker` processes; it needs "
         "PostgreSQL.",
     )
+    namespace: str = Field(
+        default="jobsprint",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$",
+        description="Begins the names of what is ours on the broker and in Redis; installations that share one need "
+        "different ones.",
+    )
     toolset: Literal["authoring", "running", "all"] = Field(
         default="all", description="Which tools MCP clients get: those to build workflows, those to run them, or all."
     )
@@ -333,6 +339,11 @@ class Settings(BaseSettings):
             return self.public_url.rstrip("/")
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
+
+    @property
+    def redis_prefix(self) -> str:
+        """What the names of our keys and channels in Redis begin with."""
+        return f"{self.namespace}:"
 
     @property
     def effective_database_url(self) -> str:

@@ -22,6 +22,7 @@ from storage.leases import Lease, SqlLeases
 from storage.queue.embedded import EmbeddedQueue
 from storage.queue.outbox import Outbox
 from storage.queue.rabbitmq import RabbitQueue
+from storage.queue.topology import Topology
 from workflow.sharing import JobQueue, Leadership, Leases
 
 SWEEP_SECONDS, SWEPT_AT_ONCE = 5.0, 2_000
@@ -76,6 +77,7 @@ async def shared_work(
                 prefetch=concurrency,
                 new_id=foundation.new_id,
                 clock=foundation.clock,
+                topology=Topology(settings.namespace),
             )
         )
         outbox = await stack.enter_async_context(

@@ -153,7 +153,7 @@ class GroupCommit:
                 self._stored.add(execution_id)
             else:
                 self._stored.discard(execution_id)
-            note.tell(_lost(execution_id) if execution_id in lost else None)
+            note.tell(lost_lease(execution_id) if execution_id in lost else None)
         return True
 
     def _take(self) -> Notes:
@@ -186,7 +186,8 @@ class GroupCommit:
         self._gathered = {**kept, **self._gathered}
 
 
-def _lost(execution_id: str) -> LeaseLostError:
+def lost_lease(execution_id: str) -> LeaseLostError:
+    """Another process has it in hand."""
     return LeaseLostError(
         f"Another process has execution {execution_id} in hand: this one had not renewed its lease in time.",
         fix="Nothing: the other one goes on with it.",

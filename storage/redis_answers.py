@@ -8,11 +8,11 @@ from typing import Any, Self
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from storage.redis_sessions import PREFIX
 from workflow.errors import StorageError
 
 logger = logging.getLogger(__name__)
 
-PREFIX = "jobsprint:answer:"
 LARGEST_BYTES = 256 << 10
 """A larger answer is not kept."""
 
@@ -26,7 +26,7 @@ class RedisAnswers:
     def __init__(self, url: str, *, seconds: float, prefix: str = PREFIX) -> None:
         self._url = url
         self._seconds = seconds
-        self._prefix = prefix
+        self._prefix = f"{prefix}answer:"
         self._client: Any = None
 
     async def __aenter__(self) -> Self:

@@ -22,8 +22,8 @@ KEPT = 1_000
 class WorkflowCache:
     """A :class:`workflow.ports.WorkflowRepository` that asks another one only for what it does not know.
 
-    What this process changes it forgets at once. What other processes change is seen after ``seconds``; ``None``
-    where there are no others.
+    What this process changes it forgets at once. What other processes change is seen after ``seconds``, or when
+    somebody says :meth:`forget`; ``None`` where there are no others.
     """
 
     def __init__(
@@ -129,6 +129,13 @@ class WorkflowCache:
         """Workflows, last updated first; see the port."""
         return await self._inner.page(owner, text=text, limit=limit, cursor=cursor, deleted=deleted)
 
+    def forget(self, workflow_id: str | None) -> None:
+        """A workflow has changed; ``None`` where any may have."""
+        for key in [key for key, (_, workflow) in self._kept.items() if workflow_id in (None, workflow.id)]:
+            del self._kept[key]
+        self._exposed.clear()
+        self._changes += 1
+
     def _known(self, key: tuple[Any, ...]) -> StoredWorkflow | None:
         found = self._kept.get(key)
         return found[1] if found is not None and self._is_fresh(found[0]) else None
@@ -152,7 +159,4 @@ class WorkflowCache:
         try:
             yield
         finally:
-            for key in [key for key, (_, workflow) in self._kept.items() if workflow.id == workflow_id]:
-                del self._kept[key]
-            self._exposed.clear()
-            self._changes += 1
+            self.forget(workflow_id)

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.auth.access import ACTOR
 from server.problems import refusal
-from workflow.errors import ErrorKind, JobsprintError
+from storage.redis_buckets import RedisBuckets
+from workflow.errors import ErrorKind, JobsprintError, StorageError
 from workflow.identity import LOCAL_ID, Actor
 
 MINUTE = 60.0
@@ -50,8 +51,18 @@ class Taken(NamedTuple):
     full_in_seconds: float
 
 
-class TokenBuckets:
+class Buckets(Protocol):
     """A bucket for each caller, which holds a minute's worth of requests and fills up evenly."""
+
+    per_minute: int
+
+    async def take(self, caller: str, tokens: float = 1.0) -> Taken:
+        """Take tokens out of the caller's bucket, if they are there."""
+        ...
+
+
+class TokenBuckets:
+    """Implements :class:`Buckets` in this process."""
 
     def __init__(self, per_minute: int, *, now: Now = time.monotonic, callers_kept: int = CALLERS_KEPT) -> None:
         self.per_minute = per_minute
@@ -61,8 +72,8 @@ class TokenBuckets:
         # The last to be used stand at the end.
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    def take(self, caller: str, tokens: float = 1.0) -> Taken:
-        """Take tokens out of the caller's bucket, if they are there."""
+    async def take(self, caller: str, tokens: float = 1.0) -> Taken:
+        """Take tokens; see the protocol."""
         now = self._now()
         left, at = self._buckets.pop(caller, (float(self.per_minute), now))
         left = min(float(self.per_minute), left + (now - at) * self._rate)
@@ -79,6 +90,26 @@ class TokenBuckets:
         return len(self._buckets)
 
 
+class SharedBuckets:
+    """Implements :class:`Buckets` for servers that share their callers; while Redis is away each counts alone."""
+
+    def __init__(self, name: str, *, shared: RedisBuckets, own: TokenBuckets) -> None:
+        self.per_minute = own.per_minute
+        self._name = name
+        self._shared = shared
+        self._own = own
+
+    async def take(self, caller: str, tokens: float = 1.0) -> Taken:
+        """Take tokens; see the protocol."""
+        try:
+            drawn = await self._shared.take(f"{self._name}:{caller}", size=self.per_minute, tokens=tokens)
+        except StorageError:  # it is logged where it was found out
+            return await self._own.take(caller, tokens)
+        rate = self.per_minute / MINUTE
+        wait = 0.0 if drawn.passes else (tokens - drawn.left) / rate
+        return Taken(int(drawn.left), wait, (self.per_minute - drawn.left) / rate)
+
+
 class RateLimits:
     """An ASGI application in front of another, behind :mod:`server.auth.authentication`.
 
@@ -91,9 +122,9 @@ class RateLimits:
         self,
         app: ASGIApp,
         *,
-        users: TokenBuckets | None,
-        webhooks: TokenBuckets | None,
-        clients: TokenBuckets | None = None,
+        users: Buckets | None,
+        webhooks: Buckets | None,
+        clients: Buckets | None = None,
     ) -> None:
         self._app = app
         self._users = users
@@ -115,7 +146,7 @@ class RateLimits:
             if actor.user_id == LOCAL_ID:
                 buckets = None
         if actor is not None and actor.user_id != LOCAL_ID and self._clients is not None:
-            taken = self._clients.take(f"user {actor.user_id} through {actor.client}")
+            taken = await self._clients.take(f"user {actor.user_id} through {actor.client}")
             if taken.wait_seconds:
                 seconds = math.ceil(taken.wait_seconds)
                 error = RateLimitedError(self._clients.per_minute, retry_after_seconds=seconds)
@@ -134,7 +165,7 @@ class AttemptLimits:
     guessed wherever they are taken.
     """
 
-    def __init__(self, app: ASGIApp, *, attempts: TokenBuckets) -> None:
+    def __init__(self, app: ASGIApp, *, attempts: Buckets) -> None:
         self._app = app
         self._attempts = attempts
 
@@ -150,7 +181,7 @@ class AttemptLimits:
         if not any(name == b"authorization" for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
-        seen = self._attempts.take(caller, 0.0)
+        seen = await self._attempts.take(caller, 0.0)
         if seen.left < 1:
             seconds = math.ceil(MINUTE / self._attempts.per_minute)
             error = RateLimitedError(self._attempts.per_minute, retry_after_seconds=seconds)
@@ -159,7 +190,7 @@ class AttemptLimits:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 401:
-                self._attempts.take(caller)
+                await self._attempts.take(caller)
             await send(message)
 
         await self._app(scope, receive, counted)
@@ -177,10 +208,8 @@ def address_of(scope: Scope) -> str:
     return f"address {address}"
 
 
-async def _limited(
-    buckets: TokenBuckets, caller: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send
-) -> None:
-    taken = buckets.take(caller)
+async def _limited(buckets: Buckets, caller: str, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    taken = await buckets.take(caller)
     # draft-ietf-httpapi-ratelimit-headers-10: q tokens per w seconds; r are left, and all are there in t seconds.
     headers = [
         (b"ratelimit-policy", b'"default";q=%d;w=60' % buckets.per_minute),

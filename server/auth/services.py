@@ -72,7 +72,9 @@ async def running_auth(
         passwords = await stack.enter_async_context(Passwords(hasher=hasher))
         store: SessionStore = SqlSessions(database)
         if settings.redis_url is not None:
-            store = await stack.enter_async_context(RedisSessions(settings.redis_url.get_secret_value()))
+            store = await stack.enter_async_context(
+                RedisSessions(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
+            )
         users, workspaces = SqlAccounts(database), SqlWorkspaces(database)
         first_run = FirstRun(store=users, is_local=settings.is_local, clock=clock)
         sessions = Sessions(

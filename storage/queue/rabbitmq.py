@@ -184,7 +184,7 @@ class RabbitQueue:
                 names = [self.topology.work_queue(priority) for priority in PRIORITIES]
                 return sum([await _count(link.publishing, name) for name in names])
         except BROKEN as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def sift(self, is_dead: Callable[[Sequence[str]], Awaitable[Collection[str]]], *, limit: int) -> int:
         """Let go of letters whose executions are dead no more; see the port."""
@@ -205,7 +205,7 @@ class RabbitQueue:
                         let_go += 1
                     await message.ack()
         except BROKEN as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return let_go
 
     async def _send(self, exchange: str, job: Job, headers: dict[str, str] | None = None) -> None:
@@ -223,7 +223,7 @@ class RabbitQueue:
         except DeliveryError as error:  # the broker says no: x-overflow=reject-publish
             raise QueueFullError(MOST_JOBS) from error
         except BROKEN as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def _linked(self) -> _Link:
         """The connection, where there is one within the time that a confirmation may take."""
@@ -231,9 +231,9 @@ class RabbitQueue:
             async with asyncio.timeout(CONFIRM_SECONDS if not self._is_closing else 0):
                 await self._is_up.wait()
         except TimeoutError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         if self._link is None:
-            raise _unavailable(ConnectionError("it is not connected"))
+            raise unavailable(ConnectionError("it is not connected"))
         return self._link
 
     async def _keep_connected(self) -> None:
@@ -361,7 +361,8 @@ def mismatch(error: BaseException) -> QueueUnavailableError:
     )
 
 
-def _unavailable(error: BaseException) -> QueueUnavailableError:
+def unavailable(error: BaseException) -> QueueUnavailableError:
+    """The broker is away, for this reason."""
     return QueueUnavailableError(
         f"RabbitMQ cannot be reached: {str(error) or type(error).__name__}.",
         fix="Check that it runs, and JOBSPRINT_BROKER_URL. What was accepted is kept, and goes on when it is back.",

@@ -82,6 +82,7 @@ def logged(haystack: Haystack) -> Iterator[None]:
         second.setFormatter(TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
         assert isinstance(root.handlers[0].formatter, JsonFormatter)
         root.addHandler(second)
+        root.debug("From here on every line of the level debug is kept.")
         yield
     finally:
         sys.stderr = stderr

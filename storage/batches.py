@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
-from storage.tables import executions
+from storage.records import moment
+from storage.tables import executions, outbox
 from workflow.messages import Job
 
 Row = tuple[Any, ...]
@@ -33,8 +34,12 @@ class Letter(NamedTuple):
 
     @property
     def row(self) -> Row:
-        """What the table holds of it."""
+        """What the table holds of it, for the driver."""
         return self[:-1]
+
+    def columns(self) -> dict[str, Any]:
+        """The same by the names of the columns."""
+        return dict(zip(outbox.c.keys(), (*self[:4], moment(self.created_at), self.message), strict=True))
 
 
 class Batch(NamedTuple):

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.database import Database
 from storage.queue.outbox import HELD, WORK, Outbox, letter_of
 from storage.records import micros, records_to_bytes
-from storage.tables import executions, journal, outbox
+from storage.tables import executions, outbox
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.sharing import Signal, Taken
@@ -155,7 +155,7 @@ class SqlLeases:
             await connection.execute(
                 delete(outbox).where(outbox.c.execution_id == execution.id)
             )  # the letter that brought it here may not be crossed out yet
-            await connection.execute(insert(outbox).values(dict(zip(outbox.c.keys(), letter.row, strict=True))))
+            await connection.execute(insert(outbox).values(letter.columns()))
         return False
 
     async def let_in(self, workflow_id: str, *, limit: int) -> None:
@@ -212,8 +212,9 @@ class SqlLeases:
         async with self._database.transaction() as connection:
             holder: str | None = (await connection.execute(tell)).scalar_one_or_none()
             if holder is not None and records:
-                entry = {"execution_id": execution_id, "data": records_to_bytes(records)}
-                await connection.execute(insert(journal).values(entry))
+                # Its position comes from the sequence: behind all that its holder has written.
+                entry = (execution_id, records_to_bytes(records))
+                await connection.exec_driver_sql("INSERT INTO journal (execution_id, data) VALUES ($1, $2)", entry)
         return holder
 
     async def signals(self, execution_id: str | None = None) -> Sequence[Signal]:

@@ -61,6 +61,8 @@ class RedisEventBus:
         self._gap_callbacks: list[Callable[[], None]] = []
         self._client: Any = None
         self._pubsub: Any = None
+        self._was_there = asyncio.Event()
+        self._is_closing = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def __aenter__(self) -> Self:
@@ -73,9 +75,15 @@ class RedisEventBus:
             asyncio.create_task(self._send(), name="redis-events-out"),
             asyncio.create_task(self._tell_interest(), name="redis-interest"),
         ]
+        with contextlib.suppress(TimeoutError):  # it goes on without, until Redis is there
+            async with asyncio.timeout(SUBSCRIBE_SECONDS):
+                await self._was_there.wait()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        # A cancellation that reaches the client in the middle of a command is lost in there now and then.
+        self._is_closing = True
+        self._wanted.set()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -153,7 +161,7 @@ class RedisEventBus:
 
     async def _send(self) -> None:
         is_away = False
-        while True:
+        while not self._is_closing:
             await self._wanted.wait()
             self._wanted.clear()
             try:
@@ -177,8 +185,7 @@ class RedisEventBus:
             await pipeline.execute()
 
     async def _receive(self) -> None:
-        was_there = False
-        while True:
+        while not self._is_closing:
             try:
                 async with self._client.pubsub() as pubsub:
                     named = set(self._channels)
@@ -186,11 +193,11 @@ class RedisEventBus:
                     self._pubsub = pubsub
                     await _subscribe(pubsub, self._channels.keys() - named)  # those that came meanwhile
                     self._put(self._interest_channel, b"[]")  # whoever listens is to say so
-                    if was_there:
+                    if self._was_there.is_set():
                         logger.warning("Redis is there again")
                         for callback in self._gap_callbacks:
                             callback()
-                    was_there = True
+                    self._was_there.set()
                     async for message in pubsub.listen():
                         self._on_message(message)
             except (RedisError, OSError) as error:

@@ -11,6 +11,7 @@ import pytest
 
 POSTGRESQL_URL = "postgresql://postgres@127.0.0.1:5432/postgres"
 REDIS_URL = "redis://127.0.0.1:6379/0"
+RABBITMQ_URL = "amqp://guest:guest@127.0.0.1:5672/"
 PORTS = {"PostgreSQL": 5432, "Redis": 6379, "RabbitMQ": 5672}
 
 

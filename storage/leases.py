@@ -167,7 +167,7 @@ class SqlLeases:
             first = (
                 select(outbox.c.execution_id)
                 .where(outbox.c.workflow_id == workflow_id, outbox.c.place == HELD)
-                .order_by(outbox.c.created_at)
+                .order_by(outbox.c.created_at, outbox.c.execution_id)
                 .limit(room)
             )
             go_on = update(outbox).where(outbox.c.execution_id.in_(first)).values(place=WORK).returning(outbox)

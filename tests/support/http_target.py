@@ -28,6 +28,9 @@ class HttpTarget:
     keys: list[str] = field(default_factory=list)
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     release: asyncio.Event = field(default_factory=asyncio.Event)
+    status_now: int = 200
+    at_once: int = 0
+    most_at_once: int = 0
 
     async def echo(self, request: Request) -> Response:
         """What was sent, as JSON."""
@@ -53,6 +56,18 @@ class HttpTarget:
         await self.release.wait()
         return JSONResponse({"waited": True})
 
+    async def now(self, request: Request) -> Response:
+        """The status that the test has set."""
+        return JSONResponse({}, status_code=self.status_now)
+
+    async def pause(self, request: Request) -> Response:
+        """Nothing for a moment, and how many wait for that at once."""
+        self.at_once += 1
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        await asyncio.sleep(0.05)
+        self.at_once -= 1
+        return JSONResponse({})
+
     async def large(self, request: Request) -> Response:
         """As many bytes as the path names."""
         return Response(b"x" * request.path_params["size"], media_type="text/plain")
@@ -72,6 +87,8 @@ class HttpTarget:
                 Route("/echo", self.echo, methods=METHODS),
                 Route("/status/{status:int}", self.status, methods=METHODS),
                 Route("/wait", self.wait, methods=METHODS),
+                Route("/now", self.now, methods=METHODS),
+                Route("/pause", self.pause, methods=METHODS),
                 Route("/large/{size:int}", self.large),
                 Route("/redirect/{to}", self.redirect, methods=METHODS),
                 Route("/text", self.text),

@@ -109,7 +109,7 @@ docs: $(READY) ## Make the generated pages under docs/ again
 
 lock: $(READY) ## Resolve the dependencies again into requirements.lock
 	$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-		--python-version 3.11 --extra postgresql --group dev --output-file requirements.lock --quiet
+		--python-version 3.11 --group dev --output-file requirements.lock --quiet
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

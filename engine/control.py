@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -18,17 +18,21 @@ from workflow.errors import (
     IllegalTransitionError,
     InvalidArgumentsError,
     NotWaitingError,
+    WorkflowNotFoundError,
 )
 from workflow.executions import EffectKey, Execution, NodeRun, Record, Resumption, Suspension
 from workflow.identity import Actor
 from workflow.items import JsonObject
 from workflow.ports import Clock
 from workflow.sharing import Leases
-from workflow.states import ExecutionEvent, ExecutionState, next_state
+from workflow.states import ExecutionEvent, ExecutionState
 
 CANCEL_SECONDS = 30.0
 """How long another process is waited for that is told to stop an execution."""
 SEIZE_AGAIN_SECONDS = 0.02
+UNENDED = (ExecutionState.QUEUED, ExecutionState.WAITING, ExecutionState.DEAD)
+GOING_ON = (ExecutionState.QUEUED, ExecutionState.WAITING)
+"""States in which nobody need have an execution in hand; in the second ones it goes on when it is told something."""
 
 
 class Control:
@@ -78,7 +82,7 @@ class Control:
         elif live is not None:
             live.is_cancelled_by_caller = True
             await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
-        elif (seized := await self._seized(owner, execution_id, [], is_cancelled=True)) is not None:
+        elif (seized := await self._seized(owner, execution_id, UNENDED, is_cancelled=True)) is not None:
             await self._service.move(self._service.ended(seized, ExecutionState.CANCELLED, None), [], live=None)
         else:
             await self._service.wait(owner, execution_id, timeout_seconds=CANCEL_SECONDS)
@@ -94,20 +98,29 @@ class Control:
         return ended
 
     async def _seized(
-        self, owner: str, execution_id: str, records: Sequence[Record], *, is_cancelled: bool = False
+        self,
+        owner: str,
+        execution_id: str,
+        states: Collection[ExecutionState],
+        records: Sequence[Record] = (),
+        *,
+        is_cancelled: bool = False,
     ) -> Execution | None:
         """Take in hand what nobody has in hand; ``None`` where another process has it, and is told instead.
 
         Raises:
             ExecutionNotFoundError: there is no such execution.
-            IllegalTransitionError: it has ended.
+            IllegalTransitionError: it is in none of the ``states``, and nobody has it.
         """
         while True:
-            seized = await self._leases.seize(owner, execution_id, now=self._clock.now())
+            seized = await self._leases.seize(owner, execution_id, states, now=self._clock.now())
             if seized is not None:
                 return seized
             execution = await self._service.store.get(owner, execution_id)
-            moved(execution, ExecutionEvent.CANCEL)
+            if not execution.is_held and execution.state not in states:
+                raise IllegalTransitionError(
+                    f"The execution is {execution.state} by now.", fix="Look at it.", next_call=look_at(execution_id)
+                )
             holder = await self._leases.signal(execution_id, records, is_cancelled=is_cancelled)
             if holder is not None:
                 self._service.announcements.told(holder, execution)
@@ -147,7 +160,9 @@ class Control:
 
     async def _redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
         moved(await self._service.store.get(actor.workspace_id, execution_id), ExecutionEvent.REDRIVE)
-        execution = await self._seized(actor.workspace_id, execution_id, [])
+        execution = await self._leases.seize(
+            actor.workspace_id, execution_id, [ExecutionState.DEAD], now=self._clock.now()
+        )
         if execution is None:
             raise IllegalTransitionError(
                 "Somebody has queued it again just now.", fix="Look at it.", next_call=look_at(execution_id)
@@ -228,10 +243,10 @@ class Control:
         if live is not None:
             self._tell(live, [resumption])
             return live.execution
-        execution = await self._seized(owner, execution_id, [resumption])
+        execution = await self._seized(owner, execution_id, GOING_ON, [resumption])
         if execution is None:
             return await self._service.get(owner, execution_id)
-        queued = execution.changed(state=next_state(execution.state, ExecutionEvent.RESUME), wake_at=None)
+        queued = execution.changed(state=ExecutionState.QUEUED, wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
     def _tell(self, live: LiveExecution, records: Sequence[Record]) -> None:
@@ -253,8 +268,9 @@ class Control:
     async def wake_told(self, execution: Execution) -> None:
         """Let a waiting execution go on that was told something by another process while it was being stored."""
         async with self._moving(execution.id):
-            seized = await self._leases.seize(execution.owner, execution.id, now=self._clock.now())
-            if seized is not None and seized.state is ExecutionState.WAITING:
+            states = [ExecutionState.WAITING]
+            seized = await self._leases.seize(execution.owner, execution.id, states, now=self._clock.now())
+            if seized is not None:
                 await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
     async def take_up(self, execution: Execution) -> None:
@@ -348,7 +364,11 @@ class Control:
         return self._locks.setdefault(execution_id, asyncio.Lock())
 
     async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
-        live = await self._taking.in_hand(execution)
+        try:
+            live = await self._taking.in_hand(execution)
+        except WorkflowNotFoundError as error:
+            await self._taking.fail_orphan(execution, error)
+            raise
         self._service.store.save(execution, records, job=self._service.dispatch.letter(execution, live.plan))
         await self._service.store.committed(execution.id)
         await self._service.dispatch.add(live)

@@ -137,7 +137,7 @@ class Journal:
                 if record.kind != "decision":  # it has come to a stop by itself: nothing of it is in doubt
                     self._started.discard(record.key)
             case Resumption():
-                self._resumptions[record.key] = record
+                self._resumptions.setdefault(record.key, record)  # of several answers the first counts
             case EffectStart():
                 self._started.add(record.key)
             case EffectStep():

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 
 from engine.control import Control
 from engine.executions import ExecutionService
-from engine.taking import Taking
 from workflow.errors import JobsprintError, StorageError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.ports import Clock
@@ -37,7 +36,6 @@ class Recovery:
         *,
         service: ExecutionService,
         control: Control,
-        taking: Taking,
         leases: Leases,
         clock: Clock,
         lease_seconds: float,
@@ -45,7 +43,6 @@ class Recovery:
         is_alone: bool,
     ) -> None:
         self._service = service
-        self._taking = taking
         self._leases = leases
         self._control = control
         self._clock = clock
@@ -122,8 +119,8 @@ class Recovery:
     async def _one(self, step: Callable[[Execution], Awaitable[None]], execution: Execution) -> None:
         try:
             await step(execution)
-        except WorkflowNotFoundError as error:
-            await self._taking.fail_orphan(execution, error)
+        except WorkflowNotFoundError:
+            logger.info("execution %s has failed: its workflow was deleted", execution.id)
         except StorageError:
             raise
         except JobsprintError as error:

@@ -110,7 +110,6 @@ async def running_engine(
         recovery = Recovery(
             service=service,
             control=control,
-            taking=taking,
             leases=work.leases,
             clock=clock,
             lease_seconds=settings.lease_seconds,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from engine.announcements import Announcements
 from engine.carried import CarriedDispatch
@@ -21,9 +22,11 @@ from storage.leadership import SqlLeadership
 from storage.leases import Lease, SqlLeases
 from storage.queue.embedded import EmbeddedQueue
 from storage.queue.outbox import Outbox
-from storage.queue.rabbitmq import RabbitQueue
 from storage.queue.topology import Topology
 from workflow.sharing import JobQueue, Leadership, Leases
+
+if TYPE_CHECKING:
+    from storage.queue.rabbitmq import RabbitQueue
 
 SWEEP_SECONDS, SWEPT_AT_ONCE = 5.0, 2_000
 LEFT_BEHIND = timedelta(seconds=10)
@@ -70,6 +73,9 @@ async def shared_work(
         async with _alone(settings, foundation, announcements, lease, leadership) as work:
             yield work
         return
+    # It takes a tenth of a second to load, which those who have no broker need not wait for.
+    from storage.queue.rabbitmq import RabbitQueue
+
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(
             RabbitQueue(

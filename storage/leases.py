@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _HELD_STATES = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
 _QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_CAN_BE_SEIZED = (_QUEUED, _WAITING, ExecutionState.DEAD.value)
 
 
 @dataclass(slots=True)
@@ -91,14 +90,19 @@ class SqlLeases:
             found: datetime | None = (await connection.execute(select(func.min(executions.c.wake_at)))).scalar_one()
         return found
 
-    async def seize(self, owner: str, execution_id: str, *, now: datetime) -> Execution | None:
+    async def seize(
+        self, owner: str, execution_id: str, states: Collection[ExecutionState], *, now: datetime
+    ) -> Execution | None:
         """Take in hand what nobody has in hand; see the port."""
         if self._database.is_sqlite:
-            return await self._store.get(owner, execution_id)
-        mine = (executions.c.id == execution_id) & (executions.c.owner == owner)
-        found = await self._take_all(
-            select(executions.c.id).where(mine, executions.c.state.in_(_CAN_BE_SEIZED), _is_free(now)), now
+            execution = await self._store.get(owner, execution_id)
+            return execution if execution.state in states else None
+        mine = and_(
+            executions.c.id == execution_id,
+            executions.c.owner == owner,
+            executions.c.state.in_([state.value for state in states]),
         )
+        found = await self._take_all(select(executions.c.id).where(mine, _is_free(now)), now)
         return found[0] if found else None
 
     async def take(self, execution_id: str, *, now: datetime) -> Taken | None:

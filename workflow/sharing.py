@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 from workflow.executions import Execution, Record
 from workflow.messages import Job
+from workflow.states import ExecutionState
 
 UNHEARD_SECONDS = 300.0
 """A job that no worker has taken by then is sent once more: the broker may have lost it."""
@@ -46,9 +47,11 @@ class Leases(Protocol):
         """When the next waiting execution goes on by itself."""
         ...
 
-    async def seize(self, owner: str, execution_id: str, *, now: datetime) -> Execution | None:
-        """Take a queued, waiting or dead execution in hand that nobody has, to move it on; ``None`` where somebody has
-        it, or it has ended, or is not there for the ``owner``."""
+    async def seize(
+        self, owner: str, execution_id: str, states: Collection[ExecutionState], *, now: datetime
+    ) -> Execution | None:
+        """Take an execution in hand that nobody has and that is in one of these states, to move it on; ``None`` where
+        it is not so, or not there for the ``owner``."""
         ...
 
     async def take(self, execution_id: str, *, now: datetime) -> Taken | None:

@@ -28,6 +28,7 @@ from workflow.sharing import UNHEARD_SECONDS, Signal
 from workflow.states import ExecutionState
 
 LEASE = timedelta(seconds=30)
+WAITS = (ExecutionState.WAITING,)
 
 
 @dataclass(eq=False)
@@ -203,12 +204,12 @@ async def test_a_job_that_no_worker_took_is_found_when_its_patience_is_over(one:
 
 async def test_only_what_nobody_has_in_hand_can_be_seized(one: Process, two: Process) -> None:
     begun = await running(one)
-    assert await two.leases.seize(LOCAL_ID, begun.id, now=NOW) is None
+    assert await two.leases.seize(LOCAL_ID, begun.id, WAITS, now=NOW) is None
     waiting = begun.changed(state=ExecutionState.WAITING, wake_at=NOW + LEASE)
     one.store.save(waiting)
     await one.store.committed(begun.id)
-    assert await two.leases.seize("another workspace", begun.id, now=NOW) is None
-    both = await asyncio.gather(*(each.leases.seize(LOCAL_ID, begun.id, now=NOW) for each in (one, two)))
+    assert await two.leases.seize("another workspace", begun.id, WAITS, now=NOW) is None
+    both = await asyncio.gather(*(each.leases.seize(LOCAL_ID, begun.id, WAITS, now=NOW) for each in (one, two)))
     assert sorted(both, key=bool) == [None, waiting]
     assert await one.leases.due(now=NOW + LEASE, limit=10) == [], "it is in hand"
 

@@ -14,6 +14,7 @@ from mcp.server.stdio import stdio_server
 
 from server.app import http_app
 from server.composition import running_services
+from server.doctor import examined
 from server.foundation import VERSION
 from server.http_server import HttpServer, new_event_loop
 from server.logs import configure_logging
@@ -124,6 +125,22 @@ def worker(
             concurrency=concurrency or settings.worker_concurrency,
             parent=sys.stdin.buffer if with_parent else None,
         )
+
+    _run(run)
+
+
+@cli.command()
+def doctor() -> None:
+    """Look at the database, the broker, Redis and the secrets that the settings name, and say what is wrong."""
+    settings = _settings()
+
+    async def run() -> None:
+        worst = "well"
+        async for finding in examined(settings):
+            sys.stdout.write(f"{finding}\n")
+            worst = max(worst, finding.verdict, key=("well", "look", "wrong").index)
+        if worst == "wrong":
+            raise typer.Exit(1)
 
     _run(run)
 

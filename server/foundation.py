@@ -51,7 +51,9 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         _claim(settings, stack)
         clock = SystemClock()
         new_id = UuidFactory(clock=clock)
-        database = await stack.enter_async_context(Database(settings.effective_database_url))
+        database = await stack.enter_async_context(
+            Database(settings.effective_database_url, connections=settings.database_connections)
+        )
         await migrate(database)
         secret = load_secret_key(settings)
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))

@@ -62,6 +62,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None, description="postgresql://… or sqlite:///…; by default jobsprint.db in data_dir."
     )
+    database_connections: int = Field(
+        default=12, ge=3, le=200, description="Connections of a process to PostgreSQL, at most."
+    )
     broker_url: SecretStr | None = Field(
         default=None,
         description="amqp://… (RabbitMQ 3.10 or later) carries executions to `jobsprint worker` processes; it needs "

@@ -12,6 +12,7 @@ from typing import Any, Self
 import orjson
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
@@ -21,6 +22,12 @@ _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "p
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's lock before it gives up."""
 
+CONNECTIONS = 12
+"""To a database server, at most, from one process."""
+STATEMENT_TIMEOUT_MS = 30_000
+"""What takes longer is stuck, and holds others up; migrations set it aside."""
+POOL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS = 30.0, 10.0
+
 STORABLE = "Send whole numbers beyond 64 bits as text, and text without half surrogate pairs."
 """What to do about a value that no store keeps."""
 
@@ -28,13 +35,14 @@ STORABLE = "Send whole numbers beyond 64 bits as text, and text without half sur
 class Database:
     """Connections to one database; an async context manager that closes them.
 
-    ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``.
+    ``url`` is ``sqlite:///path`` or ``postgresql://user@host/name``; ``connections`` are kept to a server at most.
     """
 
-    def __init__(self, url: str, *, schema: str | None = None) -> None:
+    def __init__(self, url: str, *, schema: str | None = None, connections: int = CONNECTIONS) -> None:
         self._url = _with_driver(url)
         self.is_sqlite = self._url.get_backend_name() == "sqlite"
         self._schema = schema
+        self._connections = connections
         self._engine: AsyncEngine | None = None
         self._turn = asyncio.Lock()
 
@@ -52,10 +60,21 @@ class Database:
             self._engine = create_async_engine(self._url)
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         else:
-            arguments: dict[str, Any] = {}
+            server = {
+                "application_name": "jobsprint",
+                "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+                "idle_in_transaction_session_timeout": str(STATEMENT_TIMEOUT_MS),
+            }
             if self._schema is not None:
-                arguments["server_settings"] = {"search_path": self._schema}
-            self._engine = create_async_engine(self._url, pool_pre_ping=True, connect_args=arguments)
+                server["search_path"] = self._schema
+            self._engine = create_async_engine(
+                self._url,
+                pool_pre_ping=True,
+                pool_size=self._connections,
+                max_overflow=0,
+                pool_timeout=POOL_TIMEOUT_SECONDS,
+                connect_args={"server_settings": server, "timeout": CONNECT_TIMEOUT_SECONDS},
+            )
         return self
 
     def _make_folder(self, folder: Path) -> None:
@@ -112,6 +131,11 @@ class Database:
             raise UnstorableValueError(f"A value cannot be stored: {error.orig}.", fix=STORABLE) from error
         except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
             raise UnstorableValueError(f"A value cannot be stored: {error}.", fix=STORABLE) from error
+        except PoolTimeoutError as error:
+            raise StorageError(
+                f"All {self._connections} connections to the database are in use, and none came free in time.",
+                fix="Raise JOBSPRINT_DATABASE_CONNECTIONS, or look for what holds them up.",
+            ) from error
         except OSError as error:
             raise StorageError(f"The database cannot be reached: {error}.", fix="Check that it runs.") from error
 

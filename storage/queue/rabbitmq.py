@@ -16,7 +16,7 @@ from typing import Any, Self
 import aio_pika
 import orjson
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, ChannelPreconditionFailed, DeliveryError
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
 from aiormq.exceptions import ChannelInvalidStateError
 
 from storage.queue.topology import MOST_JOBS, OLDEST_BROKER, Topology
@@ -337,20 +337,59 @@ class RabbitQueue:
         return False
 
 
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Examined:
+    """A broker as it was found: its version, which of our queues it has not yet, which it has made otherwise."""
+
+    version: str
+    missing: Sequence[str]
+    wrong: Sequence[str]
+
+
+async def examine(url: str, topology: Topology) -> Examined:
+    """Look at a broker and change nothing.
+
+    Raises:
+        QueueUnavailableError: it cannot be reached, or is too old.
+    """
+    missing, wrong = [], []
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
+    except BROKEN as error:
+        raise unavailable(error) from error
+    async with connection:
+        check_version(connection)
+        for queue in topology.queues:
+            # An error ends the channel. To declare a queue that is there only compares.
+            async with connection.channel() as channel:
+                try:
+                    await channel.declare_queue(queue.name, passive=True)
+                    await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
+                except ChannelNotFoundEntity:
+                    missing.append(queue.name)
+                except ChannelPreconditionFailed as error:
+                    wrong.append(str(error))
+        return Examined(version=_version(connection), missing=missing, wrong=wrong)
+
+
 def check_version(connection: AbstractConnection) -> None:
     """Refuse a broker that is too old.
 
     Raises:
         QueueUnavailableError: it is. What it lacks it would ignore in silence, so its version has to tell.
     """
-    properties: Any = getattr(getattr(connection, "transport", None), "connection", None)
-    told = getattr(properties, "server_properties", None)
-    text = _text((told or {}).get("version", ""))
+    text = _version(connection)
     version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
     if len(version) == len(OLDEST_BROKER) and version < OLDEST_BROKER:
         raise QueueUnavailableError(
             f"RabbitMQ {text} is too old.", fix=f"Jobsprint needs {'.'.join(map(str, OLDEST_BROKER))} or later."
         )
+
+
+def _version(connection: AbstractConnection) -> str:
+    properties: Any = getattr(getattr(connection, "transport", None), "connection", None)
+    return _text(getattr(properties, "server_properties", {}).get("version", ""))
 
 
 def mismatch(error: BaseException) -> QueueUnavailableError:

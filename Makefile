@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -62,6 +62,9 @@ demo: $(READY) ## Watch an assistant's client build, run and inspect a workflow 
 
 chaos: $(READY) ## Kill the server again and again, fill its disk, lock its database (about five minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos
+
+chaos-cluster: $(READY) ## Kill and cut off workers, servers, PostgreSQL, RabbitMQ and Redis under load (about four minutes)
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos_cluster
 
 clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -q -rs tests/clients

@@ -33,7 +33,7 @@ from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
 from server.settings import Settings
 from storage.group_commit import lost_lease
-from storage.queue.rabbitmq import unavailable
+from storage.queue.broker_errors import unavailable
 from storage.vault_keys import keys_in
 from tools.tool import error_content
 from workflow.credentials import TooManyCredentialsError

@@ -85,7 +85,7 @@ async def _broker(settings: Settings) -> AsyncIterator[Finding]:
         return
     if not settings.effective_database_url.startswith("postgres"):
         yield Finding("wrong", subject, "A broker needs PostgreSQL: set JOBSPRINT_DATABASE_URL to postgresql://….")
-    from storage.queue.rabbitmq import examine
+    from storage.queue.rabbitmq_examination import examine
 
     found = await examine(settings.broker_url.get_secret_value(), Topology(settings.namespace))
     yield Finding("well", subject, f"RabbitMQ {found.version} answers.")

@@ -15,7 +15,7 @@ from storage.database import Database
 class DatabaseFacts:
     """``revision`` is that of its schema, ``None`` where it is empty.
 
-    ``skew_seconds`` is by how much its clock is ahead of ours, ``connections`` how many it takes; both of a server only.
+    ``skew_seconds`` is by how much its clock is ahead of ours, ``connections`` how many it takes; of servers only.
     """
 
     version: str

@@ -11,15 +11,16 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 import aio_pika
 import orjson
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed, DeliveryError
-from aiormq.exceptions import ChannelInvalidStateError
+from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
 
-from storage.queue.topology import MOST_JOBS, OLDEST_BROKER, Topology
+from storage.queue.broker_errors import mismatch, unavailable
+from storage.queue.rabbitmq_examination import BROKEN, CONNECT_SECONDS, as_text, check_version
+from storage.queue.topology import MOST_JOBS, Topology
 from storage.queue.waiting import PRIORITIES, Waiting
 from workflow.errors import MalformedJobError, QueueFullError, QueueUnavailableError
 from workflow.messages import Job
@@ -28,7 +29,6 @@ from workflow.retry import JOB_RETRY_SECONDS
 
 logger = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 10.0
 CONFIRM_SECONDS = 10.0
 """A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
 RECONNECT_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
@@ -36,8 +36,6 @@ RECONNECT_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 WATCH_SECONDS = 20.0
 """Jobs wait and none has come for so long: the consumer is taken for gone."""
 TRACEPARENT, REASON = "traceparent", "x-reason"
-
-BROKEN = (AMQPError, ChannelInvalidStateError, OSError, asyncio.TimeoutError)
 
 
 @dataclass(slots=True, eq=False)
@@ -337,77 +335,6 @@ class RabbitQueue:
         return False
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Examined:
-    """A broker as it was found: its version, which of our queues it has not yet, which it has made otherwise."""
-
-    version: str
-    missing: Sequence[str]
-    wrong: Sequence[str]
-
-
-async def examine(url: str, topology: Topology) -> Examined:
-    """Look at a broker and change nothing.
-
-    Raises:
-        QueueUnavailableError: it cannot be reached, or is too old.
-    """
-    missing, wrong = [], []
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
-    except BROKEN as error:
-        raise unavailable(error) from error
-    async with connection:
-        check_version(connection)
-        for queue in topology.queues:
-            # An error ends the channel. To declare a queue that is there only compares.
-            async with connection.channel() as channel:
-                try:
-                    await channel.declare_queue(queue.name, passive=True)
-                    await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
-                except ChannelNotFoundEntity:
-                    missing.append(queue.name)
-                except ChannelPreconditionFailed as error:
-                    wrong.append(str(error))
-        return Examined(version=_version(connection), missing=missing, wrong=wrong)
-
-
-def check_version(connection: AbstractConnection) -> None:
-    """Refuse a broker that is too old.
-
-    Raises:
-        QueueUnavailableError: it is. What it lacks it would ignore in silence, so its version has to tell.
-    """
-    text = _version(connection)
-    version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
-    if len(version) == len(OLDEST_BROKER) and version < OLDEST_BROKER:
-        raise QueueUnavailableError(
-            f"RabbitMQ {text} is too old.", fix=f"Jobsprint needs {'.'.join(map(str, OLDEST_BROKER))} or later."
-        )
-
-
-def _version(connection: AbstractConnection) -> str:
-    properties: Any = getattr(getattr(connection, "transport", None), "connection", None)
-    return _text(getattr(properties, "server_properties", {}).get("version", ""))
-
-
-def mismatch(error: BaseException) -> QueueUnavailableError:
-    """Why a queue that the broker has cannot be ours."""
-    return QueueUnavailableError(
-        f"RabbitMQ has a queue or exchange of our name that is made otherwise: {error}.",
-        fix="When it is empty delete it, and it is made anew; or give this installation another virtual host.",
-    )
-
-
-def unavailable(error: BaseException) -> QueueUnavailableError:
-    """The broker is away, for this reason."""
-    return QueueUnavailableError(
-        f"RabbitMQ cannot be reached: {str(error) or type(error).__name__}.",
-        fix="Check that it runs, and JOBSPRINT_BROKER_URL. What was accepted is kept, and goes on when it is back.",
-    )
-
-
 async def _count(channel: AbstractChannel, name: str) -> int:
     queue = await channel.declare_queue(name, passive=True)
     return queue.declaration_result.message_count or 0
@@ -441,11 +368,7 @@ def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
 
 def _header(message: AbstractIncomingMessage, name: str) -> str | None:
     value = message.headers.get(name)
-    return _text(value) if isinstance(value, (str, bytes)) else None
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+    return as_text(value) if isinstance(value, (str, bytes)) else None
 
 
 async def _closed(connection: AbstractConnection) -> None:

@@ -371,7 +371,8 @@ async def test_planted_secrets_are_found_nowhere(kind: str, credentials: Sequenc
     never_sent = {"database", "basic"} | ({"header", "bearer"} - set(credentials))
     assert used == SECRETS.keys() - never_sent
     assert set(told.states) == {"succeeded", "failed", "dead"}
-    assert any("blobs" in where for where, _ in haystack.pieces), "nothing was large enough for a file of its own"
+    if kind == "sqlite":
+        assert any("blobs" in where for where, _ in haystack.pieces), "nothing was large enough for a file of its own"
     assert haystack.found(SECRETS) == []
 
 

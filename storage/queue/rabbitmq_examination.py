@@ -1,0 +1,81 @@
+"""What can be learned of a RabbitMQ without changing it, and whether it can serve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
+from aiormq.exceptions import ChannelInvalidStateError
+
+from storage.queue.broker_errors import unavailable
+from storage.queue.topology import OLDEST_BROKER, Topology
+from workflow.errors import QueueUnavailableError
+
+CONNECT_SECONDS = 10.0
+BROKEN = (AMQPError, ChannelInvalidStateError, OSError, asyncio.TimeoutError)
+"""What a connection raises that is away or goes away."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Examined:
+    """A broker as it was found: its version, which of our queues it has not yet, which it has made otherwise."""
+
+    version: str
+    missing: Sequence[str]
+    wrong: Sequence[str]
+
+
+async def examine(url: str, topology: Topology) -> Examined:
+    """Look at a broker and change nothing.
+
+    Raises:
+        QueueUnavailableError: it cannot be reached, or is too old.
+    """
+    missing, wrong = [], []
+    try:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
+    except BROKEN as error:
+        raise unavailable(error) from error
+    async with connection:
+        check_version(connection)
+        for queue in topology.queues:
+            # An error ends the channel. To declare a queue that is there only compares.
+            async with connection.channel() as channel:
+                try:
+                    await channel.declare_queue(queue.name, passive=True)
+                    await channel.declare_queue(queue.name, durable=True, arguments=dict(queue.arguments))
+                except ChannelNotFoundEntity:
+                    missing.append(queue.name)
+                except ChannelPreconditionFailed as error:
+                    wrong.append(str(error))
+        return Examined(version=_version(connection), missing=missing, wrong=wrong)
+
+
+def check_version(connection: AbstractConnection) -> None:
+    """Refuse a broker that is too old.
+
+    Raises:
+        QueueUnavailableError: it is. What it lacks it would ignore in silence, so its version has to tell.
+    """
+    text = _version(connection)
+    version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+    if len(version) == len(OLDEST_BROKER) and version < OLDEST_BROKER:
+        raise QueueUnavailableError(
+            f"RabbitMQ {text} is too old.", fix=f"Jobsprint needs {'.'.join(map(str, OLDEST_BROKER))} or later."
+        )
+
+
+def _version(connection: AbstractConnection) -> str:
+    properties: Any = getattr(getattr(connection, "transport", None), "connection", None)
+    return as_text(getattr(properties, "server_properties", {}).get("version", ""))
+
+
+def as_text(value: Any) -> str:
+    """What a header or property says, whichever type it came in."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

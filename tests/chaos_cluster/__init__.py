@@ -1,0 +1,1 @@
+"""Faults of every kind while many processes share the work; `make chaos-cluster`."""

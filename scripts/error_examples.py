@@ -33,7 +33,7 @@ from server.auth.rate_limits import RateLimitedError
 from server.composition import Services, running_services
 from server.settings import Settings
 from storage.group_commit import lost_lease
-from storage.queue.broker_errors import unavailable
+from storage.queue.broker_errors import mismatch, unavailable
 from storage.vault_keys import keys_in
 from tools.tool import error_content
 from workflow.credentials import TooManyCredentialsError
@@ -367,6 +367,7 @@ def _made() -> dict[str, Example]:
     return {
         "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
         "queue_unavailable": error_content(unavailable(ConnectionRefusedError("Connection refused"))),
+        "unfit_broker": error_content(mismatch(ValueError("inequivalent arg 'x-queue-type' for queue"))),
         "malformed_job": raised(lambda: Job.from_message({"type": "workflow.execute", "version": "1.0"})),
         "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
         "queue_full": error_content(QueueFullError(10_000)),

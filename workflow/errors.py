@@ -353,6 +353,12 @@ class QueueUnavailableError(StorageError):
     code = "queue_unavailable"
 
 
+class UnfitBrokerError(JobsprintError):
+    """The broker is too old, or has queues of our names that are made otherwise: nothing can start with it."""
+
+    code = "unfit_broker"
+
+
 class MalformedJobError(JobsprintError):
     """A message in the job queue is none that we know."""
 

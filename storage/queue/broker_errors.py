@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from workflow.errors import QueueUnavailableError
+from workflow.errors import QueueUnavailableError, UnfitBrokerError
 
 
-def mismatch(error: BaseException) -> QueueUnavailableError:
+def mismatch(error: BaseException) -> UnfitBrokerError:
     """Why a queue that the broker has cannot be ours."""
-    return QueueUnavailableError(
+    return UnfitBrokerError(
         f"RabbitMQ has a queue or exchange of our name that is made otherwise: {error}.",
         fix="When it is empty delete it, and it is made anew; or give this installation another JOBSPRINT_NAMESPACE.",
     )

@@ -19,7 +19,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
 
 from storage.queue.broker_errors import mismatch, unavailable
-from storage.queue.rabbitmq_examination import BROKEN, CONNECT_SECONDS, as_text, check_version
+from storage.queue.rabbitmq_examination import ANSWER_SECONDS, CONNECT_SECONDS, as_text, check_version, reaching
 from storage.queue.topology import MOST_JOBS, Topology
 from storage.queue.waiting import PRIORITIES, Waiting
 from workflow.errors import MalformedJobError, QueueFullError, QueueUnavailableError
@@ -29,8 +29,6 @@ from workflow.retry import JOB_RETRY_SECONDS
 
 logger = logging.getLogger(__name__)
 
-CONFIRM_SECONDS = 10.0
-"""A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
 RECONNECT_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Pauses between attempts to connect; the last one holds for all that follow."""
 WATCH_SECONDS = 20.0
@@ -48,13 +46,15 @@ class RabbitDelivery:
 
     async def acknowledge(self) -> None:
         """The job is done. Over a connection that is gone there is nothing to say: it comes again."""
-        with contextlib.suppress(*BROKEN):
-            await self.message.ack()
+        with contextlib.suppress(QueueUnavailableError):
+            async with reaching():
+                await self.message.ack()
 
     async def hand_back(self) -> None:
         """The job is not done; see :meth:`acknowledge`."""
-        with contextlib.suppress(*BROKEN):
-            await self.message.nack(requeue=True)
+        with contextlib.suppress(QueueUnavailableError):
+            async with reaching():
+                await self.message.nack(requeue=True)
 
     async def retry(self) -> bool:
         """Send it up the ladder, and let go of it when the broker has it there."""
@@ -98,7 +98,7 @@ class RabbitQueue:
     ``prefetch`` bounds, per priority, what this process holds without having acknowledged it; 0 consumes nothing.
 
     Raises:
-        QueueUnavailableError: on entering, where the broker is of a kind that cannot serve. One that is merely away is
+        UnfitBrokerError: on entering, where the broker is of a kind that cannot serve. One that is merely away is
             waited for.
     """
 
@@ -120,8 +120,8 @@ class RabbitQueue:
     async def __aenter__(self) -> Self:
         try:
             await self._connect()
-        except (OSError, TimeoutError) as error:
-            logger.warning("RabbitMQ cannot be reached, and is waited for: %s", error or type(error).__name__)
+        except QueueUnavailableError as error:
+            logger.warning("RabbitMQ is waited for: %s", error.message)
         self._tasks = [asyncio.create_task(self._keep_connected(), name="rabbitmq")]
         if self._prefetch:
             self._tasks.append(asyncio.create_task(self._watch(), name="rabbitmq-watch"))
@@ -141,9 +141,10 @@ class RabbitQueue:
         self._prefetch = 0
         link = self._link
         if link is not None:
-            with contextlib.suppress(*BROKEN):
-                for queue, tag in link.consumers:
-                    await queue.cancel(tag)
+            with contextlib.suppress(QueueUnavailableError):
+                async with reaching():
+                    for queue, tag in link.consumers:
+                        await queue.cancel(tag)
             link.consumers.clear()
         for delivery in self._waiting.clear():
             await delivery.hand_back()
@@ -177,33 +178,27 @@ class RabbitQueue:
             QueueUnavailableError: the broker cannot be reached.
         """
         link = await self._linked()
-        try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
-                names = [self.topology.work_queue(priority) for priority in PRIORITIES]
-                return sum([await _count(link.publishing, name) for name in names])
-        except BROKEN as error:
-            raise unavailable(error) from error
+        async with reaching():
+            names = [self.topology.work_queue(priority) for priority in PRIORITIES]
+            return sum([await _count(link.publishing, name) for name in names])
 
     async def sift(self, is_dead: Callable[[Sequence[str]], Awaitable[Collection[str]]], *, limit: int) -> int:
         """Let go of letters whose executions are dead no more; see the port."""
         link = await self._linked()
         let_go = 0
-        try:
-            async with asyncio.timeout(CONNECT_SECONDS + CONFIRM_SECONDS), link.connection.channel() as channel:
-                queue = await channel.get_queue(self.topology.dead_queue, ensure=False)
-                held = [message async for message in _messages(queue, min(limit, await _count(channel, queue.name)))]
-                ids = {message.delivery_tag: _execution_id(message) for message in held}
-                dead = await is_dead([each for each in ids.values() if each is not None])
-                for message in held:
-                    execution_id = ids[message.delivery_tag]
-                    if execution_id is None or execution_id in dead:
-                        # Sent anew rather than given back, so that the next look begins with others.
-                        await link.exchanges[self.topology.dead_exchange].publish(_copy(message), "")
-                    else:
-                        let_go += 1
-                    await message.ack()
-        except BROKEN as error:
-            raise unavailable(error) from error
+        async with reaching(), link.connection.channel() as channel:
+            queue = await channel.get_queue(self.topology.dead_queue, ensure=False)
+            held = [message async for message in _messages(queue, min(limit, await _count(channel, queue.name)))]
+            ids = {message.delivery_tag: _execution_id(message) for message in held}
+            dead = await is_dead([each for each in ids.values() if each is not None])
+            for message in held:
+                execution_id = ids[message.delivery_tag]
+                if execution_id is None or execution_id in dead:
+                    # Sent anew rather than given back, so that the next look begins with others.
+                    await link.exchanges[self.topology.dead_exchange].publish(_copy(message), "")
+                else:
+                    let_go += 1
+                await message.ack()
         return let_go
 
     async def _send(self, exchange: str, job: Job, headers: dict[str, str] | None = None) -> None:
@@ -216,17 +211,16 @@ class RabbitQueue:
             content_type="application/json",
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
         )
-        try:
-            await link.exchanges[exchange].publish(message, job.priority, timeout=CONFIRM_SECONDS)
-        except DeliveryError as error:  # the broker says no: x-overflow=reject-publish
-            raise QueueFullError(MOST_JOBS) from error
-        except BROKEN as error:
-            raise unavailable(error) from error
+        async with reaching():
+            try:
+                await link.exchanges[exchange].publish(message, job.priority)
+            except DeliveryError as error:  # the broker says no: x-overflow=reject-publish
+                raise QueueFullError(MOST_JOBS) from error
 
     async def _linked(self) -> _Link:
         """The connection, where there is one within the time that a confirmation may take."""
         try:
-            async with asyncio.timeout(CONFIRM_SECONDS if not self._is_closing else 0):
+            async with asyncio.timeout(ANSWER_SECONDS if not self._is_closing else 0):
                 await self._is_up.wait()
         except TimeoutError as error:
             raise unavailable(error) from error
@@ -240,10 +234,10 @@ class RabbitQueue:
             if self._link is None:
                 try:
                     await self._connect()
-                except (*BROKEN, QueueUnavailableError) as error:
+                except QueueUnavailableError as error:
                     pause = RECONNECT_SECONDS[min(attempts, len(RECONNECT_SECONDS) - 1)]
                     attempts += 1
-                    logger.info("RabbitMQ cannot be reached: %s", error or type(error).__name__)
+                    logger.info("%s", error.message)
                     await asyncio.sleep(pause)
                     continue
                 if attempts:
@@ -266,10 +260,10 @@ class RabbitQueue:
         """Connect, declare and consume.
 
         Raises:
-            QueueUnavailableError: the broker is of a kind that cannot serve.
-            OSError, AMQPError, TimeoutError: it is away.
+            QueueUnavailableError: the broker is away.
+            UnfitBrokerError: it is of a kind that cannot serve.
         """
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with reaching(CONNECT_SECONDS):
             connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
             try:
                 check_version(connection)
@@ -311,8 +305,9 @@ class RabbitQueue:
             job = Job.from_message(orjson.loads(message.body), traceparent=_header(message, TRACEPARENT))
         except (MalformedJobError, orjson.JSONDecodeError) as error:
             logger.warning("a message in %s is no job, and goes to the dead letters: %s", message.routing_key, error)
-            with contextlib.suppress(*BROKEN):
-                await message.reject(requeue=False)
+            with contextlib.suppress(QueueUnavailableError):
+                async with reaching():
+                    await message.reject(requeue=False)
             return
         self._waiting.put(job.priority, RabbitDelivery(self, job, message))
 
@@ -372,6 +367,6 @@ def _header(message: AbstractIncomingMessage, name: str) -> str | None:
 
 
 async def _closed(connection: AbstractConnection) -> None:
-    with contextlib.suppress(*BROKEN):
-        async with asyncio.timeout(2):
+    with contextlib.suppress(QueueUnavailableError):
+        async with reaching(2):
             await connection.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +15,31 @@ from aiormq.exceptions import ChannelInvalidStateError
 
 from storage.queue.broker_errors import unavailable
 from storage.queue.topology import OLDEST_BROKER, Topology
-from workflow.errors import QueueUnavailableError
+from workflow.errors import UnfitBrokerError
 
 CONNECT_SECONDS = 10.0
-BROKEN = (AMQPError, ChannelInvalidStateError, OSError, asyncio.TimeoutError)
-"""What a connection raises that is away or goes away."""
+ANSWER_SECONDS = 10.0
+"""A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
+
+
+@asynccontextmanager
+async def reaching(seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
+    """Ask something of a broker.
+
+    Raises:
+        QueueUnavailableError: it is away, went away, or did not answer within ``seconds``.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except asyncio.CancelledError as error:
+        # The client cancels whoever waits at a connection that breaks; nobody has asked this task to end.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise unavailable(ConnectionError("the connection broke")) from error
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+        raise unavailable(error) from error
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -34,14 +55,12 @@ async def examine(url: str, topology: Topology) -> Examined:
     """Look at a broker and change nothing.
 
     Raises:
-        QueueUnavailableError: it cannot be reached, or is too old.
+        QueueUnavailableError: it cannot be reached.
+        UnfitBrokerError: it is too old.
     """
     missing, wrong = [], []
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
-    except BROKEN as error:
-        raise unavailable(error) from error
+    async with reaching(CONNECT_SECONDS):
+        connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
     async with connection:
         check_version(connection)
         for queue in topology.queues:
@@ -61,12 +80,12 @@ def check_version(connection: AbstractConnection) -> None:
     """Refuse a broker that is too old.
 
     Raises:
-        QueueUnavailableError: it is. What it lacks it would ignore in silence, so its version has to tell.
+        UnfitBrokerError: it is. What it lacks it would ignore in silence, so its version has to tell.
     """
     text = _version(connection)
     version = tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
     if len(version) == len(OLDEST_BROKER) and version < OLDEST_BROKER:
-        raise QueueUnavailableError(
+        raise UnfitBrokerError(
             f"RabbitMQ {text} is too old.", fix=f"Jobsprint needs {'.'.join(map(str, OLDEST_BROKER))} or later."
         )
 

@@ -37,7 +37,11 @@ class TcpProxy:
         if self._is_refusing:
             writer.transport.abort()
             return
-        there, to_there = await asyncio.open_connection("127.0.0.1", self._target)
+        try:
+            there, to_there = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:
+            writer.transport.abort()
+            return
         pair = (writer, to_there)
         self._pairs.add(pair)
         try:

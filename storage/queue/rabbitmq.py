@@ -240,8 +240,7 @@ class RabbitQueue:
                     logger.info("%s", error.message)
                     await asyncio.sleep(pause)
                     continue
-                if attempts:
-                    logger.warning("RabbitMQ is there again")
+                logger.warning("RabbitMQ is there again")
                 attempts = 0
             link = self._link
             if link is not None:

@@ -208,6 +208,12 @@ class Worker:
                 raise
             task.uncancel()
             return ExecutionState.CANCELLED
+        except ExceptionGroup as group:
+            # Items of a node run side by side; where one finds that the execution is not ours, it is not.
+            not_ours = group.subgroup((NotAcceptedError, LeaseLostError))
+            if not_ours is None:
+                raise
+            raise _first(not_ours) from group
 
     async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> bool:
         """Store how far it has come, let go of it, and see to what follows from that.
@@ -284,3 +290,9 @@ class Worker:
             )
 
         return announce
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first single exception in a group of groups."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

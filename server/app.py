@@ -57,6 +57,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
         intake=services.webhooks,
         service=services.executions,
         response_timeout_seconds=settings.webhook_response_timeout_seconds,
+        leaving=services.leaving,
     )
     async with manager.run(), making_buckets(settings) as buckets:
         app = Starlette(

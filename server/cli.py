@@ -86,7 +86,7 @@ def serve(
             server = HttpServer(
                 settings,
                 app,
-                on_stop=services.subscriptions.close,
+                on_stop=services.leaving.begin,
                 is_first_run=services.identity is not None and await services.identity.first_run.is_on(),
             )
             await server.serve(sockets=[listener])

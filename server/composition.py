@@ -19,6 +19,7 @@ from server.ai import AiServices
 from server.core import running_core
 from server.identity import Identity, running_identity
 from server.integrations import Integrations
+from server.leaving import Leaving
 from server.mcp.endpoint import McpServer
 from server.mcp.offers import Offers
 from server.mcp.subscriptions import Subscriptions
@@ -51,6 +52,7 @@ class Services:
     mcp: McpServer
     offers: Offers
     subscriptions: Subscriptions
+    leaving: Leaving
 
 
 @asynccontextmanager
@@ -114,6 +116,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             mcp=surface.mcp,
             offers=surface.offers,
             subscriptions=surface.subscriptions,
+            leaving=Leaving(grace_seconds=settings.shutdown_grace_seconds, at_once=surface.subscriptions.close),
         )
 
 

@@ -17,6 +17,7 @@ from engine.executions import ExecutionService
 from engine.live import LiveExecution
 from engine.node_type import WebhookResponse
 from engine.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
+from server.leaving import Leaving
 from server.problems import internal_error, problem, problem_of
 from server.rest import json_response
 from workflow.errors import JobsprintError
@@ -38,6 +39,7 @@ class Webhooks:
     intake: WebhookIntake
     service: ExecutionService
     response_timeout_seconds: float
+    leaving: Leaving
 
     def routes(self) -> list[Route]:
         """The one route, for what describes and refuses; :meth:`in_front_of` is how requests come."""
@@ -98,7 +100,8 @@ class Webhooks:
         """The workflow's own answer, or ``None`` where there is none (in time)."""
         try:
             async with asyncio.timeout(self.response_timeout_seconds):
-                return await asyncio.shield(live.answered)
+                with self.leaving.waiting(live.answered):
+                    return await asyncio.shield(live.answered)
         except TimeoutError:
             return None
         except asyncio.CancelledError:

@@ -11,7 +11,8 @@ from datetime import datetime
 from typing import Any, Self
 
 import orjson
-from sqlalchemy import delete, insert, select
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.account_tables import audit_entries
 from storage.cursors import decode_cursor, encode_cursor
@@ -60,6 +61,8 @@ class SqlAuditLog:
         self._clock = clock
         self._new_id = new_id
         self._kept = kept
+        dialect: Any = sqlite if database.is_sqlite else postgresql
+        self._insert = dialect.insert(audit_entries)
         self._gathered: deque[AuditEntry] = deque()
         self._waiters: list[tuple[str, asyncio.Future[None]]] = []
         self._wanted = asyncio.Event()
@@ -149,15 +152,15 @@ class SqlAuditLog:
                     continue
                 if self._is_closing:
                     return
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wanted.wait(), RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _write_batch(self) -> bool:
         """Whether the first of what was gathered is on the disk now. It stays gathered until then."""
         batch = [self._gathered[place] for place in range(min(len(self._gathered), BATCH))]
         try:
             async with self._database.writing(), self._database.transaction() as connection:
-                await connection.execute(insert(audit_entries), [_row(entry) for entry in batch])
+                # A batch whose commit was not heard of may be there already.
+                await connection.execute(self._insert.on_conflict_do_nothing(), [_row(entry) for entry in batch])
         except StorageError as error:
             logger.warning("%d audit entries could not be written yet: %s", len(self._gathered), error.message)
             self._tell(error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
 from storage.records import moment
@@ -12,13 +12,13 @@ from workflow.messages import Job
 Row = tuple[Any, ...]
 CHANGING = ("state", "error_message", "wake_at", "lease_owner", "lease_expires_at", "data")
 """Columns of an execution that a later row changes."""
-SIGNALLED = ("signals", "is_cancelled")
-"""Columns that belong to other processes than the one that has the execution in hand."""
+NOT_THE_HOLDERS = ("signals", "is_cancelled", "write_token")
+"""Columns that other processes write, or the database's own writer."""
 
 
 def written_columns() -> list[str]:
     """The columns of an execution that its holder writes, in the order of its rows."""
-    return [column.name for column in executions.c if column.name not in SIGNALLED]
+    return [column.name for column in executions.c if column.name not in NOT_THE_HOLDERS]
 
 
 class Letter(NamedTuple):
@@ -43,12 +43,18 @@ class Letter(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows for the tables of executions, of journals and of letters. Journal rows begin with the execution's id and
-    a position, which databases that count by themselves do without."""
+    """Rows for the tables of executions, of journals and of letters.
+
+    Journal rows begin with the execution's id and a position, which databases that count by themselves do without.
+    ``tokens`` name this attempt, one for each execution; ``in_doubt`` has, by execution, the tokens of attempts that
+    may have been committed though they failed, and how many of its journal rows each has written then.
+    """
 
     executions: Sequence[Row]
     journal: Sequence[Row]
     letters: Sequence[Letter]
+    tokens: Sequence[int]
+    in_doubt: Mapping[str, Sequence[tuple[int, int]]]
 
 
 class BatchWriter(Protocol):

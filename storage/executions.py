@@ -234,6 +234,8 @@ class SqlExecutionStore:
                     for data in note.entries
                 ],
                 [note.letter for _, note in notes if note.letter is not None],
+                [note.token for _, note in notes],
+                {execution_id: note.in_doubt for execution_id, note in notes if note.in_doubt},
             )
 
     def _put(self, execution_id: str, data: bytes) -> bytes:

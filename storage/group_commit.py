@@ -7,8 +7,8 @@ lone write never waits for company.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
+import secrets
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -22,6 +22,7 @@ LAZY_SECONDS = 0.005
 """How long something may wait that nobody waits for."""
 RETRY_SECONDS = 0.5
 """How long after a failed batch it is tried again."""
+TOKEN_BITS = 62
 MAX_EXECUTIONS = 500
 MAX_BYTES = 8 << 20
 """Bounds of one batch; more goes into the next, so that no transaction holds others up for long."""
@@ -32,13 +33,17 @@ class Note:
     """What is to be written of one execution: its row, and entries of its journal.
 
     ``is_held`` says whether more is to come; a row that is not held is the execution's last for now. ``letter`` goes to
-    the broker when it is written. ``waiters`` are told when it is on the disk, or why it is not.
+    the broker when it is written. ``token`` tells one attempt to write it from others; ``in_doubt`` are those of failed
+    attempts, each with how many of the ``entries`` it has written if it was committed after all: the connection may
+    have broken just then. ``waiters`` are told when it is on the disk, or why it is not.
     """
 
     row: tuple[Any, ...]
     entries: list[bytes] = field(default_factory=list)
     is_held: bool = True
     letter: Letter | None = None
+    token: int = 0
+    in_doubt: list[tuple[int, int]] = field(default_factory=list)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -133,8 +138,7 @@ class GroupCommit:
                     continue
                 if self._is_closing:
                     return
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wanted.wait(), RETRY_SECONDS)
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _write_batch(self) -> bool:
         batch = self._writing = self._take()
@@ -161,6 +165,7 @@ class GroupCommit:
         batch: Notes = {}
         size = 0
         for execution_id, note in self._gathered.items():
+            note.token = secrets.randbits(TOKEN_BITS)
             batch[execution_id] = note
             size += len(note)
             if len(batch) >= MAX_EXECUTIONS or size >= MAX_BYTES:
@@ -178,11 +183,13 @@ class GroupCommit:
         for execution_id, note in failed.items():
             if execution_id not in self._stored:
                 continue
+            in_doubt = [*note.in_doubt, (note.token, len(note.entries))]
             newer = self._gathered.get(execution_id)
             if newer is None:
-                kept[execution_id] = Note(note.row, note.entries, note.is_held, note.letter)
+                kept[execution_id] = Note(note.row, note.entries, note.is_held, note.letter, in_doubt=in_doubt)
             else:
                 newer.entries[:0] = note.entries
+                newer.in_doubt = in_doubt
         self._gathered = {**kept, **self._gathered}
 
 

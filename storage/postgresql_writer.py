@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from sqlalchemy import Table
+from sqlalchemy import Table, select
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.batches import CHANGING, Batch, Row, written_columns
 from storage.database import Database
@@ -24,7 +25,8 @@ class PostgresqlWriter:
         self._database = database
         self._owner = owner
         columns = written_columns()
-        changes = ", ".join(f"{name} = excluded.{name}" for name in CHANGING)
+        columns.append("write_token")
+        changes = ", ".join(f"{name} = excluded.{name}" for name in (*CHANGING, "write_token"))
         self._save = (
             f"{_insert(executions, columns)} ON CONFLICT (id) DO UPDATE SET {changes} "
             f"WHERE executions.lease_owner = ${len(columns) + 1} RETURNING id"
@@ -44,15 +46,37 @@ class PostgresqlWriter:
         """One transaction; see the port."""
         batch = prepare()
         async with self._database.transaction() as connection:
-            saved = await connection.exec_driver_sql(self._save, (*_columns(batch.executions), self._owner))
+            written = await self._written_before(connection, batch)
+            saved = await connection.exec_driver_sql(
+                self._save, (*_columns(batch.executions), list(batch.tokens), self._owner)
+            )
             kept = {row[0] for row in saved}
-            entries = [(execution_id, data) for execution_id, _, data in batch.journal if execution_id in kept]
+            entries = [entry for entry in _unwritten(batch.journal, written) if entry[0] in kept]
             if entries:
                 await connection.exec_driver_sql(self._note, _columns(entries))
             letters = [letter.row for letter in batch.letters if letter.execution_id in kept]
             if letters:
                 await connection.exec_driver_sql(self._send, _columns(letters))
         return {row[0] for row in batch.executions} - kept
+
+    async def _written_before(self, connection: AsyncConnection, batch: Batch) -> dict[str, int]:
+        """How many of an execution's journal rows an attempt has written that was committed and not heard of."""
+        if not batch.in_doubt:
+            return {}
+        found = await connection.execute(
+            select(executions.c.id, executions.c.write_token).where(executions.c.id.in_(batch.in_doubt))
+        )
+        return {row.id: dict(batch.in_doubt[row.id]).get(row.write_token, 0) for row in found}
+
+
+def _unwritten(rows: Sequence[Row], written: Mapping[str, int]) -> Iterator[Row]:
+    """The rows without their positions, but for the first of each execution that are there already."""
+    left = dict(written)
+    for execution_id, _, data in rows:
+        if left.get(execution_id, 0) > 0:
+            left[execution_id] -= 1
+        else:
+            yield execution_id, data
 
 
 def _insert(table: Table, columns: Sequence[str]) -> str:

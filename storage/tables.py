@@ -95,6 +95,8 @@ executions = Table(
     # How often others have told something to whoever has it in hand, and whether that was to cancel it.
     Column("signals", Integer, nullable=False, server_default="0"),
     Column("is_cancelled", Boolean, nullable=False, server_default=false()),
+    # Which attempt wrote it last, for one whose commit was not heard of.
+    Column("write_token", BigInteger),
     # Everything that no query asks for; see storage.records.
     Column("data", LargeBinary, nullable=False),
     Index("executions_by_workflow", "workflow_id", "id"),

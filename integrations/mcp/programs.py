@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TextIO
 
@@ -98,9 +98,10 @@ class OverStdio:
             encoding_error_handler="replace",
         )
         async with (
-            _logged(connection) as stderr,
+            _logged(connection, on_end=session.expire) as stderr,
             client_of(stdio_client(parameters, errlog=stderr), session, self._info) as client,
         ):
+            stderr.close()  # the program has its own copy, whose end tells of the program's
             yield client
 
     def _program(self, owner: str, name: str) -> McpProgram | None:
@@ -110,15 +111,16 @@ class OverStdio:
 
 
 @asynccontextmanager
-async def _logged(connection: Connection) -> AsyncIterator[TextIO]:
-    """A file for a program's stderr whose lines go to our log, each cut to a bound."""
+async def _logged(connection: Connection, *, on_end: Callable[[], None]) -> AsyncIterator[TextIO]:
+    """A file for a program's stderr whose lines go to our log, each cut to a bound. Its end is the program's: nothing
+    else tells of a program that ends while it is not asked anything."""
     loop = asyncio.get_running_loop()
     reading, writing = os.pipe()
     reader = asyncio.StreamReader(limit=2**16)
     with os.fdopen(writing, "w") as file:
         pipe = os.fdopen(reading, "rb", buffering=0)
         transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
-        task = asyncio.create_task(_log(reader, connection))
+        task = asyncio.create_task(_log(reader, connection, on_end))
         try:
             yield file
         finally:
@@ -127,12 +129,13 @@ async def _logged(connection: Connection) -> AsyncIterator[TextIO]:
             await asyncio.wait([task])
 
 
-async def _log(reader: asyncio.StreamReader, connection: Connection) -> None:
+async def _log(reader: asyncio.StreamReader, connection: Connection, on_end: Callable[[], None]) -> None:
     while True:
         try:
             line = await reader.readline()
         except ValueError:
             continue  # a line beyond every bound; the reader has thrown it away
         if not line:
+            on_end()
             return
         logger.debug("%s: %s", connection.name, line[:MOST_LINE].decode(errors="replace").rstrip())

@@ -42,13 +42,18 @@ class Session:
         self._on_tools_changed = on_tools_changed
         self._ready: asyncio.Future[ClientSession] = asyncio.get_running_loop().create_future()
         self._end = asyncio.Event()
+        self._is_expired = False
         self._task: asyncio.Task[None] | None = None
         self.idle: asyncio.TimerHandle | None = None
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended, or is about to."""
-        return self._end.is_set() or (self._task is not None and self._task.done())
+        return self._is_expired or self._end.is_set() or (self._task is not None and self._task.done())
+
+    def expire(self) -> None:
+        """Its server is gone: the next use opens another. Calls under way find out by themselves."""
+        self._is_expired = True
 
     def begin(self, open_client: Open) -> None:
         """Start to open it."""

@@ -29,6 +29,7 @@ class JobsprintProcess:
     environment: Mapping[str, str]
     folder: Path
     port: int | None = None
+    is_meant_to_run: bool = False
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -38,6 +39,7 @@ class JobsprintProcess:
 
     def launch(self) -> None:
         """Start it, and do not wait."""
+        self.is_meant_to_run = True
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "server.cli", *self.arguments],
@@ -51,7 +53,7 @@ class JobsprintProcess:
         """Return when it works."""
         async with asyncio.timeout(START_SECONDS):
             while not await self._is_ready():
-                if self._process is None or self._process.poll() is not None:
+                if self.has_ended and not self.is_meant_to_run:
                     raise AssertionError(f"{self.name} ended:\n{self.log()[-3000:]}")
                 await asyncio.sleep(0.1)
 
@@ -72,8 +74,14 @@ class JobsprintProcess:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(number)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it is gone."""
+        return self._process is not None and self._process.poll() is not None
+
     async def end(self, number: signal.Signals = signal.SIGTERM) -> int | None:
         """Send it a signal, and wait until it is gone; its exit status."""
+        self.is_meant_to_run = False
         if self._process is None:
             return None
         self.send(number)
@@ -119,6 +127,14 @@ class Cluster:
             process.launch()
         for process in self.processes:
             await process.ready()
+
+    async def keep_up(self) -> None:
+        """Start again what ends by itself, as whoever runs services does."""
+        while True:
+            await asyncio.sleep(0.5)
+            for process in self.processes:
+                if process.is_meant_to_run and process.has_ended:
+                    process.launch()
 
     async def stop(self) -> None:
         """End all of them, whatever state they are in."""

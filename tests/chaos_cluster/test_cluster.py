@@ -77,7 +77,7 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
                 "JOBSPRINT_VAULT_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
                 "JOBSPRINT_LEASE_SECONDS": str(LEASE_SECONDS),
                 "JOBSPRINT_OUTBOUND_ALLOW": "127.0.0.1",
-                "JOBSPRINT_LOG_LEVEL": "warning",
+                "JOBSPRINT_LOG_LEVEL": "info",
             }
             cluster = Cluster.of(environment, folder, servers=SERVERS, workers=WORKERS, concurrency=CONCURRENCY)
 
@@ -85,10 +85,12 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
                 for proxy in (to_postgresql, to_rabbitmq, to_redis):
                     proxy.cut()
 
+            keeping_up = asyncio.create_task(cluster.keep_up())
             try:
                 await cluster.start()
                 yield Installation(postgresql=postgresql, rabbitmq=rabbitmq, redis=redis, cluster=cluster, cut=cut)
             finally:
+                keeping_up.cancel()
                 await cluster.stop()
     finally:
         for service in services:

@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 
 from tests.doubles.zapier import running_zapier
+from tests.integration_faults import programs
 from tests.integration_faults.cases import FAULTS, SETUPS, is_right, run
+from tests.integration_faults.programs import DEATHS
 from tests.support.here import here
 
 
@@ -27,9 +29,27 @@ async def main() -> int:
                     wrong += is_wrong
                     row.append(f"WRONG: {cell}, not {fault.expected[setup]}" if is_wrong else cell.outcome)
                 print("".join(f"{each:<34}" for each in row).rstrip())
+    wrong += await deaths()
     print(
-        f"\n{len(FAULTS) * len(SETUPS)} cells, {wrong} not as the contract names it; nothing done twice without a mark"
+        f"\n{(len(FAULTS) + len(DEATHS)) * len(SETUPS)} cells, {wrong} not as the contract names it; nothing done twice without a mark"
     )
+    return wrong
+
+
+async def deaths() -> int:
+    """The number of wrong cells where a program dies."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        async with here(Path(folder) / "data", mcp_programs=programs.programs(Path(folder))) as server:
+            print("".join(f"{head:<36}" for head in ("\nan MCP program", *SETUPS)).rstrip())
+            for death in DEATHS:
+                row = [death.name]
+                for setup in SETUPS:
+                    cell = await programs.run(death, setup, server, Path(folder))
+                    is_wrong = not programs.is_right(death, setup, cell)
+                    wrong += is_wrong
+                    row.append(f"WRONG: {cell}, not {death.expected[setup]}" if is_wrong else cell.outcome)
+                print("".join(f"{each:<36}" for each in row).rstrip())
     return wrong
 
 

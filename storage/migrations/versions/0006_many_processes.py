@@ -14,6 +14,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("executions", sa.Column("signals", sa.Integer, nullable=False, server_default="0"))
     op.add_column("executions", sa.Column("is_cancelled", sa.Boolean, nullable=False, server_default=sa.false()))
+    op.add_column("executions", sa.Column("write_token", sa.BigInteger))
     op.create_table(
         "outbox",
         sa.Column("execution_id", sa.String(36), primary_key=True),

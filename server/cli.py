@@ -136,9 +136,9 @@ def doctor() -> None:
 
     async def run() -> None:
         worst = "well"
-        async for finding in examined(settings):
-            sys.stdout.write(f"{finding}\n")
-            worst = max(worst, finding.verdict, key=("well", "look", "wrong").index)
+        async for symptom in examined(settings):
+            sys.stdout.write(f"{symptom}\n")
+            worst = max(worst, symptom.verdict, key=("well", "look", "wrong").index)
         if worst == "wrong":
             raise typer.Exit(1)
 

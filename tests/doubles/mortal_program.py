@@ -1,7 +1,8 @@
 """A double of an MCP server that is a program and dies when it is told to.
 
-Run as ``python -m tests.doubles.mortal_program FOLDER``. In its folder it keeps a ledger of what it did (``ledger``), of what it was asked (``attempts``) and of its life (``pid``),
-and reads when it is to die (``dies``): at its start, or in the next call, before or after it has done it.
+Run as ``python -m tests.doubles.mortal_program FOLDER``. In its folder it keeps what it did (``ledger``), what it was
+asked (``attempts``) and its process id (``pid``), and reads when it is to die (``dies``): at its start, or in the next
+call, before or after it has done it.
 """
 
 from __future__ import annotations

@@ -30,9 +30,8 @@ async def main() -> int:
                     row.append(f"WRONG: {cell}, not {fault.expected[setup]}" if is_wrong else cell.outcome)
                 print("".join(f"{each:<34}" for each in row).rstrip())
     wrong += await deaths()
-    print(
-        f"\n{(len(FAULTS) + len(DEATHS)) * len(SETUPS)} cells, {wrong} not as the contract names it; nothing done twice without a mark"
-    )
+    cells = (len(FAULTS) + len(DEATHS)) * len(SETUPS)
+    print(f"\n{cells} cells, {wrong} not as the contract names it; nothing done twice without a mark")
     return wrong
 
 

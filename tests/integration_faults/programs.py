@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,9 +57,17 @@ async def _killed(folder: Path) -> None:
     process_id = int((folder / "pid").read_text())
     os.kill(process_id, signal.SIGKILL)
     async with asyncio.timeout(5):
-        with suppress(ProcessLookupError):
-            while Path(f"/proc/{process_id}").exists():
-                await asyncio.sleep(0.01)
+        while _is_there(process_id):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+def _is_there(process_id: int) -> bool:
+    """Whether the process is there, or nobody knows yet that it is not."""
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 DEATHS = (

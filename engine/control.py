@@ -265,13 +265,18 @@ class Control:
             if now.state is ExecutionState.WAITING and self._service.live.get(execution.id) is None:
                 await self._requeue(now.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
-    async def wake_told(self, execution: Execution) -> None:
-        """Let a waiting execution go on that was told something by another process while it was being stored."""
+    async def wake_told(self, execution: Execution, records: Sequence[Record]) -> None:
+        """Let an execution go on that was told something while it was being stored as waiting.
+
+        ``records`` are what the store does not know of that yet.
+
+        Raises:
+            IllegalTransitionError: it has ended meanwhile.
+        """
         async with self._moving(execution.id):
-            states = [ExecutionState.WAITING]
-            seized = await self._leases.seize(execution.owner, execution.id, states, now=self._clock.now())
+            seized = await self._seized(execution.owner, execution.id, GOING_ON, records)
             if seized is not None:
-                await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), [])
+                await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), records)
 
     async def take_up(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""

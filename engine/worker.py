@@ -238,12 +238,16 @@ class Worker:
             await self._aftermath.start_handler(handler, settled)
         if live.plan.definition.settings.durability != "none":
             await self._committed(settled.id)
-        if state is ExecutionState.WAITING and live.resumes and self._service.live.get(settled.id) is live:
+        goes_on = state is ExecutionState.WAITING and live.resumes and self._service.live.get(settled.id) is live
+        if goes_on and self._service.is_alone:
             live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
             return False
         await self._service.retire(live)
         self._service.announcements.state_changed(settled)
-        await self._aftermath.see_to(settled, heard=live.heard)
+        if goes_on:  # its lease is gone with its being stored as waiting: it has to be taken anew
+            await self._aftermath.wake(settled, run.journal.flush())
+        else:
+            await self._aftermath.see_to(settled, heard=live.heard)
         return True
 
     async def _committed(self, execution_id: str) -> None:

@@ -40,6 +40,10 @@ def usual_tools() -> list[types.Tool]:
     ]
 
 
+SLOW_START_SECONDS = 0.5
+"""Work that is worth telling of takes its time to begin: whoever wants to hear of it listens by then."""
+
+
 @dataclass(slots=True)
 class McpDouble:
     """The server. ``ordered`` is what has really happened; ``calls`` counts calls of tools, ``opened`` requests.
@@ -90,6 +94,7 @@ class McpDouble:
             case "order_size":
                 return await self._order_size(ctx, params)
             case "steps":
+                await asyncio.sleep(SLOW_START_SECONDS)
                 for step in (1, 2):
                     await ctx.session.report_progress(step, 2, f"step {step}")
                 return types.CallToolResult(content=[], structured_content={"steps": 2})

@@ -66,6 +66,7 @@ async def installation() -> AsyncIterator[Installation]:
                     "JOBSPRINT_QUEUE_CAPACITY": "1000000",
                     "JOBSPRINT_RATE_LIMIT_PER_MINUTE": "",
                     "JOBSPRINT_OUTBOUND_ALLOW": "127.0.0.1",
+                    "JOBSPRINT_DATABASE_CONNECTIONS": "6",
                 },
             )
         finally:

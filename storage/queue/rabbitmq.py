@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Self
 
 import aio_pika
@@ -23,6 +25,7 @@ from storage.queue.rabbitmq_examination import ANSWER_SECONDS, CONNECT_SECONDS, 
 from storage.queue.topology import MOST_JOBS, Topology
 from storage.queue.waiting import PRIORITIES, Waiting
 from workflow.errors import MalformedJobError, QueueFullError, QueueUnavailableError
+from workflow.executions import Priority
 from workflow.messages import Job
 from workflow.ports import Clock, NewId
 from workflow.retry import JOB_RETRY_SECONDS
@@ -41,17 +44,20 @@ class RabbitDelivery:
     """A job that a consumer holds, over the connection that it came by."""
 
     queue: RabbitQueue
+    link: _Link
     job: Job
     message: AbstractIncomingMessage
 
     async def acknowledge(self) -> None:
         """The job is done. Over a connection that is gone there is nothing to say: it comes again."""
+        self.link.held[self.job.priority] -= 1
         with contextlib.suppress(QueueUnavailableError):
             async with reaching():
                 await self.message.ack()
 
     async def hand_back(self) -> None:
         """The job is not done; see :meth:`acknowledge`."""
+        self.link.held[self.job.priority] -= 1
         with contextlib.suppress(QueueUnavailableError):
             async with reaching():
                 await self.message.nack(requeue=True)
@@ -74,7 +80,7 @@ class RabbitDelivery:
 
 
 class _Link:
-    """One connection with its channels, until it breaks."""
+    """One connection with its channels, until it breaks. ``held`` counts what came over it and is not acknowledged."""
 
     def __init__(self, connection: AbstractConnection, publishing: AbstractChannel, consuming: AbstractChannel) -> None:
         self.connection = connection
@@ -82,6 +88,7 @@ class _Link:
         self.consuming = consuming
         self.exchanges: dict[str, aio_pika.abc.AbstractExchange] = {}
         self.consumers: list[tuple[aio_pika.abc.AbstractQueue, str]] = []
+        self.held: Counter[Priority] = Counter()
         self.broken = asyncio.Event()
         for part in (connection, publishing, consuming):
             part.close_callbacks.add(self._on_close)
@@ -295,10 +302,10 @@ class RabbitQueue:
         await link.consuming.set_qos(prefetch_count=self._prefetch)
         for priority in PRIORITIES:
             queue = await link.consuming.get_queue(self.topology.work_queue(priority), ensure=False)
-            link.consumers.append((queue, await queue.consume(self._on_message)))
+            link.consumers.append((queue, await queue.consume(partial(self._on_message, link))))
         self._last_delivery = asyncio.get_running_loop().time()
 
-    async def _on_message(self, message: AbstractIncomingMessage) -> None:
+    async def _on_message(self, link: _Link, message: AbstractIncomingMessage) -> None:
         self._last_delivery = asyncio.get_running_loop().time()
         try:
             job = Job.from_message(orjson.loads(message.body), traceparent=_header(message, TRACEPARENT))
@@ -308,7 +315,8 @@ class RabbitQueue:
                 async with reaching():
                     await message.reject(requeue=False)
             return
-        self._waiting.put(job.priority, RabbitDelivery(self, job, message))
+        link.held[job.priority] += 1
+        self._waiting.put(job.priority, RabbitDelivery(self, link, job, message))
 
     async def _watch(self) -> None:
         """Connect anew where jobs wait and none come: brokers have been seen to forget a consumer."""
@@ -316,17 +324,23 @@ class RabbitQueue:
         while True:
             await asyncio.sleep(WATCH_SECONDS / 2)
             link = self._link
-            if link is None or len(self._waiting) or loop.time() - self._last_delivery < WATCH_SECONDS:
+            if link is None or loop.time() - self._last_delivery < WATCH_SECONDS:
                 continue
             with contextlib.suppress(QueueUnavailableError):
-                if await self.depth() and self._prefetch and not self.holds_all_it_may:
+                if await self.is_forgotten(link):
                     logger.warning("jobs wait and none come: connecting to RabbitMQ anew")
                     link.broken.set()
 
-    @property
-    def holds_all_it_may(self) -> bool:
-        """Whether consumers hold so much that nothing more is sent; set by who consumes."""
-        return False
+    async def is_forgotten(self, link: _Link) -> bool:
+        """Whether jobs wait though this process holds fewer of their priority than it may.
+
+        Raises:
+            QueueUnavailableError: the broker cannot be reached.
+        """
+        hungry = [priority for priority in PRIORITIES if link.held[priority] < self._prefetch]
+        async with reaching():
+            waiting = [await _count(link.publishing, self.topology.work_queue(priority)) for priority in hungry]
+        return any(waiting)
 
 
 async def _count(channel: AbstractChannel, name: str) -> int:

@@ -121,19 +121,22 @@ async def run(fault: Fault, setup: str, server: Here, double: ZapierDouble, othe
     fault.begin(double)
     double.attempts = 0
     seen = await server.execution(_workflow(name, setup))
-    outcome = _outcome(seen, double, other)
-    marked = "possible_duplicate" in str(seen.get("output"))
-    if seen["status"] == "waiting":
-        answer = await server.http.post(f"/api/executions/{seen['execution_id']}/resume", json={"data": {}})
-        assert answer.is_success, answer.text
-        seen = await server.seen(seen["execution_id"], left="waiting")
-        marked = "possible_duplicate" in str(seen["output"])
-        outcome = ASKED if marked else "asked; repeated without a mark"
-    elif marked:
-        outcome = MARKED
+    outcome, marked = await settled(server, seen, _outcome(seen, double, other))
     for made in (name, f"{name}-other"):
         await server.http.delete(f"/api/integrations/{made}")
     return Cell(outcome, len(double.ledger) + len(other.ledger), marked)
+
+
+async def settled(server: Here, seen: Mapping[str, Any], outcome: str) -> tuple[str, bool]:
+    """What an execution came to when its question, if it asks one, is answered with "again"; whether it has a mark."""
+    marked = "possible_duplicate" in str(seen.get("output"))
+    if seen["status"] != "waiting":
+        return (MARKED if marked else outcome), marked
+    answer = await server.http.post(f"/api/executions/{seen['execution_id']}/resume", json={"data": {}})
+    assert answer.is_success, answer.text
+    after = await server.seen(seen["execution_id"], left="waiting")
+    marked = "possible_duplicate" in str(after["output"])
+    return (ASKED if marked else "asked; repeated without a mark"), marked
 
 
 def is_right(fault: Fault, setup: str, cell: Cell) -> bool:

@@ -19,12 +19,12 @@ from tests.integration_faults.cases import (
     DONE,
     FALLBACK,
     IN_DOUBT,
-    MARKED,
     OTHER_WAY,
     READ,
     REPEAT,
     Cell,
     every,
+    settled,
 )
 from tests.support.here import Here
 
@@ -103,16 +103,7 @@ async def run(death: Death, setup: str, server: Here, folder: Path) -> Cell:
         assert made.status_code == 201, made.text
     await death.order(folder / "mortal")
     seen = await server.execution(_workflow(name, setup))
-    outcome = _outcome(seen, folder)
-    marked = "possible_duplicate" in str(seen.get("output"))
-    if seen["status"] == "waiting":
-        answer = await server.http.post(f"/api/executions/{seen['execution_id']}/resume", json={"data": {}})
-        assert answer.is_success, answer.text
-        seen = await server.seen(seen["execution_id"], left="waiting")
-        marked = "possible_duplicate" in str(seen["output"])
-        outcome = ASKED if marked else "asked; repeated without a mark"
-    elif marked:
-        outcome = MARKED
+    outcome, marked = await settled(server, seen, _outcome(seen, folder))
     for program in ("mortal", "other"):
         await server.http.delete(f"/api/integrations/{name}-{program}")
     return Cell(outcome, _lines(folder, "mortal", "ledger") + _lines(folder, "other", "ledger"), marked)

@@ -114,6 +114,24 @@ async def test_a_broker_that_is_away_is_waited_for_and_callers_are_told(topology
             assert (await take(queue.consume())).job == job("a")
 
 
+async def test_who_holds_all_it_may_is_not_forgotten_and_whose_consumer_is_gone_is(
+    topology: Topology,
+) -> None:
+    async with rabbit(topology, prefetch=1) as queue:
+        for name in ("a", "b"):
+            await queue.publish(job(name))
+        held = await take(queue.consume())
+        link = queue._link
+        assert link is not None
+        assert not await queue.is_forgotten(link), "it works on one, and may hold one"
+        for consumer, tag in link.consumers:
+            await consumer.cancel(tag)
+        await held.acknowledge()
+        async with asyncio.timeout(10):
+            while not await queue.is_forgotten(link):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
 async def test_what_is_no_job_goes_to_the_dead_letters_and_holds_nobody_up(topology: Topology) -> None:
     async with rabbit(topology) as queue:
         async with await aio_pika.connect(RABBITMQ_URL) as connection, connection.channel() as channel:

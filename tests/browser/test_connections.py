@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -11,8 +12,20 @@ from playwright.async_api import Browser, Page
 
 from tests.doubles import sdk_authorization
 from tests.doubles.zapier import running_zapier
+from tests.support import foreign
+from tests.support.sdk_example import SdkExample
 from tests.support.server_process import ServerProcess
+from tests.support.services import go_without
 from tests.support.tenants import PASSWORD, Tenant, registered
+
+TELL_TIME = {
+    "name": "tell time",
+    "nodes": {
+        "start": {"type": "manual"},
+        "now": {"type": "mcp_tool", "parameters": {"connection": "theirs", "tool": "get_time"}},
+    },
+    "connections": [["start", "now"]],
+}
 
 
 @pytest.fixture
@@ -53,6 +66,28 @@ async def begun(http: httpx2.AsyncClient, kind: str, url: str) -> str:
     return link
 
 
+def sdk_example() -> SdkExample:
+    """The SDK's example, as its authors made it."""
+    try:
+        return SdkExample(foreign.sdk_example("servers/simple-auth"))
+    except foreign.CannotInstallError as error:
+        go_without(f"the SDK's example was not tried: {error}")
+
+
+async def sign_in_there(page: Page) -> None:
+    """The example fills in its demo user by itself."""
+    await page.get_by_role("heading", name="MCP Demo Authentication").wait_for()
+    await page.get_by_role("button", name="Sign In").click()
+    await page.wait_for_selector("text=is connected to")
+
+
+async def time_told(http: httpx2.AsyncClient, workflow_id: str) -> dict[str, Any]:
+    """The execution of a workflow that calls the example's only tool."""
+    ran = await http.post(f"/api/workflows/{workflow_id}/execute", json={"wait_seconds": 20})
+    seen: dict[str, Any] = (await http.get(f"/api/executions/{ran.json()['execution_id']}")).json()
+    return seen
+
+
 async def test_zapier_is_connected_after_its_user_has_logged_in_and_allowed_it(ann: Tenant, page: Page) -> None:
     async with running_zapier() as zapier, ann.http() as http:
         await page.goto(await begun(http, "zapier", zapier.url))
@@ -88,7 +123,32 @@ async def test_another_user_cannot_consent_in_anns_place(ann: Tenant, page: Page
         assert zapier.guard.grants == []
 
 
-async def test_the_sdks_own_authorization_server_lets_us_in(ann: Tenant, page: Page) -> None:
+async def test_the_sdks_example_of_an_authorization_server_lets_us_in_and_again_when_it_has_forgotten_us(
+    ann: Tenant, page: Page
+) -> None:
+    async with sdk_example() as example, ann.http() as http:
+        await page.goto(await begun(http, "mcp", example.url))
+        await go_on(page, ann)
+        await sign_in_there(page)
+        made = await http.post("/api/workflows", json=TELL_TIME)
+        workflow_id = made.json()["workflow_id"]
+        told = await time_told(http, workflow_id)
+        assert told["status"] == "succeeded"
+        assert told["output"]["items"]["now"][0]["result"]["timezone"] == "UTC"
+
+        await example.restart_authorization()
+        refused = await time_told(http, workflow_id)
+        assert (refused["status"], refused["error"]["code"]) == ("failed", "connection_unauthorized")
+        assert (await http.get("/api/integrations/theirs")).json()["status"] == "unauthorized"
+
+        begun_again = await http.post("/api/integrations/theirs/authorize")
+        await page.goto(begun_again.json()["authorization_url"])
+        await page.get_by_text("Go on to").click()
+        await sign_in_there(page)
+        assert (await time_told(http, workflow_id))["status"] == "succeeded"
+
+
+async def test_an_authorization_server_of_the_sdks_parts_refreshes_what_it_has_granted(ann: Tenant, page: Page) -> None:
     async with sdk_authorization.running_sdk_server() as (provider, url), ann.http() as http:
         await page.goto(await begun(http, "mcp", url))
         await go_on(page, ann)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.chaos_cluster.services import free_port
+from tests.support.ports import free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0

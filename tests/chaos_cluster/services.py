@@ -6,27 +6,17 @@ import asyncio
 import contextlib
 import os
 import pwd
-import random
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.support.ports import free_port
 from tests.support.services import go_without
 
 START_SECONDS = 60.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now, and that no outgoing connection is given: one that is made to such a port
-    while nobody listens may come out of it, too, and keep it."""
-    while True:
-        port = random.randint(20_000, 30_000)  # noqa: S311
-        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
 
 
 def program(pattern_folder: str, name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos_cluster.services import free_port
+from tests.support.ports import free_port
 from tests.support.services import need_program
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "jobsprint.conf"

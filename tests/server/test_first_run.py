@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from tests.support.ports import free_port
 from tests.support.server_process import JOBSPRINT, ServerProcess, environment
 from tests.support.services import REDIS_URL, need
 
@@ -193,11 +193,3 @@ def test_sessions_in_redis_outlive_a_restart(data_dir: Path) -> None:
         left = httpx2.post(f"{server.url}/auth/logout", headers=bearer(fresh))
         assert left.status_code == 204
         assert httpx2.get(f"{server.url}/auth/me", headers=bearer(fresh)).status_code == 401
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-    return port

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
+from importlib import metadata
 from pathlib import Path
 
 from tests.support.server_process import ROOT
@@ -69,6 +72,29 @@ def fastmcp_command(script: Path) -> list[str]:
         _run([str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *wanted], ROOT)
         _note_installed(folder, FASTMCP_PACKAGES)
     return [str(python), str(script)]
+
+
+def sdk_example(name: str) -> Path:
+    """The folder of one of the examples that the MCP SDK's source distribution holds, ``servers/simple-auth`` say:
+    of the version that is installed, by the hash in the lock file.
+
+    Raises:
+        CannotInstallError: pip failed.
+    """
+    version = metadata.version("mcp")
+    folder = FOLDER / "mcp-sdk"
+    if not _is_installed(folder, {"mcp": version}):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        locked = re.search(r"^mcp==.*(?:\n    --hash=.*)+", (ROOT / "requirements.lock").read_text(), re.MULTILINE)
+        assert locked is not None
+        (folder / "requirements.txt").write_text(locked[0].removesuffix("\\") + "\n")
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+        _run([*pip, "--no-binary", "mcp", "--require-hashes", "--requirement", "requirements.txt"], folder)
+        with tarfile.open(folder / f"mcp-{version}.tar.gz") as archive:
+            archive.extractall(folder, filter="data")
+        _note_installed(folder, {"mcp": version})
+    return folder / f"mcp-{version}" / "examples" / name
 
 
 def _is_installed(folder: Path, packages: dict[str, str]) -> bool:

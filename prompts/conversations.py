@@ -35,7 +35,7 @@ from workflow.message_forms import message_to_json
 from workflow.messages import Event
 from workflow.ports import Clock, EventBus, NewId, Page
 
-UPDATED, DELETED = "conversation.updated", "conversation.deleted"
+CONVERSATION_UPDATED, CONVERSATION_DELETED = "conversation.updated", "conversation.deleted"
 
 MAX_MESSAGE_BYTES = 256 << 10
 """A message as JSON."""
@@ -84,7 +84,7 @@ class ContextManager:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Let go of what others say is deleted, until the context is left."""
-        async with self._bus.subscribe(event_types=[DELETED]) as events:
+        async with self._bus.subscribe(event_types=[CONVERSATION_DELETED]) as events:
             task = asyncio.create_task(self._let_go(events))
             try:
                 yield
@@ -151,7 +151,7 @@ class ContextManager:
         now = self._clock.now()
         position = await self._store.append(owner, key, turns, effect=effect, margin=margin, now=now)
         if position is not None:
-            self._tell(UPDATED, owner, key, position=position)
+            self._tell(CONVERSATION_UPDATED, owner, key, position=position)
 
     async def read(self, owner: str, key: str, *, before: int | None, limit: int) -> tuple[Head, Sequence[Turn]]:
         """The conversation, and its latest turns before a position, newest first.
@@ -180,7 +180,7 @@ class ContextManager:
         await self._tails.forget(owner, key)
         if not was_there:
             raise ConversationNotFoundError(key)
-        self._tell(DELETED, owner, key)
+        self._tell(CONVERSATION_DELETED, owner, key)
 
     async def _built(self, owner: str, tail: Tail, held: Frame, asker: Asker | None) -> Window:
         """The best window there is: all turns, else those behind the summary, else what a new summary leaves, else

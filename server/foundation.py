@@ -10,6 +10,7 @@ from importlib.metadata import version
 from filelock import FileLock, Timeout
 
 from engine.announcements import CHANGES, DETAILS
+from prompts.conversations import CONVERSATION_DELETED
 from server.secret_key import load_secret_key
 from server.settings import BadSettingsError, Settings
 from server.vault_commands import LOCK_FILE
@@ -64,7 +65,7 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
 
 
 def _redis_bus(settings: Settings, url: str) -> RedisEventBus:
-    return RedisEventBus(url, changes=CHANGES, details=DETAILS, prefix=settings.redis_prefix)
+    return RedisEventBus(url, changes=CHANGES | {CONVERSATION_DELETED}, details=DETAILS, prefix=settings.redis_prefix)
 
 
 def _claim(settings: Settings, stack: AsyncExitStack) -> None:

@@ -129,7 +129,7 @@ class SqlAccounts:
             .order_by(memberships.c.created_at, memberships.c.role != Role.OWNER.value)
             .limit(1)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             home: str | None = (await connection.execute(query)).scalar_one_or_none()
         return home or user_id
 
@@ -158,7 +158,7 @@ class SqlAccounts:
 
     async def all(self) -> Sequence[User]:
         """Every user, the oldest first."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = await connection.execute(select(users).order_by(users.c.created_at, users.c.id))
             return [_user(row) for row in rows]
 
@@ -173,7 +173,7 @@ class SqlAccounts:
                 users.c.disabled_at.is_(None),
             )
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             role: str | None = (await connection.execute(query)).scalar_one_or_none()
         return None if role is None else Role(role)
 
@@ -201,12 +201,12 @@ class SqlAccounts:
             await connection.execute(update(users).where(users.c.id == user_id).values(password_hash=None))
 
     async def _one(self, where: Any) -> User | None:
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(select(users).where(where))).one_or_none()
         return None if row is None else _user(row)
 
     async def _change(self, user_id: str, **values: Any) -> None:
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             changed = await connection.execute(update(users).where(users.c.id == user_id).values(**values))
             if changed.rowcount == 0:
                 raise UserNotFoundError(user_id)

@@ -67,7 +67,7 @@ class SqlApiKeys:
         Raises:
             StorageError: there is no such user or workspace.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(
                 insert(api_keys).values(
                     id=key.id,
@@ -93,7 +93,7 @@ class SqlApiKeys:
             )
             .where(api_keys.c.hash == key_hash)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             return None
@@ -117,7 +117,7 @@ class SqlApiKeys:
             query = query.where(api_keys.c.user_id == user_id)
         if cursor is not None:
             query = query.where(api_keys.c.id < decode_cursor(cursor, str)[0])
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query.order_by(api_keys.c.id.desc()).limit(limit + 1))).all()
         found = [_key(row) for row in rows]
         return Page(found[:limit], encode_cursor(found[limit - 1].id) if len(found) > limit else None)
@@ -131,7 +131,7 @@ class SqlApiKeys:
         mine = [api_keys.c.id == key_id, api_keys.c.workspace_id == workspace_id, api_keys.c.revoked_at.is_(None)]
         if user_id is not None:
             mine.append(api_keys.c.user_id == user_id)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             revoked = await connection.execute(
                 update(api_keys).where(*mine).values(revoked_at=now).returning(*api_keys.c)
             )

@@ -131,7 +131,7 @@ class SqlAuditLog:
             query = query.where(table.id < decode_cursor(cursor, str)[0])
         with contextlib.suppress(StorageError):
             await self.written()
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query.order_by(table.id.desc()).limit(limit + 1))).all()
         found = [AuditEntry(**row._mapping) for row in rows]
         return Page(found[:limit], encode_cursor(found[limit - 1].id) if len(found) > limit else None)
@@ -139,7 +139,7 @@ class SqlAuditLog:
     async def prune(self, *, before: datetime, limit: int) -> int:
         """Delete entries that are older; see the port."""
         due = select(audit_entries.c.id).where(audit_entries.c.at < before).limit(limit)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             gone = await connection.execute(delete(audit_entries).where(audit_entries.c.id.in_(due)))
         return gone.rowcount
 

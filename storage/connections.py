@@ -68,8 +68,8 @@ class SqlConnections:
     async def of_workspace(self, owner: str) -> Sequence[Connection]:
         """All of them by name; see the port."""
         query = select(connections).where(connections.c.owner == owner).order_by(connections.c.name)
-        async with self._database.transaction() as transaction:
-            return [_connection(row) for row in await transaction.execute(query)]
+        async with self._database.statement() as statement:
+            return [_connection(row) for row in await statement.execute(query)]
 
     async def change(self, connection: Connection) -> Connection:
         """Store it as it is now; see the port."""
@@ -91,8 +91,8 @@ class SqlConnections:
         """Keep how it does; see the port."""
         values = {"status": status, "health": _health_json(health), "last_used_at": last_used_at}
         same = (connections.c.id == connection.id, connections.c.revision == connection.revision)
-        async with self._database.transaction() as transaction:
-            await transaction.execute(update(connections).where(*same).values(values))
+        async with self._database.statement() as statement:
+            await statement.execute(update(connections).where(*same).values(values))
 
     async def delete(self, owner: str, name: str) -> Connection:
         """Forget it, and what belongs to it; see the port."""
@@ -111,14 +111,14 @@ class SqlConnections:
             .where(*_uses(credential), or_(column.is_(None), column <= now))
             .values(refresh_claimed_until=until)
         )
-        async with self._database.transaction() as transaction:
-            return (await transaction.execute(claim)).rowcount > 0
+        async with self._database.statement() as statement:
+            return (await statement.execute(claim)).rowcount > 0
 
     async def release_refresh(self, credential: CredentialRef) -> None:
         """Let others refresh it again; see the port."""
         release = update(connections).where(*_uses(credential)).values(refresh_claimed_until=None)
-        async with self._database.transaction() as transaction:
-            await transaction.execute(release)
+        async with self._database.statement() as statement:
+            await statement.execute(release)
 
     async def keep_actions(self, owner: str, actions: ActionList) -> None:
         """Keep what actions it has; see the port."""
@@ -164,8 +164,8 @@ class SqlConnections:
 
     async def forget_authorizations(self, *, expired_before: datetime) -> None:
         """Delete consents that nobody has given in time."""
-        async with self._database.transaction() as transaction:
-            await transaction.execute(delete(pending_authorizations).where(_PENDING.expires_at < expired_before))
+        async with self._database.statement() as statement:
+            await statement.execute(delete(pending_authorizations).where(_PENDING.expires_at < expired_before))
 
     async def pending_authorization(self, state: str, *, now: datetime) -> PendingAuthorization | None:
         """One that waits; see the port."""
@@ -175,8 +175,8 @@ class SqlConnections:
     async def bind_authorization(self, state: str, browser: str) -> None:
         """Note which browser it is; see the port."""
         bind = update(pending_authorizations).where(_PENDING.state_hash == _hash(state)).values(browser=browser)
-        async with self._database.transaction() as transaction:
-            await transaction.execute(bind)
+        async with self._database.statement() as statement:
+            await statement.execute(bind)
 
     async def take_authorization(self, state: str, *, now: datetime) -> PendingAuthorization | None:
         """The one that comes back, once; see the port."""
@@ -205,13 +205,13 @@ class SqlConnections:
         if connection is not None:
             query = query.where(table.connection == connection)
         query = query.order_by(table.day.desc(), table.connection, table.action).limit(limit)
-        async with self._database.transaction() as transaction:
-            rows = (await transaction.execute(query)).mappings().all()
+        async with self._database.statement() as statement:
+            rows = (await statement.execute(query)).mappings().all()
         return [ActionFigures(**{name: value for name, value in row.items() if name != "owner"}) for row in rows]
 
     async def _action_lists(self, *where: ColumnElement[bool]) -> list[ActionList]:
-        async with self._database.transaction() as transaction:
-            rows = (await transaction.execute(select(action_lists).where(*where))).all()
+        async with self._database.statement() as statement:
+            rows = (await statement.execute(select(action_lists).where(*where))).all()
         return [
             ActionList(
                 connection_id=row.connection_id,

@@ -94,7 +94,7 @@ class SqlConversations:
     async def head(self, owner: str, key: str) -> Head | None:
         """The conversation without its messages; see the port."""
         query = select(conversations).where(_head.owner == owner, _head.key == key, _head.last_position > 0)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else _as_head(row)
 
@@ -105,7 +105,7 @@ class SqlConversations:
         query = select(turns).where(_turn.owner == owner, _turn.key == key, _turn.position > after)
         if before is not None:
             query = query.where(_turn.position < before)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query.order_by(_turn.position.desc()).limit(limit))).all()
         return [_as_turn(row) for row in reversed(rows)]
 
@@ -117,7 +117,7 @@ class SqlConversations:
     async def summary(self, owner: str, key: str) -> Summary | None:
         """The summary that there is; see the port."""
         query = select(summaries).where(_summary.owner == owner, _summary.key == key)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else Summary(upto=row.upto, text=row.text, tokens=row.tokens)
 
@@ -160,7 +160,7 @@ class SqlConversations:
                 ) from None
             query = query.where(or_(_head.updated_at < at, and_(_head.updated_at == at, _head.key < key)))
         ordered = query.order_by(_head.updated_at.desc(), _head.key.desc()).limit(limit + 1)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             found = [_as_head(row) for row in (await connection.execute(ordered)).all()]
         if len(found) <= limit:
             return Page(found, None)
@@ -175,7 +175,7 @@ class SqlConversations:
     async def prune(self, *, idle_before: datetime, limit: int) -> int:
         """Forget conversations that nothing was added to; see the port."""
         query = select(_head.owner, _head.key).where(_head.updated_at < idle_before).limit(limit)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             idle = (await connection.execute(query)).all()
         gone = 0
         for owner, key in idle:

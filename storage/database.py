@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Any, Self
 
 import orjson
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, StatementError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
 from workflow.errors import StorageError, UnstorableValueError
 
+_LAST_USE = "jobsprint_last_use"
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 BUSY_TIMEOUT_MS = 5_000
 """How long SQLite waits for another process's lock before it gives up."""
@@ -27,6 +29,8 @@ CONNECTIONS = 12
 STATEMENT_TIMEOUT_MS = 30_000
 """What takes longer is stuck, and holds others up; migrations set it aside."""
 POOL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS = 30.0, 10.0
+TRUSTED_SECONDS = 5.0
+"""A connection that was used so lately is still there, unless we have seen it close; one that idled longer is asked."""
 
 STORABLE = "Send whole numbers beyond 64 bits as text, and text without half surrogate pairs."
 """What to do about a value that no store keeps."""
@@ -44,6 +48,7 @@ class Database:
         self._schema = schema
         self._connections = connections
         self._engine: AsyncEngine | None = None
+        self._autocommitting: AsyncEngine | None = None
         self._turn = asyncio.Lock()
 
     @property
@@ -69,12 +74,14 @@ class Database:
                 server["search_path"] = self._schema
             self._engine = create_async_engine(
                 self._url,
-                pool_pre_ping=True,
                 pool_size=self._connections,
                 max_overflow=0,
                 pool_timeout=POOL_TIMEOUT_SECONDS,
                 connect_args={"server_settings": server, "timeout": CONNECT_TIMEOUT_SECONDS},
             )
+            event.listen(self._engine.sync_engine, "checkout", _make_sure_of)
+            event.listen(self._engine.sync_engine, "checkin", _note_use)
+            self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         return self
 
     def _make_folder(self, folder: Path) -> None:
@@ -87,7 +94,7 @@ class Database:
 
     async def __aexit__(self, *_: object) -> None:
         await self.engine.dispose()
-        self._engine = None
+        self._engine = self._autocommitting = None
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[AsyncConnection]:
@@ -98,6 +105,21 @@ class Database:
         """
         with self.translated_errors():
             async with self.engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def statement(self) -> AsyncGenerator[AsyncConnection]:
+        """For one statement alone, which is its own transaction: a server is asked once then, not three times.
+
+        Raises:
+            StorageError: the database failed.
+        """
+        if self._autocommitting is None:
+            async with self.transaction() as connection:
+                yield connection
+            return
+        with self.translated_errors():
+            async with self._autocommitting.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -181,6 +203,22 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _make_sure_of(connection: Any, record: Any, _: object) -> None:
+    """Take another connection in the place of one that is gone, so that whoever wants one need not try twice."""
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("it was closed")
+    used = record.info.get(_LAST_USE)
+    if used is not None and time.monotonic() - used > TRUSTED_SECONDS:
+        try:
+            connection.ping()
+        except connection.dbapi.Error as error:
+            raise DisconnectionError("it does not answer") from error
+
+
+def _note_use(_: Any, record: Any) -> None:
+    record.info[_LAST_USE] = time.monotonic()
 
 
 def _translated(error: BaseException | None) -> StorageError:

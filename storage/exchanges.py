@@ -37,7 +37,7 @@ class SqlExchanges:
                 query = query.where(exchanges.c[name] == _storable(wanted))
         if cursor is not None:
             query = query.where(exchanges.c.id < decode_cursor(cursor, str)[0])
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query.order_by(exchanges.c.id.desc()).limit(limit + 1))).all()
         found = [_exchange(row) for row in rows]
         return Page(found[:limit], encode_cursor(found[limit - 1].id) if len(found) > limit else None)
@@ -52,7 +52,7 @@ class SqlExchanges:
         for column, wanted in (("owner", owner), ("user_id", user_id), ("workflow_id", workflow_id)):
             if wanted is not None:
                 query = query.where(exchanges.c[column] == wanted)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one()
         return Spent(int(row[0]), int(row[1]))
 

@@ -109,7 +109,7 @@ class SqlExecutionStore:
         await self._written(execution_id)
         if self._reader is not None:
             return await self._reader.execution(owner, execution_id)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return await self._read(connection, owner, execution_id)
 
     async def journal(self, execution_id: str) -> Sequence[Record]:
@@ -117,7 +117,7 @@ class SqlExecutionStore:
         await self._written(execution_id)
         if self._reader is not None:
             return await self._reader.journal(execution_id)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return await self._read_journal(connection, execution_id)
 
     async def recorded(self, owner: str, execution_id: str) -> tuple[Execution, Sequence[Record]]:
@@ -181,7 +181,7 @@ class SqlExecutionStore:
         """Whose the execution is; see the port."""
         await self._written(execution_id)
         query = select(executions.c.owner).where(executions.c.id == execution_id)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             owner: str | None = (await connection.execute(query)).scalar_one_or_none()
         if owner is None:
             raise ExecutionNotFoundError(execution_id)
@@ -201,7 +201,7 @@ class SqlExecutionStore:
             return [record for row in rows for record in records_from_bytes(self._got(execution_id, row))]
 
     async def _all(self, query: Select[Any]) -> list[Execution]:
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query)).all()
         return [self._execution(row) for row in rows]
 

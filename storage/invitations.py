@@ -28,7 +28,7 @@ class SqlInvitations:
         Raises:
             StorageError: there is no such workspace.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(
                 insert(invitations).values(
                     id=invitation.id,
@@ -53,7 +53,7 @@ class SqlInvitations:
             )
             .order_by(invitations.c.created_at, invitations.c.id)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query)).all()
         return [_invitation(row) for row in rows]
 
@@ -63,7 +63,7 @@ class SqlInvitations:
         Raises:
             InvitationNotFoundError: the workspace has none of this id.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             revoked = await connection.execute(
                 delete(invitations).where(
                     invitations.c.id == invitation_id,
@@ -98,7 +98,7 @@ class SqlInvitations:
     async def prune(self, *, expired_before: datetime, limit: int) -> int:
         """Delete up to ``limit`` invitations whose time was over before then; how many that was."""
         due = select(invitations.c.id).where(invitations.c.expires_at < expired_before).limit(limit)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             gone = await connection.execute(delete(invitations).where(invitations.c.id.in_(due)))
         return gone.rowcount
 

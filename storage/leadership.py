@@ -29,11 +29,11 @@ class SqlLeadership:
             set_={"holder": self._holder, "expires_at": until},
             where=(leaders.c.holder == self._holder) | (leaders.c.expires_at < now),
         ).returning(leaders.c.holder)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return (await connection.execute(take)).one_or_none() is not None
 
     async def resign(self, duty: str) -> None:
         """Give a duty up; see the port."""
         mine = (leaders.c.duty == duty) & (leaders.c.holder == self._holder)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(delete(leaders).where(mine))

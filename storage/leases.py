@@ -8,7 +8,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, func, insert, literal, or_, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    any_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
@@ -26,6 +42,17 @@ if TYPE_CHECKING:
 _HELD_STATES = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
 _QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_TAKE = (
+    update(executions)
+    .where(
+        executions.c.id == any_(bindparam("ids", type_=ARRAY(Text))),
+        executions.c.state == _QUEUED,
+        executions.c.lease_owner.is_(None),
+    )
+    .values(lease_owner=bindparam("holder"), lease_expires_at=bindparam("end"), signals=0)
+    .returning(executions)
+)
+"""What is taken for every job there is."""
 
 
 @dataclass(slots=True)
@@ -79,14 +106,14 @@ class SqlLeases:
         """Waiting executions whose time has come; see the port."""
         query = select(executions).where(executions.c.wake_at <= now).order_by(executions.c.wake_at).limit(limit)
         if self._database.is_sqlite:
-            async with self._database.transaction() as connection:
+            async with self._database.statement() as connection:
                 return [self._store.adopted(row) for row in await connection.execute(query)]
         free = query.with_only_columns(executions.c.id).where(executions.c.state == _WAITING, _is_free(now))
         return await self._take_all(free, now)
 
     async def next_due(self) -> datetime | None:
         """When the next waiting execution goes on; see the port."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             found: datetime | None = (await connection.execute(select(func.min(executions.c.wake_at)))).scalar_one()
         return found
 
@@ -133,16 +160,9 @@ class SqlLeases:
         self._taking = None
 
     async def _take_queued(self, execution_ids: Sequence[str], now: datetime) -> dict[str, Taken]:
-        take = (
-            update(executions)
-            .where(
-                executions.c.id.in_(execution_ids), executions.c.state == _QUEUED, executions.c.lease_owner.is_(None)
-            )
-            .values(lease_owner=self._lease.owner, lease_expires_at=self._lease.from_(now), signals=0)
-            .returning(executions)
-        )
-        async with self._database.transaction() as connection:
-            rows = (await connection.execute(take)).all()
+        given = {"ids": execution_ids, "holder": self._lease.owner, "end": self._lease.from_(now)}
+        async with self._database.statement() as connection:
+            rows = (await connection.execute(_TAKE, given)).all()
         return {row.id: Taken(self._store.adopted(row), row.is_cancelled) for row in rows}
 
     async def admit(self, execution: Execution, job: Job, *, limit: int) -> bool:
@@ -184,7 +204,7 @@ class SqlLeases:
     async def held_workflows(self, *, limit: int) -> Sequence[str]:
         """Workflows of which something is held back; see the port."""
         query = select(outbox.c.workflow_id).where(outbox.c.place == HELD).distinct().limit(limit)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return (await connection.execute(query)).scalars().all()
 
     async def dead(self, execution_ids: Sequence[str]) -> Collection[str]:
@@ -192,7 +212,7 @@ class SqlLeases:
         query = select(executions.c.id).where(
             executions.c.id.in_(execution_ids), executions.c.state == ExecutionState.DEAD.value
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return set((await connection.execute(query)).scalars())
 
     async def count(self, workflow_id: str) -> int:
@@ -200,7 +220,7 @@ class SqlLeases:
         query = select(func.count()).where(
             executions.c.workflow_id == workflow_id, executions.c.state.in_(_HELD_STATES)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def signal(self, execution_id: str, records: Sequence[Record], *, is_cancelled: bool = False) -> str | None:
@@ -230,13 +250,13 @@ class SqlLeases:
             query = query.where(executions.c.id == execution_id)
         else:
             query = query.where(executions.c.lease_owner == self._lease.owner)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return [Signal(*row) for row in await connection.execute(query)]
 
     async def renew(self, *, now: datetime) -> None:
         """Prolong the leases; see the port."""
         end = self._lease.from_(now)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(
                 update(executions)
                 .where(executions.c.lease_owner == self._lease.owner, executions.c.state.in_(_HELD_STATES))
@@ -246,7 +266,7 @@ class SqlLeases:
     async def release(self) -> None:
         """Let go of the leases; see the port."""
         mine = update(executions).where(executions.c.lease_owner == self._lease.owner)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(mine.values(lease_expires_at=_LONG_AGO))
 
     async def _take_all(self, free: Select[Any], now: datetime) -> list[Execution]:
@@ -259,7 +279,7 @@ class SqlLeases:
             .values(lease_owner=self._lease.owner, lease_expires_at=self._lease.from_(now))
             .returning(executions)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = sorted((await connection.execute(take)).all(), key=lambda row: str(row.id))
         return [self._store.adopted(row) for row in rows]
 

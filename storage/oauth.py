@@ -65,7 +65,7 @@ class SqlOAuthClients:
 
     async def add(self, client: OAuthClient) -> None:
         """Keep a new client."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(insert(clients).values(**_client_row(client)))
 
     async def put(self, client: OAuthClient) -> None:
@@ -74,13 +74,13 @@ class SqlOAuthClients:
         row = _client_row(client)
         changed = {name: value for name, value in row.items() if name not in ("id", "created_at")}
         upsert = dialect.insert(clients).values(**row).on_conflict_do_update(index_elements=["id"], set_=changed)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(upsert)
 
     async def find(self, client_id: str) -> OAuthClient | None:
         """The client, unless there is none or it was revoked."""
         query = select(clients).where(clients.c.id == client_id, clients.c.revoked_at.is_(None))
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else _client(row)
 
@@ -91,13 +91,13 @@ class SqlOAuthClients:
             .where(clients.c.workspace_id == workspace_id, clients.c.kind == "machine", clients.c.revoked_at.is_(None))
             .order_by(clients.c.created_at, clients.c.id)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return [_client(row) for row in await connection.execute(query)]
 
     async def revoke_machine(self, client_id: str, *, workspace_id: str, now: datetime) -> bool:
         """Let a machine of the workspace in no more; whether there was one."""
         which = (clients.c.id == client_id, clients.c.workspace_id == workspace_id, clients.c.kind == "machine")
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             changed = await connection.execute(
                 update(clients).where(*which, clients.c.revoked_at.is_(None)).values(revoked_at=now)
             )
@@ -106,19 +106,19 @@ class SqlOAuthClients:
     async def count_unused(self, kind: str) -> int:
         """How many clients of the kind there are that nobody has let in."""
         query = select(func.count()).select_from(clients).where(clients.c.kind == kind, clients.c.used_at.is_(None))
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def touch(self, client_id: str, *, now: datetime) -> None:
         """Note that a user let the client in."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(update(clients).where(clients.c.id == client_id).values(used_at=now))
 
     async def forget_unused(self, *, created_before: datetime, used_before: datetime) -> int:
         """Delete clients that came by themselves before then and that nobody has let in since; how many."""
         which = (clients.c.kind.in_(("dynamic", "document")), clients.c.created_at < created_before)
         is_unused = clients.c.used_at.is_(None) | (clients.c.used_at < used_before)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return (await connection.execute(delete(clients).where(*which, is_unused))).rowcount
 
     async def spend_assertion(self, client_id: str, key: str, *, expires_at: datetime, now: datetime) -> bool:
@@ -157,20 +157,20 @@ class SqlAuthorizationCodes:
 
     async def find(self, code_hash: str) -> AuthorizationCode | None:
         """The code, used or over as it may be."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(select(codes).where(codes.c.hash == code_hash))).one_or_none()
         return None if row is None else _code(row)
 
     async def claim(self, code_hash: str, *, now: datetime) -> bool:
         """Use the code; ``False`` where it was used before, or is over."""
         which = (codes.c.hash == code_hash, codes.c.used_at.is_(None), codes.c.expires_at > now)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return (await connection.execute(update(codes).where(*which).values(used_at=now))).rowcount == 1
 
     async def bind(self, code_hash: str, session_id: str) -> bool:
         """Note what the code was exchanged for; ``False`` where somebody else showed it meanwhile."""
         which = (codes.c.hash == code_hash, codes.c.replayed_at.is_(None))
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return (await connection.execute(update(codes).where(*which).values(session_id=session_id))).rowcount == 1
 
     async def replay(self, code_hash: str, *, now: datetime) -> str | None:

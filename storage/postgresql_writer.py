@@ -13,6 +13,10 @@ from storage.batches import CHANGING, Batch, Row, written_columns
 from storage.database import Database
 from storage.tables import executions, journal, outbox
 
+_WRITTEN = tuple(written_columns())
+_ENTRY = ("execution_id", "data")
+_LETTER = tuple(column.name for column in outbox.c)
+
 
 class PostgresqlWriter:
     """Implements :class:`storage.batches.BatchWriter`; ``owner`` is whose leases allow to write.
@@ -24,17 +28,7 @@ class PostgresqlWriter:
     def __init__(self, database: Database, *, owner: str) -> None:
         self._database = database
         self._owner = owner
-        columns = written_columns()
-        columns.append("write_token")
-        changes = ", ".join(f"{name} = excluded.{name}" for name in (*CHANGING, "write_token"))
-        self._save = (
-            f"{_insert(executions, columns)} ON CONFLICT (id) DO UPDATE SET {changes} "
-            f"WHERE executions.lease_owner = ${len(columns) + 1} RETURNING id"
-        )
-        self._note = _insert(journal, ("execution_id", "data"))
-        letter = [column.name for column in outbox.c]
-        newer = ", ".join(f"{name} = excluded.{name}" for name in letter[1:])
-        self._send = f"{_insert(outbox, letter)} ON CONFLICT (execution_id) DO UPDATE SET {newer}"
+        self._statement = _statement()
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,20 +37,22 @@ class PostgresqlWriter:
         """Nothing is its own: the database has the connections."""
 
     async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
-        """One transaction; see the port."""
+        """One statement; see the port."""
         batch = prepare()
-        async with self._database.transaction() as connection:
+        database = self._database
+        async with database.transaction() if batch.in_doubt else database.statement() as connection:
             written = await self._written_before(connection, batch)
             saved = await connection.exec_driver_sql(
-                self._save, (*_columns(batch.executions), list(batch.tokens), self._owner)
+                self._statement,
+                (
+                    *_columns(batch.executions, len(_WRITTEN)),
+                    list(batch.tokens),
+                    self._owner,
+                    *_columns(list(_unwritten(batch.journal, written)), len(_ENTRY)),
+                    *_columns([letter.row for letter in batch.letters], len(_LETTER)),
+                ),
             )
             kept = {row[0] for row in saved}
-            entries = [entry for entry in _unwritten(batch.journal, written) if entry[0] in kept]
-            if entries:
-                await connection.exec_driver_sql(self._note, _columns(entries))
-            letters = [letter.row for letter in batch.letters if letter.execution_id in kept]
-            if letters:
-                await connection.exec_driver_sql(self._send, _columns(letters))
         return {row[0] for row in batch.executions} - kept
 
     async def _written_before(self, connection: AsyncConnection, batch: Batch) -> dict[str, int]:
@@ -79,17 +75,36 @@ def _unwritten(rows: Sequence[Row], written: Mapping[str, int]) -> Iterator[Row]
             yield execution_id, data
 
 
-def _insert(table: Table, columns: Sequence[str]) -> str:
-    """An INSERT of many rows that come as one array per column."""
+def _statement() -> str:
+    """What writes a batch: executions by their columns, then the tokens and the holder, then entries and letters, each
+    as one array per column. It gives the ids of the executions that the holder had in hand, or that are new."""
+    holder = len(_WRITTEN) + 2
+    saved = (*_WRITTEN, "write_token")
+    changes = ", ".join(f"{name} = excluded.{name}" for name in (*CHANGING, "write_token"))
+    newer = ", ".join(f"{name} = excluded.{name}" for name in _LETTER[1:])
+    return f"""
+        WITH saved AS (
+            INSERT INTO executions ({", ".join(saved)}) SELECT {", ".join(saved)} FROM {_rows(executions, saved, 1)}
+            ON CONFLICT (id) DO UPDATE SET {changes} WHERE executions.lease_owner = ${holder} RETURNING id
+        ), noted AS (
+            INSERT INTO journal ({", ".join(_ENTRY)}) SELECT {", ".join(_ENTRY)}
+            FROM {_rows(journal, _ENTRY, holder + 1)} JOIN saved ON id = execution_id ORDER BY nth
+        ), sent AS (
+            INSERT INTO outbox ({", ".join(_LETTER)}) SELECT {", ".join(_LETTER)}
+            FROM {_rows(outbox, _LETTER, holder + 1 + len(_ENTRY))} JOIN saved ON id = execution_id
+            ON CONFLICT (execution_id) DO UPDATE SET {newer}
+        )
+        SELECT id FROM saved
+    """  # noqa: S608
+
+
+def _rows(table: Table, columns: Sequence[str], first: int) -> str:
+    """Rows with these columns of the table, and their order, of arrays that are parameters from ``first`` on."""
     dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
-    types = [_array_of(table.c[name].type.dialect_impl(dialect), dialect) for name in columns]
-    arrays = ", ".join(f"${number}::{kind}" for number, kind in enumerate(types, 1))
-    return f"INSERT INTO {table.name} ({', '.join(columns)}) SELECT * FROM unnest({arrays})"  # noqa: S608
+    types = (table.c[name].type.dialect_impl(dialect).compile(dialect=dialect).partition("(")[0] for name in columns)
+    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
+    return f"unnest({arrays}) WITH ORDINALITY AS given ({', '.join(columns)}, nth)"
 
 
-def _array_of(column_type: Any, dialect: Any) -> str:
-    return f"{column_type.compile(dialect=dialect).partition('(')[0]}[]"
-
-
-def _columns(rows: Sequence[Row]) -> tuple[list[Any], ...]:
-    return tuple(list(column) for column in zip(*rows, strict=True))
+def _columns(rows: Sequence[Row], count: int) -> Sequence[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]

@@ -78,7 +78,7 @@ class SqlPrompts:
     async def get(self, owner: str, name: str, version: int | None = None) -> PromptTemplate:
         """One version; see the port."""
         which = _TABLE.is_current if version is None else _TABLE.version == version
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(select(prompt_templates).where(_is(owner, name), which))).one_or_none()
         if row is None:
             raise PromptNotFoundError(name, version)
@@ -96,7 +96,7 @@ class SqlPrompts:
             query = query.where(or_(*(contains(each, text) for each in columns)))
         if cursor is not None:
             query = query.where(_TABLE.name > decode_cursor(cursor, str)[0])
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query.order_by(_TABLE.name).limit(limit + 1))).all()
         found = [_template(row) for row in rows[:limit]]
         return Page(found, encode_cursor(found[-1].name) if len(rows) > limit else None)
@@ -104,18 +104,18 @@ class SqlPrompts:
     async def every(self, owner: str) -> Sequence[PromptTemplate]:
         """The current version of each template, by name."""
         query = select(prompt_templates).where(_TABLE.owner == owner, _TABLE.is_current).order_by(_TABLE.name)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return [_template(row) for row in (await connection.execute(query)).all()]
 
     async def versions(self, owner: str, name: str) -> Sequence[PromptTemplate]:
         """Every version, newest first."""
         query = select(prompt_templates).where(_is(owner, name)).order_by(_TABLE.version.desc())
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return [_template(row) for row in (await connection.execute(query)).all()]
 
     async def delete(self, owner: str, name: str) -> None:
         """Take a template away with its versions; see the port."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             gone = await connection.execute(delete(prompt_templates).where(_is(owner, name)))
         if gone.rowcount == 0:
             raise PromptNotFoundError(name)

@@ -24,7 +24,7 @@ class SqlSessions:
 
     async def add(self, session: Session, *, refresh_hash: str | None) -> None:
         """Keep a new session; see the port."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(
                 insert(sessions).values(
                     id=session.id,
@@ -42,7 +42,7 @@ class SqlSessions:
     async def get(self, session_id: str, *, now: datetime) -> Session | None:
         """A session that goes on; see the port."""
         query = select(sessions).where(sessions.c.id == session_id, _goes_on(now))
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one_or_none()
         return None if row is None else _session(row)
 
@@ -83,12 +83,12 @@ class SqlSessions:
             .where(sessions.c.user_id == user_id, _goes_on(now))
             .order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return [_session(row) for row in await connection.execute(query)]
 
     async def end(self, session_id: str, *, now: datetime) -> None:
         """End a session; see the port."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(
                 update(sessions).where(sessions.c.id == session_id, sessions.c.ended_at.is_(None)).values(ended_at=now)
             )
@@ -98,7 +98,7 @@ class SqlSessions:
         these = [sessions.c.user_id == user_id, sessions.c.ended_at.is_(None)]
         if but is not None:
             these.append(sessions.c.id != but)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             await connection.execute(update(sessions).where(*these).values(ended_at=now))
 
     async def prune(self, *, over_before: datetime) -> int:

@@ -63,7 +63,7 @@ class SqlVault:
     async def of_workspace(self, owner: str) -> Sequence[StoredCredential]:
         """All of a workspace's by name; see the port."""
         query = select(*_SHOWN).where(credentials.c.owner == owner).order_by(credentials.c.name)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return [_stored(row) for row in await connection.execute(query)]
 
     async def create(self, ref: CredentialRef, form: CredentialForm, *, created_by: str) -> StoredCredential:
@@ -117,7 +117,7 @@ class SqlVault:
 
     async def put_back(self, opened: OpenCredential, form: CredentialForm) -> None:
         """Keep ``form`` unless it has changed since; see the port."""
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             # The time stays: it says when somebody last changed it, and this was not somebody.
             same = (credentials.c.id == opened.id, credentials.c.updated_at == datetime.fromisoformat(opened.revision))
             values = self._sealed(opened.ref.owner, opened.id, form)
@@ -167,7 +167,7 @@ class SqlVault:
     async def count_by_key(self) -> dict[str, int]:
         """How many credentials each key encrypts, by the keys' ids."""
         query = select(credentials.c.key_id, func.count()).group_by(credentials.c.key_id)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             return {row[0]: row[1] for row in await connection.execute(query)}
 
     async def _reseal(self, connection: AsyncConnection, row: Row[Any], rotation: Rotation) -> None:

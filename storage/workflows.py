@@ -136,7 +136,7 @@ class SqlWorkflowRepository:
             after = (UtcTime().process_result_value(updated_at, _NO_DIALECT), last_id)
             query = query.where(tuple_(workflows.c.updated_at, workflows.c.id) < after)
         query = query.order_by(workflows.c.updated_at.desc(), workflows.c.id.desc()).limit(limit + 1)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query)).all()
         next_cursor = None
         if len(rows) > limit:
@@ -201,7 +201,7 @@ class SqlWorkflowRepository:
             .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)
             .where(paths_table.c.path == path, workflow_versions.c.version == workflows.c.published_version)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise WebhookNotFoundError(path)

@@ -36,7 +36,7 @@ class SqlWorkspaces:
         Raises:
             WorkspaceNotFoundError: there is no such workspace.
         """
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             renamed = await connection.execute(
                 update(workspaces).where(workspaces.c.id == workspace_id).values(name=name)
             )
@@ -50,7 +50,7 @@ class SqlWorkspaces:
             WorkspaceNotFoundError: there is no such workspace.
         """
         query = select(workspaces.c.name).where(workspaces.c.id == workspace_id)
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             name: str | None = (await connection.execute(query)).scalar_one_or_none()
         if name is None:
             raise WorkspaceNotFoundError(workspace_id)
@@ -69,7 +69,7 @@ class SqlWorkspaces:
             .where(memberships.c.user_id == user_id)
             .order_by(memberships.c.created_at, memberships.c.workspace_id)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query)).all()
         return [
             Membership(workspace_id=row.workspace_id, workspace_name=row.name, user_id=row.user_id, role=Role(row.role))
@@ -84,7 +84,7 @@ class SqlWorkspaces:
             .where(memberships.c.workspace_id == workspace_id)
             .order_by(memberships.c.created_at, memberships.c.user_id)
         )
-        async with self._database.transaction() as connection:
+        async with self._database.statement() as connection:
             rows = (await connection.execute(query)).all()
         return [
             Member(

@@ -32,6 +32,8 @@ logger = logging.getLogger(__name__)
 WORK, DEAD, HELD = "work", "dead", "held"
 AT_ONCE = 200
 """Letters under way to the broker at the same time; more gained nothing on RabbitMQ 3.10."""
+CROSSING_SECONDS = 0.1
+"""How long letters that were sent may stay, so that many are crossed out at once."""
 REMEMBERED = 20_000
 """Letters that wait in memory; what does not fit is found by the next sweep."""
 
@@ -155,6 +157,7 @@ class Outbox:
     async def _cross_out_on(self) -> None:
         while True:
             await self._crossing.wait()
+            await asyncio.sleep(CROSSING_SECONDS)
             self._crossing.clear()
             try:
                 await self._cross_out()

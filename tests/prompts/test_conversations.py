@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from prompts.conversations import DELETED, MAX_MESSAGE_BYTES, REST, UPDATED, ContextManager
+from prompts.conversations import CONVERSATION_DELETED, CONVERSATION_UPDATED, MAX_MESSAGE_BYTES, REST, ContextManager
 from prompts.summaries import Summariser
 from prompts.tails import MemoryTails, shortened
 from prompts.tokens import message_tokens, text_tokens
@@ -361,8 +361,8 @@ async def test_changes_are_told_on_the_bus_and_what_is_deleted_leaves_the_cache(
             await asyncio.sleep(0)
         assert there.tails.size_bytes == 0
     assert [(each.event_type, each.data) for each in told] == [
-        (UPDATED, {"workspaceId": "w", "key": "k", "position": 2}),
-        (DELETED, {"workspaceId": "w", "key": "k"}),
+        (CONVERSATION_UPDATED, {"workspaceId": "w", "key": "k", "position": 2}),
+        (CONVERSATION_DELETED, {"workspaceId": "w", "key": "k"}),
     ]
 
 

@@ -141,13 +141,6 @@ def services_cpu() -> float:
     return total
 
 
-def process_id(process: JobsprintProcess) -> int:
-    """Its id."""
-    if process._process is None:
-        raise RuntimeError(f"{process.name} does not run")
-    return process._process.pid
-
-
 async def cost(environment: Mapping[str, str], *, workers: int) -> tuple[float, float]:
     """CPU milliseconds per execution, of ours and of the services."""
     with tempfile.TemporaryDirectory(prefix="jobsprint-") as folder:
@@ -158,10 +151,10 @@ async def cost(environment: Mapping[str, str], *, workers: int) -> tuple[float, 
             await publish(server, cheap())
             await send(server, "cheap", 200)
             await asyncio.sleep(1)
-            own, others = sum(cpu_seconds(process_id(each)) for each in cluster.processes), services_cpu()
+            own, others = sum(cpu_seconds(each.pid) for each in cluster.processes), services_cpu()
             await send(server, "cheap", EXECUTIONS)
             await until_settled(server)
-            own = sum(cpu_seconds(process_id(each)) for each in cluster.processes) - own
+            own = sum(cpu_seconds(each.pid) for each in cluster.processes) - own
             return own / EXECUTIONS * 1000, (services_cpu() - others) / EXECUTIONS * 1000
         finally:
             await cluster.stop()

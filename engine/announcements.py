@@ -30,6 +30,7 @@ DETAILS = frozenset({NODE_FINISHED, NODE_TOLD})
 """Types of events that are many; they need not be told where nobody listens."""
 ANSWERED = "workflow.answered"
 EXECUTION_TOLD = "execution.told"
+STATE_EVENTS = frozenset(EVENT_TYPES.values()) | {ANSWERED}
 LARGEST_ANSWER_BYTES = 32 << 10
 """What is larger is read from the store: events are small."""
 
@@ -48,9 +49,18 @@ class Announcements:
         self._clock = clock
         self._new_id = new_id
 
+    @property
+    def hears_others(self) -> bool:
+        """Whether events of other processes arrive here now."""
+        return self._bus.hears_others
+
     def listen(self, workflow_id: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
         """Events of one workflow from now on."""
         return self._bus.subscribe(workflow_id)
+
+    def listen_to_states(self, workflow_id: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
+        """New states of a workflow's executions, and what they answer to webhooks, from now on."""
+        return self._bus.subscribe(workflow_id, event_types=STATE_EVENTS)
 
     def is_heard(self, workflow_id: str, event_type: str) -> bool:
         """Whether anybody may want such an event of the workflow now."""

@@ -15,9 +15,11 @@ from engine.node_type import WebhookResponse
 from workflow.errors import JobsprintError
 from workflow.items import JsonObject
 from workflow.ports import ExecutionStore
+from workflow.states import HELD_STATES
 
 PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0)
-"""The store is asked after so long without an event, then after the next; the last pause holds for all that follow."""
+"""The store is asked after so long without an event, then after the next; the last pause holds for all that follow, and
+from the first where events of other processes arrive."""
 BUFFERED = 1_000
 LINGER_SECONDS = 10.0
 """How long a workflow is listened to when nobody follows any more: the next one is often near."""
@@ -44,6 +46,10 @@ class Notices:
             return None
 
 
+_Followed = tuple[str, bool]
+"""The id of an execution or of a workflow, and whether details are wanted, too."""
+
+
 @dataclass(slots=True, eq=False)
 class _Ear:
     """What listens to one workflow."""
@@ -59,8 +65,8 @@ class Elsewhere:
     def __init__(self, *, announcements: Announcements, store: ExecutionStore) -> None:
         self._announcements = announcements
         self._store = store
-        self._by_execution: defaultdict[str, set[Notices]] = defaultdict(set)
-        self._ears: dict[str, _Ear] = {}
+        self._by_execution: defaultdict[_Followed, set[Notices]] = defaultdict(set)
+        self._ears: dict[_Followed, _Ear] = {}
         self._bringing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Elsewhere:
@@ -73,34 +79,39 @@ class Elsewhere:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
-    async def following(self, workflow_id: str, execution_id: str) -> AsyncGenerator[Notices]:
-        """What is heard of an execution from now on."""
-        notices = Notices()
-        self._by_execution[execution_id].add(notices)
+    async def following(self, workflow_id: str, execution_id: str, *, has_details: bool) -> AsyncGenerator[Notices]:
+        """What is heard of an execution from now on: its states and its answer, and with details its nodes."""
+        notices, followed = Notices(), (execution_id, has_details)
+        self._by_execution[followed].add(notices)
         try:
-            async with self._listening(workflow_id):
+            async with self._listening((workflow_id, has_details)):
                 yield notices
         finally:
-            self._by_execution[execution_id].discard(notices)
-            if not self._by_execution[execution_id]:
-                del self._by_execution[execution_id]
+            self._by_execution[followed].discard(notices)
+            if not self._by_execution[followed]:
+                del self._by_execution[followed]
 
-    async def steps(self, owner: str, execution_id: str) -> AsyncGenerator[JsonObject]:
+    async def steps(self, owner: str, execution_id: str, *, has_details: bool = True) -> AsyncGenerator[JsonObject]:
         """The data of its events, until it has ended or waits.
 
         Raises:
             JobsprintError: it is not there, or the store cannot be asked.
         """
         execution = await self._store.get(owner, execution_id)
-        async with self.following(execution.workflow_id, execution_id) as notices:
+        async with self.following(execution.workflow_id, execution_id, has_details=has_details) as notices:
             quiet = 0
             while (await self._store.get(owner, execution_id)).is_held:
-                while (data := await notices.next(PAUSES_SECONDS[min(quiet, len(PAUSES_SECONDS) - 1)])) is not None:
+                while (data := await notices.next(self._pause(quiet))) is not None:
                     quiet = 0
                     yield data
-                    if "status" in data and "node" not in data:
-                        break  # it has come into another state: see into which
+                    if _is_let_go(data):
+                        break
                 quiet += 1
+
+    def _pause(self, quiet: int) -> float:
+        """How long to wait for an event after so many times without one."""
+        last = len(PAUSES_SECONDS) - 1
+        return PAUSES_SECONDS[last if self._announcements.hears_others else min(quiet, last)]
 
     async def bring(self, live: LiveExecution) -> None:
         """Have the answer to the webhook that started an execution, and its end, brought to ``live``."""
@@ -113,7 +124,7 @@ class Elsewhere:
     async def _bring(self, live: LiveExecution, is_listening: asyncio.Event) -> None:
         execution = live.execution
         try:
-            async with self.following(execution.workflow_id, execution.id) as notices:
+            async with self.following(execution.workflow_id, execution.id, has_details=False) as notices:
                 is_listening.set()
                 with contextlib.suppress(JobsprintError):  # it was not accepted: there is nothing to bring
                     await self._store.committed(execution.id)
@@ -126,13 +137,14 @@ class Elsewhere:
     async def _await_answer(self, live: LiveExecution, notices: Notices) -> None:
         execution, quiet = live.execution, 0
         while True:
-            data = await notices.next(PAUSES_SECONDS[min(quiet, len(PAUSES_SECONDS) - 1)])
-            if data is not None and "answer" in data and data["answer"] is not None:
+            data = await notices.next(self._pause(quiet))
+            if data is None:
+                quiet += 1
+            elif data.get("answer") is not None:
                 live.answer(WebhookResponse(**data["answer"]))
                 return
-            if data is not None and "answer" not in data and ("status" not in data or "node" in data):
+            elif "answer" not in data and not _is_let_go(data):
                 continue
-            quiet += 1
             now = await self._store.get(execution.owner, execution.id)
             if now.answer is not None:
                 live.answer(WebhookResponse(**now.answer))
@@ -140,12 +152,12 @@ class Elsewhere:
                 return
 
     @asynccontextmanager
-    async def _listening(self, workflow_id: str) -> AsyncGenerator[None]:
-        ear = self._ears.get(workflow_id)
+    async def _listening(self, followed: _Followed) -> AsyncGenerator[None]:
+        ear = self._ears.get(followed)
         if ear is None:
             is_on = asyncio.Event()
-            task = asyncio.create_task(self._hear(workflow_id, is_on), name=f"ear-{workflow_id}")
-            ear = self._ears[workflow_id] = _Ear(task, is_on)
+            task = asyncio.create_task(self._hear(followed, is_on), name=f"ear-{followed[0]}")
+            ear = self._ears[followed] = _Ear(task, is_on)
         ear.followers += 1
         try:
             await ear.is_on.wait()
@@ -153,16 +165,23 @@ class Elsewhere:
         finally:
             ear.followers -= 1
             if not ear.followers:
-                asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close, workflow_id, ear)
+                asyncio.get_running_loop().call_later(LINGER_SECONDS, self._close, followed, ear)
 
-    def _close(self, workflow_id: str, ear: _Ear) -> None:
-        if not ear.followers and self._ears.get(workflow_id) is ear:
-            del self._ears[workflow_id]
+    def _close(self, followed: _Followed, ear: _Ear) -> None:
+        if not ear.followers and self._ears.get(followed) is ear:
+            del self._ears[followed]
             ear.task.cancel()
 
-    async def _hear(self, workflow_id: str, is_on: asyncio.Event) -> None:
-        async with self._announcements.listen(workflow_id) as events:
+    async def _hear(self, followed: _Followed, is_on: asyncio.Event) -> None:
+        workflow_id, has_details = followed
+        listen = self._announcements.listen if has_details else self._announcements.listen_to_states
+        async with listen(workflow_id) as events:
             is_on.set()
             async for event in events:
-                for notices in self._by_execution.get(event.data.get("executionId", ""), ()):
+                for notices in self._by_execution.get((event.data.get("executionId", ""), has_details), ()):
                     notices.put(event.data)
+
+
+def _is_let_go(data: JsonObject) -> bool:
+    """Whether an event says that an execution has ended or waits: then the store says how."""
+    return "node" not in data and data.get("status") not in (None, *HELD_STATES)

@@ -26,7 +26,7 @@ from workflow.executions import (
     Suspension,
 )
 from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
-from workflow.states import FINISHED, ExecutionState
+from workflow.states import FINISHED, HELD_STATES, ExecutionState
 
 
 class NodeProgress(NamedTuple):
@@ -194,7 +194,7 @@ class ExecutionService:
                 if live is not None:
                     await live.finished.wait()
                 elif self._elsewhere is not None:
-                    async with aclosing(self._elsewhere.steps(owner, execution_id)) as steps:
+                    async with aclosing(self._elsewhere.steps(owner, execution_id, has_details=False)) as steps:
                         async for _ in steps:
                             continue
         except (TimeoutError, ExecutionNotFoundError):
@@ -336,7 +336,7 @@ class ExecutionService:
                         elif "node" in data:
                             finished = data["finished"]
                             yield NodeProgress(data["node"], data["finished"], data["total"])
-                        elif data["status"] not in (ExecutionState.QUEUED, ExecutionState.RUNNING):
+                        elif data["status"] not in HELD_STATES:
                             return
             except TimeoutError:
                 return

@@ -34,12 +34,12 @@ from storage.tables import executions, outbox
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.sharing import Signal, Taken
-from workflow.states import ExecutionState
+from workflow.states import HELD_STATES, ExecutionState
 
 if TYPE_CHECKING:
     from storage.executions import SqlExecutionStore
 
-_HELD_STATES = (ExecutionState.QUEUED.value, ExecutionState.RUNNING.value)
+_HELD_STATES = tuple(state.value for state in HELD_STATES)
 _QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TAKE = (

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from workflow.identity import Initiator
 from workflow.items import JsonObject, Outputs, Source
-from workflow.states import ExecutionState
+from workflow.states import HELD_STATES, ExecutionState
 
 Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
@@ -198,7 +198,7 @@ class Execution:
     @property
     def is_held(self) -> bool:
         """Whether a process has it in hand: it holds its lease, and another takes over when it is gone."""
-        return self.state in (ExecutionState.QUEUED, ExecutionState.RUNNING)
+        return self.state in HELD_STATES
 
     @property
     def duration_ms(self) -> float | None:

@@ -290,6 +290,11 @@ class IdempotencyKeys(Protocol):
 class EventBus(Protocol):
     """Events to whoever listens now. Delivery is at most once: listeners read the store for the truth."""
 
+    @property
+    def hears_others(self) -> bool:
+        """Whether events of other processes come by it now; where not, their readers ask the store more often."""
+        ...
+
     def publish(self, event: Event) -> None:
         """Tell every listener. Never waits: a listener that does not keep up loses the oldest events."""
         ...

@@ -34,6 +34,10 @@ class ExecutionState(StrEnum):
     """Its retries are spent; a person or agent redrives or discards it."""
 
 
+HELD_STATES = (ExecutionState.QUEUED, ExecutionState.RUNNING)
+"""Those in which a process has an execution in hand."""
+
+
 class ExecutionEvent(StrEnum):
     """What can happen to an execution."""
 

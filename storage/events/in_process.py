@@ -41,6 +41,8 @@ class _Listener:
 class InProcessEventBus:
     """Implements :class:`workflow.ports.EventBus` for one event loop."""
 
+    hears_others = False
+
     def __init__(self) -> None:
         self._by_aggregate: defaultdict[str | None, set[_Listener]] = defaultdict(set)
 

@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Self
 
 import orjson
@@ -41,7 +41,8 @@ class RedisEventBus:
     """Implements :class:`workflow.ports.EventBus`; an async context manager around its connections.
 
     ``changes`` are the types of events about things themselves: few, and heard by whoever caches. ``details`` are those
-    that only go out where some process has lately said that it listens to their aggregate.
+    that only go out, by channels of their own, where some process has lately said that it listens to those of their
+    aggregate.
     """
 
     def __init__(self, url: str, *, changes: Collection[str], details: Collection[str], prefix: str = PREFIX) -> None:
@@ -49,6 +50,7 @@ class RedisEventBus:
         self._changes = frozenset(changes)
         self._details = frozenset(details)
         self._events_of = f"{prefix}events:"
+        self._details_of = f"{prefix}details:"
         self._changes_channel = f"{prefix}changes"
         self._interest_channel = f"{prefix}interest"
         self._local = InProcessEventBus()
@@ -91,12 +93,18 @@ class RedisEventBus:
             await self._flush()
         await self._client.aclose()
 
+    @property
+    def hears_others(self) -> bool:
+        """Whether Redis is there."""
+        return self._pubsub is not None
+
     def publish(self, event: Event) -> None:
         """Tell listeners here at once, and those of other processes soon."""
         self._remember(event.event_id)
         self._local.publish(event)
         message = orjson.dumps(event.to_message())
-        self._put(self._events_of + event.aggregate_id, message)
+        folder = self._details_of if event.event_type in self._details else self._events_of
+        self._put(folder + event.aggregate_id, message)
         if event.event_type in self._changes:
             self._put(self._changes_channel, message)
 
@@ -115,27 +123,27 @@ class RedisEventBus:
         self, aggregate_id: str | None = None, *, event_types: Collection[str] | None = None
     ) -> AsyncGenerator[AsyncIterator[Event]]:
         """Listen from now on."""
-        channel = self._channel(aggregate_id, event_types)
-        async with self._local.subscribe(aggregate_id, event_types=event_types) as events:
-            await self._open(channel, aggregate_id)
-            try:
-                yield events
-            finally:
-                await self._close(channel)
+        async with self._local.subscribe(aggregate_id, event_types=event_types) as events, AsyncExitStack() as stack:
+            for channel in self._channels_of(aggregate_id, event_types):
+                stack.push_async_callback(self._close, channel)
+                await self._open(channel)
+            yield events
 
-    def _channel(self, aggregate_id: str | None, event_types: Collection[str] | None) -> str:
-        if aggregate_id is not None:
-            return self._events_of + aggregate_id
-        if event_types is not None and self._changes.issuperset(event_types):
-            return self._changes_channel
-        return f"{self._events_of}*"
+    def _channels_of(self, aggregate_id: str | None, event_types: Collection[str] | None) -> Sequence[str]:
+        if aggregate_id is None and event_types is not None and self._changes.issuperset(event_types):
+            return [self._changes_channel]
+        folders = [self._events_of, self._details_of]
+        if event_types is not None:
+            folders = sorted({self._details_of if each in self._details else self._events_of for each in event_types})
+        return [folder + (aggregate_id or "*") for folder in folders]
 
-    async def _open(self, channel: str, aggregate_id: str | None) -> None:
+    async def _open(self, channel: str) -> None:
         self._channels[channel] += 1
         if self._channels[channel] == 1:
             self._confirmed[channel] = asyncio.Event()
-            if aggregate_id is not None:
-                self._put(self._interest_channel, orjson.dumps([aggregate_id]))
+            wanted = self._aggregate_wanted(channel)
+            if wanted is not None:
+                self._put(self._interest_channel, orjson.dumps([wanted]))
             if self._pubsub is not None:
                 with contextlib.suppress(RedisError, OSError):  # the reader sees it too, and connects anew
                     await _subscribe(self._pubsub, [channel])
@@ -243,13 +251,14 @@ class RedisEventBus:
         self._interest.update(dict.fromkeys(aggregates, until))
 
     def _say_interest(self) -> None:
-        mine = list(self._heard_here())
+        mine = [wanted for wanted in map(self._aggregate_wanted, self._channels) if wanted is not None]
         if mine:
             self._put(self._interest_channel, orjson.dumps(mine))
 
-    def _heard_here(self) -> Iterable[str]:
-        prefix = self._events_of
-        return (name.removeprefix(prefix) for name in self._channels if name.startswith(prefix) and name[-1] != "*")
+    def _aggregate_wanted(self, channel: str) -> str | None:
+        """The aggregate whose details this channel carries, if it does."""
+        is_one = channel.startswith(self._details_of) and channel[-1] != "*"
+        return channel.removeprefix(self._details_of) if is_one else None
 
     async def _tell_interest(self) -> None:
         loop = asyncio.get_running_loop()

@@ -109,6 +109,10 @@ bench-peers: $(READY) ## Measure beside a real n8n: PEER_SCRIPT=… installs, st
 bench-mcp: $(READY) ## Measure a tool's call beside a bare route and other people's MCP servers (wants npm; a minute)
 	$(BIN)/python -m benchmarks.mcp
 
+capacity: $(READY) ## Simulate how many executions so many machines carry, beside what was measured (a minute)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group capacity
+	$(BIN)/python -m benchmarks.capacity
+
 format: $(READY) ## Put the code into its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

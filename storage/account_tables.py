@@ -6,7 +6,21 @@ that nothing slower is needed. Passwords are kept as argon2id hashes.
 
 from __future__ import annotations
 
-from sqlalchemy import Column, ForeignKey, Index, LargeBinary, PrimaryKeyConstraint, String, Table, Text
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    event,
+    insert,
+)
 
 from storage.columns import JsonBytes, UtcTime
 from storage.tables import metadata
@@ -43,6 +57,13 @@ workspaces = Table(
     Column("name", Text, nullable=False),
     Column("created_at", UtcTime, nullable=False),
 )
+
+
+@event.listens_for(workspaces, "after_create")
+def _add_local(table: Table, connection: Connection, **_: object) -> None:
+    """Where everything is while there are no accounts."""
+    connection.execute(insert(workspaces).values(id="local", name="Local", created_at=datetime.fromtimestamp(0, UTC)))
+
 
 memberships = Table(
     "memberships",

@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     false,
 )
 
@@ -134,6 +136,15 @@ journal = Table(
     # One tree in place of a table and its index; executions are written side by side.
     sqlite_with_rowid=False,
 )
+
+
+@event.listens_for(journal, "after_create")
+def _count_positions(table: Table, connection: Connection, **_: object) -> None:
+    """Processes that share a database take positions from one sequence, so that they rise across all of them."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("CREATE SEQUENCE journal_positions")
+        connection.exec_driver_sql("ALTER TABLE journal ALTER COLUMN position SET DEFAULT nextval('journal_positions')")
+
 
 outbox = Table(
     "outbox",

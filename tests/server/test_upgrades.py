@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, insert, select
 
-import storage.migrations
 from storage.database import Database
 from storage.migrations.runner import migrate, newest_revision
+from tests.support.databases import migrations, upgrade_to
 from tests.support.haystack import postgresql_of_ones_own
 from tests.support.here import Here, here
 
@@ -38,16 +36,7 @@ DONE = {
 Rows = dict[str, list[dict[str, Any]]]
 
 
-def config(connection: Connection | None = None) -> Config:
-    """The migrations, on a connection."""
-    made = Config()
-    made.set_main_option("script_location", str(Path(storage.migrations.__file__).parent))
-    made.set_main_option("path_separator", "os")
-    made.attributes["connection"] = connection
-    return made
-
-
-OLDER = [each.revision for each in ScriptDirectory.from_config(config()).walk_revisions()][:0:-1]
+OLDER = [each.revision for each in ScriptDirectory.from_config(migrations()).walk_revisions()][:0:-1]
 
 
 @asynccontextmanager
@@ -99,7 +88,7 @@ async def put_into(url: str, rows: Rows, revision: str) -> None:
     """Make an older schema and put into it what it has room for."""
 
     def write(connection: Connection) -> None:
-        command.upgrade(config(connection), revision)
+        upgrade_to(connection, revision)
         tables = MetaData()
         tables.reflect(connection)
         for table in tables.sorted_tables:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from sqlalchemy import text
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, text
-
-import storage.migrations
 from storage.database import Database
 from storage.migrations.runner import migrate
 from storage.workflows import SqlWorkflowRepository
+from tests.support.databases import upgrade_to
 from workflow.identity import LOCAL_ID
 
 OLD_DATA = """
@@ -23,15 +19,6 @@ INSERT INTO workflow_versions VALUES ('manual', 1, :definition, 0);
 INSERT INTO webhook_paths VALUES ('leads', 'hooked')
 """
 DEFINITION = b'{"name": "old", "nodes": {"start": {"type": "manual"}}}'
-
-
-def upgrade_to(connection: Connection, revision: str) -> None:
-    """Bring the schema to an old revision."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(storage.migrations.__file__).parent))
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
 
 
 async def test_workflows_that_listened_before_there_was_publishing_are_published(empty_database: Database) -> None:

@@ -7,11 +7,28 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, text
 
+import storage.migrations
 from storage.database import Database
 from storage.migrations.runner import migrate
 from tests.support.services import POSTGRESQL_URL, need
+
+
+def upgrade_to(connection: Connection, revision: str) -> None:
+    """Bring the schema to a revision by the migrations."""
+    command.upgrade(migrations(connection), revision)
+
+
+def migrations(connection: Connection | None = None) -> Config:
+    """The migrations, to be run on a connection."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.migrations.__file__).parent))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import re
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -14,10 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.deploy.nginx import nginx_before
 from tests.support.ports import free_port
-from tests.support.services import need_program
-
-CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "jobsprint.conf"
 
 
 @dataclass(eq=False)
@@ -95,62 +92,10 @@ class Proxy:
 
 @pytest.fixture
 async def proxy(tmp_path: Path) -> AsyncIterator[Proxy]:
-    """nginx with our configuration; only ports, names and the certificate are those of the test."""
-    nginx = need_program("nginx", "/usr/sbin/nginx")
-    need_program("curl")
-    key, certificate = tmp_path / "privkey.pem", tmp_path / "fullchain.pem"
-    subject = ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject]
-    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
-    made = Proxy(port=free_port(), one=Upstream("one"), two=Upstream("two"))
-    ours = CONFIGURATION.read_text()
-    for old, new in (
-        ("server-1:8765", f"127.0.0.1:{made.one.port}"),
-        ("server-2:8765", f"127.0.0.1:{made.two.port}"),
-        ("listen 443 ssl", f"listen {made.port} ssl"),
-        ("listen 80", f"listen {free_port()}"),
-        ("/etc/nginx/certificates", str(tmp_path)),
-    ):
-        assert old in ours
-        ours = ours.replace(old, new)
-    ours = re.sub(r"^ +listen \[::\].*\n", "", ours, flags=re.MULTILINE)
-    if "http2 on" in ours and await _is_old(nginx):  # 1.25 has brought the directive; Debian 12 has 1.22
-        ours = ours.replace("    http2 on;\n", "").replace(f"listen {made.port} ssl", f"listen {made.port} ssl http2")
-    main = tmp_path / "nginx.conf"
-    temporary = "".join(
-        f"{kind}_temp_path {tmp_path};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-    )
-    main.write_text(
-        f"daemon off; pid {tmp_path}/pid; error_log {tmp_path}/error.log; events {{}} "
-        f"http {{ access_log off; {temporary}\n{ours} }}"
-    )
-    check = [nginx, "-t", "-c", str(main)]
-    tested = await asyncio.to_thread(subprocess.run, check, capture_output=True, text=True, check=False)
-    assert tested.returncode == 0, tested.stderr
-    process = await asyncio.create_subprocess_exec(nginx, "-c", str(main))
-    try:
-        await _answers(made.port)
-        yield made
-    finally:
-        process.terminate()
-        await process.wait()
-
-
-async def _is_old(nginx: str) -> bool:
-    said = await asyncio.to_thread(subprocess.run, [nginx, "-v"], capture_output=True, text=True, check=False)
-    found = re.search(r"nginx/(\d+)\.(\d+)", said.stderr)
-    assert found is not None
-    return (int(found[1]), int(found[2])) < (1, 25)
-
-
-async def _answers(port: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                return
-            await asyncio.sleep(0.05)
+    """nginx before two servers of the test's own."""
+    one, two = Upstream("one"), Upstream("two")
+    async with nginx_before(one.port, two.port, tmp_path) as port:
+        yield Proxy(port=port, one=one, two=two)
 
 
 async def test_callers_speak_http_2_and_servers_learn_who_they_are(proxy: Proxy) -> None:

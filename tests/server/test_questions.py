@@ -10,10 +10,10 @@ from typing import Any
 import httpx2
 import mcp_types as types
 import pytest
-from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
 from tests.server.conftest import connected
+from tests.support.approvals import first_half, refuse, second_half, waiting_for_approval
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
 from tests.support.task_client import TaskClient, TasksExtension, accept
@@ -54,17 +54,6 @@ def filled_in(**content: Any) -> Answer:
         return types.ElicitResult(action="accept", content=content)
 
     return answer
-
-
-async def refuse(params: Any) -> types.ElicitResult:
-    """The user would rather not."""
-    return types.ElicitResult(action="decline")
-
-
-async def waiting_for_approval(mcp: McpCaller, **parameters: Any) -> str:
-    """The id of a workflow that asks one question per item."""
-    ask = {"type": "approval", "parameters": {"question": "=Refund {{ $json.amount }}?", **parameters}}
-    return await mcp.create({"start": START, "ask": ask}, ("start", "ask"))
 
 
 @EVERYWHERE
@@ -124,30 +113,6 @@ async def test_a_client_that_cannot_ask_gets_an_answer_that_says_how_to_go_on(mc
     ran = await mcp_http.call("execute_workflow", workflow_id=workflow_id, input={"amount": 5})
     assert ran["status"] == "waiting"
     assert "control_execution" in ran["next"]
-
-
-async def first_half(client: Client, workflow_id: str) -> types.InputRequiredResult:
-    """A call that ends in a question."""
-    arguments = {"workflow_id": workflow_id, "input": {"amount": 5}}
-    asked = await client.session.call_tool("execute_workflow", arguments, allow_input_required=True)
-    assert isinstance(asked, types.InputRequiredResult)
-    return asked
-
-
-async def second_half(
-    client: Client, workflow_id: str, asked: types.InputRequiredResult, *, amount: int = 5, state: str | None = None
-) -> types.CallToolResult:
-    """The same call with the answer."""
-    assert asked.input_requests is not None
-    answer = types.ElicitResult(action="accept", content={"choice": "approve"})
-    result = await client.session.call_tool(
-        "execute_workflow",
-        {"workflow_id": workflow_id, "input": {"amount": amount}},
-        input_responses=dict.fromkeys(asked.input_requests, answer),
-        request_state=state or asked.request_state,
-    )
-    assert isinstance(result, types.CallToolResult)
-    return result
 
 
 async def test_an_answer_and_a_task_find_their_executions_after_a_restart(data_dir: Path) -> None:

@@ -126,10 +126,9 @@ async def test_what_comes_in_while_there_is_no_worker_waits_for_one(shared: Shar
             await until(server, waiting["execution_id"], ExecutionState.SUCCEEDED)
 
 
+@pytest.mark.parametrize("shared", ["redis"], indirect=True)
 async def test_a_process_hears_only_of_what_it_has_asked_for(shared: Shared) -> None:
     settings = shared.settings("worker")
-    if settings.redis_url is None:
-        pytest.skip("there are no events between processes")
     async with shared.server(), shared.worker(), redis.from_url(REDIS_URL) as client:
         assert await client.publish(f"{settings.redis_prefix}events:of-a-workflow-nobody-watches", b"{}") == 0
         assert await client.publish(f"{settings.redis_prefix}changes", b"{}") == 2

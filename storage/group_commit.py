@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -23,6 +24,8 @@ LAZY_SECONDS = 0.005
 RETRY_SECONDS = 0.5
 """How long after a failed batch it is tried again."""
 TOKEN_BITS = 62
+REMEMBERED_REFUSALS = 10_000
+"""New executions that could not be stored, for whoever asks of them later."""
 MAX_EXECUTIONS = 500
 MAX_BYTES = 8 << 20
 """Bounds of one batch; more goes into the next, so that no transaction holds others up for long."""
@@ -75,6 +78,7 @@ class GroupCommit:
         self._gathered: Notes = {}
         self._writing: Notes = {}
         self._stored: set[str] = set()
+        self._refused: OrderedDict[str, StorageError] = OrderedDict()
         self._task: asyncio.Task[None] | None = None
         self._is_closing = False
 
@@ -117,6 +121,8 @@ class GroupCommit:
         else:
             note = self._writing.get(execution_id)
             if note is None:
+                if execution_id in self._refused:
+                    raise _not_accepted(self._refused[execution_id])
                 return
         waiter = asyncio.get_running_loop().create_future()
         note.waiters.append(waiter)
@@ -125,9 +131,7 @@ class GroupCommit:
         except StorageError as error:
             if execution_id in self._stored or isinstance(error, LeaseLostError):
                 raise
-            raise NotAcceptedError(
-                f"Nothing was accepted, since it cannot be stored: {error.message}", fix=error.fix
-            ) from error
+            raise _not_accepted(error) from error
 
     async def _run(self) -> None:
         while not (self._is_closing and not self._gathered):
@@ -146,7 +150,7 @@ class GroupCommit:
             lost = await self._write(batch.items())
         except StorageError as error:
             logger.warning("%d executions could not be written: %s", len(batch), error.message)
-            self._keep(batch)
+            self._keep(batch, error)
             for note in batch.values():
                 note.tell(error)
             return False
@@ -177,11 +181,14 @@ class GroupCommit:
                 del self._gathered[execution_id]
         return batch
 
-    def _keep(self, failed: Notes) -> None:
+    def _keep(self, failed: Notes, error: StorageError) -> None:
         """Put what was stored before in front of what has come since; new executions are forgotten."""
         kept: Notes = {}
         for execution_id, note in failed.items():
             if execution_id not in self._stored:
+                self._refused[execution_id] = error
+                if len(self._refused) > REMEMBERED_REFUSALS:
+                    self._refused.popitem(last=False)
                 continue
             in_doubt = [*note.in_doubt, (note.token, len(note.entries))]
             newer = self._gathered.get(execution_id)
@@ -191,6 +198,10 @@ class GroupCommit:
                 newer.entries[:0] = note.entries
                 newer.in_doubt = in_doubt
         self._gathered = {**kept, **self._gathered}
+
+
+def _not_accepted(error: StorageError) -> NotAcceptedError:
+    return NotAcceptedError(f"Nothing was accepted, since it cannot be stored: {error.message}", fix=error.fix)
 
 
 def lost_lease(execution_id: str) -> LeaseLostError:

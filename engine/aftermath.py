@@ -13,7 +13,7 @@ from engine.journal import STORE_RETRY_SECONDS
 from engine.plan import Plan
 from engine.submission import Submission
 from workflow.errors import JobsprintError, StorageError
-from workflow.executions import Execution, Parent, Record
+from workflow.executions import Execution, Parent
 from workflow.sharing import Leases, Signal
 from workflow.states import ExecutionState
 
@@ -46,19 +46,19 @@ class Aftermath:
         if execution.state is ExecutionState.WAITING:
             self._on_waiting()
             if any(signal.times > heard for signal in await self._signals(execution)):
-                await self.wake(execution, ())
+                await self._wake(execution)
             return
         if execution.parent is not None:
             await self._wake_parent(execution.owner, execution.parent)
         if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
             self._service.announcements.user_notified(execution)
 
-    async def wake(self, execution: Execution, records: Sequence[Record]) -> None:
-        """Let an execution go on that was stored as waiting when what it waits for had happened: ``records`` say what,
-        where the store does not know it yet. It must not be lost, so this takes as long as it takes."""
+    async def _wake(self, execution: Execution) -> None:
+        """Let an execution go on that was stored as waiting when what it waits for had happened. That must not be lost,
+        so this takes as long as it takes."""
         while True:
             try:
-                return await self._control.wake_told(execution, records)
+                return await self._control.wake_told(execution)
             except StorageError as error:
                 logger.warning("execution %s waits to go on: %s", execution.id, error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)

@@ -75,13 +75,13 @@ class Control:
         owner = actor.workspace_id
         execution = await self._service.get(owner, execution_id)
         moved(execution, ExecutionEvent.CANCEL)
-        live = self._service.live.get(execution_id)
+        live = await self._in_hand(execution_id)
         if live is not None and live.task is not None:
             live.cancel()
             await live.finished.wait()
         elif live is not None:
             live.is_cancelled_by_caller = True
-            await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=live)
+            await self._service.move(self._service.ended(live.execution, ExecutionState.CANCELLED, None), [], live=live)
         elif (seized := await self._seized(owner, execution_id, UNENDED, is_cancelled=True)) is not None:
             await self._service.move(self._service.ended(seized, ExecutionState.CANCELLED, None), [], live=None)
         else:
@@ -239,9 +239,9 @@ class Control:
 
     async def _wake(self, owner: str, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
-        live = self._service.live.get(execution_id)
+        live = await self._in_hand(execution_id)
         if live is not None:
-            self._tell(live, [resumption])
+            await self._tell(live, resumption)
             return live.execution
         execution = await self._seized(owner, execution_id, GOING_ON, [resumption])
         if execution is None:
@@ -249,14 +249,21 @@ class Control:
         queued = execution.changed(state=ExecutionState.QUEUED, wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
-    def _tell(self, live: LiveExecution, records: Sequence[Record]) -> None:
+    async def _in_hand(self, execution_id: str) -> LiveExecution | None:
+        """The execution, if this process has it in hand. One that is being stored is waited for: then nobody has."""
+        while (live := self._service.live.get(execution_id)) is not None and live.is_being_stored:
+            await live.finished.wait()
+        return live
+
+    async def _tell(self, live: LiveExecution, resumption: Resumption) -> None:
         """What was said to an execution that is in hand goes into its journal, and keeps it from waiting for it."""
+        records: Sequence[Record] = [resumption]
         if live.run is not None:
-            for record in records:
-                live.run.journal.note(record)
-        else:
-            self._service.store.save(live.execution, records)
+            live.run.journal.note(resumption)
+            records = live.run.journal.flush()
         live.resumes = True
+        self._service.store.save(live.execution, records)
+        await self._service.store.committed(live.execution.id)
 
     async def wake_due(self, execution: Execution) -> None:
         """Let an execution go on whose timer is over; its journal says which item."""
@@ -265,18 +272,16 @@ class Control:
             if now.state is ExecutionState.WAITING and self._service.live.get(execution.id) is None:
                 await self._requeue(now.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
-    async def wake_told(self, execution: Execution, records: Sequence[Record]) -> None:
-        """Let an execution go on that was told something while it was being stored as waiting.
-
-        ``records`` are what the store does not know of that yet.
+    async def wake_told(self, execution: Execution) -> None:
+        """Let an execution go on that another process has told something while it was being stored as waiting.
 
         Raises:
             IllegalTransitionError: it has ended meanwhile.
         """
         async with self._moving(execution.id):
-            seized = await self._seized(execution.owner, execution.id, GOING_ON, records)
+            seized = await self._seized(execution.owner, execution.id, GOING_ON)
             if seized is not None:
-                await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), records)
+                await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
     async def take_up(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""

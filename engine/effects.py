@@ -73,10 +73,12 @@ class EffectRun:
         async with limit:
             if self.suspended >= self.concurrency:
                 return None  # its turn comes when one of those that wait has gone on
+            self._wake_if_due(key)
+            known = self.run.journal.resumption(key)
             try:
                 return await self._until_done(key, index, item)
             except SuspendError as wish:
-                self._suspend(key, wish)
+                self._suspend(key, wish, known)
                 return None
 
     async def _until_done(self, key: EffectKey, index: int, item: Item) -> EffectResult:
@@ -87,7 +89,6 @@ class EffectRun:
             FatalEffectError: it failed, and the execution with it.
         """
         journal, attempts, began = self.run.journal, 0, self.clock.now()
-        self._wake_if_due(key)
         self._check_turn(key)
         decided = await self._decided(key)
         while decided is None:
@@ -211,16 +212,20 @@ class EffectRun:
             return EffectResult(key=key, at=resumption.at, result=answer["result"])
         return None
 
-    def _suspend(self, key: EffectKey, wish: SuspendError) -> None:
+    def _suspend(self, key: EffectKey, wish: SuspendError, known: Resumption | None) -> None:
+        """Note that the item waits, unless it has just been told something that it did not know when it began: then
+        the execution goes on at once, and the item is asked again. What it was told must not be lost."""
         self.suspended += 1
         self.run.retrying.pop(self.node, None)
-        noted, now = self.run.journal.suspension(key), self.clock.now()
-        if noted is None or self.run.journal.resumption(key) is not None:
+        journal, now = self.run.journal, self.clock.now()
+        noted, told = journal.suspension(key), journal.resumption(key)
+        if noted is None or told is not None:
             wake_at = wish.wake_at
             if wish.recheck_seconds is not None:
                 wake_at = now + timedelta(seconds=wish.recheck_seconds)
             noted = Suspension(key=key, at=now, kind=wish.kind, wake_at=wake_at, details=wish.details)
-            self.run.journal.note(noted)
+            if told is known:
+                journal.note(noted)
         self.run.waiting[key] = noted
 
     def _wake_if_due(self, key: EffectKey) -> None:

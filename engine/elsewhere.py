@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from engine.announcements import Announcements
+from engine.journal import node_runs_in
 from engine.live import LiveExecution
 from engine.node_type import WebhookResponse
 from workflow.errors import JobsprintError
@@ -92,13 +93,16 @@ class Elsewhere:
                 del self._by_execution[followed]
 
     async def steps(self, owner: str, execution_id: str, *, has_details: bool = True) -> AsyncGenerator[JsonObject]:
-        """The data of its events, until it has ended or waits.
+        """The data of its events, until it has ended or waits. With details, the node runs of which no event came
+        here are among them; some may be told twice.
 
         Raises:
             JobsprintError: it is not there, or the store cannot be asked.
         """
         execution = await self._store.get(owner, execution_id)
         async with self.following(execution.workflow_id, execution_id, has_details=has_details) as notices:
+            for step in await self._done(execution_id) if has_details else ():
+                yield step
             quiet = 0
             while (await self._store.get(owner, execution_id)).is_held:
                 while (data := await notices.next(self._pause(quiet))) is not None:
@@ -107,6 +111,13 @@ class Elsewhere:
                     if _is_let_go(data):
                         break
                 quiet += 1
+        for step in await self._done(execution_id) if has_details else ():
+            yield step
+
+    async def _done(self, execution_id: str) -> list[JsonObject]:
+        """What events would say of the node runs in the journal."""
+        done = node_runs_in(await self._store.journal(execution_id))
+        return [{"node": node_run.node, "finished": finished} for finished, node_run in enumerate(done, 1)]
 
     def _pause(self, quiet: int) -> float:
         """How long to wait for an event after so many times without one."""

@@ -11,37 +11,32 @@ from typing import NamedTuple
 from engine.announcements import Announcements
 from engine.dispatch import Dispatch
 from engine.elsewhere import Elsewhere
+from engine.journal import node_runs_in, waiting_in
 from engine.live import LiveExecution, LiveExecutions
 from engine.plan import Plan
 from engine.run import Run
 from engine.submission import Submission, input_items
 from workflow.audit import AuditLog, acting
 from workflow.errors import ExecutionNotFoundError, NotAcceptedError
-from workflow.executions import (
-    EffectKey,
-    Execution,
-    NodeRun,
-    Record,
-    Resumption,
-    Suspension,
-)
+from workflow.executions import Execution, NodeRun, Record, Suspension
 from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
 from workflow.states import FINISHED, HELD_STATES, ExecutionState
 
 
 class NodeProgress(NamedTuple):
-    """A node run has ended: the ``finished``-th of ``total`` as far as is known. With a ``note`` the node is at work,
-    and tells how far it has come."""
+    """A node run has ended: the ``finished``-th of ``total`` as far as is known, which ``None`` is not at all. With a
+    ``note`` the node is at work, and tells how far it has come."""
 
     node: str
     finished: int
-    total: int
+    total: int | None
     note: str | None = None
 
 
 @dataclass(slots=True, frozen=True)
 class Inspection:
-    """An execution and its node runs; ``running`` names nodes at work, ``retrying`` why, ``waiting`` what waits."""
+    """An execution and its node runs; ``running`` names nodes at work, ``retrying`` why, ``waiting`` what
+    waits, also while other parts run or are queued."""
 
     execution: Execution
     node_runs: Sequence[NodeRun]
@@ -80,11 +75,6 @@ class ExecutionService:
         self._audit = audit
         self._clock = clock
         self._new_id = new_id
-
-    @property
-    def is_alone(self) -> bool:
-        """Whether no other process can have an execution in hand."""
-        return self._elsewhere is None
 
     async def submit(self, plan: Plan, submission: Submission) -> LiveExecution:
         """Take an execution in hand. It counts as accepted only when :meth:`accepted` has returned.
@@ -223,14 +213,14 @@ class ExecutionService:
                 list(run.order),
                 tuple(run.running),
                 tuple(run.retrying.items()),
-                tuple(run.waiting.values()),
+                run.journal.waiting(),
             )
         if live is not None:
             execution, records = live.execution, await self.store.journal(execution_id)
         else:
             execution, records = await self.store.recorded(owner, execution_id)
-        waiting = waiting_in(records) if execution.state is ExecutionState.WAITING else ()
-        return Inspection(execution, node_runs_in(records), waiting=waiting)
+        has_ended = execution.state in FINISHED or execution.state is ExecutionState.DEAD
+        return Inspection(execution, node_runs_in(records), waiting=() if has_ended else waiting_in(records))
 
     async def owner_of(self, execution_id: str) -> str:
         """Whose the execution is, for those who were given a link to it.
@@ -255,12 +245,7 @@ class ExecutionService:
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self._live(owner, execution_id)
-        if live is not None and live.run is not None:
-            return live.run.journal.waiting()
-        execution = await self.get(owner, execution_id)
-        has_ended = execution.state in FINISHED or execution.state is ExecutionState.DEAD
-        return [] if has_ended else waiting_in(await self.store.journal(execution_id))
+        return (await self.inspect(owner, execution_id)).waiting
 
     async def woken(self, owner: str, execution_id: str, *, timeout_seconds: float) -> None:
         """Return when an execution that waits goes on, or when the time is over.
@@ -344,7 +329,7 @@ class ExecutionService:
     async def _follow_elsewhere(
         self, owner: str, execution_id: str, timeout_seconds: float
     ) -> AsyncGenerator[NodeProgress]:
-        finished, total = 0, 0
+        finished, total = 0, None
         steps = self._elsewhere.steps(owner, execution_id) if self._elsewhere is not None else None
         if steps is None or timeout_seconds <= 0:
             return
@@ -352,9 +337,9 @@ class ExecutionService:
             async with asyncio.timeout(timeout_seconds), aclosing(steps):
                 async for data in steps:
                     if "note" in data:
-                        yield NodeProgress(data["node"], finished, max(finished, total), data["note"])
-                    elif "node" in data:
-                        finished, total = data["finished"], data["total"]
+                        yield NodeProgress(data["node"], finished, total, data["note"])
+                    elif "node" in data and data["finished"] > finished:
+                        finished, total = data["finished"], data.get("total")
                         yield NodeProgress(data["node"], finished, total)
         except (TimeoutError, ExecutionNotFoundError):
             return
@@ -370,20 +355,3 @@ class ExecutionService:
         except ExecutionNotFoundError:
             return False
         return True
-
-
-def node_runs_in(records: Sequence[Record]) -> list[NodeRun]:
-    """The node runs of a journal; of several with one key (after a redrive) the last."""
-    latest = {record.key: record for record in records if isinstance(record, NodeRun)}
-    return list(latest.values())
-
-
-def waiting_in(records: Sequence[Record]) -> list[Suspension]:
-    """What waits, by a journal."""
-    waiting: dict[EffectKey, Suspension] = {}
-    for record in records:
-        if isinstance(record, Suspension):
-            waiting[record.key] = record
-        elif isinstance(record, Resumption):
-            waiting.pop(record.key, None)
-    return list(waiting.values())

@@ -84,7 +84,7 @@ class Journal:
 
     def waiting(self) -> list[Suspension]:
         """What waits now."""
-        return [each for key, each in self._suspensions.items() if key not in self._resumptions]
+        return waiting_in(self.records)
 
     def step(self, key: EffectKey, step: str) -> EffectStep | None:
         """The part of an effect, if it is done."""
@@ -142,3 +142,21 @@ class Journal:
                 self._started.add(record.key)
             case EffectStep():
                 self._steps[record.key, record.step] = record
+
+
+def node_runs_in(records: Iterable[Record]) -> list[NodeRun]:
+    """The node runs of a journal; of several with one key (after a redrive) the last."""
+    latest = {record.key: record for record in records if isinstance(record, NodeRun)}
+    return list(latest.values())
+
+
+def waiting_in(records: Iterable[Record]) -> list[Suspension]:
+    """What waits, by the journal of an execution that has not ended."""
+    waiting: dict[EffectKey, Suspension] = {}
+    for record in records:
+        match record:
+            case Suspension():
+                waiting[record.key] = record
+            case Resumption() | EffectResult():
+                waiting.pop(record.key, None)
+    return list(waiting.values())

@@ -37,6 +37,11 @@ class LiveExecution:
     heard: int = 0
     on_answer: Callable[[WebhookResponse], None] | None = None
 
+    @property
+    def is_being_stored(self) -> bool:
+        """Whether its run is over, and what that came to is on its way to the disk: it hears nothing any more."""
+        return self.run is not None and self.task is None
+
     def answer(self, response: WebhookResponse) -> None:
         """Hand the answer to whoever waits for it."""
         if not self.answered.done():

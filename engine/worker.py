@@ -144,13 +144,11 @@ class Worker:
         recorded = live.recorded if live.recorded is not None else await self._recorded(live)
         try:
             while True:
-                live.task = task
                 run = live.run = self._new_run(live, recorded)
                 state = await self._execute(live, run, task)
                 if state is not ExecutionState.WAITING or not live.resumes:
                     live.task = None  # while it is being stored there is nothing to cancel
-                    if await self._settled(live, run, state):
-                        return
+                    return await self._settle(live, run, state)
                 recorded = await self._recorded(live)
         finally:
             self._evaluator.forget(execution.id)
@@ -193,7 +191,7 @@ class Worker:
 
     async def _execute(self, live: LiveExecution, run: Run, task: asyncio.Task[None]) -> ExecutionState:
         limit = run.plan.definition.settings.timeout_seconds
-        executor = Executor(run, self._runner, self._announcer(live))
+        executor = Executor(run, self._runner, self._announcer(live, run))
         try:
             return await executor.execute(input_items(run.execution.input), timeout_seconds=limit)
         except TimeoutError:
@@ -215,10 +213,8 @@ class Worker:
                 raise
             raise _first(not_ours) from group
 
-    async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> bool:
+    async def _settle(self, live: LiveExecution, run: Run, state: ExecutionState) -> None:
         """Store how far it has come, let go of it, and see to what follows from that.
-
-        ``False`` where it is still in hand: what it waits for happened while that was being stored, so it goes on.
 
         Raises:
             NotAcceptedError: it was never accepted.
@@ -238,17 +234,9 @@ class Worker:
             await self._aftermath.start_handler(handler, settled)
         if live.plan.definition.settings.durability != "none":
             await self._committed(settled.id)
-        goes_on = state is ExecutionState.WAITING and live.resumes and self._service.live.get(settled.id) is live
-        if goes_on and self._service.is_alone:
-            live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
-            return False
         await self._service.retire(live)
         self._service.announcements.state_changed(settled)
-        if goes_on:  # its lease is gone with its being stored as waiting: it has to be taken anew
-            await self._aftermath.wake(settled, run.journal.flush())
-        else:
-            await self._aftermath.see_to(settled, heard=live.heard)
-        return True
+        await self._aftermath.see_to(settled, heard=live.heard)
 
     async def _committed(self, execution_id: str) -> None:
         """Wait for the disk for as long as it takes: the results are worth it."""
@@ -283,12 +271,9 @@ class Worker:
             logger.exception("execution %s stays as running until the next start", live.execution.id)
             await self._service.retire(live)
 
-    def _announcer(self, live: LiveExecution) -> Callable[[NodeRun], None]:
-        finished = 0
-
+    def _announcer(self, live: LiveExecution, run: Run) -> Callable[[NodeRun], None]:
         def announce(node_run: NodeRun) -> None:
-            nonlocal finished
-            finished += 1
+            finished = len(run.order)
             self._service.announcements.node_finished(
                 live.execution, node_run, finished=finished, total=max(finished, len(live.plan.nodes))
             )

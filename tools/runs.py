@@ -155,7 +155,8 @@ class Runs:
             # MCP wants each to be more than the one before, also while a single node is at work.
             shown = max(float(step.finished), shown + A_LITTLE)
             note = f": {step.note}" if step.note is not None else ""
-            message = f"{step.node} ({step.finished} of {step.total}){note}"
+            of = f" of {step.total}" if step.total is not None else ""
+            message = f"{step.node} ({step.finished}{of}){note}"
             await caller.report_progress(shown if note else step.finished, step.total, message)
         await self._service.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
 

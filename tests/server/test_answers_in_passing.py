@@ -1,14 +1,20 @@
-"""Answers that come while an execution is being stored as waiting: it goes on, and whoever waits sees the end."""
+"""Answers that come at the wrong moment: while an execution runs or is queued, or is being stored as waiting."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
+
+import httpx2
 
 from tests.support.here import here
-from workflow.identity import LOCAL_ACTOR, LOCAL_ID
+from tests.support.http_target import HttpTarget
+from tests.support.server_process import ServerProcess
+from workflow.identity import LOCAL_ACTOR
 from workflow.states import ExecutionState
 
-APPROVED_BOTH = {
+APPROVED_BOTH: dict[str, Any] = {
     "name": "two approvals",
     "nodes": {
         "start": {"type": "manual"},
@@ -16,25 +22,73 @@ APPROVED_BOTH = {
     },
     "connections": [["start", "approve"]],
 }
+ITEMS = [{"n": 1}, {"n": 2}]
 
 
 async def test_an_answer_that_comes_while_the_waiting_is_being_stored_is_not_too_late(tmp_path: Path) -> None:
     async with here(tmp_path) as server:
         executions, control = server.services.executions, server.services.control
         committed, unanswered = executions.store.committed, [0, 1]
+        answers: list[asyncio.Task[Any]] = []
 
         async def answered_meanwhile(execution_id: str) -> None:
-            await committed(execution_id)
             live = executions.live.get(execution_id)
             if unanswered and live is not None and live.execution.state is ExecutionState.WAITING:
-                item = unanswered.pop(0)
-                await control.resume(LOCAL_ACTOR, execution_id, item=item, data={"choice": "approve"}, by="person")
+                item, data = unanswered.pop(0), {"choice": "approve"}
+                answer = control.resume(LOCAL_ACTOR, execution_id, item=item, data=data, by="person")
+                answers.append(asyncio.create_task(answer))
+            await committed(execution_id)
 
         executions.store.committed = answered_meanwhile  # type: ignore[method-assign]
-        made = await server.http.post("/api/workflows", json=APPROVED_BOTH)
-        path = f"/api/workflows/{made.json()['workflow_id']}/execute"
-        ran = (await server.http.post(path, json={"input": [{"n": 1}, {"n": 2}], "wait_seconds": 20})).json()
+        ran = await server.execution(APPROVED_BOTH, input=ITEMS)
+        seen = await server.seen(ran["execution_id"], left="waiting")
+        await asyncio.gather(*answers)
         assert unanswered == []
-        assert ran["status"] == "succeeded", ran
-        seen = await executions.get(LOCAL_ID, ran["execution_id"])
-        assert seen.wake_at is None
+        assert seen["status"] == "succeeded", seen
+        assert "waits_until" not in seen
+
+
+async def asked_beside_a_call(client: httpx2.AsyncClient, target: HttpTarget) -> str:
+    """The id of an execution that asks two things while it waits for the target."""
+    call = {"type": "http_request", "parameters": {"url": f"{target.url}/wait"}}
+    definition = {
+        **APPROVED_BOTH,
+        "nodes": {**APPROVED_BOTH["nodes"], "first": {"type": "limit", "parameters": {"max_items": 1}}, "call": call},
+        "connections": [*APPROVED_BOTH["connections"], ["start", "first"], ["first", "call"]],
+    }
+    workflow_id = (await client.post("/api/workflows", json=definition)).json()["workflow_id"]
+    started = await client.post(f"/api/workflows/{workflow_id}/execute", json={"input": ITEMS})
+    async with asyncio.timeout(10):
+        await target.arrived.wait()
+    return str(started.json()["execution_id"])
+
+
+async def test_an_answer_to_a_running_execution_is_kept_over_a_kill(data_dir: Path, target: HttpTarget) -> None:
+    server = ServerProcess(data_dir)
+    server.start()
+    async with httpx2.AsyncClient(base_url=server.url) as client:
+        execution_id = await asked_beside_a_call(client, target)
+        path = f"/api/executions/{execution_id}"
+        answered = await client.post(f"{path}/resume", json={"item": 1, "data": {"choice": "approve"}})
+        assert answered.status_code == 200
+        assert answered.json()["status"] == "running"
+    server.kill()
+    target.release.set()
+    with server:
+        async with httpx2.AsyncClient(base_url=server.url) as client, asyncio.timeout(20):
+            while (seen := (await client.get(path)).json())["status"] != "waiting":
+                continue
+    assert [each["item_index"] for each in seen["waiting"]] == [0]
+
+
+async def test_what_waits_is_seen_while_the_execution_is_queued_again(data_dir: Path, target: HttpTarget) -> None:
+    async with here(data_dir, worker_concurrency=1) as server:
+        asks = await server.execution(APPROVED_BOTH, input=ITEMS)
+        busy = await asked_beside_a_call(server.http, target)
+        path = f"/api/executions/{asks['execution_id']}"
+        answered = await server.http.post(f"{path}/resume", json={"item": 1, "data": {"choice": "approve"}})
+        seen = (await server.http.get(path)).json()
+        assert (answered.json()["status"], seen["status"]) == ("queued", "queued")
+        assert [each["item_index"] for each in seen["waiting"]] == [0]
+        target.release.set()
+        await server.seen(busy)

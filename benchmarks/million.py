@@ -19,7 +19,8 @@ from storage.clock import SystemClock
 from storage.database import Database
 from storage.executions import SqlExecutionStore
 from storage.ids import UuidFactory
-from storage.leases import Lease, SqlLeases
+from storage.lease import Lease
+from storage.leases import SqlLeases
 from storage.migrations.runner import migrate
 from tests.support.haystack import postgresql_of_ones_own
 from workflow.executions import Execution

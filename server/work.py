@@ -19,7 +19,8 @@ from server.settings import BadSettingsError, Settings
 from storage.blobs import BlobStore
 from storage.executions import SqlExecutionStore
 from storage.leadership import SqlLeadership
-from storage.leases import Lease, SqlLeases
+from storage.lease import Lease
+from storage.leases import SqlLeases
 from storage.queue.embedded import EmbeddedQueue
 from storage.queue.outbox import Outbox
 from storage.queue.topology import Topology

@@ -19,7 +19,7 @@ from storage.blobs import BlobStore
 from storage.cursors import decode_cursor, encode_cursor
 from storage.database import Database
 from storage.group_commit import GroupCommit, Note
-from storage.leases import Lease
+from storage.lease import Lease
 from storage.postgresql_writer import PostgresqlWriter
 from storage.queue.outbox import Outbox
 from storage.records import execution_from_row, execution_to_bytes, micros, records_from_bytes, records_to_bytes

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -28,16 +27,15 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database import Database
+from storage.executions import SqlExecutionStore
+from storage.lease import Lease
 from storage.queue.outbox import HELD, WORK, Outbox, letter_of
-from storage.records import micros, records_to_bytes
+from storage.records import records_to_bytes
 from storage.tables import executions, outbox
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.sharing import Signal, Taken
 from workflow.states import HELD_STATES, ExecutionState
-
-if TYPE_CHECKING:
-    from storage.executions import SqlExecutionStore
 
 _HELD_STATES = tuple(state.value for state in HELD_STATES)
 _QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
@@ -53,21 +51,6 @@ _TAKE = (
     .returning(executions)
 )
 """What is taken for every job there is."""
-
-
-@dataclass(slots=True)
-class Lease:
-    """This process's name, and until when others leave alone what it has in hand (microseconds since 1970)."""
-
-    owner: str
-    seconds: float
-    until: int | None = None
-
-    def from_(self, now: datetime) -> datetime:
-        """The end of a lease that begins now."""
-        end = now + timedelta(seconds=self.seconds)
-        self.until = micros(end)
-        return end
 
 
 class SqlLeases:

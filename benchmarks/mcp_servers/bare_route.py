@@ -31,7 +31,7 @@ from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
 from storage.ids import UuidFactory
-from storage.leases import Lease
+from storage.lease import Lease
 from storage.queue.embedded import EmbeddedQueue
 from tools.execution_views import execution_summary, overview
 from workflow.identity import LOCAL_ID

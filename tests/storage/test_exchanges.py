@@ -17,7 +17,7 @@ from storage.database import Database
 from storage.exchanges import SqlExchanges
 from storage.executions import SqlExecutionStore
 from storage.ids import UuidFactory
-from storage.leases import Lease
+from storage.lease import Lease
 from storage.redis_answers import LARGEST_BYTES, RedisAnswers
 from tests.support.accounts import NOW
 from tests.support.services import REDIS_URL, need

@@ -16,7 +16,8 @@ from storage.blobs import LARGEST_ROW_BYTES, BlobStore
 from storage.database import Database
 from storage.executions import SqlExecutionStore
 from storage.idempotency import SqlIdempotencyKeys
-from storage.leases import Lease, SqlLeases
+from storage.lease import Lease
+from storage.leases import SqlLeases
 from storage.workflows import SqlWorkflowRepository
 from workflow.definition import WorkflowDefinition
 from workflow.errors import (

@@ -15,7 +15,8 @@ import pytest
 from storage.database import Database
 from storage.executions import SqlExecutionStore
 from storage.leadership import SqlLeadership
-from storage.leases import Lease, SqlLeases
+from storage.lease import Lease
+from storage.leases import SqlLeases
 from storage.queue.outbox import Outbox
 from tests.storage.test_repositories import KEY, NOW, execution
 from tests.support.databases import database_of

@@ -25,7 +25,7 @@ from storage.blobs import BlobStore
 from storage.database import Database
 from storage.events.in_process import InProcessEventBus
 from storage.executions import SqlExecutionStore
-from storage.leases import Lease
+from storage.lease import Lease
 from storage.migrations.runner import migrate
 from storage.workflow_cache import WorkflowCache
 from storage.workflows import SqlWorkflowRepository

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 
 import orjson
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
@@ -101,7 +102,7 @@ def _routes(
     async def openapi(request: Request) -> Response:
         """The description of the REST API."""
         # Nothing in it is a secret, but some names are such as secrets have.
-        return Response(orjson.dumps(description), media_type="application/json")
+        return Response(description(), media_type="application/json")
 
     routes = [
         *webhooks.routes(),
@@ -125,7 +126,11 @@ def _routes(
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),
     ]
-    description = describe(routes, version=VERSION, base_url=settings.base_url)
+
+    @cache
+    def description() -> bytes:
+        return orjson.dumps(describe(routes, version=VERSION, base_url=settings.base_url))
+
     return routes
 
 

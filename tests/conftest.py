@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,10 +26,13 @@ _PRELOADED = pytest.StashKey[ExitStack]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In pytest's workers the command is loaded once, and forked from then on."""
+    """In pytest's workers the command is loaded once, and forked from then on. No certificate is trusted: to load those
+    of the machine takes each client longer than most tests take, and none talks to the world."""
     if hasattr(config, "workerinput"):
         stack = config.stash[_PRELOADED] = ExitStack()
         folder = Path(stack.enter_context(TemporaryDirectory()))
+        (folder / "certificates").mkdir()
+        os.environ["SSL_CERT_DIR"] = str(folder / "certificates")
         server_process.JOBSPRINT = stack.enter_context(preloaded(folder))
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import unicodedata
+from base64 import b64encode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+from argon2.low_level import ARGON2_VERSION
 
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
 
@@ -45,11 +48,9 @@ class Passwords:
         self._hasher = hasher or PasswordHasher()
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="passwords")
         self._waiting = 0
-        self._nobodys: str | None = None
+        self._nobodys = _nobodys(self._hasher)
 
     async def __aenter__(self) -> Self:
-        # What the password of an unknown user is held against. No password has this hash's salt but by chance.
-        self._nobodys = await self._in_thread(lambda: self._hasher.hash("nobody's"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -81,8 +82,6 @@ class Passwords:
         Raises:
             TooManyLoginsError: too many others wait.
         """
-        if self._nobodys is None:
-            raise RuntimeError("the passwords' threads were not started")
         normal = _normal(password[: MAX_CHARACTERS + 1])
         if normal is None or len(password) > MAX_CHARACTERS:
             return False
@@ -113,6 +112,16 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._waiting -= 1
+
+
+def _nobodys(hasher: PasswordHasher) -> str:
+    """What the password of an unknown user is held against: it takes as long to check as any, and no password has it
+    but by chance. It is made up, since to hash one would take each start of the server a tenth of a second."""
+    salt, digest = (
+        b64encode(secrets.token_bytes(length)).decode().rstrip("=") for length in (hasher.salt_len, hasher.hash_len)
+    )
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"
 
 
 def _normal(password: str) -> str | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from integrations.mcp.programs import McpProgram
+from tests.doubles import mortal_program
 from tests.integration_faults.cases import (
     AGAIN,
     ASKED,
@@ -28,7 +29,6 @@ from tests.integration_faults.cases import (
 )
 from tests.support.here import Here
 
-ROOT = Path(__file__).parents[2]
 _names = (f"program-{number}" for number in itertools.count(1))
 
 
@@ -85,8 +85,7 @@ def programs(folder: Path) -> dict[str, McpProgram]:
     listed = {}
     for name in ("mortal", "other"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-        arguments = ("-m", "tests.doubles.mortal_program", str(folder / name))
-        listed[name] = McpProgram(command=sys.executable, args=arguments, cwd=str(ROOT))
+        listed[name] = McpProgram(command=sys.executable, args=("-S", mortal_program.__file__, str(folder / name)))
     return listed
 
 

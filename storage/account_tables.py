@@ -60,7 +60,7 @@ workspaces = Table(
 
 
 @event.listens_for(workspaces, "after_create")
-def _add_local(table: Table, connection: Connection, **_: object) -> None:
+def add_local(table: Table, connection: Connection, **_: object) -> None:
     """Where everything is while there are no accounts."""
     connection.execute(insert(workspaces).values(id="local", name="Local", created_at=datetime.fromtimestamp(0, UTC)))
 

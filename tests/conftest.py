@@ -16,6 +16,7 @@ from engine.registry import NodeRegistry, load_registry
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from tests.support import server_process
+from tests.support.databases import drop_schemas
 from tests.support.engine import EngineHarness
 from tests.support.http_target import HttpTarget, serving
 from tests.support.preloaded import preloaded
@@ -46,6 +47,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def anyio_backend() -> str:
     """The one event loop that Jobsprint runs on."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+async def _schemas_are_dropped(anyio_backend: str) -> AsyncIterator[None]:
+    """Those that tests take after each other."""
+    yield
+    await drop_schemas()
 
 
 @pytest.fixture(scope="session")

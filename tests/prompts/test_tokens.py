@@ -54,8 +54,9 @@ def test_half_a_surrogate_pair_is_counted_and_not_fatal() -> None:
 
 
 @given(st.text(), st.text())
-def test_more_text_has_not_fewer_tokens_and_none_has_more_than_bytes(one: str, other: str) -> None:
-    assert text_tokens(one + other) <= text_tokens(one) + text_tokens(other) + 2
+def test_lines_have_together_what_each_has_and_none_has_more_than_bytes(one: str, other: str) -> None:
+    # Not so within a line: a digit behind a long word makes something encoded of it.
+    assert text_tokens(f"{one}\n{other}") <= text_tokens(one) + text_tokens(other) + 2
     assert text_tokens(one) <= 2 * len(one.encode(errors="replace")) + 1
     assert (text_tokens(one) == 0) == (one == "")
 

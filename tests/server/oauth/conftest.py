@@ -13,7 +13,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from argon2 import PasswordHasher
 from starlette.applications import Starlette
 
 from integrations.addresses import AddressRules
@@ -30,6 +29,7 @@ from storage.accounts import User
 from storage.clock import SystemClock
 from storage.ids import UuidFactory
 from storage.oauth import AuthorizationCode, SqlAuthorizationCodes, SqlOAuthClients
+from tests.support.auth import QUICK
 from tests.support.databases import database_of
 from workflow.errors import JobsprintError
 from workflow.identity import ALL_SCOPES, Actor, Scope
@@ -197,13 +197,12 @@ async def logged_in(oauth: OAuthServer, name: str, **members: Any) -> Actor:
 
 async def add_user(oauth: OAuthServer, name: str) -> None:
     """A user with the password, whose workspace has the same id as they have."""
-    cheap = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     await oauth.auth.users.add(
         User(
             id=name,
             email=f"{name}@example.org",
             name=name.title(),
-            password_hash=cheap.hash(PASSWORD),
+            password_hash=QUICK.hash(PASSWORD),
             created_at=oauth.clock.now(),
         )
     )
@@ -227,7 +226,9 @@ async def oauth_server(folder: Path) -> AsyncIterator[OAuthServer]:
     async with (
         database_of("sqlite", folder) as database,
         OutboundHttp(rules=LOCAL, max_connections=10, max_response_bytes=1 << 20, user_agent="test") as http,
-        running_auth(settings, database, secret=b"s" * 32, audit=notes, clock=clock, new_id=new_id) as auth,
+        running_auth(
+            settings, database, secret=b"s" * 32, audit=notes, clock=clock, new_id=new_id, hasher=QUICK
+        ) as auth,
     ):
         server = EmbeddedServer(
             settings, auth=auth, database=database, http=http, audit=notes, clock=clock, new_id=new_id

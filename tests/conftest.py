@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
@@ -24,17 +25,26 @@ from tests.support.server_process import ServerProcess
 
 WEBHOOK_SECRET = "It's a Secret to Everybody"
 _PRELOADED = pytest.StashKey[ExitStack]()
+_JOBSPRINT = pytest.StashKey[str]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """In pytest's workers the command is loaded once, and forked from then on. No certificate is trusted: to load those
-    of the machine takes each client longer than most tests take, and none talks to the world."""
+    """Where pytest has workers the command is loaded once, and forked from then on. No certificate is trusted: to load
+    those of the machine takes each client longer than most tests take, and none talks to the world."""
     if hasattr(config, "workerinput"):
+        server_process.JOBSPRINT = config.workerinput["jobsprint"]
+    elif config.getoption("numprocesses", None):
         stack = config.stash[_PRELOADED] = ExitStack()
         folder = Path(stack.enter_context(TemporaryDirectory()))
         (folder / "certificates").mkdir()
         os.environ["SSL_CERT_DIR"] = str(folder / "certificates")
-        server_process.JOBSPRINT = stack.enter_context(preloaded(folder))
+        config.stash[_JOBSPRINT] = stack.enter_context(preloaded(folder))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker of the command."""
+    node.workerinput["jobsprint"] = node.config.stash[_JOBSPRINT]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -1,8 +1,8 @@
 """The command ``jobsprint`` out of a process that has loaded it once: tests start it some two hundred times.
 
-Python and its imports take longer to start than most of these tests take. So one process for each of pytest's workers
-imports the command and forks for every start: arguments, environment, folder, standard streams and signals are those of
-whoever called. ``command`` is what they call in its place: a script that needs no imports worth mentioning.
+Python and its imports take longer to start than most of these tests take. So one process imports the command and
+forks for every start: arguments, environment, folder, standard streams and signals are those of whoever called. What
+they call in its place is a script that needs no imports worth mentioning.
 
 Run as ``python -m tests.support.preloaded SOCKET`` it is that process.
 """
@@ -55,7 +55,7 @@ def preloaded(folder: Path) -> Iterator[str]:
     )
     assert process.stdout is not None
     with process:
-        assert process.stdout.read(1) == b"!", "the command could not be loaded"
+        assert process.stdout.read(1) == b"!", "nobody listens for callers of the command"
         script = folder / "jobsprint"
         script.write_text(_SCRIPT.format(python=sys.executable, path=str(path)))
         script.chmod(0o755)
@@ -177,14 +177,14 @@ class _Preloaded:
 
 
 def main() -> NoReturn:
-    """Load the command, say so, and serve."""
+    """Say that callers may come, load the command meanwhile, and serve."""
+    preloaded = _Preloaded(Path(sys.argv[1]))
+    sys.stdout.write("!")
+    sys.stdout.flush()
     import server.cli  # noqa: F401
 
     gc.collect()
     gc.freeze()
-    preloaded = _Preloaded(Path(sys.argv[1]))
-    sys.stdout.write("!")
-    sys.stdout.flush()
     preloaded.serve()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 from dataclasses import replace
 from urllib.parse import quote, quote_plus
 
@@ -29,6 +29,8 @@ class Scrubber:
         forms = {form for secret in secrets for form in _forms(secret)}
         # The longest first, so that nothing is left of a form that another one is a part of.
         self._forms = sorted(forms, key=len, reverse=True)
+        self._beginnings = frozenset(form[:size] for form in forms for size in range(1, len(form)))
+        self._longest = max(map(len, self._beginnings), default=0)
 
     def in_bytes(self, content: bytes) -> bytes:
         """``content`` without the secrets; the same object where there are none."""
@@ -40,6 +42,27 @@ class Scrubber:
     def in_text(self, text: str) -> str:
         """``text`` without the secrets."""
         return self.in_bytes(text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass")
+
+    async def in_stream(self, parts: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
+        """The parts without the secrets, also where a secret is in several of them. Only what may be the beginning of
+        one is held back until more is known, so that events of a stream are not late."""
+        kept = b""
+        async for part in parts:
+            kept += part
+            end = self._certain(kept)
+            if end:
+                yield self.in_bytes(kept[:end])
+            kept = kept[end:]
+        if kept:
+            yield self.in_bytes(kept)
+
+    def _certain(self, content: bytes) -> int:
+        """Where the content can be cut: behind it nothing has begun that may be a secret, and none lies across it."""
+        sizes = range(min(len(content), self._longest), 0, -1)
+        end = len(content) - next((size for size in sizes if content[-size:] in self._beginnings), 0)
+        while across := [at for form in self._forms if (at := _across(content, form, end)) >= 0]:
+            end = min(across)
+        return end
 
     def in_response(self, response: HttpResponse) -> HttpResponse:
         """The response without the secrets: in its body, its headers and its address."""
@@ -60,6 +83,11 @@ class Scrubber:
             retry_after_seconds=error.retry_after_seconds,
             was_sent=error.was_sent,
         )
+
+
+def _across(content: bytes, form: bytes, end: int) -> int:
+    """Where the form begins that begins before ``end`` and ends behind it; -1 where none does."""
+    return content.find(form, max(0, end - len(form) + 1), end + len(form) - 1)
 
 
 def _forms(secret: str) -> Iterator[bytes]:

@@ -1,12 +1,15 @@
-"""The credential of a connection, added to each request as it leaves. What goes wrong with it becomes an answer: an
-exception in there would end the session."""
+"""The credential of a connection, added to each request as it leaves, and taken out of what comes back. What goes wrong
+with it becomes an answer: an exception in there would end the session."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator
 
 import httpx2
 
 from integrations.credential_headers import CredentialHeaders, require_way
 from integrations.mcp.exchanges import BROKEN, Exchange, exchange
+from integrations.scrubbing import Scrubber
 from workflow.credentials import CredentialRef, Vault
 from workflow.errors import JobsprintError
 
@@ -42,4 +45,31 @@ class AuthorizingTransport(httpx2.AsyncBaseTransport):
             note = exchange.get() or Exchange()
             note.failure = error
             return httpx2.Response(BROKEN, request=request)
-        return response
+        return scrubbed(response, made.scrubber)
+
+
+class _Stream(httpx2.AsyncByteStream):
+    """An answer as it comes, decompressed."""
+
+    def __init__(self, response: httpx2.Response, scrubber: Scrubber) -> None:
+        self._response = response
+        self._parts = scrubber.in_stream(response.aiter_bytes())
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for part in self._parts:
+            yield part
+
+    async def aclose(self) -> None:
+        await self._parts.aclose()
+        await self._response.aclose()
+
+
+def scrubbed(response: httpx2.Response, scrubber: Scrubber) -> httpx2.Response:
+    """The answer without the secrets: some servers repeat what they were sent."""
+    headers = [
+        (name, scrubber.in_text(value))
+        for name, value in response.headers.multi_items()
+        if name not in ("content-encoding", "content-length")
+    ]
+    stream = _Stream(response, scrubber)
+    return httpx2.Response(response.status_code, headers=headers, stream=stream, extensions=response.extensions)

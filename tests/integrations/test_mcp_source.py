@@ -29,6 +29,7 @@ from workflow.actions import (
 from workflow.connections import Connection
 from workflow.credential_forms import BearerCredential
 from workflow.credentials import CredentialRef
+from workflow.redaction import HIDDEN
 
 INFO = types.Implementation(name="jobsprint", version="test")
 
@@ -250,6 +251,7 @@ async def test_the_credential_goes_along_and_a_wrong_one_is_told(senders: Sender
         shop.connection = Connection(**{**_members(shop.connection), "credential": "shop", "revision": 2})
         assert (await shop.run("echo", text="hi")).data == "hi"
         assert shop.double.authorizations[-1] == "Bearer right-token"
+        assert (await shop.run("echo", text="you sent right-token")).data == f"you sent {HIDDEN}"
 
 
 async def test_a_list_that_changes_is_told(senders: Senders) -> None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import html
 import json
+from collections.abc import AsyncIterator
 from urllib.parse import quote, quote_plus
 
+import httpx2
 import pytest
 
+from integrations.mcp.authorization import scrubbed
 from integrations.scrubbing import Scrubber
 from workflow.redaction import HIDDEN
 
@@ -60,3 +64,37 @@ def test_of_two_secrets_the_longer_one_goes_whole() -> None:
 def test_what_holds_no_secret_stays_the_same_object() -> None:
     content = b"nothing in here"
     assert Scrubber([SECRET]).in_bytes(content) is content
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1_000])
+async def test_a_secret_in_several_parts_of_a_stream_is_hidden(size: int) -> None:
+    content = f"of {SECRET}, token-and-more, token, abcab and abcabcab\n\n".encode()
+    scrubber = Scrubber([SECRET, "token", "token-and-more", "abcab"])
+    parts = [content[at : at + size] for at in range(0, len(content), size)]
+    assert b"".join([part async for part in scrubber.in_stream(_stream(parts))]) == scrubber.in_bytes(content)
+
+
+async def test_an_event_of_a_stream_is_not_held_back() -> None:
+    events = [b"data: 1\n\n", b"data: tok", b"en\n\n", b"data: 3\n\n", b"data: to"]
+    seen = [part async for part in Scrubber(["token"]).in_stream(_stream(events))]
+    hidden = f"{HIDDEN}\n\n".encode()
+    assert seen == [b"data: 1\n\n", b"data: ", hidden, b"data: 3\n\n", b"data: ", b"to"]
+
+
+async def test_an_answer_that_is_compressed_is_no_hiding_place() -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        said = f"you sent {request.headers['authorization']}"
+        return httpx2.Response(
+            401, content=gzip.compress(said.encode()), headers={"content-encoding": "gzip", "www-authenticate": said}
+        )
+
+    request = httpx2.Request("GET", "https://example.com", headers={"authorization": "Bearer a-long-token"})
+    sent = await httpx2.MockTransport(answer).handle_async_request(request)
+    answered = scrubbed(sent, Scrubber(["a-long-token"]))
+    assert (await answered.aread()).decode() == f"you sent Bearer {HIDDEN}"
+    assert answered.headers["www-authenticate"] == f"you sent Bearer {HIDDEN}"
+
+
+async def _stream(parts: list[bytes]) -> AsyncIterator[bytes]:
+    for part in parts:
+        yield part

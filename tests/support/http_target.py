@@ -116,9 +116,13 @@ async def listening(app: ASGIApp, **options: Any) -> AsyncIterator[str]:
     await server.startup()
     try:
         port = server.servers[0].sockets[0].getsockname()[1]
-        loop = asyncio.create_task(server.main_loop())
+        await server.on_tick(0)
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
-        await loop
-        await server.shutdown()
+        # As uvicorn does, which sleeps for a tenth of a second on the way, or for two.
+        for each in server.servers:
+            each.close()
+        for connection in list(server.server_state.connections):
+            connection.shutdown()
+        if server.server_state.tasks:
+            await asyncio.wait(server.server_state.tasks)

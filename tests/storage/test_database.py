@@ -11,6 +11,7 @@ from sqlalchemy import Connection, MetaData, inspect, select, text
 
 from storage.database import Database
 from storage.migrations.runner import migrate
+from storage.prompts import SqlPrompts
 from storage.workflows import SqlWorkflowRepository
 from tests.support.databases import empty_database_of, upgrade_to
 from workflow.errors import StorageError, UnstorableValueError
@@ -85,5 +86,11 @@ async def test_a_database_that_cannot_be_used_is_told_in_one_sentence(url: str) 
 
 async def test_text_that_no_database_keeps_is_an_error_of_ours(database: Database) -> None:
     workflows = SqlWorkflowRepository(database)
-    with pytest.raises(StorageError if not database.is_sqlite else UnstorableValueError):
+    with pytest.raises(UnstorableValueError):
         await workflows.get(LOCAL_ID, "half a pair: \ud800")
+
+
+@pytest.mark.parametrize("number", [1 << 64, 10**30])
+async def test_a_number_beyond_all_that_are_kept_is_the_callers_mistake(database: Database, number: int) -> None:
+    with pytest.raises(UnstorableValueError, match="looked for"):
+        await SqlPrompts(database).get(LOCAL_ID, "greeting", number)

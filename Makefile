@@ -120,9 +120,12 @@ format: $(READY) ## Put the code into its standard form
 docs: $(READY) ## Make the generated pages under docs/ again
 	$(BIN)/python -m scripts.make_docs
 
-lock: $(READY) ## Resolve the dependencies again into requirements.lock
-	$(BIN)/uv pip compile pyproject.toml --upgrade --universal --generate-hashes --no-emit-index-url --no-header \
-		--python-version 3.11 --group dev --output-file requirements.lock --quiet
+LOCK := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header \
+	--python-version 3.11 --quiet
+
+lock: $(READY) ## Resolve the dependencies again into requirements.lock, and the image's among them
+	$(LOCK) --upgrade --group dev --output-file requirements.lock
+	$(LOCK) --group build --constraints requirements.lock --output-file deploy/requirements.lock
 
 clean: ## Remove what the other commands made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

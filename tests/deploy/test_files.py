@@ -80,7 +80,7 @@ def test_the_dockerfile_is_as_one_should_be() -> None:
 def test_what_the_image_is_built_from_is_not_ignored() -> None:
     kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     packages = {"engine", "integrations", "prompts", "server", "storage", "tools", "workflow"}
-    assert kept >= packages | {"pyproject.toml", "requirements.lock", "README.md", "LICENSE"}
+    assert kept >= packages | {"pyproject.toml", "deploy/requirements.lock", "README.md", "LICENSE"}
 
 
 @pytest.mark.parametrize("unit", ["jobsprint-serve.service", "jobsprint-worker@.service"])

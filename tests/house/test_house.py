@@ -52,19 +52,35 @@ def test_no_dependency_brings_a_package_of_a_rooms_name() -> None:
     assert {room: distributions[room] for room in ROOMS if set(distributions.get(room, [])) - {"jobsprint"}} == {}
 
 
-def test_the_lock_file_names_no_host_and_pins_everything_by_hash() -> None:
-    lock = (ROOT / "requirements.lock").read_text()
+LOCKS = ("requirements.lock", "deploy/requirements.lock")
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_file_names_no_host_and_pins_everything_by_hash(name: str) -> None:
+    lock = (ROOT / name).read_text()
     assert "://" not in lock
     entries = re.split(r"\n(?=\S)", lock)
     assert all("--hash=sha256:" in entry for entry in entries if not entry.startswith("#"))
 
 
-def test_every_dependency_is_in_the_lock_file() -> None:
+def locked(name: str) -> set[str]:
+    """Packages and versions of a lock file."""
+    return set(re.findall(r"^([a-z0-9-]+==[^ ]+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_every_dependency_is_locked_and_the_image_gets_no_other_and_no_tools() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["dev"]]
-    names = {re.split(r"[\[><=; ]", requirement)[0] for requirement in wanted}
-    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
-    assert names - locked == set()
+    groups = project["dependency-groups"]
+    built = {_name(each) for each in [*project["project"]["dependencies"], *groups["build"]]}
+    tools = {_name(each) for each in groups["dev"] if isinstance(each, str)}
+    everything, image = (locked(name) for name in LOCKS)
+    assert image < everything
+    assert built <= {_name(each) for each in image}
+    assert tools <= {_name(each) for each in everything - image}
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[\[><=; ]", requirement)[0]
 
 
 @pytest.mark.parametrize("name", PAGES)

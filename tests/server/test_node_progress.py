@@ -33,3 +33,25 @@ async def test_what_an_mcp_server_tells_of_its_progress_reaches_the_client_that_
     assert any(message is not None and "step 1 (1 of 2)" in message for _, message in seen), seen
     steps = [progress for progress, _ in seen]
     assert steps == sorted(set(steps)), "each is more than the one before"
+
+
+async def test_what_is_told_counts_on_after_a_wait(tmp_path: Path) -> None:
+    nodes = {
+        "start": {"type": "manual"},
+        "ask": {"type": "approval", "parameters": {"question": "May it go on?"}},
+        "after": {"type": "no_op"},
+    }
+    definition = {"name": "asks", "nodes": nodes, "connections": [["start", "ask"], ["ask", "after"]]}
+    async with here(tmp_path) as server:
+        waits = await server.execution(definition)
+        async with server.services.executions.announcements.listen(waits["workflow_id"]) as events:
+            answer = {"data": {"choice": "approve"}}
+            await server.http.post(f"/api/executions/{waits['execution_id']}/resume", json=answer)
+            assert (await server.seen(waits["execution_id"], left="waiting"))["status"] == "succeeded"
+            told = []
+            async for event in events:
+                if "finished" in event.data:
+                    told.append((event.data["node"], event.data["finished"]))
+                if event.data.get("status") == "succeeded":
+                    break
+    assert told == [("ask", 2), ("after", 3)]

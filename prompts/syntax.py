@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
-from typing import Any, cast
+from typing import cast
 
 from jinja2 import TemplateSyntaxError, meta, nodes
 
@@ -148,9 +148,7 @@ def compiled(source: str, outside: Outside) -> CodeType:
     """Python's code for a text without problems. What it shows of the names in ``outside`` is fenced."""
     tree = _parse(source)
     _Bounding(tree, dict(outside))
-    code: Any = Sandbox().compile(tree, "prompt", "<prompt>")
-    assert isinstance(code, CodeType)  # noqa: S101
-    return code
+    return Sandbox().compile(tree, "prompt", "<prompt>")
 
 
 @lru_cache(CACHED)

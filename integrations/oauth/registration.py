@@ -17,8 +17,8 @@ from workflow.ports import HttpClient, HttpRequest
 _METHODS: dict[str, Literal["none", "basic", "body"]] = {
     "none": "none",
     # Before the header: servers that are built on the MCP SDK for Python want the client's id in the form.
-    "client_secret_post": "body",
-    "client_secret_basic": "basic",
+    "client_secret_post": "body",  # where it goes, not what it is  # nosec B105
+    "client_secret_basic": "basic",  # nosec B105
 }
 """How a client proves itself, in the order of our preference."""
 

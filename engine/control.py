@@ -239,7 +239,7 @@ class Control:
 
     async def _wake(self, owner: str, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
-        live = await self._in_hand(execution_id)
+        live = await self._in_hand(execution_id, to_tell=True)
         if live is not None:
             await self._tell(live, resumption)
             return live.execution
@@ -249,10 +249,14 @@ class Control:
         queued = execution.changed(state=ExecutionState.QUEUED, wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
-    async def _in_hand(self, execution_id: str) -> LiveExecution | None:
-        """The execution, if this process has it in hand. One that is being stored is waited for: then nobody has."""
-        while (live := self._service.live.get(execution_id)) is not None and live.is_being_stored:
-            await live.finished.wait()
+    async def _in_hand(self, execution_id: str, *, to_tell: bool = False) -> LiveExecution | None:
+        """The execution, if this process has it in hand. One that is being stored is waited for: then nobody has; but
+        one that begins to wait can still be told something, where no other process could take it meanwhile."""
+        while (live := self._service.live.get(execution_id)) is not None and live.storing.locked():
+            if to_tell and self._service.is_alone and live.execution.state is ExecutionState.WAITING:
+                break
+            async with live.storing:
+                continue
         return live
 
     async def _tell(self, live: LiveExecution, resumption: Resumption) -> None:

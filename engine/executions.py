@@ -76,6 +76,11 @@ class ExecutionService:
         self._clock = clock
         self._new_id = new_id
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other process can have an execution in hand."""
+        return self._elsewhere is None
+
     async def submit(self, plan: Plan, submission: Submission) -> LiveExecution:
         """Take an execution in hand. It counts as accepted only when :meth:`accepted` has returned.
 

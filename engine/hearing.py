@@ -34,7 +34,7 @@ class Hearing:
             return
         for signal in await self._leases.signals():
             live = self._live.get(signal.execution_id)
-            if live is None or live.is_being_stored or signal.times <= live.heard:
+            if live is None or live.storing.locked() or signal.times <= live.heard:
                 continue
             live.heard, live.resumes = signal.times, True
             if signal.is_cancelled:

@@ -20,7 +20,7 @@ class LiveExecution:
     webhook's answer, or is cancelled when there is none to come. ``recorded`` is the journal of what it did before;
     ``None`` where the store has it. ``resumes`` says that something it waits for happened while it still ran,
     ``heard`` how much of what other processes told of it is known. ``on_answer`` hands the answer to another process,
-    where that one waits for it.
+    where that one waits for it. ``storing`` is held while what its run came to is on its way to the disk.
     """
 
     execution: Execution
@@ -36,11 +36,7 @@ class LiveExecution:
     resumes: bool = False
     heard: int = 0
     on_answer: Callable[[WebhookResponse], None] | None = None
-
-    @property
-    def is_being_stored(self) -> bool:
-        """Whether its run is over, and what that came to is on its way to the disk: it hears nothing any more."""
-        return self.run is not None and self.task is None
+    storing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def answer(self, response: WebhookResponse) -> None:
         """Hand the answer to whoever waits for it."""

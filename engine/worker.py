@@ -147,8 +147,11 @@ class Worker:
                 run = live.run = self._new_run(live, recorded)
                 state = await self._execute(live, run, task)
                 if state is not ExecutionState.WAITING or not live.resumes:
-                    live.task = None  # while it is being stored there is nothing to cancel
-                    return await self._settle(live, run, state)
+                    async with live.storing:
+                        live.task = None  # there is nothing to cancel
+                        if await self._settled(live, run, state):
+                            return
+                    live.task = task
                 recorded = await self._recorded(live)
         finally:
             self._evaluator.forget(execution.id)
@@ -213,8 +216,9 @@ class Worker:
                 raise
             raise _first(not_ours) from group
 
-    async def _settle(self, live: LiveExecution, run: Run, state: ExecutionState) -> None:
-        """Store how far it has come, let go of it, and see to what follows from that.
+    async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> bool:
+        """Store how far it has come, let go of it, and see to what follows from that. ``False`` where it is still in
+        hand: it was told what it waits for while that was being stored, so it goes on.
 
         Raises:
             NotAcceptedError: it was never accepted.
@@ -234,9 +238,13 @@ class Worker:
             await self._aftermath.start_handler(handler, settled)
         if live.plan.definition.settings.durability != "none":
             await self._committed(settled.id)
+        if state is ExecutionState.WAITING and live.resumes:
+            live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
+            return False
         await self._service.retire(live)
         self._service.announcements.state_changed(settled)
         await self._aftermath.see_to(settled, heard=live.heard)
+        return True
 
     async def _committed(self, execution_id: str) -> None:
         """Wait for the disk for as long as it takes: the results are worth it."""

@@ -149,8 +149,9 @@ class Worker:
                 if state is not ExecutionState.WAITING or not live.resumes:
                     async with live.storing:
                         live.task = None  # there is nothing to cancel
-                        if await self._settled(live, run, state):
-                            return
+                        settled = await self._settled(live, run, state)
+                    if settled is not None:
+                        return await self._aftermath.see_to(settled, heard=live.heard)
                     live.task = task
                 recorded = await self._recorded(live)
         finally:
@@ -216,9 +217,9 @@ class Worker:
                 raise
             raise _first(not_ours) from group
 
-    async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> bool:
-        """Store how far it has come, let go of it, and see to what follows from that. ``False`` where it is still in
-        hand: it was told what it waits for while that was being stored, so it goes on.
+    async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> Execution | None:
+        """Store how far it has come, and let go of it. ``None`` where it is still in hand: it was told what it waits
+        for while that was being stored, so it goes on.
 
         Raises:
             NotAcceptedError: it was never accepted.
@@ -240,11 +241,10 @@ class Worker:
             await self._committed(settled.id)
         if state is ExecutionState.WAITING and live.resumes:
             live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
-            return False
+            return None
         await self._service.retire(live)
         self._service.announcements.state_changed(settled)
-        await self._aftermath.see_to(settled, heard=live.heard)
-        return True
+        return settled
 
     async def _committed(self, execution_id: str) -> None:
         """Wait for the disk for as long as it takes: the results are worth it."""

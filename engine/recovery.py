@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from engine.control import Control
 from engine.executions import ExecutionService
-from workflow.errors import JobsprintError, StorageError, WorkflowNotFoundError
+from workflow.errors import JobsprintError, LeaseLostError, StorageError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.ports import Clock
 from workflow.sharing import Leases
@@ -121,6 +121,8 @@ class Recovery:
             await step(execution)
         except WorkflowNotFoundError:
             logger.info("execution %s has failed: its workflow was deleted", execution.id)
+        except LeaseLostError as error:
+            logger.info("%s", error.message)
         except StorageError:
             raise
         except JobsprintError as error:

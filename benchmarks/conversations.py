@@ -23,12 +23,12 @@ from prompts.conversations import ContextManager
 from prompts.tails import MemoryTails
 from prompts.tokens import message_tokens
 from storage.clock import SystemClock
-from storage.conversations import SqlConversations
-from storage.database import Database
+from storage.database.database import Database
 from storage.events.in_process import InProcessEventBus
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
-from storage.redis_tails import RedisTails
+from storage.models.conversations import SqlConversations
+from storage.redis.tails import RedisTails
 from workflow.chat import Message, ToolCall
 from workflow.conversations import TailCache
 

@@ -16,11 +16,11 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from storage.clock import SystemClock
-from storage.database import Database
-from storage.executions import SqlExecutionStore
+from storage.database.database import Database
+from storage.executions.lease import Lease
+from storage.executions.leases import SqlLeases
+from storage.executions.store import SqlExecutionStore
 from storage.ids import UuidFactory
-from storage.lease import Lease
-from storage.leases import SqlLeases
 from storage.migrations.runner import migrate
 from tests.support.haystack import postgresql_of_ones_own
 from workflow.executions import Execution

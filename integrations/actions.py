@@ -23,8 +23,8 @@ from workflow.actions import (
 )
 from workflow.breaker import Breakers
 from workflow.connections import ActionFigures, Connection, ConnectionStatus, ConnectionStore, Health
-from workflow.json_schema import InputSchema
 from workflow.ports import Clock
+from workflow.schemas.schemas import InputSchema
 
 NOTED_EVERY = timedelta(minutes=1)
 """How often a connection's last use is written that is as well as before."""

@@ -26,7 +26,7 @@ from workflow.credentials import CredentialRef, StoredCredential, Vault
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import listed
 from workflow.identity import Actor
-from workflow.shape import model_findings
+from workflow.schemas.model_findings import model_findings
 
 CHECK_SECONDS = 15.0
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from workflow.errors import InvalidArgumentsError
 from workflow.findings import Finding
 from workflow.items import JsonObject
-from workflow.shape import model_findings
+from workflow.schemas.model_findings import model_findings
 
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from prompts.syntax import MAX_SOURCE_CHARACTERS, SLUG
-from workflow.documents import parse_document
 from workflow.errors import InvalidArgumentsError
 from workflow.prompt_templates import (
     InvalidPromptError,
@@ -19,7 +18,8 @@ from workflow.prompt_templates import (
     TemplateVariable,
     VariableType,
 )
-from workflow.shape import model_findings
+from workflow.schemas.documents import parse_document
+from workflow.schemas.model_findings import model_findings
 
 MAX_MESSAGES = 20
 MAX_VARIABLES = 100

@@ -9,16 +9,16 @@ from typing import Any
 import httpx2
 import jwt
 
-from server.app import http_app
-from server.auth.accounts import AccountDisabledError, EmailNotVerifiedError, RegistrationClosedError
-from server.auth.pages import ForgedFormError
-from server.auth.passwords import TooManyLoginsError
-from server.auth.rate_limits import RateLimitedError
-from server.auth.throttle import LoginThrottledError
-from server.composition import running_services
-from server.settings import Settings
-from storage.accounts import NotFirstError, UserNotFoundError
-from tools.tool import error_content
+from server.assembly.app import http_app
+from server.assembly.composition import running_services
+from server.auth.accounts.accounts import AccountDisabledError, EmailNotVerifiedError, RegistrationClosedError
+from server.auth.accounts.passwords import TooManyLoginsError
+from server.auth.accounts.throttle import LoginThrottledError
+from server.auth.pages.browser_sessions import ForgedFormError
+from server.settings.settings import Settings
+from server.walls.rate_limits import RateLimitedError
+from storage.people.accounts import NotFirstError, UserNotFoundError
+from tools.protocol.tool import error_content
 from workflow.identity import InsufficientScopeError, Scope
 
 Example = dict[str, Any]

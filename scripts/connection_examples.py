@@ -7,8 +7,8 @@ from typing import Any
 from mcp.client.client import Client
 
 from integrations.zapier_answers import refused
-from server.composition import Services
-from tools.tool import error_content
+from server.assembly.composition import Services
+from tools.protocol.tool import error_content
 from workflow.actions import Action, ActionCall
 from workflow.connections import ConnectionChangedError, TooManyConnectionsError
 from workflow.errors import JobsprintError

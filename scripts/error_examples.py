@@ -23,20 +23,20 @@ from mcp.shared.exceptions import MCPError
 from engine.expressions.pool import Limits, limit_error
 from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
-from engine.registry import NodeRegistry
+from engine.nodes.registry import NodeRegistry
 from scripts.auth_examples import auth_examples
 from scripts.connection_examples import connection_examples
 from scripts.error_definitions import DEFINITIONS, HOOK, NO_OP, RUNS, one
 from scripts.model_examples import model_examples
 from scripts.prompt_examples import prompt_examples
-from server.app import http_app
-from server.auth.rate_limits import RateLimitedError
-from server.composition import Services, running_services
-from server.settings import Settings
-from storage.group_commit import lost_lease
+from server.assembly.app import http_app
+from server.assembly.composition import Services, running_services
+from server.settings.settings import Settings
+from server.walls.rate_limits import RateLimitedError
+from storage.executions.group_commit import lost_lease
 from storage.queue.broker_errors import mismatch, unavailable
-from storage.vault_keys import keys_in
-from tools.tool import error_content
+from storage.secrets.keys import keys_in
+from tools.protocol.tool import error_content
 from workflow.credentials import TooManyCredentialsError
 from workflow.errors import JobsprintError, QueueFullError
 from workflow.identity import LOCAL_ACTOR

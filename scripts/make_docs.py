@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 from pydantic_core import PydanticUndefined
 
-from engine.registry import BUILT_IN, NodeRegistry
+from engine.nodes.registry import BUILT_IN, NodeRegistry
 from scripts.error_page import errors_page
 from scripts.packaging import ROOT, as_text, server_json
-from server.settings import PREFIX, Settings
+from server.settings.settings import PREFIX, Settings
 
 DOCS = ROOT / "docs"
 

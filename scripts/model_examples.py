@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from server.ai import running_ai
-from server.settings import Settings
+from server.assembly.model_parts import running_ai
+from server.settings.settings import Settings
 from storage.clock import SystemClock
-from storage.database import Database
+from storage.database.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from workflow.chat import Asker, ChatRequest, Message, ModelError

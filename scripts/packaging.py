@@ -76,7 +76,7 @@ def manifest(tools: Mapping[str, str]) -> dict[str, Any]:
         "icons": [{"src": "icon.png", "size": "256x256"}],
         "server": {
             "type": "uv",
-            "entry_point": "server/cli.py",
+            "entry_point": "server/commands/cli.py",
             "mcp_config": {
                 "command": "uv",
                 "args": ["run", "--directory", "${__dirname}", "--no-dev", "jobsprint", "stdio"],

@@ -13,7 +13,7 @@ import pytest
 
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import Limits, WorkerPool
-from engine.registry import NodeRegistry, load_registry
+from engine.nodes.registry import NodeRegistry, load_registry
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
 from tests.support import server_process

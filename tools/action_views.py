@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from integrations.connections import Connected
-from tools.tool import error_content
+from tools.protocol.tool import error_content
 from workflow.actions import Action
 from workflow.connections import Connection
 from workflow.messages import utc_text

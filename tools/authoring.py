@@ -7,14 +7,14 @@ from typing import Any
 import mcp_types as types
 from pydantic import Field
 
-from engine.authoring import Authoring, Saved
-from tools.budget import LIST_BUDGET
-from tools.caller import Caller
-from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from engine.definitions.authoring import Authoring, Saved
+from tools.protocol.budget import LIST_BUDGET
+from tools.protocol.caller import Caller
+from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from workflow.definitions.operations import apply_operations, parse_operations
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
 from workflow.messages import utc_text
-from workflow.operations import apply_operations, parse_operations
 from workflow.ports import StoredWorkflow
 
 DEFINITION_HELP = (
@@ -62,7 +62,7 @@ SAVED = object_schema(
 
 
 class AuthoringTools:
-    """The tools' work, over the :class:`~engine.authoring.Authoring` that REST uses too."""
+    """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
 
     def __init__(self, authoring: Authoring) -> None:
         self._authoring = authoring

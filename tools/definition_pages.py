@@ -6,9 +6,9 @@ from typing import Any
 
 import mcp_types as types
 
-from tools.budget import ROOM_FOR_CURSOR, cursor_to, fit, fitting, shown, start_of, tokens
-from tools.tool import Answer
-from workflow import graph
+from tools.protocol.budget import ROOM_FOR_CURSOR, cursor_to, fit, fitting, shown, start_of, tokens
+from tools.protocol.tool import Answer
+from workflow.definitions import graph
 from workflow.ports import StoredWorkflow
 
 

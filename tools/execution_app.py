@@ -13,7 +13,7 @@ from typing import Any
 
 import mcp_types as types
 
-from tools.resources import SETTLED_MS, Reading, ResourceForm, Variables
+from tools.protocol.resources import SETTLED_MS, Reading, ResourceForm, Variables
 from workflow.identity import NO_SCOPES, Actor
 from workflow.ports import Page
 
@@ -45,7 +45,7 @@ def listed() -> types.Resource:
 
 
 class ExecutionApp:
-    """The app as a :class:`tools.resources.ResourceSource`: whoever asks can read it.
+    """The app as a :class:`tools.protocol.resources.ResourceSource`: whoever asks can read it.
 
     It is listed only for clients that can show it, which is not for the source to know.
     """

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import mcp_types as types
 
-from engine.authoring import Authoring
-from engine.executions import ExecutionService, Inspection
-from tools.budget import fit, shown
-from tools.provenance import outside_sources
-from tools.tool import Answer
+from engine.definitions.authoring import Authoring
+from engine.executions.service import ExecutionService, Inspection
+from tools.protocol.budget import fit, shown
+from tools.protocol.provenance import outside_sources
+from tools.protocol.tool import Answer
 from workflow.errors import WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Suspension
 from workflow.messages import utc_text

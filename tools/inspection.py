@@ -8,9 +8,11 @@ from typing import Any
 import jsonpointer
 from pydantic import Field
 
-from engine.authoring import Authoring
-from engine.executions import ExecutionService, Inspection
-from tools.budget import (
+from engine.definitions.authoring import Authoring
+from engine.executions.service import ExecutionService, Inspection
+from tools.execution_app import TOOL_META
+from tools.execution_views import execution_link, execution_summary, how_to_answer, node_run_details, overview
+from tools.protocol.budget import (
     LIST_BUDGET,
     ROOM_FOR_CURSOR,
     ROW_TOKENS,
@@ -22,13 +24,11 @@ from tools.budget import (
     start_of,
     tokens,
 )
-from tools.caller import Caller
-from tools.execution_app import TOOL_META
-from tools.execution_views import execution_link, execution_summary, how_to_answer, node_run_details, overview
-from tools.provenance import origin
+from tools.protocol.caller import Caller
+from tools.protocol.provenance import origin
+from tools.protocol.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from tools.running import EXECUTION
 from tools.runs import Runs
-from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, listed, nearest, pointer
 from workflow.identity import READS_EXECUTIONS

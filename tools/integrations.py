@@ -13,9 +13,9 @@ from integrations.actions import ConnectedActions
 from integrations.connections import Connected, Connections
 from tools.action_search import search
 from tools.action_views import action_content, action_summary, connected_content
-from tools.budget import fitting, tokens
-from tools.caller import Caller, Question
-from tools.tool import AUTHORING, BOTH, READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
+from tools.protocol.budget import fitting, tokens
+from tools.protocol.caller import Caller, Question
+from tools.protocol.tool import AUTHORING, BOTH, READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.actions import Action, ActionAsksError, ActionCall, ActionProgress, ActionQuestion, ActionResult
 from workflow.audit import AuditLog
 from workflow.connections import ConnectionKind

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from engine.node_type import NodeType
+from engine.node_api.node_type import NodeType
 from workflow.findings import nearest
 
 LIKENESS = 0.8

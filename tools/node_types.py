@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_type import NodeType
-from engine.registry import NodeRegistry
-from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, fitting
-from tools.caller import Caller
+from engine.node_api.node_type import NodeType
+from engine.nodes.registry import NodeRegistry
 from tools.node_search import search
-from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from tools.protocol.budget import LIST_BUDGET, ROOM_FOR_CURSOR, fitting
+from tools.protocol.caller import Caller
+from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.credentials import CredentialList, StoredCredential
 from workflow.errors import NextCall, NodeNotFoundError
 from workflow.findings import did_you_mean, nearest

@@ -11,8 +11,8 @@ from typing import Any
 import mcp_types as types
 
 from integrations.actions import ConnectedActions
-from tools.caller import Caller
-from tools.tool import RUNNING, Pending, Tool, Toolset
+from tools.protocol.caller import Caller
+from tools.protocol.tool import RUNNING, Pending, Tool, Toolset
 from workflow.actions import Action
 from workflow.connections import Connection
 from workflow.identity import RUNS, Scopes
@@ -50,7 +50,7 @@ class PinnedTool:
 
 
 class PinnedTools:
-    """A :class:`tools.offering.Source` of what the workspace's connections have pinned."""
+    """A :class:`tools.protocol.offering.Source` of what the workspace's connections have pinned."""
 
     def __init__(self, *, actions: ConnectedActions, run: Tool[Any]) -> None:
         self._actions = actions

@@ -10,10 +10,10 @@ import mcp_types as types
 
 from prompts.documents import document_of
 from prompts.manager import PromptManager, topic
-from tools.completions import Completer, Typed
 from tools.prompt_templates import prompt_header
-from tools.prompts import Prompt, PromptArgument
-from tools.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
+from tools.protocol.completions import Completer, Typed
+from tools.protocol.prompts import Prompt, PromptArgument
+from tools.protocol.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
 from workflow.identity import READS_PROMPTS, Actor
 from workflow.ports import Page
 from workflow.prompt_templates import PromptNotFoundError, PromptTemplate, TemplateVariable
@@ -23,7 +23,7 @@ VERSION = re.compile(r"[0-9]{1,9}")
 
 
 class TemplatePrompts:
-    """A :class:`tools.offering.Source` of the templates that a workspace can render, its own and the built-in ones."""
+    """A :class:`~tools.protocol.offering.Source` of the templates that a workspace can render."""
 
     def __init__(self, manager: PromptManager) -> None:
         self._manager = manager
@@ -64,7 +64,7 @@ class TemplatePrompts:
 
 
 class PromptResources:
-    """A :class:`tools.resources.ResourceSource` of templates and their versions."""
+    """A :class:`tools.protocol.resources.ResourceSource` of templates and their versions."""
 
     def __init__(self, manager: PromptManager) -> None:
         self._manager = manager

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from prompts.documents import document_of, read_text, template_of, variable_document
 from prompts.manager import PromptManager, SavedPrompt
-from tools.budget import LIST_BUDGET, ROW_TOKENS, fit, fitting
-from tools.caller import Caller
-from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from tools.protocol.budget import LIST_BUDGET, ROW_TOKENS, fit, fitting
+from tools.protocol.caller import Caller
+from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
 from workflow.chat import Message
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import READS_PROMPTS, WRITES_PROMPTS

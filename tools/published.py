@@ -9,16 +9,16 @@ from typing import Any
 import mcp_types as types
 import orjson
 
-from engine.publishing import Publishing, input_schema, manual_trigger
-from tools.caller import Caller
+from engine.definitions.publishing import Publishing, input_schema, manual_trigger
 from tools.execution_app import TOOL_META
-from tools.prompts import Prompt, PromptArgument
-from tools.tool import RUNNING, Pending, Tool, Toolset, failure
+from tools.protocol.caller import Caller
+from tools.protocol.prompts import Prompt, PromptArgument
+from tools.protocol.tool import RUNNING, Pending, Tool, Toolset, failure
+from workflow.definitions.publication import Exposure
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import RUNS, Actor, Scopes
-from workflow.json_schema import InputSchema
 from workflow.ports import StoredWorkflow
-from workflow.publication import Exposure
+from workflow.schemas.schemas import InputSchema
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ class PublishedTools:
 
 
 class PublishedPrompts:
-    """A :class:`tools.offering.Source` of the workflows that are prompts too."""
+    """A :class:`tools.protocol.offering.Source` of the workflows that are prompts too."""
 
     def __init__(self, tools: PublishedTools) -> None:
         self._tools = tools

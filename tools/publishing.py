@@ -7,14 +7,14 @@ from typing import Any, Literal
 import mcp_types as types
 from pydantic import Field
 
-from engine.publishing import Publishing
+from engine.definitions.publishing import Publishing
 from tools.authoring import workflow_header
-from tools.caller import Caller
-from tools.tool import AUTHORING, Answer, Arguments, Tool, object_schema
+from tools.protocol.caller import Caller
+from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
+from workflow.definitions.publication import TOOL_NAME_PATTERN, Exposure
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import WRITES_WORKFLOWS
 from workflow.ports import StoredWorkflow
-from workflow.publication import TOOL_NAME_PATTERN, Exposure
 
 
 class ToolOffer(Arguments):
@@ -50,7 +50,7 @@ class PublishWorkflow(Arguments):
 
 
 class PublishingTools:
-    """The tool's work, over the :class:`~engine.publishing.Publishing` that REST uses too."""
+    """The tool's work, over the :class:`~engine.definitions.publishing.Publishing` that REST uses too."""
 
     def __init__(self, publishing: Publishing) -> None:
         self._publishing = publishing

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import mcp_types as types
 from pydantic import ValidationError
 
-from tools.caller import ModelMessage, ModelPrompt, Question
+from tools.protocol.caller import ModelMessage, ModelPrompt, Question
 from workflow.errors import InvalidArgumentsError
 from workflow.executions import Suspension
 from workflow.items import JsonObject

@@ -7,13 +7,15 @@ from typing import Any, Literal
 import mcp_types as types
 from pydantic import Field
 
-from engine.authoring import Authoring
-from engine.control import Control
-from engine.executions import ExecutionService
-from engine.plan import Plan
-from engine.planning import Planner
-from engine.submission import Submission
-from tools.budget import (
+from engine.definitions.authoring import Authoring
+from engine.definitions.plan import Plan
+from engine.executions.control import Control
+from engine.executions.service import ExecutionService
+from engine.runs.dry_run import Planner
+from engine.runs.submission import Submission
+from tools.execution_app import TOOL_META
+from tools.execution_views import execution_summary
+from tools.protocol.budget import (
     ROOM_FOR_CURSOR,
     cursor_to,
     fit,
@@ -22,11 +24,9 @@ from tools.budget import (
     start_of,
     tokens,
 )
-from tools.caller import Caller
-from tools.execution_app import TOOL_META
-from tools.execution_views import execution_summary
+from tools.protocol.caller import Caller
+from tools.protocol.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
 from tools.runs import EXECUTION_FORM, Runs
-from tools.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
 from workflow.executions import Priority
 from workflow.identity import READS_WORKFLOWS, RUNS
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from engine.control import Control
-from engine.executions import ExecutionService
-from tools.caller import Caller, Question
+from engine.executions.control import Control
+from engine.executions.service import ExecutionService
+from tools.protocol.caller import Caller, Question
+from tools.protocol.tool import Answer, Pending
 from tools.questions import data_of, question_of
-from tools.tool import Answer, Pending
 from workflow.errors import InvalidArgumentsError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.identity import RUNS, Actor

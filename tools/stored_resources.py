@@ -7,16 +7,16 @@ from collections.abc import Sequence
 
 import mcp_types as types
 
-from engine.authoring import Authoring
-from engine.executions import ExecutionService
-from storage.cursors import decode_cursor, encode_cursor
+from engine.definitions.authoring import Authoring
+from engine.executions.service import ExecutionService
+from storage.database.cursors import decode_cursor, encode_cursor
 from tools.authoring import workflow_header
-from tools.completions import Completers
 from tools.execution_views import execution_summary, node_run_details, overview
 from tools.node_types import node_type_details
-from tools.pictures import mermaid
-from tools.provenance import origin
-from tools.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
+from tools.protocol.completions import Completers
+from tools.protocol.pictures import mermaid
+from tools.protocol.provenance import origin
+from tools.protocol.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.findings import listed
@@ -29,7 +29,7 @@ VERSION = re.compile(r"[0-9]{1,9}")
 
 
 class StoredResources:
-    """A :class:`tools.resources.ResourceSource`. It lists workflows, then the latest executions."""
+    """A :class:`tools.protocol.resources.ResourceSource`. It lists workflows, then the latest executions."""
 
     def __init__(self, *, authoring: Authoring, service: ExecutionService, completers: Completers) -> None:
         self._authoring = authoring

@@ -13,11 +13,11 @@ from typing import Any, Final
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
-from engine.control import Control
-from engine.executions import ExecutionService
+from engine.executions.control import Control
+from engine.executions.service import ExecutionService
 from tools.execution_views import how_to_answer
+from tools.protocol.tool import Answer, failure, result_of
 from tools.questions import Abilities, accepted, data_of, question_of, request_for
-from tools.tool import Answer, failure, result_of
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.identity import READS_EXECUTIONS, RUNS, Actor, Scopes

@@ -7,18 +7,18 @@ from typing import Any, Literal
 import mcp_types as types
 from pydantic import Field
 
-from engine.authoring import Authoring
+from engine.definitions.authoring import Authoring
 from tools.authoring import workflow_header
-from tools.budget import LIST_BUDGET, ROOM_FOR_CURSOR, ROW_TOKENS, fit, fitting
-from tools.caller import Caller
 from tools.definition_pages import view_answer, workflow_link
-from tools.pictures import mermaid
-from tools.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
-from workflow.differences import Difference
+from tools.protocol.budget import LIST_BUDGET, ROOM_FOR_CURSOR, ROW_TOKENS, fit, fitting
+from tools.protocol.caller import Caller
+from tools.protocol.pictures import mermaid
+from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from workflow.definitions.differences import Difference
+from workflow.definitions.publication import RESTORABLE, VersionSummary
 from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
 from workflow.messages import utc_text
 from workflow.ports import Page, StoredWorkflow, WorkflowSummary
-from workflow.publication import RESTORABLE, VersionSummary
 
 VERSIONS_PER_PAGE = 30
 
@@ -48,7 +48,7 @@ class DeleteWorkflow(Arguments):
 
 
 class WorkflowTools:
-    """The tools' work, over the :class:`~engine.authoring.Authoring` that REST uses too."""
+    """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
 
     def __init__(self, authoring: Authoring) -> None:
         self._authoring = authoring

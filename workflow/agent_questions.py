@@ -20,8 +20,8 @@ from workflow.chat import (
 from workflow.errors import InvalidArgumentsError
 from workflow.findings import Finding, did_you_mean, nearest, pointer
 from workflow.items import JsonObject
-from workflow.json_schema import InputSchema
 from workflow.message_forms import message_from_json, message_to_json
+from workflow.schemas.schemas import InputSchema
 
 AT = "/data"
 """Where an answer stands in the call that brings it."""

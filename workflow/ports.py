@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from workflow.credentials import CredentialRef
-from workflow.definition import WorkflowDefinition
+from workflow.definitions.definition import WorkflowDefinition
+from workflow.definitions.publication import Exposure, Publication, VersionSummary
 from workflow.executions import Execution, Record
 from workflow.messages import Event, Job
-from workflow.publication import Exposure, Publication, VersionSummary
 from workflow.states import ExecutionState
 
 T = TypeVar("T")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from workflow.definition import RetryDefinition
+from workflow.definitions.definition import RetryDefinition
 
 if TYPE_CHECKING:
-    from workflow.definition import NodeDefinition
+    from workflow.definitions.definition import NodeDefinition
 
 RETRY_AFTER_MAX_SECONDS = 300.0
 """A server that asks for a longer pause than this is not waited for."""
+
+RETRYABLE_STATUSES = frozenset({408, 429})
+"""4xx answers that trying again may help (contract "Failure"); so do all 5xx."""
 
 DEFAULT_RETRY = RetryDefinition()
 """1, 2, 4, 8, 16 s between at most six attempts (contract "Failure")."""
@@ -36,3 +39,8 @@ def delay_seconds(retry: RetryDefinition, *, attempts: int, retry_after_seconds:
     if retry_after_seconds is None:
         return delay
     return max(delay, retry_after_seconds) if retry_after_seconds <= RETRY_AFTER_MAX_SECONDS else None
+
+
+def is_transient(status: int) -> bool:
+    """Whether the same request may get a better answer later."""
+    return status >= 500 or status in RETRYABLE_STATUSES

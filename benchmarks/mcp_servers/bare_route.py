@@ -18,20 +18,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.announcements import Announcements
-from engine.dispatch import LocalDispatch
-from engine.executions import ExecutionService
-from engine.live import LiveExecutions
-from server.cli import calm_garbage_collector
-from server.http_server import new_event_loop
-from storage.audit import SqlAuditLog
-from storage.blobs import BlobStore
+from engine.dispatch.held import LiveExecutions
+from engine.dispatch.local import LocalDispatch
+from engine.executions.service import ExecutionService
+from server.commands.cli import calm_garbage_collector
+from server.commands.http_server import new_event_loop
 from storage.clock import SystemClock
-from storage.database import Database
+from storage.database.database import Database
 from storage.events.in_process import InProcessEventBus
-from storage.executions import SqlExecutionStore
-from storage.idempotency import SqlIdempotencyKeys
+from storage.executions.blobs import BlobStore
+from storage.executions.idempotency import SqlIdempotencyKeys
+from storage.executions.lease import Lease
+from storage.executions.store import SqlExecutionStore
 from storage.ids import UuidFactory
-from storage.lease import Lease
+from storage.people.audit import SqlAuditLog
 from storage.queue.embedded import EmbeddedQueue
 from tools.execution_views import execution_summary, overview
 from workflow.identity import LOCAL_ID

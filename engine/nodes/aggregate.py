@@ -8,9 +8,9 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import Field, model_validator
 
-from engine.node_type import BatchNode, NodeCall, Parameters
+from engine.node_api.node_type import BatchNode, NodeCall, Parameters
 from engine.nodes import field_path
-from workflow.catalogue import MAIN
+from workflow.definitions.catalogue import MAIN
 from workflow.errors import NodeError
 from workflow.items import Item, JsonObject, Outputs, from_item
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_type import EffectNode, Emission, NodeCall, Parameters, SuspendError
+from engine.node_api.node_type import EffectNode, Emission, NodeCall, Parameters, SuspendError
 from workflow.items import Item, JsonObject
 
 EXPIRED = "expired"

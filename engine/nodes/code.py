@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.node_type import AsyncNode, NodeCall, Parameters
-from workflow.catalogue import MAIN
+from engine.node_api.node_type import AsyncNode, NodeCall, Parameters
+from workflow.definitions.catalogue import MAIN
 from workflow.errors import NodeError
 from workflow.items import Item, Items, Outputs, Pair, from_item
 

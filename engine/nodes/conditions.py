@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.expressions.fast_values import fall_through
-from engine.item_loops import LoopCode, Path
-from engine.node_type import Parameters
+from engine.node_api.item_loops import LoopCode, Path
+from engine.node_api.node_type import Parameters
 from workflow.errors import NodeError
 
 Operator = Literal[

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.node_type import EffectNode, NodeCall, Parameters, SuspendError
+from engine.node_api.node_type import EffectNode, NodeCall, Parameters, SuspendError
 from workflow.errors import NodeError
 from workflow.executions import Execution
 from workflow.items import Item, JsonObject

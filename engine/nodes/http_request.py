@@ -10,17 +10,15 @@ import orjson
 from pydantic import Field, model_validator
 
 from engine.expressions.template import is_template
-from engine.node_type import EffectNode, NodeCall, Parameters
-from workflow.catalogue import ParameterProblem
+from engine.node_api.node_type import EffectNode, NodeCall, Parameters
 from workflow.credential_forms import NAME
 from workflow.credentials import CredentialRef
+from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError, OutboundError
 from workflow.items import Item, JsonObject
 from workflow.ports import HttpRequest, HttpResponse
 from workflow.redaction import redacted_address
-
-RETRYABLE_STATUSES = frozenset({408, 429})
-"""4xx answers that trying again may help (contract "Failure"); so do all 5xx."""
+from workflow.retry import is_transient
 
 Scalar = str | int | float | bool
 
@@ -133,11 +131,6 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
                 fix="Set fail_on_status to false to go on with the answer, or mend the request.",
             )
         return {"status": response.status, "headers": dict(response.headers), "body": body}
-
-
-def is_transient(status: int) -> bool:
-    """Whether the same request may get a better answer later."""
-    return status >= 500 or status in RETRYABLE_STATUSES
 
 
 def _retry_after(response: HttpResponse) -> float | None:

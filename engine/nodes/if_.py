@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from engine.item_loops import LoopCode
-from engine.node_type import Emission, ItemNode, NodeCall
+from engine.node_api.item_loops import LoopCode
+from engine.node_api.node_type import Emission, ItemNode, NodeCall
 from engine.nodes.conditions import Condition, write_test
 from workflow.items import Item
 

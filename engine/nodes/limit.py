@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from engine.node_type import BatchNode, NodeCall, Parameters, paired
-from workflow.catalogue import MAIN
+from engine.node_api.node_type import BatchNode, NodeCall, Parameters, paired
+from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from engine.expressions.template import is_template
-from engine.node_type import BatchNode, NodeCall, Parameters, paired
-from workflow.catalogue import ParameterProblem
+from engine.node_api.node_type import BatchNode, NodeCall, Parameters, paired
+from workflow.definitions.catalogue import ParameterProblem
 from workflow.items import Outputs
 
 BATCH = "batch"

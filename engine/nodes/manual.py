@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_type import NodeCall, Parameters, TriggerNode
-from workflow.catalogue import ParameterProblem
+from engine.node_api.node_type import NodeCall, Parameters, TriggerNode
+from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError
 from workflow.items import Outputs
-from workflow.json_schema import InputSchema, schema_findings
+from workflow.schemas.schemas import InputSchema, schema_findings
 
 
 class ManualParameters(Parameters):

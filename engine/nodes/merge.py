@@ -9,9 +9,9 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import Field, model_validator
 
-from engine.node_type import BatchNode, NodeCall, Parameters
+from engine.node_api.node_type import BatchNode, NodeCall, Parameters
 from engine.nodes import field_path
-from workflow.catalogue import MAIN
+from workflow.definitions.catalogue import MAIN
 from workflow.items import Item, Items, JsonObject, Outputs, Pair
 
 DEFAULT_INPUTS = ("first", "second")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from engine.node_type import BatchNode, NodeCall, NoParameters, paired
-from workflow.catalogue import MAIN
+from engine.node_api.node_type import BatchNode, NodeCall, NoParameters, paired
+from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
 
 

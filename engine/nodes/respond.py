@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from engine.node_type import BatchNode, NodeCall, Parameters, WebhookResponse, paired
-from workflow.catalogue import MAIN
+from engine.node_api.node_type import BatchNode, NodeCall, Parameters, WebhookResponse, paired
+from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
 
 MAX_HEADERS = 50

@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from engine.item_loops import LoopCode
-from engine.node_type import Emission, ItemNode, NodeCall, Parameters
+from engine.node_api.item_loops import LoopCode
+from engine.node_api.node_type import Emission, ItemNode, NodeCall, Parameters
 from engine.nodes import field_path
-from workflow.catalogue import MAIN
+from workflow.definitions.catalogue import MAIN
 from workflow.items import Item
 
 

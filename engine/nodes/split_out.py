@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from engine.node_type import BatchNode, NodeCall, Parameters, paired
+from engine.node_api.node_type import BatchNode, NodeCall, Parameters, paired
 from engine.nodes import field_path
-from workflow.catalogue import MAIN
+from workflow.definitions.catalogue import MAIN
 from workflow.errors import NodeError
 from workflow.items import JsonObject, Outputs
 

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from engine.item_loops import LoopCode
-from engine.node_type import Emission, ItemNode, NodeCall, Parameters
+from engine.node_api.item_loops import LoopCode
+from engine.node_api.node_type import Emission, ItemNode, NodeCall, Parameters
 from engine.nodes.conditions import Condition, write_test
 from workflow.items import Item
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from engine.node_type import EffectNode, NodeCall, Parameters, SuspendError
+from engine.node_api.node_type import EffectNode, NodeCall, Parameters, SuspendError
 from workflow.items import Item, JsonObject
 
 LONGEST_SECONDS = 366 * 24 * 3600

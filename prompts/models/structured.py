@@ -12,7 +12,7 @@ import orjson
 from workflow.chat import Message
 from workflow.findings import Finding
 from workflow.items import JsonObject
-from workflow.json_schema import InputSchema
+from workflow.schemas.schemas import InputSchema
 
 MOST_REPAIRS = 2
 """Questions after the first one: a model that fails three times does not understand the schema."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from storage.invitations import SqlInvitations
+from storage.people.invitations import SqlInvitations
 from workflow.errors import StorageError
 from workflow.ports import Clock
 from workflow.sessions import SessionStore

@@ -11,17 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth.access import GuardedRoute, actor_of
-from server.auth.accounts import Accounts
-from server.auth.first_run import FirstRun
-from server.auth.logins import Logins
-from server.auth.page_routes import AuthPages
-from server.auth.pages import caller_of, is_form
-from server.auth.sessions import Tokens
-from server.rest import optional_json, validated
-from storage.accounts import User
-from workflow.documents import parse_document
+from server.auth.accounts.accounts import Accounts
+from server.auth.accounts.logins import Logins
+from server.auth.pages.browser_sessions import caller_of, is_form
+from server.auth.pages.routes import AuthPages
+from server.auth.sessions.first_run import FirstRun
+from server.auth.sessions.sessions import Tokens
+from server.http.access import GuardedRoute, actor_of
+from server.http.json import optional_json, validated
+from storage.people.accounts import User
 from workflow.identity import LOCAL_ID, scopes_in, scopes_text
+from workflow.schemas.documents import parse_document
 
 NO_STORE = {"cache-control": "no-store"}
 
@@ -83,7 +83,7 @@ class AuthApi:
     pages: AuthPages
 
     def routes(self) -> list[Route]:
-        """Every route; ``server.openapi`` describes those that take JSON."""
+        """Every route; ``server.rest.openapi`` describes those that take JSON."""
         return [
             Route("/auth/register", self.register, methods=["POST"]),
             Route("/auth/login", self.log_in, methods=["POST"]),

@@ -9,23 +9,23 @@ from datetime import timedelta
 
 from argon2 import PasswordHasher
 
-from server.auth.accounts import Accounts
-from server.auth.first_run import FirstRun, FirstRunStanding
-from server.auth.logins import Logins
-from server.auth.page_routes import AuthPages, SignInOption
-from server.auth.pages import PageSessions
-from server.auth.passwords import Passwords
+from server.auth.accounts.accounts import Accounts
+from server.auth.accounts.logins import Logins
+from server.auth.accounts.passwords import Passwords
+from server.auth.accounts.throttle import LoginThrottle
+from server.auth.pages.browser_sessions import PageSessions
+from server.auth.pages.routes import AuthPages, SignInOption
 from server.auth.routes import AuthApi
-from server.auth.sessions import Sessions
-from server.auth.throttle import LoginThrottle
-from server.auth.tokens import AccessTokens
-from server.secret_key import derived_key
-from server.settings import Settings
-from storage.accounts import SqlAccounts
-from storage.database import Database
-from storage.redis_sessions import RedisSessions
-from storage.sessions import SqlSessions
-from storage.workspaces import SqlWorkspaces
+from server.auth.sessions.first_run import FirstRun, FirstRunStanding
+from server.auth.sessions.sessions import Sessions
+from server.auth.sessions.tokens import AccessTokens
+from server.settings.secret_key import derived_key
+from server.settings.settings import Settings
+from storage.database.database import Database
+from storage.people.accounts import SqlAccounts
+from storage.people.sessions import SqlSessions
+from storage.people.workspaces import SqlWorkspaces
+from storage.redis.sessions import RedisSessions
 from workflow.audit import AuditLog
 from workflow.ports import Clock, NewId
 from workflow.sessions import SessionStore

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 
 from starlette.routing import Route
 
-from server.audit import AuditRoutes
-from server.auth.api_keys import ApiKeys
-from server.auth.invitations import InvitationRoutes
-from server.auth.key_routes import KeyRoutes
-from server.auth.role_changes import RoleChanges
+from server.auth.keys.api_keys import ApiKeys
+from server.auth.keys.routes import KeyRoutes
 from server.auth.services import AuthServices
-from server.auth.workspaces import WorkspaceRoutes
-from storage.api_keys import SqlApiKeys
-from storage.audit import SqlAuditLog
-from storage.database import Database
-from storage.invitations import SqlInvitations
+from server.auth.workspaces.audit_routes import AuditRoutes
+from server.auth.workspaces.invitations import InvitationRoutes
+from server.auth.workspaces.role_changes import RoleChanges
+from server.auth.workspaces.routes import WorkspaceRoutes
+from storage.database.database import Database
+from storage.people.api_keys import SqlApiKeys
+from storage.people.audit import SqlAuditLog
+from storage.people.invitations import SqlInvitations
 from workflow.ports import Clock, NewId
 
 

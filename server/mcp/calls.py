@@ -12,10 +12,10 @@ from server.mcp.offers import OfferedPrompt, Offers
 from server.mcp.selection import wanted_tools
 from server.mcp.session import Context, SessionCaller, actor_of, owner_of
 from server.mcp.tasks import TaskMethods
-from tools.caller import AnswerComesLaterError
-from tools.completions import Typed, complete
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
-from tools.tool import Pending
+from tools.protocol.caller import AnswerComesLaterError
+from tools.protocol.completions import Typed, complete
+from tools.protocol.tool import Pending
 from workflow.errors import JobsprintError
 from workflow.identity import READS_PROMPTS
 

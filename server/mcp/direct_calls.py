@@ -20,7 +20,7 @@ from mcp_types import SERVER_INFO_META_KEY, methods
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.auth.access import actor_of
+from server.http.access import actor_of
 from server.mcp.offers import Offers
 from server.mcp.quick_calls import METHOD, Call, answer, plain_call, plain_headers, replayed, send_result, whole_body
 
@@ -30,7 +30,7 @@ _PARAM_HEADER = MCP_PARAM_HEADER_PREFIX.lower()
 class DirectCalls:
     """An ASGI application in front of the one that serves MCP.
 
-    It stands behind :class:`server.guards.Guards`, which have checked Host, Origin and the body's length as the SDK
+    It stands behind :class:`~server.walls.guards.Guards`, who checked Host, Origin and the body's length as the SDK
     would, and behind whatever finds out who the user is.
     """
 

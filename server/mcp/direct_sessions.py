@@ -18,7 +18,7 @@ from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
 from mcp_types import methods
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.auth.access import actor_of
+from server.http.access import actor_of
 from server.mcp.offers import Offers
 from server.mcp.quick_calls import (
     METHOD,

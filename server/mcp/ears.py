@@ -12,8 +12,8 @@ from typing import Self
 from mcp.shared.subscriptions import ResourceUpdated, ServerEvent
 
 from engine.announcements import Announcements
-from tools.changes import resources_changed
-from tools.resources import Watched
+from tools.protocol.changes import resources_changed
+from tools.protocol.resources import Watched
 from workflow.messages import Event
 
 

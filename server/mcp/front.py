@@ -8,9 +8,9 @@ from mcp.shared.inbound import MCP_METHOD_HEADER, MCP_NAME_HEADER, decode_header
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from server.auth.access import actor_of
+from server.http.access import actor_of
+from server.http.problems import problem
 from server.mcp.offers import Offers
-from server.problems import problem
 from workflow.identity import READS_EXECUTIONS, READS_PROMPTS, RUNS, Actor, InsufficientScopeError, Scopes, scopes_text
 
 SCOPES_OF_METHOD = {

@@ -8,13 +8,13 @@ from typing import Any
 
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.conformance.suite import ConformanceSuite
-from tools.offering import Offering, Source
 from tools.pinned import PinnedTool
-from tools.prompts import Prompt
+from tools.protocol.offering import Offering, Source
+from tools.protocol.prompts import Prompt
+from tools.protocol.resources import Resources, ResourceSource
+from tools.protocol.selection import Selection
+from tools.protocol.tool import Tool
 from tools.published import PublishedTool
-from tools.resources import Resources, ResourceSource
-from tools.selection import Selection
-from tools.tool import Tool
 
 OfferedTool = Tool[Any] | PublishedTool | PinnedTool | FixtureTool
 OfferedPrompt = Prompt | FixturePrompt

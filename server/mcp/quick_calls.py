@@ -17,8 +17,8 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from server.mcp.offers import Offers
-from tools.caller import Question
-from tools.tool import Pending
+from tools.protocol.caller import Question
+from tools.protocol.tool import Pending
 from workflow.identity import Actor
 from workflow.items import JsonObject
 
@@ -44,7 +44,7 @@ class Call(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class QuickCaller:
-    """A :class:`tools.caller.Caller` that is told nothing and asked nothing before it has its answer."""
+    """A :class:`tools.protocol.caller.Caller` that is told nothing and asked nothing before it has its answer."""
 
     actor: Actor
     takes_tasks: bool = False

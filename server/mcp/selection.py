@@ -7,7 +7,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
-from tools.selection import EVERYTHING, Selection, ToolsetChoice
+from tools.protocol.selection import EVERYTHING, Selection, ToolsetChoice
 
 
 class SelectionQuery(BaseModel):

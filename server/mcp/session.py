@@ -13,9 +13,9 @@ from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from server.auth import access
+from server.http import access
 from server.mcp.identity import NAME
-from tools.caller import AnswerComesLaterError, Question
+from tools.protocol.caller import AnswerComesLaterError, Question
 from tools.questions import Abilities, accepted, request_for
 from tools.tasks import EXTENSION
 from workflow.identity import LOCAL_ACTOR, Actor
@@ -81,7 +81,7 @@ class _State(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class SessionCaller:
-    """A :class:`tools.caller.Caller` over the SDK's context of a ``tools/call``.
+    """A :class:`tools.protocol.caller.Caller` over the SDK's context of a ``tools/call``.
 
     A modern client asks its user between two requests: the first is answered with the questions, the second brings
     the answers and ``requestState``, which is ours, sealed: what the questions are about, and the keys of all that

@@ -23,7 +23,7 @@ from server.mcp.ears import Ear
 from server.mcp.errors import protocol_error
 from server.mcp.offers import Offers
 from server.mcp.session import Context, actor_of, owner_of
-from tools.changes import lists_changed
+from tools.protocol.changes import lists_changed
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.identity import Actor
 

@@ -15,7 +15,7 @@ from server.oauth.client_metadata import check_keys
 from server.oauth.errors import OAuthError
 from server.oauth.hashes import hashed
 from server.oauth.metadata import SIGNING_ALGORITHMS
-from storage.oauth import OAuthClient, SqlOAuthClients
+from storage.people.oauth import OAuthClient, SqlOAuthClients
 from workflow.errors import OutboundError
 from workflow.items import JsonObject
 from workflow.ports import Clock, HttpClient, HttpRequest

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from server.auth.pages import ForgedFormError, login_redirect
+from server.auth.pages.browser_sessions import ForgedFormError, login_redirect
 from server.oauth.authorization_requests import (
     AuthorizationRequest,
     AuthorizationRequests,
@@ -30,7 +30,7 @@ from server.oauth.forms import Parameters, form_in, one
 from server.oauth.hashes import hashed
 from server.oauth.metadata import listed
 from server.oauth.visitors import Visitor, Visitors
-from storage.oauth import AuthorizationCode, SqlAuthorizationCodes
+from storage.people.oauth import AuthorizationCode, SqlAuthorizationCodes
 from workflow.audit import AuditLog
 from workflow.identity import SCOPES_OF_ROLE, Actor, Scopes
 from workflow.ports import Clock

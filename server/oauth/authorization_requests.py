@@ -13,7 +13,7 @@ from server.oauth.metadata import ASKED_BY_DEFAULT
 from server.oauth.redirects import is_same_redirect
 from server.oauth.resources import Resources
 from server.oauth.tokens import known_scopes
-from storage.oauth import OAuthClient
+from storage.people.oauth import OAuthClient
 from workflow.identity import Scopes
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")

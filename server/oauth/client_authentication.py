@@ -15,7 +15,7 @@ from server.oauth.clients import Clients, authentication_method
 from server.oauth.errors import OAuthError
 from server.oauth.forms import Parameters, needed, one
 from server.oauth.hashes import hashed, is_hash_of
-from storage.oauth import OAuthClient
+from storage.people.oauth import OAuthClient
 
 _NOBODYS = hashed("")
 

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from server.oauth.errors import OAuthError
 from server.oauth.redirects import redirect_problem
 from workflow.items import JsonObject
-from workflow.shape import model_findings
+from workflow.schemas.model_findings import model_findings
 
 GRANTS = ("authorization_code", "refresh_token")
 """What clients may do that came by themselves; machines are made by an admin."""

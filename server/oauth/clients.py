@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from server.oauth.documents import ClientDocuments
 from server.oauth.errors import OAuthError
 from server.oauth.quota import Quota
-from storage.oauth import OAuthClient, SqlOAuthClients
+from storage.people.oauth import OAuthClient, SqlOAuthClients
 from workflow.ports import Clock
 
 FETCHES = 60

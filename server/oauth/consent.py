@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from starlette.responses import Response
 
-from server.auth.html import Html, element, hidden, page, together
+from server.auth.pages.html import Html, element, hidden, page, together
 from server.oauth.authorization_requests import AuthorizationRequest
 from server.oauth.clients import host_of
 from server.oauth.redirects import is_loopback, origin_for_policy

@@ -11,7 +11,7 @@ import orjson
 from server.oauth.client_metadata import client_metadata
 from server.oauth.errors import OAuthError
 from server.oauth.redirects import is_loopback
-from storage.oauth import OAuthClient
+from storage.people.oauth import OAuthClient
 from workflow.errors import OutboundError
 from workflow.ports import Clock, HttpClient, HttpRequest
 

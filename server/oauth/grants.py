@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth.access import GuardedRoute, actor_of
-from server.auth.sessions import Sessions
+from server.auth.sessions.sessions import Sessions
+from server.http.access import GuardedRoute, actor_of
 from server.oauth.errors import json_answer
 from server.oauth.metadata import listed
 from server.oauth.own_login import require_user

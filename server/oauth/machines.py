@@ -10,16 +10,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth.access import GuardedRoute, actor_of
-from server.auth.sessions import Sessions
+from server.auth.sessions.sessions import Sessions
+from server.http.access import GuardedRoute, actor_of
+from server.http.json import definition_in, validated
 from server.oauth.client_metadata import check_keys
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.hashes import hashed
 from server.oauth.metadata import listed
 from server.oauth.own_login import require_user
 from server.oauth.tokens import machine_user
-from server.rest import definition_in, validated
-from storage.oauth import OAuthClient, SqlOAuthClients
+from storage.people.oauth import OAuthClient, SqlOAuthClients
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
 from workflow.identity import Scope, scopes_in

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from server.auth.own_login import require_own_login
-from server.auth.sessions import Sessions
+from server.auth.sessions.own_login import require_own_login
+from server.auth.sessions.sessions import Sessions
 from workflow.identity import LOCAL_ID, Actor
 
 

@@ -10,14 +10,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth.rate_limits import address_of
 from server.oauth.client_metadata import client_metadata
 from server.oauth.clients import Clients, host_of
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.forms import bounded_body
 from server.oauth.hashes import hashed
 from server.oauth.quota import Quota
-from storage.oauth import OAuthClient, SqlOAuthClients
+from server.walls.rate_limits import address_of
+from storage.people.oauth import OAuthClient, SqlOAuthClients
 from workflow.ports import Clock, NewId
 
 MAX_BYTES = 16 << 10

@@ -18,9 +18,9 @@ from server.oauth.registration import Registration
 from server.oauth.resources import Resources
 from server.oauth.tokens import TokenEndpoint
 from server.oauth.visitors import Visitors
-from server.settings import Settings
-from storage.database import Database
-from storage.oauth import SqlAuthorizationCodes, SqlOAuthClients
+from server.settings.settings import Settings
+from storage.database.database import Database
+from storage.people.oauth import SqlAuthorizationCodes, SqlOAuthClients
 from workflow.audit import AuditLog
 from workflow.ports import Clock, HttpClient, NewId
 

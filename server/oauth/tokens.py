@@ -13,14 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth.sessions import InvalidGrantError, Sessions, Tokens
+from server.auth.sessions.sessions import InvalidGrantError, Sessions, Tokens
 from server.oauth.client_authentication import ClientAuthentication
 from server.oauth.clients import GRANT_LIFETIME, Clients, may_refresh
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.forms import Parameters, form_in, needed, one
 from server.oauth.hashes import hashed
 from server.oauth.resources import Resources
-from storage.oauth import AuthorizationCode, OAuthClient, SqlAuthorizationCodes
+from storage.people.oauth import AuthorizationCode, OAuthClient, SqlAuthorizationCodes
 from workflow.identity import Scope, Scopes, scopes_text
 from workflow.ports import Clock
 

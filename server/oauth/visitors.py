@@ -9,12 +9,12 @@ from typing import TypeVar
 from starlette.requests import Request
 from starlette.responses import Response
 
-from server.auth.authentication import is_passed_on
-from server.auth.first_run import FirstRun
-from server.auth.html import Html
-from server.auth.pages import CSRF_FIELD, PageSessions, PageUser
+from server.auth.pages.browser_sessions import CSRF_FIELD, PageSessions, PageUser
+from server.auth.pages.html import Html
+from server.auth.sessions.authentication import is_passed_on
+from server.auth.sessions.first_run import FirstRun
 from server.oauth.forms import Parameters, one
-from storage.workspaces import SqlWorkspaces
+from storage.people.workspaces import SqlWorkspaces
 from workflow.identity import LOCAL_ID, Role
 from workflow.workspaces import Membership
 

@@ -10,9 +10,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
-from storage import account_tables, ai_tables, connection_tables  # noqa: F401 - their tables are among those made
-from storage.database import Database
-from storage.tables import metadata
+from storage.database.database import Database
+from storage.tables import accounts, connections, models  # noqa: F401 - their tables are among those made
+from storage.tables.workflows import metadata
 
 MIGRATIONS_LOCK = 0x4A6F6273
 """Key of PostgreSQL's advisory lock, so that processes that start together migrate one after the other: 'Jobs'."""

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from storage.database import Database
+from storage.database.database import Database
 from storage.migrations.runner import migrate
 from tests.ai_faults.cases import FAULTS, SETUPS, expected_outcome, is_right, run
 from tests.doubles.models import serving

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from server.ai import running_ai
-from server.settings import Settings
+from server.assembly.model_parts import running_ai
+from server.settings.settings import Settings
 from storage.clock import SystemClock
-from storage.database import Database
+from storage.database.database import Database
 from storage.ids import UuidFactory
 from tests.doubles.models import (
     Answer,

@@ -48,7 +48,7 @@ class JobsprintProcess:
         self.is_meant_to_run = True
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "server.cli", *self.arguments],
+                [sys.executable, "-m", "server.commands.cli", *self.arguments],
                 env={**os.environ, **self.environment, "JOBSPRINT_DATA_DIR": str(self.folder / self.name)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from server.auth.puter import app_of
+from server.auth.outside.puter import app_of
 from tests.clients.conftest import Row
 from tests.doubles.puter import PuterDouble, PuterUser, answering
 from tests.support.foreign import NPM_PACKAGES, CannotInstallError, node_command

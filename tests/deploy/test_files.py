@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from server.settings import PREFIX, Settings
+from server.settings.settings import PREFIX, Settings
 from storage.queue.topology import Topology
 from storage.queue.waiting import PRIORITIES
 from tests.support.services import go_without, need_program

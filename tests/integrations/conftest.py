@@ -17,12 +17,12 @@ from integrations.addresses import AddressRules
 from integrations.credential_headers import CredentialHeaders
 from integrations.credential_http import CredentialHttpClient
 from integrations.outbound_http import OutboundHttp
-from storage.connections import SqlConnections
-from storage.database import Database
+from storage.database.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
-from storage.vault import SqlVault
-from storage.vault_keys import VaultKeys
+from storage.secrets.connections import SqlConnections
+from storage.secrets.keys import VaultKeys
+from storage.secrets.vault import SqlVault
 from tests.support.engine import FixedClock
 from tests.support.http_target import listening
 from workflow.credential_forms import FORMS

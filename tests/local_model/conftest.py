@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import Database
+from storage.database.database import Database
 from storage.migrations.runner import migrate
 from tests.doubles.models import ModelsDouble
 from tests.support.models import ModelsHarness, models_over

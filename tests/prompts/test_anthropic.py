@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.database import Database
+from storage.database.database import Database
 from tests.doubles.models import Answer, ModelsDouble, calling, cut_stream, data, malformed_json, refusal, said, status
 from tests.support.models import KEY, ModelsHarness, asking, models_over
 from workflow.chat import Message, ModelError, ToolSpec

@@ -16,10 +16,10 @@ from prompts.conversations import CONVERSATION_DELETED, CONVERSATION_UPDATED, MA
 from prompts.summaries import Summariser
 from prompts.tails import MemoryTails, shortened
 from prompts.tokens import message_tokens, text_tokens
-from storage.conversations import SqlConversations
-from storage.database import Database
+from storage.database.database import Database
 from storage.events.in_process import InProcessEventBus
 from storage.ids import UuidFactory
+from storage.models.conversations import SqlConversations
 from tests.support.accounts import SetClock
 from tests.support.databases import database_of
 from workflow.chat import (

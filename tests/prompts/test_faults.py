@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage.database import Database
+from storage.database.database import Database
 from tests.ai_faults.cases import FAULTS, SETUPS, Fault, expected_outcome, is_right, run
 from tests.doubles.models import ModelsDouble
 

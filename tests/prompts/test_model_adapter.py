@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from prompts.models.limits import DailyLimit, Limits
-from storage.database import Database
+from storage.database.database import Database
 from tests.doubles.models import ModelsDouble, calling, data, hanging, said, status
 from tests.support.models import ASKER, KEY, ModelsHarness, asking, models_over
 from workflow.chat import AGENT, AgentAnswersError, Attachment, Message, ModelError, ToolCall, ToolSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.database import Database
+from storage.database.database import Database
 from tests.support.databases import database_of, empty_database_of
 
 KINDS = ("sqlite", "postgresql")

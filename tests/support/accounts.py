@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import insert, update
 
-from storage.account_tables import users
-from storage.database import Database
+from storage.database.database import Database
+from storage.tables.accounts import users
 from workflow.identity import ALL_SCOPES, SCOPES_OF_ROLE, Actor, Role, Scopes
 
 NOW = datetime(2024, 1, 6, 12, 0, tzinfo=UTC)

@@ -9,7 +9,7 @@ from typing import Any
 
 from workflow.chat import AGENT, AgentAnswersError, Asker, ChatAnswer, ChatRequest, Message, ModelError, ToolCall, Usage
 from workflow.conversations import Window
-from workflow.json_schema import InputSchema
+from workflow.schemas.schemas import InputSchema
 
 Said = str | dict[str, Any] | list[tuple[str, Any]] | Exception
 """A text, data, wishes for tools (name and arguments), or a failure."""

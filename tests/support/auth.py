@@ -15,14 +15,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from server.auth.access import GuardedRoute, actor_of
-from server.auth.authentication import Authentication
 from server.auth.services import AuthServices, running_auth
-from server.problems import handle_expected
-from server.settings import Settings
-from storage.audit import SqlAuditLog
-from storage.database import Database
+from server.auth.sessions.authentication import Authentication
+from server.http.access import GuardedRoute, actor_of
+from server.http.problems import handle_expected
+from server.settings.settings import Settings
+from storage.database.database import Database
 from storage.ids import UuidFactory
+from storage.people.audit import SqlAuditLog
 from tests.support.databases import database_of
 from tests.support.engine import FixedClock
 from workflow.errors import JobsprintError

@@ -11,16 +11,16 @@ from typing import Any
 import httpx2
 from starlette.applications import Starlette
 
-from server.auth.api_keys import ApiKeys
-from server.auth.authentication import Authentication
+from server.auth.keys.api_keys import ApiKeys
 from server.auth.services import AuthServices, running_auth
+from server.auth.sessions.authentication import Authentication
 from server.auth.sharing import Sharing, running_sharing
-from server.problems import handle_expected
-from server.settings import Settings
-from storage.audit import AuditFilter, SqlAuditLog
-from storage.database import Database
+from server.http.problems import handle_expected
+from server.settings.settings import Settings
+from storage.database.database import Database
 from storage.ids import UuidFactory
-from storage.workspaces import SqlWorkspaces
+from storage.people.audit import AuditFilter, SqlAuditLog
+from storage.people.workspaces import SqlWorkspaces
 from tests.support.accounts import NOW, SetClock, add_users
 from tests.support.auth import QUICK, SECRET
 from workflow.audit import AuditEntry

@@ -12,14 +12,14 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.submission import Submission
-from server.app import http_app
-from server.auth.access import ACTOR
-from server.composition import Services, running_services
+from engine.runs.submission import Submission
+from server.assembly.app import http_app
+from server.assembly.composition import Services, running_services
+from server.http.access import ACTOR
 from server.mcp.direct_calls import DirectCalls
 from server.mcp.offers import Offers
-from server.security_headers import ALWAYS, NO_PAGE
-from server.settings import Settings
+from server.settings.settings import Settings
+from server.walls.security_headers import ALWAYS, NO_PAGE
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 
 VERSION = "2026-07-28"

@@ -13,10 +13,10 @@ from alembic.config import Config
 from sqlalchemy import Connection, text
 
 import storage.migrations
-from storage.account_tables import add_local, workspaces
-from storage.database import Database
+from storage.database.database import Database
 from storage.migrations.runner import migrate
-from storage.tables import metadata
+from storage.tables.accounts import add_local, workspaces
+from storage.tables.workflows import metadata
 from tests.support.services import POSTGRESQL_URL, need
 
 FILE = "test.db"

@@ -10,24 +10,24 @@ from types import SimpleNamespace
 from typing import Any
 
 from engine.announcements import Announcements
-from engine.effect_parts import AiPorts
-from engine.executor import Executor
+from engine.definitions.plan import Plan, compile_plan
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import WorkerPool
 from engine.expressions.scope import NodeView, Scope
-from engine.journal import Journal
-from engine.node_runner import NodeRunner
-from engine.plan import Plan, compile_plan
-from engine.registry import NodeRegistry
-from engine.run import Run
-from engine.submission import input_items
+from engine.node_api.ports import AiPorts
+from engine.nodes.registry import NodeRegistry
+from engine.runs.executor import Executor
+from engine.runs.journal import Journal
+from engine.runs.node_runner import NodeRunner
+from engine.runs.run import Run
+from engine.runs.submission import input_items
 from storage.events.in_process import InProcessEventBus
 from tests.support.actions import ScriptedActions
 from tests.support.ai import KeptConversations, ScriptedModels
 from tests.support.audit import KeptAuditLog
 from workflow.actions import Action
-from workflow.checks import check_definition
 from workflow.credentials import StoredCredential
+from workflow.definitions.checks import check_definition
 from workflow.errors import ExpressionError, WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Record
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID

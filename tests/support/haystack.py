@@ -15,7 +15,7 @@ from urllib.parse import quote, quote_plus
 
 import asyncpg
 
-from server.logs import JsonFormatter, TextFormatter, configure_logging
+from server.commands.logs import JsonFormatter, TextFormatter, configure_logging
 from tests.support.services import POSTGRESQL_URL, need
 
 

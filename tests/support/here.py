@@ -13,9 +13,9 @@ from typing import Any
 
 import httpx2
 
-from server.app import http_app
-from server.composition import Services, running_services
-from server.settings import Settings
+from server.assembly.app import http_app
+from server.assembly.composition import Services, running_services
+from server.settings.settings import Settings
 from workflow.actions import ActionCall
 from workflow.identity import LOCAL_ID
 

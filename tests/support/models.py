@@ -12,12 +12,12 @@ from prompts.models.adapter import ModelAdapter
 from prompts.models.history import History
 from prompts.models.limits import Limits, Spending
 from prompts.models.memory import InProcessMemory
-from server.ai import catalogue_of, providers_of
-from server.settings import Settings
+from server.assembly.model_parts import catalogue_of, providers_of
+from server.settings.settings import Settings
 from storage.clock import SystemClock
-from storage.database import Database
-from storage.exchanges import SqlExchanges
+from storage.database.database import Database
 from storage.ids import UuidFactory
+from storage.models.exchanges import SqlExchanges
 from tests.doubles.models import ModelsDouble
 from tests.support.accounts import SetClock
 from workflow.chat import Asker, ChatRequest, Message

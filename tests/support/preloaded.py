@@ -121,7 +121,7 @@ class _Preloaded:
         self._selector.register(caller, selectors.EVENT_READ, pid)
 
     def _run(self, arguments: list[str], environment: dict[str, str], folder: str, streams: list[int]) -> NoReturn:
-        from server.cli import main
+        from server.commands.cli import main
 
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         signal.set_wakeup_fd(-1)
@@ -181,7 +181,7 @@ def main() -> NoReturn:
     preloaded = _Preloaded(Path(sys.argv[1]))
     sys.stdout.write("!")
     sys.stdout.flush()
-    import server.cli  # noqa: F401
+    import server.commands.cli  # noqa: F401
 
     gc.collect()
     gc.freeze()

@@ -11,11 +11,11 @@ from typing import Any
 from prompts.documents import template_of
 from prompts.manager import PromptManager
 from prompts.templates import load_templates
-from storage.audit import AuditFilter, SqlAuditLog
 from storage.clock import SystemClock
 from storage.events.in_process import InProcessEventBus
 from storage.ids import UuidFactory
-from storage.prompts import SqlPrompts
+from storage.models.prompts import SqlPrompts
+from storage.people.audit import AuditFilter, SqlAuditLog
 from tests.support.databases import database_of
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.prompt_templates import PromptTemplate

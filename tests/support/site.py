@@ -14,16 +14,16 @@ from starlette.types import ASGIApp
 
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
-from server.auth.authentication import Authentication
-from server.auth.outside import ways_in
+from server.auth.outside.assembly import ways_in
 from server.auth.services import AuthServices, running_auth
-from server.problems import handle_expected
-from server.settings import Settings
-from storage.audit import SqlAuditLog
+from server.auth.sessions.authentication import Authentication
+from server.http.problems import handle_expected
+from server.settings.settings import Settings
 from storage.clock import SystemClock
-from storage.database import Database
+from storage.database.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
+from storage.people.audit import SqlAuditLog
 from tests.doubles.issuer import IssuerDouble
 from tests.support.auth import QUICK
 from workflow.errors import JobsprintError

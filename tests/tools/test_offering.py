@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tools.offering import PAGE_SIZE, Offering
+from tools.protocol.offering import PAGE_SIZE, Offering
 from workflow.errors import InvalidArgumentsError
 
 

@@ -14,30 +14,30 @@ import mcp_types as types
 import pytest
 
 from engine.announcements import Announcements
-from engine.authoring import Authoring
+from engine.definitions.authoring import Authoring
+from engine.definitions.publishing import Publishing
+from engine.executions.retention import Retention
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import WorkerPool
-from engine.publishing import Publishing
-from engine.registry import NodeRegistry
-from engine.retention import Retention
+from engine.nodes.registry import NodeRegistry
 from server.mcp.quick_calls import QuickCaller
-from storage.blobs import BlobStore
-from storage.database import Database
+from storage.database.database import Database
 from storage.events.in_process import InProcessEventBus
-from storage.executions import SqlExecutionStore
-from storage.lease import Lease
+from storage.executions.blobs import BlobStore
+from storage.executions.lease import Lease
+from storage.executions.store import SqlExecutionStore
 from storage.migrations.runner import migrate
-from storage.workflow_cache import WorkflowCache
-from storage.workflows import SqlWorkflowRepository
+from storage.workflows.cache import WorkflowCache
+from storage.workflows.repository import SqlWorkflowRepository
 from tests.support.audit import KeptAuditLog
 from tests.support.engine import FixedClock, NamedConnections, NoCredentials
+from tools.protocol.tool import Answer, Tool, object_schema
 from tools.published import PublishedPrompts, PublishedTools
 from tools.running import ExecuteWorkflow
-from tools.tool import Answer, Tool, object_schema
+from workflow.definitions.publication import RESTORABLE, Exposure
 from workflow.errors import InvalidArgumentsError, WorkflowNotFoundError
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.messages import Event
-from workflow.publication import RESTORABLE, Exposure
 
 CITY = {
     "type": "object",

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from engine.expression_checks import _STRINGS, _has_expression
-from engine.registry import NodeRegistry
-from workflow.checks import check_definition
+from engine.definitions.expression_checks import _STRINGS, _has_expression
+from engine.nodes.registry import NodeRegistry
+from workflow.definitions.checks import check_definition
 from workflow.findings import MOST_FINDINGS, nearest
 from workflow.redaction import HIDDEN, redacted_text
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from engine.registry import NodeRegistry
-from workflow.checks import check_definition
-from workflow.credential_checks import credential_findings, named_credentials
+from engine.nodes.registry import NodeRegistry
 from workflow.credential_forms import FORMS, CredentialForm, form_of, may_go_to
-from workflow.shape import model_findings
+from workflow.definitions.checks import check_definition
+from workflow.definitions.credential_checks import credential_findings, named_credentials
+from workflow.schemas.model_findings import model_findings
 
 HOSTS = ["api.example.com"]
 SECRET = "s3cr3t-and-long-enough"

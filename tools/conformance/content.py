@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import mcp_types as types
 import orjson
 
-from tools.completions import Typed
 from tools.conformance.fixtures import (
     Context,
     FixturePrompt,
@@ -15,7 +14,8 @@ from tools.conformance.fixtures import (
     object_with,
     text_result,
 )
-from tools.resources import SETTLED_MS, Reading, ResourceForm, Variables
+from tools.protocol.completions import Typed
+from tools.protocol.resources import SETTLED_MS, Reading, ResourceForm, Variables
 from workflow.identity import NO_SCOPES, Actor
 from workflow.ports import Page
 
@@ -99,7 +99,7 @@ def content_prompts() -> list[FixturePrompt]:
 
 
 class ContentResources:
-    """A :class:`tools.resources.ResourceSource` of the suite's resources."""
+    """A :class:`tools.protocol.resources.ResourceSource` of the suite's resources."""
 
     def forms(self) -> Sequence[ResourceForm]:
         """Three resources and a template."""

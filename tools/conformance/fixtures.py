@@ -13,8 +13,8 @@ from typing import Any
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
-from tools.completions import Completer
-from tools.tool import BOTH, Toolset
+from tools.protocol.completions import Completer
+from tools.protocol.tool import BOTH, Toolset
 from workflow.identity import NO_SCOPES, Scopes
 
 Context = ServerRequestContext[Any]

@@ -10,7 +10,7 @@ from tools.conformance.content import ContentResources, content_prompts, content
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.conformance.rounds import round_prompts, round_tools
 from tools.conformance.session import SessionFixtures
-from tools.offering import Source
+from tools.protocol.offering import Source
 
 
 class ConformanceSuite:

@@ -12,13 +12,13 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
-from engine.authoring import Authoring
-from engine.executions import ExecutionService
-from engine.submission import Submission
-from tools.caller import Caller, Question
+from engine.definitions.authoring import Authoring
+from engine.executions.service import ExecutionService
+from engine.runs.submission import Submission
+from tools.protocol.caller import Caller, Question
+from tools.protocol.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
 from tools.runs import EXECUTION_FORM, Form, Runs
 from tools.tasks import tasks_needed
-from tools.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
 from workflow.errors import NodeError
 from workflow.executions import Execution
 from workflow.identity import RUNS, Actor

@@ -17,18 +17,18 @@ from starlette.applications import Starlette
 
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
-from server.auth.access import ACTOR
 from server.auth.services import AuthServices, running_auth
-from server.auth.sessions import Sessions
+from server.auth.sessions.sessions import Sessions
+from server.http.access import ACTOR
+from server.http.problems import handle_expected
 from server.oauth.clients import Clients
 from server.oauth.hashes import hashed
 from server.oauth.services import EmbeddedServer
-from server.problems import handle_expected
-from server.settings import Settings
-from storage.accounts import User
+from server.settings.settings import Settings
 from storage.clock import SystemClock
 from storage.ids import UuidFactory
-from storage.oauth import AuthorizationCode, SqlAuthorizationCodes, SqlOAuthClients
+from storage.people.accounts import User
+from storage.people.oauth import AuthorizationCode, SqlAuthorizationCodes, SqlOAuthClients
 from tests.support.auth import QUICK
 from tests.support.databases import database_of
 from workflow.errors import JobsprintError

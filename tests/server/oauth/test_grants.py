@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from server.auth.tokens import InvalidTokenError
+from server.auth.sessions.tokens import InvalidTokenError
 from tests.server.oauth.conftest import WORKSPACE, OAuthServer, ada, add_user, exchange, logged_in
 
 

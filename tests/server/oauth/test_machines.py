@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from mcp.client.auth.extensions.client_credentials import SignedJWTParameters
 
-from server.auth.tokens import InvalidTokenError
+from server.auth.sessions.tokens import InvalidTokenError
 from tests.server.oauth.conftest import BASE_URL, WORKSPACE, OAuthServer, ada, exchange
 from tests.server.oauth.keys import assertion, private_key, public_jwk, rsa_key
 from workflow.identity import ALL_SCOPES, SCOPES_OF_ROLE, Role, Scope

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from server.auth.tokens import InvalidTokenError
+from server.auth.sessions.tokens import InvalidTokenError
 from tests.server.oauth.conftest import ADA, BASE_URL, VERIFIER, WORKSPACE, OAuthServer, exchange
 from workflow.identity import Scope
 

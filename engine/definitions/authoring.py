@@ -1,0 +1,299 @@
+"""Workflows made and changed: every definition is checked whole before anything is stored."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from engine.announcements import Announcements, WorkflowChange
+from engine.definitions.action_checks import action_findings, named_actions
+from engine.definitions.expression_checks import expression_findings
+from engine.definitions.plan import Plan, compile_plan
+from engine.expressions.evaluator import Evaluator
+from engine.nodes.registry import NodeRegistry
+from workflow.audit import AuditLog
+from workflow.connections import ConnectionCatalogue
+from workflow.credentials import CredentialList
+from workflow.definitions.checks import Report, check_definition, webhook_paths
+from workflow.definitions.credential_checks import credential_findings, named_credentials
+from workflow.definitions.definition import WorkflowDefinition
+from workflow.definitions.differences import Difference, difference
+from workflow.definitions.operations import Operation, apply_operations, merge_patch
+from workflow.definitions.publication import Publication
+from workflow.errors import InvalidDefinitionError, NotPublishedError, VersionConflictError
+from workflow.findings import Finding
+from workflow.identity import Actor
+from workflow.items import JsonObject
+from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
+from workflow.redaction import restored
+from workflow.schemas.documents import parse_document
+
+VersionChoice = int | Literal["published"] | None
+"""A version by its number, the published one, or (``None``) the current one."""
+
+PLANS_KEPT = 512
+"""Compiled plans kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
+
+
+@dataclass(slots=True, frozen=True)
+class Saved:
+    """A stored version, and the warnings that did not keep it from being stored."""
+
+    workflow: StoredWorkflow
+    warnings: tuple[Finding, ...]
+
+
+class Authoring:
+    """Checks, stores and compiles definitions. Nothing invalid is ever stored.
+
+    What reads takes the workspace that asks (``owner``), what changes the actor.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: NodeRegistry,
+        evaluator: Evaluator,
+        workflows: WorkflowRepository,
+        credentials: CredentialList,
+        connections: ConnectionCatalogue,
+        announcements: Announcements,
+        audit: AuditLog,
+        clock: Clock,
+        new_id: NewId,
+    ) -> None:
+        self.registry = registry
+        self.workflows = workflows
+        self._credentials = credentials
+        self._connections = connections
+        self._announcements = announcements
+        self._audit = audit
+        self._evaluator = evaluator
+        self._clock = clock
+        self._new_id = new_id
+        self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
+
+    async def check(self, owner: str, document: Any, *, current: StoredWorkflow | None = None) -> Report:
+        """Everything wrong with a definition, expressions included. A string is read as JSON text first.
+
+        Secrets that were hidden when ``current`` was read count as what they are there.
+
+        Raises:
+            InvalidArgumentsError: the string is not JSON.
+        """
+        twice: list[Finding] = []
+        if isinstance(document, str | bytes):
+            document, twice = parse_document(document, pointer="")
+        if current is not None:
+            document = restored(document, current.definition.to_json())
+        report = check_definition(document, self.registry)
+        found = [
+            *twice,
+            *await expression_findings(report.document, self._evaluator),
+            *await self._credential_findings(owner, report.document),
+            *await self._action_findings(owner, report.document),
+        ]
+        if not found:
+            return report
+        findings = (*report.findings, *found)
+        usable = report.definition if all(finding.severity != "error" for finding in found) else None
+        return Report(usable, findings, report.document)
+
+    async def create(self, actor: Actor, document: Any, *, publish: bool = False) -> Saved:
+        """Store a new workflow, as a draft or published at once.
+
+        Raises:
+            InvalidDefinitionError: a finding is an error.
+            WebhookPathTakenError: it is to be published, and another workflow listens on one of its paths.
+        """
+        report = await self.check(actor.workspace_id, document)
+        definition = _valid(report)
+        stored = await self.workflows.create(
+            actor.workspace_id,
+            self._new_id(),
+            definition,
+            change="Created",
+            publication=Publication(webhook_paths=webhook_paths(definition, self.registry)) if publish else None,
+            now=self._clock.now(),
+        )
+        self._announcements.workflow_changed("created", stored.id, actor.workspace_id)
+        if publish:
+            self._announcements.workflow_changed("published", stored.id, actor.workspace_id)
+        self._note(actor, "created", stored.id, {"name": definition.name})
+        if publish:
+            self._note(actor, "published", stored.id, {"version": 1})
+        await self._audit.written()
+        return Saved(stored, report.findings)
+
+    async def replace(self, actor: Actor, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
+        """Store a whole definition as the next version; without ``expected_version`` after whatever is there.
+
+        Raises:
+            InvalidDefinitionError: a finding is an error.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
+        """
+        current = await self._expected(actor, workflow_id, expected_version)
+        return await self._save(actor, current, await self.check(actor.workspace_id, document, current=current))
+
+    async def change(
+        self, actor: Actor, workflow_id: str, operations: Sequence[Operation], *, expected_version: int | None
+    ) -> Saved:
+        """Apply operations, all or none, and store the result as the next version.
+
+        Raises:
+            InvalidOperationError: an operation cannot be applied.
+            InvalidDefinitionError: the result has a finding that is an error.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
+        """
+        current = await self._expected(actor, workflow_id, expected_version)
+        changed = apply_operations(current.definition.to_json(), list(operations))
+        return await self._save(actor, current, await self.check(actor.workspace_id, changed, current=current))
+
+    async def merge(self, actor: Actor, workflow_id: str, changes: Any, *, expected_version: int | None) -> Saved:
+        """Apply a JSON Merge Patch (RFC 7396) and store the result as the next version.
+
+        Raises:
+            InvalidDefinitionError: the result has a finding that is an error.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
+        """
+        current = await self._expected(actor, workflow_id, expected_version)
+        merged = merge_patch(current.definition.to_json(), changes)
+        return await self._save(actor, current, await self.check(actor.workspace_id, merged, current=current))
+
+    async def restore_version(
+        self, actor: Actor, workflow_id: str, version: int, *, expected_version: int | None
+    ) -> Saved:
+        """Make an old version the draft again, as a version of its own.
+
+        Raises:
+            InvalidDefinitionError: it is not valid any more, for example because a node type is gone.
+            WorkflowNotFoundError, VersionConflictError: see the repository.
+        """
+        current = await self._expected(actor, workflow_id, expected_version)
+        old = await self.workflows.get(actor.workspace_id, workflow_id, version)
+        report = await self.check(actor.workspace_id, old.definition.to_json())
+        return await self._save(actor, current, report, change=f"Restored version {version}")
+
+    async def version(self, owner: str, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
+        """The version asked for.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version.
+            NotPublishedError: the published one was asked for, and there is none.
+        """
+        if choice != "published":
+            return await self.workflows.get(owner, workflow_id, choice)
+        current = await self.workflows.get(owner, workflow_id)
+        if current.published_version is None:
+            raise NotPublishedError(workflow_id)
+        return await self.workflows.get(owner, workflow_id, current.published_version)
+
+    async def plan_in_use(self, owner: str, workflow_id: str) -> Plan:
+        """What other workflows run: the published version, or the draft where none is, so that drafts can be tried.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+            InvalidDefinitionError: see :meth:`plan`.
+        """
+        current = await self.workflows.get(owner, workflow_id)
+        return self.plan(await self.workflows.get(owner, workflow_id, current.published_version))
+
+    async def compare(
+        self, owner: str, workflow_id: str, base: int | None, version: VersionChoice
+    ) -> tuple[int, int, Difference]:
+        """How a version differs from ``base``, by default the one before it: both numbers, and the difference.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version.
+            NotPublishedError: see :meth:`version`.
+        """
+        newer = await self.version(owner, workflow_id, version)
+        older = await self.workflows.get(owner, workflow_id, base if base is not None else max(1, newer.version - 1))
+        found = difference(older.definition.to_json(), newer.definition.to_json())
+        return older.version, newer.version, found
+
+    async def delete(self, actor: Actor, workflow_id: str) -> None:
+        """Take a workflow out of use; it can be restored for a while.
+
+        Raises:
+            WorkflowNotFoundError: there is none.
+        """
+        await self.workflows.delete(actor.workspace_id, workflow_id, now=self._clock.now())
+        self._announcements.workflow_changed("deleted", workflow_id, actor.workspace_id)
+        self._note(actor, "deleted", workflow_id, {})
+        await self._audit.written()
+
+    async def restore(self, actor: Actor, workflow_id: str) -> StoredWorkflow:
+        """Bring a deleted workflow back, as a draft.
+
+        Raises:
+            WorkflowNotFoundError: there is none, or it is gone for good.
+        """
+        stored = await self.workflows.restore(actor.workspace_id, workflow_id)
+        self._announcements.workflow_changed("restored", workflow_id, actor.workspace_id)
+        self._note(actor, "restored", workflow_id, {})
+        await self._audit.written()
+        return stored
+
+    async def _credential_findings(self, owner: str, document: Any) -> list[Finding]:
+        named = named_credentials(document, self.registry)
+        if not named:
+            return []
+        return credential_findings(named, [each.name for each in await self._credentials.of_workspace(owner)])
+
+    async def _action_findings(self, owner: str, document: Any) -> list[Finding]:
+        named = named_actions(document, self.registry)
+        if not named:
+            return []
+        known = [each.name for each in await self._connections.connections(owner)]
+        return list(action_findings(named, known, await self._connections.actions(owner)))
+
+    def plan(self, stored: StoredWorkflow) -> Plan:
+        """The compiled plan of a stored version.
+
+        Raises:
+            InvalidDefinitionError: a node type that it uses is not installed any more.
+        """
+        key = (stored.id, stored.version)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = compile_plan(stored, registry=self.registry, evaluator=self._evaluator)
+            self._plans[key] = plan
+            if len(self._plans) > PLANS_KEPT:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(key)
+        return plan
+
+    async def _expected(self, actor: Actor, workflow_id: str, expected_version: int | None) -> StoredWorkflow:
+        current = await self.workflows.get(actor.workspace_id, workflow_id)
+        if expected_version is not None and expected_version != current.version:
+            raise VersionConflictError(workflow_id, expected=expected_version, actual=current.version)
+        return current
+
+    async def _save(self, actor: Actor, current: StoredWorkflow, report: Report, *, change: str | None = None) -> Saved:
+        definition = _valid(report)
+        change = change or difference(current.definition.to_json(), definition.to_json()).summary
+        stored = await self.workflows.save_version(
+            actor.workspace_id,
+            current.id,
+            definition,
+            expected_version=current.version,
+            change=change,
+            now=self._clock.now(),
+        )
+        self._announcements.workflow_changed("updated", stored.id, actor.workspace_id)
+        self._note(actor, "updated", stored.id, {"version": stored.version, "change": change})
+        await self._audit.written()
+        return Saved(stored, report.findings)
+
+    def _note(self, actor: Actor, what: WorkflowChange, workflow_id: str, details: JsonObject) -> None:
+        self._audit.note(actor, f"workflow.{what}", f"workflow:{workflow_id}", details)
+
+
+def _valid(report: Report) -> WorkflowDefinition:
+    if report.definition is None:
+        raise InvalidDefinitionError(report.findings)
+    return report.definition

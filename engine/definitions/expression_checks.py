@@ -1,0 +1,167 @@
+"""What is wrong with the expressions of a definition, and what looks like one and is none."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from engine.expressions.evaluator import Evaluator
+from engine.expressions.template import NODE_REFERENCE, is_template, parse_template
+from engine.node_api.parameters import Path, template_leaves
+from workflow.errors import ExpressionError
+from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
+
+VARIABLES = frozenset(
+    {
+        "$json",
+        "$input",
+        "$node",
+        "$items",
+        "$execution",
+        "$workflow",
+        "$vars",
+        "$prevNode",
+        "$runIndex",
+        "$itemIndex",
+        "$parameter",
+        "$now",
+        "$today",
+        "$if",
+        "$ifEmpty",
+        "$max",
+        "$min",
+        "$jmespath",
+    }
+)
+"""What expressions see, apart from ``$('node')``; see ``prelude.js``."""
+
+PROGRAMS = frozenset({("code", "javascript")})
+"""Parameters that hold a program: braces in it are the language's own."""
+
+_BRACES = re.compile(r"\{\{([^{}]*+)\}\}")
+_VARIABLE_OR_NODE = re.compile(r"\$[A-Za-z(]")
+_BARE = re.compile(r"=?\s*\$(?:json|input|node|items|execution|workflow|vars|now|today|\()\s*[.\[(\"'`][^{}]*")
+_STRINGS = re.compile(r"'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|`(?:[^`\\]|\\.)*+`?", re.DOTALL)
+"""One that is not closed goes to the end: looking for another way would take the square of its length."""
+_VARIABLE = re.compile(r"(?<![\w$.])\$[A-Za-z_]\w*")
+_DECLARATION = re.compile(r"=>|\b(?:let|const|var|function)\b")
+
+
+async def expression_findings(document: Any, evaluator: Evaluator) -> list[Finding]:
+    """Templates that do not parse, what they name that is not there, and texts that were meant to be templates."""
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    if not isinstance(nodes, dict):
+        return []
+    found: list[Finding] = []
+    parsed: list[tuple[str, str]] = []
+    for name, node in nodes.items():
+        parameters = node.get("parameters") if isinstance(node, dict) else None
+        found += _literal_findings(name, node, parameters)
+        for path, source in template_leaves(parameters or {}):
+            at = pointer("nodes", name, "parameters", *path)
+            found += _reference_findings(at, source, nodes)
+            try:
+                evaluator.compile(source)
+            except ExpressionError as error:
+                found.append(Finding(code="bad_expression", pointer=at, message=error.message, fix=error.fix))
+            else:
+                found += _variable_findings(at, source)
+                parsed.append((at, source))
+    errors = await evaluator.check([source for _, source in parsed])
+    for (at, _), problem in zip(parsed, errors, strict=True):
+        if problem is not None:
+            found.append(Finding(code="bad_expression", pointer=at, message=problem.message, fix=problem.fix))
+    return found
+
+
+def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding]:
+    """Texts that would be taken as they are, although they look like expressions."""
+    kind = node.get("type") if isinstance(node, dict) else None
+    for path, text in _texts(parameters, ()):
+        if (kind, path[-1] if path else None) in PROGRAMS:
+            continue
+        at = pointer("nodes", name, "parameters", *path)
+        if _BARE.fullmatch(text):
+            expression = "={{ " + text.removeprefix("=").strip() + " }}"
+            yield Finding(
+                code="expression_without_braces",
+                severity="warning",
+                pointer=at,
+                message=f"{text!r:.80} is taken as it is; an expression stands between braces in a text that starts "
+                "with =.",
+                patch=(PatchOperation(op="replace", path=at, value=expression),),
+            )
+        elif not is_template(text) and _has_expression(text):
+            yield Finding(
+                code="expression_without_equals",
+                severity="warning",
+                pointer=at,
+                message=f"{text!r:.80} is taken as it is; only a text that starts with = is a template.",
+                patch=(PatchOperation(op="replace", path=at, value=f"={text}"),),
+            )
+
+
+def _has_expression(text: str) -> bool:
+    return any(_VARIABLE_OR_NODE.search(each[1]) for each in _BRACES.finditer(text))
+
+
+def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _texts(member, (*path, name))
+    elif isinstance(value, list):
+        for index, member in enumerate(value):
+            yield from _texts(member, (*path, index))
+
+
+def _variable_findings(at: str, source: str) -> Iterator[Finding]:
+    """Names with a dollar that nothing has: warnings, since an expression may declare names of its own."""
+    code = _STRINGS.sub("''", "\n".join(parse_template(source).expressions))
+    if _DECLARATION.search(code):
+        return
+    for name in dict.fromkeys(_VARIABLE.findall(code)):
+        if name in VARIABLES:
+            continue
+        near = nearest(name, VARIABLES)
+        patch: tuple[PatchOperation, ...] = ()
+        if near is not None:
+            corrected = re.sub(rf"(?<![\w$.]){re.escape(name)}\b", near.replace("\\", "\\\\"), source)
+            patch = (PatchOperation(op="replace", path=at, value=corrected),)
+        yield Finding(
+            code="unknown_variable",
+            severity="warning",
+            pointer=at,
+            message=f"Expressions have no {name}.{did_you_mean(near)}",
+            patch=patch,
+            fix=None if patch else f"They have $('node name') and {listed(sorted(VARIABLES))}.",
+        )
+
+
+def _reference_findings(at: str, source: str, nodes: dict[str, Any]) -> list[Finding]:
+    found: list[Finding] = []
+    for name in dict.fromkeys(match["name"] for match in NODE_REFERENCE.finditer(source)):
+        if name in nodes:
+            continue
+        near = nearest(name, nodes)
+        patch: tuple[PatchOperation, ...] = ()
+        if near is not None and "'" not in near and '"' not in near:
+            corrected = NODE_REFERENCE.sub(
+                lambda match, wrong=name, right=near: (  # type: ignore[misc]
+                    match[0].replace(wrong, right) if match["name"] == wrong else match[0]
+                ),
+                source,
+            )
+            patch = (PatchOperation(op="replace", path=at, value=corrected),)
+        found.append(
+            Finding(
+                code="unknown_node_reference",
+                pointer=at,
+                message=f"The expression names a node {name!r} that is not there.{did_you_mean(near)}",
+                patch=patch,
+                fix=None if patch else f"The nodes are: {listed(nodes)}.",
+            )
+        )
+    return found

@@ -1,0 +1,140 @@
+"""Versions put into use and taken out of it, and what they are offered as."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from engine.announcements import Announcements
+from engine.definitions.authoring import Authoring
+from engine.nodes.manual import Manual
+from workflow.audit import AuditLog
+from workflow.definitions.checks import webhook_paths
+from workflow.definitions.definition import WorkflowDefinition
+from workflow.definitions.publication import Exposure, Publication
+from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, ToolNameTakenError
+from workflow.identity import Actor
+from workflow.items import JsonObject
+from workflow.ports import StoredWorkflow
+from workflow.schemas.schemas import schema_findings
+
+ANY_OBJECT: dict[str, Any] = {"type": "object"}
+"""The input schema of a workflow that says nothing of its input."""
+
+SCHEMA_FIX = 'For example {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}.'
+
+
+class Publishing:
+    """Publishes workflows, and lists those that are tools."""
+
+    def __init__(self, *, authoring: Authoring, announcements: Announcements, audit: AuditLog) -> None:
+        self._authoring = authoring
+        self._announcements = announcements
+        self._audit = audit
+        self._reserved: Collection[str] = frozenset()
+
+    def reserve(self, names: Iterable[str]) -> None:
+        """Names that no workflow gets as a tool, because tools of ours have them."""
+        self._reserved = frozenset(names)
+
+    async def publish(
+        self, actor: Actor, workflow_id: str, *, version: int | None = None, exposure: Exposure | None = None
+    ) -> StoredWorkflow:
+        """Put a version into use, the current one by default; an older one is a roll-back.
+
+        Without ``exposure`` the workflow stays the tool that it is, if any.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow or version.
+            InvalidDefinitionError: the version cannot run any more.
+            InvalidArgumentsError: it cannot be offered as a tool so.
+            WebhookPathTakenError, ToolNameTakenError: see the repository.
+        """
+        owner = actor.workspace_id
+        stored = await self._authoring.workflows.get(owner, workflow_id, version)
+        report = await self._authoring.check(stored.owner, stored.definition.to_json())
+        if report.definition is None:
+            raise InvalidDefinitionError(report.findings)
+        if exposure is not None:
+            self._check_exposure(exposure, stored.definition)
+        publication = Publication(webhook_paths=self.webhook_paths(stored.definition), exposure=exposure)
+        published = await self._authoring.workflows.publish(owner, workflow_id, stored.version, publication)
+        self._announcements.workflow_changed("published", workflow_id, owner)
+        details: JsonObject = {"version": stored.version}
+        if exposure is not None:
+            details["tool"] = exposure.name
+        await self._note(actor, "workflow.published", workflow_id, details)
+        return published
+
+    async def unpublish(self, actor: Actor, workflow_id: str) -> None:
+        """Take a workflow out of use: its webhooks are not answered any more, and it is no tool.
+
+        Executions under way go on.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+            NotPublishedError: it is not published.
+        """
+        await self._authoring.version(actor.workspace_id, workflow_id, "published")
+        await self._authoring.workflows.unpublish(actor.workspace_id, workflow_id)
+        self._announcements.workflow_changed("unpublished", workflow_id, actor.workspace_id)
+        await self._note(actor, "workflow.unpublished", workflow_id, {})
+
+    async def withdraw_tool(self, actor: Actor, workflow_id: str) -> None:
+        """Offer a workflow as a tool no more; it stays published.
+
+        Raises:
+            WorkflowNotFoundError: no such workflow.
+            NotPublishedError: it is not published.
+        """
+        await self._authoring.version(actor.workspace_id, workflow_id, "published")
+        await self._authoring.workflows.withdraw_tool(actor.workspace_id, workflow_id)
+        self._announcements.workflow_changed("published", workflow_id, actor.workspace_id)
+        await self._note(actor, "workflow.tool_withdrawn", workflow_id, {})
+
+    async def _note(self, actor: Actor, action: str, workflow_id: str, details: JsonObject) -> None:
+        self._audit.note(actor, action, f"workflow:{workflow_id}", details)
+        await self._audit.written()
+
+    async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
+        """The workflows that are ``owner``'s tools, in their published versions; the same object while none changes."""
+        return await self._authoring.workflows.exposed(owner)
+
+    def webhook_paths(self, definition: WorkflowDefinition) -> Sequence[str]:
+        """The paths that a published definition listens on."""
+        return webhook_paths(definition, self._authoring.registry)
+
+    def has_effects(self, definition: WorkflowDefinition) -> bool:
+        """Whether running it may reach outside, or run something that does."""
+        kinds = (self._authoring.registry.get(node.type) for node in definition.nodes.values() if not node.disabled)
+        return any(kind is None or kind.has_effect for kind in kinds)
+
+    def _check_exposure(self, exposure: Exposure, definition: WorkflowDefinition) -> None:
+        if exposure.name in self._reserved:
+            raise ToolNameTakenError(exposure.name, "Jobsprint itself")
+        if manual_trigger(definition) is None:
+            raise InvalidArgumentsError(
+                "A workflow that is a tool starts at a manual trigger, and this one has none that is enabled.",
+                pointer="/tool",
+                fix='Add one: {"type": "manual"}, connected to the first node.',
+            )
+        if exposure.input_schema is not None:
+            for found in schema_findings(exposure.input_schema, at="/tool/input_schema"):
+                raise InvalidArgumentsError(found.message, pointer=found.pointer, fix=SCHEMA_FIX)
+
+
+def manual_trigger(definition: WorkflowDefinition) -> str | None:
+    """The node where a tool's runs start: the first enabled manual trigger."""
+    for name, node in definition.nodes.items():
+        if node.type == Manual.name and not node.disabled:
+            return name
+    return None
+
+
+def input_schema(exposure: Exposure, definition: WorkflowDefinition) -> dict[str, Any]:
+    """The schema of a tool's input: the one given, else the trigger's, else any object."""
+    if exposure.input_schema is not None:
+        return exposure.input_schema
+    trigger = manual_trigger(definition)
+    declared = definition.nodes[trigger].parameters.get("input_schema") if trigger is not None else None
+    return declared if isinstance(declared, dict) else ANY_OBJECT

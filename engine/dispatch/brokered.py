@@ -1,0 +1,109 @@
+"""Executions that a broker carries: whoever takes one in stores it, and any process runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import orjson
+
+from engine.definitions.plan import Plan
+from engine.dispatch.held import LiveExecution
+from engine.dispatch.local import job_of
+from engine.dispatch.remote import Elsewhere
+from workflow.errors import ConcurrencyLimitError, QueueFullError, QueueUnavailableError
+from workflow.executions import Execution
+from workflow.messages import Job
+from workflow.sharing import UNHEARD_SECONDS, Leases
+
+logger = logging.getLogger(__name__)
+
+DEPTH_SECONDS = 1.0
+"""How old the queue's length may be by which callers are refused."""
+SURELY_LOST_SECONDS = 30.0
+"""A job that is written and not taken after so long, while the broker has none, is nowhere any more."""
+LARGEST_INPUT_BYTES = 64 << 10
+"""What is larger travels in the store only, where workers read it anyway."""
+
+
+class CarriedDispatch:
+    """Jobs go with their executions into the outbox. ``capacity`` bounds how many wait in the broker.
+
+    ``depth`` tells how many that are. Whoever waits for what they submitted hears of it by ``elsewhere``.
+    """
+
+    def __init__(
+        self,
+        *,
+        leases: Leases,
+        elsewhere: Elsewhere,
+        depth: Callable[[], Awaitable[int]],
+        capacity: int,
+    ) -> None:
+        self._leases = leases
+        self._elsewhere = elsewhere
+        self._depth = depth
+        self._capacity = capacity
+        self._known_depth = 0
+
+    @property
+    def room(self) -> int:
+        """As many as there are: what is taken up goes back to the broker."""
+        return self._capacity
+
+    async def check_room(self, plan: Plan) -> None:
+        """Whether the broker has room; see the protocol. Exact to a second, and to what other processes let in."""
+        if self._known_depth >= self._capacity:
+            raise QueueFullError(self._capacity)
+        limit = plan.definition.settings.concurrency
+        if limit is None or limit.policy != "reject":
+            return
+        if await self._leases.count(plan.workflow_id) >= limit.limit:
+            raise ConcurrencyLimitError(plan.workflow_id, limit.limit)
+
+    def letter(self, execution: Execution, plan: Plan) -> Job | None:
+        """The job, traced by the execution's own id."""
+        job = job_of(execution, plan)
+        if len(orjson.dumps(job.input)) > LARGEST_INPUT_BYTES:
+            job = replace(job, input=None)
+        trace_id = UUID(execution.id).hex
+        return replace(job, traceparent=f"00-{trace_id}-{trace_id[16:]}-01")
+
+    def unheard_before(self, now: datetime) -> datetime:
+        """Jobs that no worker has taken are sent again when their patience is over; sooner where the broker has none
+        left, so that they cannot be there."""
+        return now if self._known_depth else now + timedelta(seconds=UNHEARD_SECONDS - SURELY_LOST_SECONDS)
+
+    async def add(self, live: LiveExecution) -> None:
+        """Have its answer brought here, where a webhook waits for one."""
+        if live.execution.trigger == "webhook" and live.plan.responds:
+            await self._elsewhere.bring(live)
+
+    async def ended(self, live: LiveExecution) -> None:
+        """Let in what its workflow's limit has held back."""
+        limit = live.plan.definition.settings.concurrency
+        if limit is not None:
+            await self._leases.let_in(live.execution.workflow_id, limit=limit.limit)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Keep count of what waits, until the context is left."""
+        task = asyncio.create_task(self._watch(), name="queue-depth")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                self._known_depth = await self._depth()
+            except QueueUnavailableError as error:
+                logger.info("the queue's length is not known: %s", error.message)
+            await asyncio.sleep(DEPTH_SECONDS)

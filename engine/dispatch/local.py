@@ -1,0 +1,120 @@
+"""How an execution comes to a worker: through this process's own queue, or by a broker to any process."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict, deque
+from datetime import datetime
+from typing import Protocol
+
+from engine.definitions.plan import Plan
+from engine.dispatch.held import LiveExecution, LiveExecutions
+from workflow.errors import ConcurrencyLimitError, QueueFullError
+from workflow.executions import Execution
+from workflow.messages import Job
+from workflow.sharing import JobQueue
+
+
+class Dispatch(Protocol):
+    """One way to do it."""
+
+    @property
+    def room(self) -> int:
+        """How many more executions this process takes in hand."""
+        ...
+
+    async def check_room(self, plan: Plan) -> None:
+        """Whether a new execution of the workflow may come in.
+
+        Raises:
+            QueueFullError: there are as many as may be.
+            ConcurrencyLimitError: the workflow has as many as it takes, and does not queue.
+        """
+        ...
+
+    def letter(self, execution: Execution, plan: Plan) -> Job | None:
+        """The job that is stored with the execution, for the broker; ``None`` where there is none."""
+        ...
+
+    def unheard_before(self, now: datetime) -> datetime:
+        """Jobs that no worker has taken, though one should have by then, are lost."""
+        ...
+
+    async def add(self, live: LiveExecution) -> None:
+        """An execution is stored as queued: see to it that it runs."""
+        ...
+
+    async def ended(self, live: LiveExecution) -> None:
+        """An execution that this process had in hand has ended or waits: the next of its workflow may come."""
+        ...
+
+
+def job_of(execution: Execution, plan: Plan) -> Job:
+    """The job that has an execution run."""
+    return Job(
+        workflow_id=execution.workflow_id,
+        execution_id=execution.id,
+        trigger=execution.trigger,
+        input=execution.input,
+        priority=execution.priority,
+        timeout_ms=int(plan.definition.settings.timeout_seconds * 1000),
+    )
+
+
+class LocalDispatch:
+    """Whoever takes an execution in runs it, within the process's ``capacity`` and each workflow's own limit."""
+
+    def __init__(self, *, live: LiveExecutions, queue: JobQueue, capacity: int) -> None:
+        self._live = live
+        self._queue = queue
+        self._capacity = capacity
+        self._at_work: Counter[str] = Counter()
+        self._held: defaultdict[str, deque[LiveExecution]] = defaultdict(deque)
+
+    @property
+    def room(self) -> int:
+        """How many more executions fit."""
+        return self._capacity - len(self._live)
+
+    async def check_room(self, plan: Plan) -> None:
+        """Whether one more fits; see the protocol."""
+        if self.room <= 0:
+            raise QueueFullError(self._capacity)
+        limit = plan.definition.settings.concurrency
+        if limit is not None and limit.policy == "reject" and self._at_work[plan.workflow_id] >= limit.limit:
+            raise ConcurrencyLimitError(plan.workflow_id, limit.limit)
+
+    def letter(self, execution: Execution, plan: Plan) -> Job | None:
+        """None: the store holds what is queued, and so does this process."""
+        return None
+
+    def unheard_before(self, now: datetime) -> datetime:
+        """None is ever sent."""
+        return now
+
+    async def add(self, live: LiveExecution) -> None:
+        """Take an execution in hand and queue it, or hold it back until its workflow's limit allows it."""
+        self._live.add(live)
+        workflow_id, limit = live.execution.workflow_id, live.plan.definition.settings.concurrency
+        if limit is not None and self._at_work[workflow_id] >= limit.limit:
+            self._held[workflow_id].append(live)
+            return
+        await self._publish(live)
+
+    async def ended(self, live: LiveExecution) -> None:
+        """Let the next one of its workflow in."""
+        workflow_id = live.execution.workflow_id
+        held = self._held.get(workflow_id)
+        if held is not None and live in held:
+            held.remove(live)
+            return
+        self._at_work[workflow_id] -= 1
+        if not self._at_work[workflow_id]:
+            del self._at_work[workflow_id]
+        if held:
+            await self._publish(held.popleft())
+            if not held:
+                del self._held[workflow_id]
+
+    async def _publish(self, live: LiveExecution) -> None:
+        self._at_work[live.execution.workflow_id] += 1
+        await self._queue.publish(job_of(live.execution, live.plan))

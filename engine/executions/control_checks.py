@@ -1,0 +1,73 @@
+"""What may be done to an execution, and what is said where it may not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.definitions.plan import Plan
+from workflow.agent_questions import read_answer
+from workflow.definitions import graph
+from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NextCall, NodeNotFoundError
+from workflow.executions import Execution, Suspension
+from workflow.findings import did_you_mean, listed, nearest
+from workflow.states import ExecutionEvent, ExecutionState, next_state
+
+
+def moved(execution: Execution, event: ExecutionEvent) -> ExecutionState:
+    """The state that the event leads to.
+
+    Raises:
+        IllegalTransitionError: it cannot happen to this execution as it is.
+    """
+    try:
+        return next_state(execution.state, event)
+    except IllegalTransitionError as error:
+        raise IllegalTransitionError(
+            error.message, pointer="/action", fix=error.fix, next_call=look_at(execution.id)
+        ) from None
+
+
+def look_at(execution_id: str) -> NextCall:
+    """The call that shows an execution."""
+    return NextCall("inspect_execution", {"execution_id": execution_id})
+
+
+def no_such_node(execution_id: str, name: str, plan: Plan) -> NodeNotFoundError:
+    """A node was named that the plan has not."""
+    near = nearest(name, plan.index_by_name)
+    again = {"execution_id": execution_id, "action": "rerun", "node": near}
+    return NodeNotFoundError(
+        f"The workflow has no node {name!r}.{did_you_mean(near)}",
+        pointer="/node",
+        fix=f"Its nodes are: {listed(plan.index_by_name)}.",
+        next_call=NextCall("control_execution", again) if near else look_at(execution_id),
+    )
+
+
+def upstream(plan: Plan, from_node: str) -> set[str]:
+    """The nodes that neither are ``from_node`` nor lie behind it."""
+    edges = [graph.Edge(plan.nodes[edge.source].name, "", plan.nodes[edge.target].name, "") for edge in plan.edges]
+    return set(plan.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
+
+
+def check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:
+    """Hold an answer against what was asked.
+
+    Raises:
+        InvalidArgumentsError: it does not answer that.
+    """
+    if waiting.kind == "model":
+        read_answer(waiting.details, data)
+    choices = waiting.details.get("choices")
+    if waiting.kind != "approval" or not choices:
+        return
+    answer = data.get("choice") if isinstance(data, dict) else data
+    if answer not in choices:
+        near = nearest(str(answer), choices)
+        right = {"execution_id": execution_id, "action": "resume", "node": waiting.key.node, "data": {"choice": near}}
+        raise InvalidArgumentsError(
+            f"{answer!r:.60} is none of the choices.{did_you_mean(near)}",
+            pointer="/data/choice" if isinstance(data, dict) else "/data",
+            fix=f'Answer {{"choice": …}} with one of: {listed(choices)}.',
+            next_call=NextCall("control_execution", right) if near else look_at(execution_id),
+        )

@@ -1,0 +1,108 @@
+"""What follows from an execution's end: its error workflow runs, its parent goes on, its user is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from engine.definitions.authoring import Authoring
+from engine.definitions.plan import Plan
+from engine.executions.control import Control
+from engine.executions.service import ExecutionService
+from engine.runs.journal import STORE_RETRY_SECONDS
+from engine.runs.submission import Submission
+from workflow.errors import JobsprintError, StorageError
+from workflow.executions import Execution, Parent
+from workflow.sharing import Leases, Signal
+from workflow.states import ExecutionState
+
+logger = logging.getLogger(__name__)
+
+
+class Aftermath:
+    """Asked by the worker as an execution ends or begins to wait, and again when that is stored."""
+
+    def __init__(
+        self,
+        *,
+        authoring: Authoring,
+        service: ExecutionService,
+        control: Control,
+        leases: Leases,
+        on_waiting: Callable[[], None],
+    ) -> None:
+        self._authoring = authoring
+        self._service = service
+        self._control = control
+        self._leases = leases
+        self._on_waiting = on_waiting
+
+    async def see_to(self, execution: Execution, *, heard: int) -> None:
+        """Do what follows. A failure of it is logged: it must not touch the execution itself.
+
+        ``heard`` is how often others have told something of it that is known.
+        """
+        if execution.state is ExecutionState.WAITING:
+            self._on_waiting()
+            if any(signal.times > heard for signal in await self._signals(execution)):
+                await self._wake(execution)
+            return
+        if execution.parent is not None:
+            await self._wake_parent(execution.owner, execution.parent)
+        if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
+            self._service.announcements.user_notified(execution)
+
+    async def _wake(self, execution: Execution) -> None:
+        """Let an execution go on that was stored as waiting when what it waits for had happened. That must not be lost,
+        so this takes as long as it takes."""
+        while True:
+            try:
+                return await self._control.wake_told(execution)
+            except StorageError as error:
+                logger.warning("execution %s waits to go on: %s", execution.id, error.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            except JobsprintError as error:
+                return logger.info("execution %s need not go on: %s", execution.id, error.message)
+
+    async def _signals(self, execution: Execution) -> Sequence[Signal]:
+        """What others told its holder until it was stored as waiting; from then on they move it on themselves."""
+        while True:
+            try:
+                return await self._leases.signals(execution.id)
+            except StorageError as error:
+                logger.warning("whether execution %s was told something is not known: %s", execution.id, error.message)
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+
+    async def _wake_parent(self, owner: str, parent: Parent) -> None:
+        """Tell the parent. Where that fails it finds out by itself, when it looks after its child."""
+        try:
+            await self._control.wake(owner, parent.execution_id, parent.key, data=None, by="child")
+        except JobsprintError as error:
+            logger.info("execution %s was not told that its child has ended: %s", parent.execution_id, error.message)
+
+    async def handler_of(self, execution: Execution, plan: Plan) -> Plan | None:
+        """The error workflow that is to run after this end, if any."""
+        workflow_id = plan.definition.settings.error_workflow
+        if execution.state not in (ExecutionState.FAILED, ExecutionState.DEAD) or workflow_id is None:
+            return None
+        if workflow_id == execution.workflow_id:
+            return None
+        try:
+            return await self._authoring.plan_in_use(execution.owner, workflow_id)
+        except JobsprintError as error:
+            logger.warning("the error workflow of execution %s cannot run: %s", execution.id, error.message)
+            return None
+
+    async def start_handler(self, handler: Plan, execution: Execution) -> None:
+        """Submit the error workflow. Called as the end is noted, so that both reach the disk in one batch."""
+        data = {
+            "execution": {"id": execution.id, "status": execution.state.value, "trigger": execution.trigger},
+            "workflow": {"id": execution.workflow_id, "name": execution.workflow_name},
+            "error": execution.error.to_json() if execution.error is not None else None,
+        }
+        try:
+            submission = Submission(trigger="workflow", initiator=execution.initiator, data=data, mode=execution.mode)
+            await self._service.submit(handler, submission)
+        except JobsprintError as error:
+            logger.warning("the error workflow of execution %s could not run: %s", execution.id, error.message)

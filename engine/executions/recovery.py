@@ -1,0 +1,129 @@
+"""Leases and timers: what others left behind is taken up, and what waits goes on when its time has come."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from engine.executions.control import Control
+from engine.executions.service import ExecutionService
+from workflow.errors import JobsprintError, LeaseLostError, StorageError, WorkflowNotFoundError
+from workflow.executions import Execution
+from workflow.ports import Clock
+from workflow.sharing import Leases
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+LONGEST_SLEEP_SECONDS = 30.0
+"""Timers of other processes are looked for so often; those of this one wake the clock themselves."""
+AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+class Recovery:
+    """Keeps this process's leases, takes up those that expired, and wakes what is due.
+
+    ``is_alone`` says that no other process works on the store, so that every lease found at the start is dead. ``heed``
+    sees what others have told of what this process has in hand.
+    """
+
+    def __init__(
+        self,
+        *,
+        service: ExecutionService,
+        control: Control,
+        leases: Leases,
+        clock: Clock,
+        lease_seconds: float,
+        heed: Callable[[], Awaitable[None]],
+        is_alone: bool,
+    ) -> None:
+        self._service = service
+        self._leases = leases
+        self._control = control
+        self._clock = clock
+        self._lease_seconds = lease_seconds
+        self._heed = heed
+        self._is_alone = is_alone
+        self._changed = asyncio.Event()
+
+    def look_again(self) -> None:
+        """An execution has begun to wait: it may be the next that is due."""
+        self._changed.set()
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Take up what was left behind, and watch until the context is left."""
+        await self._take_up()
+        tasks = [
+            asyncio.create_task(self._forever(self._keep_leases, "leases"), name="leases"),
+            asyncio.create_task(self._forever(self._wake_due, "timers"), name="timers"),
+        ]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            with contextlib.suppress(StorageError):  # without it the leases expire by themselves
+                await self._leases.release()
+
+    async def _forever(self, step: Callable[[], Awaitable[None]], name: str) -> None:
+        while True:
+            try:
+                await step()
+            except StorageError as error:
+                logger.warning("%s: %s", name, error.message)
+                await asyncio.sleep(1)
+
+    async def _keep_leases(self) -> None:
+        await asyncio.sleep(self._lease_seconds / 3)
+        await self._leases.renew(now=self._clock.now())
+        await self._heed()
+        await self._take_up()
+
+    async def _take_up(self) -> None:
+        """Take what others let go of, as far as there is room; the rest comes with the next look."""
+        now = self._clock.now()
+        expired_before = AFTER_EVERYTHING if self._is_alone else now
+        unheard_before = self._service.dispatch.unheard_before(now)
+        while True:
+            limit = min(BATCH, self._service.dispatch.room)
+            if limit <= 0:
+                return
+            found = await self._leases.claim(
+                now=self._clock.now(), expired_before=expired_before, unheard_before=unheard_before, limit=limit
+            )
+            await asyncio.gather(*(self._one(self._control.take_up, execution) for execution in found))
+            if len(found) < limit:
+                return
+
+    async def _wake_due(self) -> None:
+        self._changed.clear()
+        due = await self._leases.due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.dispatch.room)))
+        await asyncio.gather(*(self._one(self._control.wake_due, execution) for execution in due))
+        if due:
+            return
+        following = await self._leases.next_due()
+        pause = LONGEST_SLEEP_SECONDS
+        if following is not None:
+            pause = min(pause, max(0.0, (following - self._clock.now()).total_seconds()))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._changed.wait()
+
+    async def _one(self, step: Callable[[Execution], Awaitable[None]], execution: Execution) -> None:
+        try:
+            await step(execution)
+        except WorkflowNotFoundError:
+            logger.info("execution %s has failed: its workflow was deleted", execution.id)
+        except LeaseLostError as error:
+            logger.info("%s", error.message)
+        except StorageError:
+            raise
+        except JobsprintError as error:
+            logger.warning("execution %s cannot go on: %s", execution.id, error.message)

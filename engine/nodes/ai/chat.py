@@ -1,0 +1,53 @@
+"""A text by a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from engine.node_api.node_type import Emission, NodeCall
+from engine.nodes.ai.model_calls import told
+from engine.nodes.ai.model_node import AiNode
+from engine.nodes.ai.model_parameters import FIELD, AskingParameters, mock_of, opening
+from workflow.chat import Message
+from workflow.items import Item, JsonObject
+
+
+class AiChatParameters(AskingParameters):
+    """The question, and where its answer goes."""
+
+    output: str = Field(default="answer", pattern=FIELD, description="Field of the item that gets the text.")
+
+
+class AiChat(AiNode[AiChatParameters]):
+    """Asks a model; the item gets its text as answer, and who answered at what cost as ai.
+
+    The models of the list are tried in their order: the next one where one is down, slow or out of quota. The model
+    agent is the connected assistant: the execution waits until it answers through control_execution. That is also what
+    happens where no model is configured. When every model is down the item is queued and tried again for hours.
+    """
+
+    name = "ai_chat"
+    title = "Ask a model"
+    keywords = ("llm", "gpt", "claude", "prompt", "completion", "summarize", "write", "translate", "agent")
+    example = {
+        "prompt": "Summarise this report in three sentences.",
+        "input": "={{ $json.report }}",
+        "models": ["openai/gpt-5-mini", "ollama/llama3.2", "agent"],
+    }
+    parameter_model = AiChatParameters
+
+    async def opening(self, item: Item, parameters: AiChatParameters, call: NodeCall[Any]) -> list[Message]:
+        return await opening(call, parameters)
+
+    def mock(self, item: JsonObject, parameters: Mapping[str, Any], outputs: Sequence[str]) -> Emission:
+        field = str(parameters.get("output", "answer"))
+        return Emission(outputs[0], mock_of(item, self.name, **{field: "A model's answer."}))
+
+    async def run_item(
+        self, index: int, item: Item, parameters: AiChatParameters, call: NodeCall[AiChatParameters]
+    ) -> JsonObject:
+        answer = await self.answer(index, item, parameters, call)
+        return {**item.json, parameters.output: answer.text, "ai": told(answer)}

@@ -1,0 +1,72 @@
+"""Texts as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from engine.node_api.node_type import EffectNode, Emission, NodeCall, Parameters
+from engine.nodes.ai.model_calls import failed
+from engine.nodes.ai.model_parameters import FIELD, PAUSES_SECONDS, mock_of
+from workflow.chat import ModelError
+from workflow.items import Item, JsonObject
+
+
+class AiEmbedParameters(Parameters):
+    """Which text, by which model."""
+
+    text: str = Field(min_length=1, max_length=200_000)
+    model: str | None = Field(default=None, max_length=200, description="provider/model. Default: the settings'.")
+    output: str = Field(default="vector", pattern=FIELD, description="Field of the item that gets the vector.")
+    concurrency: int = Field(default=4, ge=1, le=50, description="Items under way at once.")
+
+
+class AiEmbed(EffectNode[AiEmbedParameters]):
+    """Has a model turn a text into a vector, a list of numbers; texts that mean the same are near each other.
+
+    To search by meaning, vector_store does this by itself.
+    """
+
+    name = "ai_embed"
+    title = "Embed text"
+    group = "ai"
+    keywords = ("embedding", "vector", "semantic", "similarity", "rag")
+    example = {"text": "={{ $json.body }}"}
+    parameter_model = AiEmbedParameters
+
+    def concurrency(self, parameters: AiEmbedParameters) -> int:
+        return parameters.concurrency
+
+    def is_repeatable(self, parameters: AiEmbedParameters) -> bool:
+        return True
+
+    def target(self, parameters: AiEmbedParameters) -> str:
+        return f"model {parameters.model}" if parameters.model else "embedding model of the settings"
+
+    def pauses_seconds(self, parameters: AiEmbedParameters) -> Sequence[float]:
+        return PAUSES_SECONDS
+
+    def mock(self, item: JsonObject, parameters: Mapping[str, Any], outputs: Sequence[str]) -> Emission:
+        field = str(parameters.get("output", "vector"))
+        return Emission(outputs[0], mock_of(item, self.name, **{field: [1.0, 0.0, 0.0]}))
+
+    async def run_item(
+        self, index: int, item: Item, parameters: AiEmbedParameters, call: NodeCall[AiEmbedParameters]
+    ) -> JsonObject:
+        vector = await embedded(call, parameters.text, parameters.model)
+        return {**item.json, parameters.output: list(vector)}
+
+
+async def embedded(call: NodeCall[Any], text: str, model: str | None) -> Sequence[float]:
+    """The text's vector.
+
+    Raises:
+        NodeError: no model gave one.
+    """
+    try:
+        (vector,) = await call.ai.models.embed(call.asker, [text], model=model)
+    except ModelError as error:
+        raise failed(error) from error
+    return vector

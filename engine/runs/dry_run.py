@@ -1,0 +1,106 @@
+"""What a run would do, without doing it: its effects with everything resolved that can be known beforehand."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from engine.definitions.plan import Plan
+from engine.runs.executor import Executor
+from engine.runs.journal import Journal
+from engine.runs.node_runner import NodeRunner
+from engine.runs.run import PlannedEffect, Run
+from engine.runs.submission import input_items
+from workflow.errors import NextCall, PlanChangedError
+from workflow.executions import ErrorRecord, Execution, Record
+from workflow.identity import NOBODY
+from workflow.ports import Clock
+from workflow.states import ExecutionState
+
+SHOWN_INPUT_BYTES = 1_000
+"""The largest input that an error repeats."""
+
+
+@dataclass(slots=True, frozen=True)
+class ExecutionPlan:
+    """``effects`` in the order in which they would happen, ``nodes`` that would run, ``error`` where it would fail.
+
+    What comes after an effect is planned with its mocked result, since nobody knows the real one. ``hash`` changes
+    with anything in it, and with the workflow's version.
+    """
+
+    effects: Sequence[PlannedEffect]
+    nodes: Sequence[str]
+    error: ErrorRecord | None
+    hash: str
+
+
+class Planner:
+    """Executes without effects, in memory, and tells what would have happened."""
+
+    def __init__(self, *, runner: NodeRunner, clock: Clock) -> None:
+        self._runner = runner
+        self._clock = clock
+
+    async def plan(self, plan: Plan, *, start_node: str | None, data: object) -> ExecutionPlan:
+        """What executing the plan with this input would do.
+
+        Raises:
+            InvalidArgumentsError: the input is not of the form it must have.
+            NodeNotFoundError: there is no such trigger.
+        """
+        execution = Execution(
+            id="plan",
+            owner=plan.owner,
+            workflow_id=plan.workflow_id,
+            workflow_name=plan.definition.name,
+            workflow_version=plan.version,
+            state=ExecutionState.RUNNING,
+            trigger="manual",
+            start_node=plan.trigger(node=start_node, type_name="manual").name,
+            input=data,
+            created_at=self._clock.now(),
+            initiator=NOBODY,
+            mode="plan",
+        )
+        journal = Journal(recorded=(), save=_forget, committed=_at_once, durability="none")
+        run = Run(
+            execution=execution,
+            plan=plan,
+            journal=journal,
+            clock_offset=(execution.created_at, time.perf_counter()),
+        )
+        await Executor(run, self._runner, lambda node_run: None).execute(input_items(data))
+        nodes = list(dict.fromkeys(node_run.node for node_run in run.order))
+        content = {
+            "workflow": [plan.workflow_id, plan.version],
+            "input": data,
+            "effects": [effect.to_json() for effect in run.planned],
+        }
+        digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return ExecutionPlan(run.planned, nodes, run.error, digest[:32])
+
+    async def check(self, plan: Plan, *, start_node: str | None, data: object, expected: str) -> None:
+        """Whether a run would still do what was planned.
+
+        Raises:
+            PlanChangedError: it would not; nothing was started.
+        """
+        now = await self.plan(plan, start_node=start_node, data=data)
+        if now.hash != expected:
+            again: dict[str, object] = {"workflow_id": plan.workflow_id}
+            if data is not None and len(orjson.dumps(data)) <= SHOWN_INPUT_BYTES:
+                again["input"] = data
+            raise PlanChangedError(expected, now.hash, plan_again=NextCall("plan_execution", again))
+
+
+def _forget(records: Sequence[Record]) -> None:
+    """A plan leaves nothing behind."""
+
+
+async def _at_once() -> None:
+    """There is nothing to wait for."""

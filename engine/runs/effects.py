@@ -1,0 +1,242 @@
+"""The effects of one node run: each item's at most once if it can be known, tried again where that may help.
+
+An item's place among the ``concurrency`` at work is free again only when its result is on the disk, so no more
+than that many can be in doubt after a crash; those are repeated with the same idempotency key, or asked about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from engine.node_api.node_type import EffectNode, NodeCall, SuspendError
+from engine.runs.effect_audit import EffectNotes
+from engine.runs.run import Run
+from workflow.audit import AuditLog
+from workflow.definitions.definition import NodeDefinition
+from workflow.errors import NodeError, NotAcceptedError
+from workflow.executions import EffectKey, EffectResult, EffectStart, ErrorRecord, Resumption, Suspension
+from workflow.items import Item, JsonObject
+from workflow.ports import Clock
+from workflow.retry import delay_seconds, retry_of
+
+LONGEST_PAUSE_SECONDS = 24 * 3600.0
+"""A server that asks to be left alone for longer is tried again all the same."""
+
+Sleep = Callable[[float], Awaitable[None]]
+
+
+class FatalEffectError(Exception):
+    """Carries a failure that ends the execution out of a task group, so that the group ends the other items."""
+
+    def __init__(self, record: ErrorRecord) -> None:
+        super().__init__(record.message)
+        self.record = record
+
+
+@dataclass(slots=True, kw_only=True)
+class EffectRun:
+    """One run of an :class:`EffectNode` over its items."""
+
+    run: Run
+    node: str
+    definition: NodeDefinition
+    run_index: int
+    kind: EffectNode[Any]
+    call: NodeCall[Any]
+    clock: Clock
+    sleep: Sleep
+    audit: AuditLog
+    concurrency: int
+    record_of: Callable[[Exception, int], ErrorRecord]
+    suspended: int = field(default=0, init=False)
+
+    async def perform(self) -> list[EffectResult | None]:
+        """Each item's result, ``None`` for those that wait.
+
+        Raises:
+            ExceptionGroup: of :class:`FatalEffectError`, where a failure ends the execution.
+        """
+        limit = asyncio.Semaphore(self.concurrency)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._item(limit, index, item)) for index, item in enumerate(self.call.items)]
+        return [task.result() for task in tasks]
+
+    async def _item(self, limit: asyncio.Semaphore, index: int, item: Item) -> EffectResult | None:
+        key = EffectKey(self.node, self.run_index, index)
+        done = self.run.journal.effect(key)
+        if done is not None:
+            return done
+        async with limit:
+            if self.suspended >= self.concurrency:
+                return None  # its turn comes when one of those that wait has gone on
+            self._wake_if_due(key)
+            known = self.run.journal.resumption(key)
+            try:
+                return await self._until_done(key, index, item)
+            except SuspendError as wish:
+                self._suspend(key, wish, known)
+                return None
+
+    async def _until_done(self, key: EffectKey, index: int, item: Item) -> EffectResult:
+        """Try until it has worked or there is no use in it.
+
+        Raises:
+            SuspendError: the item waits.
+            FatalEffectError: it failed, and the execution with it.
+        """
+        journal, attempts, began = self.run.journal, 0, self.clock.now()
+        self._check_turn(key)
+        decided = await self._decided(key)
+        while decided is None:
+            attempts += 1
+            try:
+                result = await self._attempt(key, index, item, attempts)
+            except NotAcceptedError:
+                raise
+            except Exception as error:
+                if isinstance(error, SuspendError):
+                    raise
+                record = self.record_of(error, index)
+                delay = self._delay(error, record, attempts)
+                if delay is None or self._has_taken_long(began):
+                    self._put_off(key, index, error, record)
+                if delay is None:
+                    decided = self._failure(key, record, attempts)
+                else:
+                    self.run.retrying[self.node] = (
+                        f"attempt {attempts} failed ({record.message}); the next is in {delay:g} s"
+                    )
+                    await self.sleep(delay)
+            else:
+                decided = EffectResult(key=key, at=self.clock.now(), attempts=attempts, result=result)
+        self.run.retrying.pop(self.node, None)
+        self.run.waiting.pop(key, None)
+        journal.note(decided)
+        await journal.secure()
+        return decided
+
+    async def _attempt(self, key: EffectKey, index: int, item: Item, attempt: int) -> JsonObject:
+        journal = self.run.journal
+        if self.definition.on_recovery == "ask":
+            journal.note(EffectStart(key=key, at=self.clock.now()))
+        await journal.secure()
+        try:
+            async with asyncio.timeout(self.definition.timeout_seconds):
+                return await self._run_item(key, index, item, attempt)
+        except TimeoutError:
+            raise NodeError(
+                f"The node took longer than {self.definition.timeout_seconds} s.",
+                code="node_timeout",
+                transient=True,
+                fix="Raise the node's timeout_seconds, or give it less to do.",
+            ) from None
+
+    async def _run_item(self, key: EffectKey, index: int, item: Item, attempt: int) -> JsonObject:
+        parameters = self.call.parameters(index)
+        target = self.kind.target(parameters)
+        if target is None:
+            return await self.kind.run_item(index, item, parameters, self.call)
+        notes = EffectNotes(
+            audit=self.audit,
+            execution=self.run.execution,
+            key=key,
+            kind=self.kind.name,
+            target=target,
+            credential=self.kind.credential_of(self.definition.parameters),
+            attempt=attempt,
+        )
+        return await notes.around(lambda: self.kind.run_item(index, item, parameters, self.call))
+
+    def _delay(self, error: Exception, record: ErrorRecord, attempts: int) -> float | None:
+        if not record.transient:
+            return None
+        retry_after = error.retry_after_seconds if isinstance(error, NodeError) else None
+        return delay_seconds(retry_of(self.definition), attempts=attempts, retry_after_seconds=retry_after)
+
+    def _check_turn(self, key: EffectKey) -> None:
+        """Leave an item alone that was put off.
+
+        Raises:
+            SuspendError: its time has not come.
+        """
+        waits = self.run.journal.suspension(key)
+        if waits is not None and waits.kind == "retry" and self.run.journal.resumption(key) is None:
+            raise SuspendError("retry", wake_at=waits.wake_at, details=waits.details)
+
+    def _has_taken_long(self, began: datetime) -> bool:
+        """Whether so much of the execution's time is spent that further attempts could cost it its end."""
+        seconds = (self.clock.now() - began).total_seconds()
+        return seconds > self.run.plan.definition.settings.timeout_seconds / 2
+
+    def _put_off(self, key: EffectKey, index: int, error: Exception, record: ErrorRecord) -> None:
+        """Queue an item to be tried again later, if its node says so and the failure may pass (contract "Failure").
+
+        Raises:
+            SuspendError: it waits, on the disk, longer each time.
+        """
+        if not record.transient:
+            return
+        pauses = self.kind.pauses_seconds(self.call.parameters(index))
+        before = self.run.journal.suspension(key)
+        tried = before.details["round"] if before is not None and before.kind == "retry" else 0
+        if tried >= len(pauses):
+            return
+        asked_for = error.retry_after_seconds if isinstance(error, NodeError) else None
+        seconds = max(pauses[tried], min(asked_for or 0.0, LONGEST_PAUSE_SECONDS))
+        details = {"reason": record.message, "code": record.code, "round": tried + 1, "of": len(pauses)}
+        raise SuspendError("retry", recheck_seconds=seconds, details=details)
+
+    def _failure(self, key: EffectKey, record: ErrorRecord, attempts: int) -> EffectResult:
+        # A failure that ends the execution is not noted as the effect's end: a redrive tries it again.
+        if self.definition.on_error == "stop":
+            raise FatalEffectError(record)
+        return EffectResult(key=key, at=self.clock.now(), attempts=attempts, error=record)
+
+    async def _decided(self, key: EffectKey) -> EffectResult | None:
+        """What somebody decided about an effect that a crash left in doubt; ``None`` to let it happen.
+
+        Raises:
+            SuspendError: nobody has yet.
+        """
+        if self.definition.on_recovery != "ask" or not self.run.journal.was_started(key):
+            return None
+        resumption = self.run.journal.resumption(key)
+        if resumption is None:
+            raise SuspendError("decision", details={"question": "The effect may have happened. Repeat it?"})
+        answer = resumption.data if isinstance(resumption.data, dict) else {}
+        if "result" in answer:
+            return EffectResult(key=key, at=resumption.at, result=answer["result"])
+        return None
+
+    def _suspend(self, key: EffectKey, wish: SuspendError, known: Resumption | None) -> None:
+        """Note that the item waits, unless it has just been told something that it did not know when it began: then
+        the execution goes on at once, and the item is asked again. What it was told must not be lost."""
+        self.suspended += 1
+        self.run.retrying.pop(self.node, None)
+        journal, now = self.run.journal, self.clock.now()
+        noted, told = journal.suspension(key), journal.resumption(key)
+        if noted is None or told is not None:
+            wake_at = wish.wake_at
+            if wish.recheck_seconds is not None:
+                wake_at = now + timedelta(seconds=wish.recheck_seconds)
+            noted = Suspension(key=key, at=now, kind=wish.kind, wake_at=wake_at, details=wish.details)
+            if told is known:
+                journal.note(noted)
+        self.run.waiting[key] = noted
+
+    def _wake_if_due(self, key: EffectKey) -> None:
+        """A timer that is over is its own resumption."""
+        journal, now = self.run.journal, self.clock.now()
+        waits = journal.suspension(key)
+        if waits is None or waits.wake_at is None or waits.wake_at > now or journal.resumption(key) is not None:
+            return
+        journal.note(Resumption(key=key, at=now, by="timer"))
+
+
+def latest(moment: datetime, results: list[EffectResult | None]) -> datetime:
+    """The execution's own time after these effects: never before ``moment``, never backwards."""
+    return max([moment, *(result.at for result in results if result is not None)], default=moment)

@@ -1,0 +1,362 @@
+"""Runs a plan: decides which node runs when, with which items.
+
+Every edge of the graph is open until its source can send nothing more. A node takes what its edges bring
+edge by edge, in the order of the definition's connections, one run per delivery; a node that waits for all
+inputs runs once, when all its edges have closed. So which items a run gets never depends on timing, although
+branches that wait for the world outside run at the same time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from engine.definitions.loops import LoopBody
+from engine.definitions.plan import PlanNode
+from engine.nodes.loop import BATCH, DONE, LoopParameters
+from engine.runs.node_run import NodeStart, Outcome
+from engine.runs.node_runner import NodeRunner
+from engine.runs.run import Run, Sources
+from workflow.executions import NodeRun, RunKey
+from workflow.items import Item, Items, Outputs, Pair, Source
+from workflow.states import ExecutionState
+
+INLINE_SECONDS = 0.005
+"""How long pure nodes may run on without letting the event loop turn: five milliseconds are not felt elsewhere."""
+
+
+BEFORE_EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
+
+
+class Delivery(NamedTuple):
+    """Items on an edge, and the execution's own time when they were sent."""
+
+    source: Source | None
+    items: Items
+    time: datetime
+
+
+class _NodeProgress:
+    """How far a node is: the edge of the first input it reads now, and its runs so far.
+
+    ``is_idle`` says that a look at it may be of use: it neither runs, nor waits, nor is done.
+    """
+
+    __slots__ = ("edge", "is_idle", "is_ready", "runs")
+
+    def __init__(self, runs: int = 0) -> None:
+        self.edge = 0
+        self.runs = runs
+        self.is_idle = True
+        self.is_ready = False
+
+
+@dataclass(slots=True)
+class _LoopProgress:
+    """How far a loop is with the items it was given last; ``None`` between two deliveries."""
+
+    items: Items | None = None
+    source: Source | None = None
+    time: datetime = BEFORE_EVERYTHING
+    position: int = 0
+    results: Items = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Executor:
+    """Executes one run from its trigger to its end."""
+
+    run: Run
+    runner: NodeRunner
+    on_node_finished: Callable[[NodeRun], None]
+    _waiting: list[list[Delivery]] = field(init=False)
+    _closed: list[bool] = field(init=False)
+    _progress: list[_NodeProgress] = field(init=False)
+    _loops: dict[int, _LoopProgress] = field(init=False)
+    _ready: deque[int] = field(default_factory=deque)
+    _tasks: dict[asyncio.Task[Outcome], NodeStart] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._waiting = [[] for _ in self.run.plan.edges]
+        self._closed = [False] * len(self.run.plan.edges)
+        self._progress = [_NodeProgress() for _ in self.run.plan.nodes]
+        self._loops = {loop: _LoopProgress() for loop in self.run.plan.bodies}
+
+    async def execute(self, items: Items, *, timeout_seconds: float | None = None) -> ExecutionState:
+        """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
+
+        Returns:
+            ``SUCCEEDED``, ``FAILED``, or ``WAITING`` where nothing is left to do until something happens.
+
+        Raises:
+            TimeoutError: it took longer than it may; node runs under way are recorded as cancelled.
+            asyncio.CancelledError: the caller was cancelled; likewise.
+        """
+        try:
+            self._begin(items)
+            # Most runs are over by now: they wait for nothing, and need no timer.
+            if not self._is_over:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._go_on()
+        finally:
+            if self._tasks:
+                await self._cancel_tasks()
+        if self.run.error is not None:
+            return ExecutionState.FAILED
+        return ExecutionState.WAITING if self.run.waiting else ExecutionState.SUCCEEDED
+
+    @property
+    def _is_over(self) -> bool:
+        return self.run.error is not None or not (self._ready or self._tasks)
+
+    def _begin(self, items: Items) -> None:
+        """Start at the trigger, and do at once what needs no waiting."""
+        start = self.run.plan.index_by_name[self.run.execution.start_node]
+        for root in self.run.plan.roots:
+            if root != start:
+                self._wake(root)
+        self._start(self.run.plan.nodes[start], [items], (None,), self.run.execution.created_at)
+        if not self.run.journal.secures_every_node:
+            self._turn()
+
+    def _turn(self) -> None:
+        """Advance what is ready, until nothing is or others have to have their turn."""
+        ready, nodes = self._ready, self.run.plan.nodes
+        ends = time.perf_counter() + INLINE_SECONDS
+        while ready and self.run.error is None:
+            self._advance(nodes[ready.popleft()])
+            if ready and time.perf_counter() > ends:
+                return
+
+    async def _go_on(self) -> None:
+        while not self._is_over:
+            if self._ready and self.run.journal.secures_every_node:
+                await self.run.journal.secure()
+                self._advance(self.run.plan.nodes[self._ready.popleft()])
+            elif self._ready:
+                await asyncio.sleep(0)
+                self._turn()
+            else:
+                done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in sorted(done, key=lambda each: self._tasks[each].node.index):
+                    self._finish(self._tasks.pop(task), task.result())
+
+    def _wake(self, index: int) -> None:
+        """Look at the node when its turn comes, unless it is sure that nothing would come of it."""
+        progress = self._progress[index]
+        if progress.is_idle and not progress.is_ready:
+            progress.is_ready = True
+            self._ready.append(index)
+
+    def _advance(self, node: PlanNode) -> None:
+        """Start the node's next run if its input is there."""
+        progress = self._progress[node.index]
+        progress.is_ready = False
+        if not progress.is_idle:
+            return
+        body = self.run.plan.bodies.get(node.index)
+        if body is not None:
+            self._advance_loop(node, body)
+        elif node.type.waits_for_all_inputs:
+            self._advance_join(node, progress)
+        else:
+            edge = self._next_edge(node, progress)
+            if edge is not None:
+                delivery = self._waiting[edge].pop(0)
+                self._start(node, [delivery.items], (delivery.source,), delivery.time)
+
+    def _next_edge(self, node: PlanNode, progress: _NodeProgress) -> int | None:
+        """The edge that brings the node's next run; where nothing more can come, close what lies behind the node."""
+        edges = node.edges_in[0] if node.edges_in else ()
+        while progress.edge < len(edges):
+            edge = edges[progress.edge]
+            if self._waiting[edge]:
+                return edge
+            if not self._closed[edge]:
+                return None
+            progress.edge += 1
+        self._end(node, progress)
+        return None
+
+    def _advance_join(self, node: PlanNode, progress: _NodeProgress) -> None:
+        if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
+            return
+        if any(self._waiting[edge] for edges in node.edges_in for edge in edges):
+            self._start_joined(node)
+        else:
+            self._end(node, progress)
+
+    def _end(self, node: PlanNode, progress: _NodeProgress, leaving: Iterable[int] = ()) -> None:
+        """The node will not run again: close its edges, and those that ``leave`` the loop that it is."""
+        progress.is_idle = False
+        self._close(node, node.every_edge_out)
+        if leaving:
+            self._close(node, leaving)
+
+    def _close(self, node: PlanNode, edges: Iterable[int]) -> None:
+        """Nothing more comes over these edges, for this round of the loop that the node lies in, if in any.
+
+        Ways out of that loop stay open: the next round may use them. They close with the loop.
+        """
+        around = self.run.plan.enclosing.get(node.index)
+        for edge in edges:
+            if around is None or edge in around.inner:
+                self._closed[edge] = True
+                self._wake(self.run.plan.edges[edge].target)
+
+    def _advance_loop(self, node: PlanNode, body: LoopBody) -> None:
+        """Go round with the next batch, or on with the next items, when what is under way has come back."""
+        progress, state = self._progress[node.index], self._loops[node.index]
+        if state.items is not None:
+            if not all(self._closed[edge] for edge in body.back):
+                return
+            for edge in node.edges_in[0]:
+                if edge in body.back:
+                    while self._waiting[edge]:
+                        delivery = self._waiting[edge].pop(0)
+                        state.results += [Item(item.json) for item in delivery.items]
+                        state.time = max(state.time, delivery.time)
+            if state.position < len(state.items):
+                self._go_round(node, body, state)
+                return
+            self._emit(node, {DONE: state.results}, (None,), state.time)
+            state.items = None
+        forward = [edge for edge in node.edges_in[0] if edge not in body.back]
+        while progress.edge < len(forward):
+            edge = forward[progress.edge]
+            if self._waiting[edge]:
+                delivery = self._waiting[edge].pop(0)
+                self._loops[node.index] = _LoopProgress(delivery.items, delivery.source, delivery.time)
+                self._go_round(node, body, self._loops[node.index])
+                return
+            if not self._closed[edge]:
+                return
+            progress.edge += 1
+        self._end(node, progress, body.leaving)
+
+    def _go_round(self, node: PlanNode, body: LoopBody, state: _LoopProgress) -> None:
+        """Open the body afresh and send the next batch into it."""
+        for edge in body.inner:
+            self._closed[edge] = False
+        for index in body.nodes:
+            self._progress[index] = _NodeProgress(self._progress[index].runs)
+            if index in self._loops:
+                self._loops[index] = _LoopProgress()
+        size = LoopParameters.model_validate(node.definition.parameters).batch_size
+        first = state.position
+        batch = (state.items or [])[first : first + size]
+        state.position += len(batch)
+        items = [Item(item.json, (Pair(0, first + place),)) for place, item in enumerate(batch)]
+        self._emit(node, {BATCH: items}, (state.source,), state.time)
+        for edges in node.edges_out.values():
+            for edge in edges:
+                if edge in body.inner:
+                    self._closed[edge] = True
+        for index in sorted(body.nodes):
+            self._wake(index)
+
+    def _emit(self, node: PlanNode, outputs: Outputs, sources: Sources, time_: datetime) -> None:
+        """A run of a loop node: it does no work of its own but to part and to gather."""
+        progress = self._progress[node.index]
+        start = NodeStart(node, progress.runs, [[]], sources, time_, time.perf_counter())
+        progress.runs += 1
+        recorded = self.run.journal.run(RunKey(node.name, start.run_index))
+        if recorded is not None:
+            self.run.record(recorded)
+        else:
+            recorded = self._record(start, Outcome(outputs, time_))
+        self._pass_on(node, recorded)
+
+    def _start_joined(self, node: PlanNode) -> None:
+        """Run a node that waits for all its inputs, with everything that came for each."""
+        inputs: list[Items] = []
+        sources: list[Source | None] = []
+        now = self.run.execution.created_at
+        for edges in node.edges_in:
+            deliveries = [delivery for edge in edges for delivery in self._waiting[edge]]
+            for edge in edges:
+                self._waiting[edge].clear()
+            inputs.append([item for delivery in deliveries for item in delivery.items])
+            # Items of several deliveries have no one source; a single delivery keeps its own.
+            sources.append(deliveries[0].source if len(deliveries) == 1 else None)
+            now = max([now, *(delivery.time for delivery in deliveries)])
+        self._start(node, inputs, tuple(sources), now)
+
+    def _start(self, node: PlanNode, inputs: Sequence[Items], sources: Sources, now: datetime) -> None:
+        progress = self._progress[node.index]
+        start = NodeStart(node, progress.runs, inputs, sources, now, time.perf_counter())
+        progress.runs += 1
+        progress.is_idle = False
+        recorded = self.run.journal.run(RunKey(node.name, start.run_index))
+        if recorded is not None:
+            self.run.record(recorded)
+            self._pass_on(node, recorded)
+            return
+        outcome = self.runner.start(self.run, start)
+        if isinstance(outcome, Outcome):
+            self._finish(start, outcome)
+        else:
+            self.run.running[node.name] = start.run_index
+            self._tasks[asyncio.ensure_future(outcome)] = start
+
+    def _finish(self, start: NodeStart, outcome: Outcome) -> None:
+        if self.run.running:
+            self.run.running.pop(start.node.name, None)
+        if outcome.waits:
+            return
+        node_run = self._record(start, outcome)
+        if outcome.stops:
+            self.run.error = outcome.error
+            return
+        self._pass_on(start.node, node_run)
+
+    def _pass_on(self, node: PlanNode, node_run: NodeRun) -> None:
+        """Send what the run gave on its way, and see whether the node has more to do."""
+        for output, items in node_run.outputs.items():
+            if items:
+                source = Source(node.name, node_run.run_index, output)
+                delivery = Delivery(source, items, node_run.logical_time)
+                for edge in node.edges_out.get(output, ()):
+                    self._waiting[edge].append(delivery)
+                    self._wake(self.run.plan.edges[edge].target)
+        progress = self._progress[node.index]
+        progress.is_idle = True
+        is_ordinary = node.index not in self.run.plan.bodies and not node.type.waits_for_all_inputs
+        if not is_ordinary or self._next_edge(node, progress) is not None:
+            self._wake(node.index)
+
+    def _record(self, start: NodeStart, outcome: Outcome | None) -> NodeRun:
+        node_run = NodeRun(
+            node=start.node.name,
+            run_index=start.run_index,
+            status="cancelled" if outcome is None else "failed" if outcome.stops else "succeeded",
+            started_at=self.run.moment(start.counter),
+            duration_ms=(time.perf_counter() - start.counter) * 1000,
+            items_in=sum(map(len, start.inputs)),
+            logical_time=outcome.logical_time if outcome is not None else start.now,
+            sources=start.sources,
+            outputs=outcome.outputs if outcome is not None else {},
+            error=outcome.error if outcome is not None else None,
+        )
+        self.run.record(node_run)
+        self.run.journal.note(node_run)
+        self.on_node_finished(node_run)
+        return node_run
+
+    async def _cancel_tasks(self) -> None:
+        """End the node runs that are still under way, and wait until they have ended."""
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        for task, start in self._tasks.items():
+            self.run.running.pop(start.node.name, None)
+            outcome = None if task.cancelled() or task.exception() is not None else task.result()
+            if outcome is None or not outcome.waits:
+                self._record(start, outcome)
+        self._tasks.clear()

@@ -1,0 +1,70 @@
+"""What a node gives where nothing may happen: disabled, in a test, or while a run is only planned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from engine.node_api.node_type import EffectNode, NodeCall
+from engine.runs.node_run import NodeStart, Outcome
+from engine.runs.run import PlannedEffect, Run
+from workflow.errors import JobsprintError
+from workflow.executions import Execution
+from workflow.items import Item, Items, JsonObject, Outputs, Pair, from_item
+
+
+def passed_on(start: NodeStart) -> Outcome:
+    """A disabled node's items: those that came, unchanged."""
+    items = [
+        Item(item.json, (Pair(place, index),))
+        for place, each in enumerate(start.inputs)
+        for index, item in enumerate(each)
+    ]
+    return Outcome({start.node.outputs[0]: items}, start.now)
+
+
+def in_test(start: NodeStart, execution: Execution) -> Outcome | None:
+    """The items pinned to the node, or a mock of its effect; ``None`` where it runs as it is."""
+    node, pins = start.node, execution.pins or {}
+    items: Items = list(start.inputs[0]) if start.inputs else []
+    if node.name in pins:
+        last = len(items) - 1
+        made = [Item(json, (Pair(0, min(place, last)),)) for place, json in enumerate(pins[node.name])]
+        return Outcome({node.outputs[0]: made}, start.now)
+    if not node.type.has_effect or not node.type.is_mocked_in_tests:
+        return None
+    return Outcome(_mocks(items, start), start.now)
+
+
+async def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: Run) -> Outcome:
+    """Note in ``run`` what the effects would be, and go on with mocks of their results."""
+    for index in range(len(call.items)):
+        parameters: JsonObject | None = None
+        unknown, repeatable, more = None, False, {}
+        try:
+            model = call.parameters(index)
+            parameters = model.model_dump(mode="json", exclude_unset=True)
+            repeatable = kind.is_repeatable(model)
+            more = await kind.foreseen(index, model, call)
+        except JobsprintError as error:
+            unknown = error.message
+        run.planned.append(
+            PlannedEffect(
+                node=start.node.name,
+                type=kind.name,
+                item_index=index,
+                parameters=parameters,
+                unknown=unknown,
+                is_repeatable=repeatable,
+                more=more,
+            )
+        )
+    return Outcome(_mocks(list(call.items), start), start.now)
+
+
+def _mocks(items: Items, start: NodeStart) -> Outputs:
+    node = start.node
+    outputs: Outputs = {}
+    for index, item in enumerate(items):
+        emission = node.type.mock(item.json, node.definition.parameters, node.outputs)
+        outputs.setdefault(emission.output, []).append(Item(emission.json, from_item(index)))
+    return outputs

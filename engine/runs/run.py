@@ -1,0 +1,196 @@
+"""What one execution knows while it runs: the node runs so far, and where each item came from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from engine.definitions.plan import Plan
+from engine.expressions.scope import NodeView
+from engine.node_api.node_type import WebhookResponse
+from engine.runs.journal import Journal
+from workflow.errors import ExpressionError
+from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Suspension
+from workflow.findings import did_you_mean, listed, nearest
+from workflow.items import JsonObject, Source
+
+Sources = tuple[Source | None, ...]
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class PlannedEffect:
+    """An effect that would happen: with which parameters, or why those cannot be known yet.
+
+    ``is_repeatable`` says whether doing it twice does no harm by its nature, ``more`` what its type adds.
+    """
+
+    node: str
+    type: str
+    item_index: int
+    parameters: JsonObject | None
+    unknown: str | None = None
+    is_repeatable: bool = False
+    more: JsonObject = field(default_factory=dict)
+
+    def to_json(self) -> JsonObject:
+        """The effect as it is shown."""
+        shown: JsonObject = {"node": self.node, "type": self.type, "item_index": self.item_index}
+        if self.parameters is not None:
+            shown |= {"parameters": self.parameters, "repeatable": self.is_repeatable, **self.more}
+        if self.unknown is not None:
+            shown["unknown"] = self.unknown
+        return shown
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """One execution in progress. Only its executor changes it; anyone may read it.
+
+    ``runs`` holds node runs by node in order of their run index; ``order`` all of them as they ended. ``running``
+    names the nodes at work, ``waiting`` the items that wait, ``retrying`` what nodes try again and why, ``planned``
+    the effects that a plan found.
+    """
+
+    execution: Execution
+    plan: Plan
+    runs: dict[str, list[NodeRun]] = field(default_factory=dict)
+    order: list[NodeRun] = field(default_factory=list)
+    running: dict[str, int] = field(default_factory=dict)
+    waiting: dict[EffectKey, Suspension] = field(default_factory=dict)
+    retrying: dict[str, str] = field(default_factory=dict)
+    planned: list[PlannedEffect] = field(default_factory=list)
+    journal: Journal
+    response: WebhookResponse | None = None
+    error: ErrorRecord | None = None
+    on_answer: Callable[[WebhookResponse], None] | None = None
+    clock_offset: tuple[datetime, float] = field(kw_only=True)
+
+    @property
+    def wake_at(self) -> datetime | None:
+        """When the first of the waiting items goes on by itself."""
+        return min((each.wake_at for each in self.waiting.values() if each.wake_at is not None), default=None)
+
+    def moment(self, counter: float) -> datetime:
+        """The time of day at a reading of ``time.perf_counter``."""
+        at, reading = self.clock_offset
+        return at + timedelta(seconds=counter - reading)
+
+    def answer(self, response: WebhookResponse) -> None:
+        """Give the webhook's caller their answer; the first one counts."""
+        if self.response is None:
+            self.response = response
+            if self.on_answer is not None:
+                self.on_answer(response)
+
+    def record(self, node_run: NodeRun) -> None:
+        """Add a node run that has ended."""
+        self.runs.setdefault(node_run.node, []).append(node_run)
+        self.order.append(node_run)
+
+    def output(self) -> dict[str, Any]:
+        """What the execution gives: the items of its last nodes by node name, and the webhook's answer."""
+        leaves = {
+            node.name: [item.json for run in self.runs[node.name] for items in run.outputs.values() for item in items]
+            for node in self.plan.nodes
+            if node.is_leaf and node.name in self.runs
+        }
+        output: dict[str, Any] = {"items": leaves}
+        if self.response is not None:
+            output["response"] = {
+                "status": self.response.status,
+                "headers": dict(self.response.headers),
+                "body": self.response.body,
+            }
+        return output
+
+
+@dataclass(slots=True, frozen=True)
+class Ancestry:
+    """The other nodes as one node run sees them: their latest items, and which of those its own come from."""
+
+    run: Run
+    sources: Sources
+
+    @property
+    def names(self) -> Collection[str]:
+        """Names of the nodes that have run."""
+        return self.run.runs.keys()
+
+    def view(self, name: str) -> NodeView:
+        """What ``$('name')`` sees.
+
+        Raises:
+            ExpressionError: there is no such node (``unknown_node``), or it has not run (``node_has_not_run``).
+        """
+        if name not in self.run.plan.index_by_name:
+            near = nearest(name, self.run.plan.index_by_name)
+            raise ExpressionError(
+                f"There is no node {name!r}.{did_you_mean(near)}",
+                code="unknown_node",
+                fix=f"The nodes are: {listed(self.run.plan.index_by_name)}.",
+            )
+        runs = self.run.runs.get(name)
+        if not runs:
+            raise ExpressionError(
+                f"Node {name!r} has not run before this one.",
+                code="node_has_not_run",
+                fix="Connect it so that it runs first, or read it only where it did: $('…').isExecuted.",
+            )
+        output = self._output_towards_here(name, runs[-1])
+        items: list[JsonObject] = [item.json for item in runs[-1].outputs.get(output, ())]
+
+        def paired_index(item_index: int) -> int:
+            return self._paired_index(name, len(runs) - 1, output, item_index)
+
+        return NodeView(name=name, items=items, paired_index=paired_index)
+
+    def _output_towards_here(self, name: str, node_run: NodeRun) -> str:
+        """The output that this run's items came through, else the first one that has items."""
+        for place in range(len(self.sources)):
+            found = self._trace(name, place, 0)
+            if found:
+                return min(found)[1]
+        return next((output for output, items in node_run.outputs.items() if items), "")
+
+    def _paired_index(self, name: str, run_index: int, output: str, item_index: int) -> int:
+        found = {
+            index
+            for found_run, found_output, index in self._trace(name, 0, item_index)
+            if found_run == run_index and found_output == output
+        }
+        if len(found) == 1:
+            return found.pop()
+        if found:
+            raise ExpressionError(
+                f"Item {item_index} comes from {len(found)} items of {name!r}, so .item is not clear.",
+                code="multiple_matches",
+                fix="Use .first(), .last() or .all()[index] instead of .item.",
+            )
+        raise ExpressionError(
+            f"Item {item_index} does not come from an item of {name!r}, so .item is not known.",
+            code="pairing_unavailable",
+            fix="Use .first(), .last() or .all()[index] instead of .item.",
+        )
+
+    def _trace(self, name: str, place: int, item_index: int) -> set[tuple[int, str, int]]:
+        """Every (run index, output, item index) of ``name`` that item ``item_index`` of input ``place`` is from."""
+        found: set[tuple[int, str, int]] = set()
+        seen: set[tuple[Source, int]] = set()
+        open_ends: list[tuple[Source | None, int]] = [
+            (self.sources[place] if place < len(self.sources) else None, item_index)
+        ]
+        while open_ends:
+            source, index = open_ends.pop()
+            if source is None or (source, index) in seen:
+                continue
+            seen.add((source, index))
+            if source.node == name:
+                found.add((source.run_index, source.output, index))
+                continue
+            node_run = self.run.runs[source.node][source.run_index]
+            items = node_run.outputs[source.output]
+            if index < len(items):
+                open_ends += [(node_run.sources[pair.input], pair.item) for pair in items[index].paired]
+        return found

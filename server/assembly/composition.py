@@ -1,0 +1,125 @@
+"""The composition root: every part is made here, given what it needs, and ended in reverse order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from engine.definitions.authoring import Authoring
+from engine.definitions.publishing import Publishing
+from engine.executions.control import Control
+from engine.executions.resume_links import ResumeLinks
+from engine.executions.service import ExecutionService
+from engine.executions.webhook_intake import WebhookIntake
+from integrations.credentials import Credentials
+from prompts.conversations import ContextManager
+from prompts.manager import PromptManager
+from server.assembly.core import running_core
+from server.assembly.identity import Identity, running_identity
+from server.assembly.integration_parts import Integrations
+from server.assembly.mcp_surface import running_surface
+from server.assembly.model_parts import AiServices
+from server.http.leaving import Leaving
+from server.mcp.endpoint import McpServer
+from server.mcp.offers import Offers
+from server.mcp.subscriptions import Subscriptions
+from server.settings.settings import Settings
+from storage.database.database import Database
+from storage.people.audit import SqlAuditLog
+from workflow.ports import Clock
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Services:
+    """What the edges call; ``identity`` where they are reached over HTTP."""
+
+    clock: Clock
+    database: Database
+    audit: SqlAuditLog
+    identity: Identity | None
+    authoring: Authoring
+    publishing: Publishing
+    executions: ExecutionService
+    control: Control
+    prompts: PromptManager
+    links: ResumeLinks
+    credentials: Credentials
+    integrations: Integrations
+    ai: AiServices
+    webhooks: WebhookIntake
+    conversations: ContextManager
+    mcp: McpServer
+    offers: Offers
+    subscriptions: Subscriptions
+    leaving: Leaving
+
+
+@asynccontextmanager
+async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterator[Services]:
+    """The whole of Jobsprint but for its edges, with a worker at work, until the context is left.
+
+    Without HTTP there is nothing that links to waiting executions could lead to, so none are made.
+
+    Raises:
+        BadSettingsError: another process uses the data folder; or others would reach the server over HTTP, and it
+            could not tell who they are.
+        VaultKeyError: the keys of the vault cannot be read or made.
+        StorageError: the database cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        core = await stack.enter_async_context(
+            running_core(settings, has_http=has_http, concurrency=_concurrency(settings))
+        )
+        foundation, outgoing, engine, ai = core.foundation, core.outgoing, core.engine, core.ai
+        clock, new_id, database, audit = foundation.clock, foundation.new_id, foundation.database, foundation.audit
+        integrations, conversations, prompts = core.integrations, core.conversations, core.prompts
+        identity = None
+        if has_http:
+            identity = await stack.enter_async_context(
+                running_identity(
+                    settings,
+                    database,
+                    secret=foundation.secret,
+                    http=outgoing.wire,
+                    audit=audit,
+                    clock=clock,
+                    new_id=new_id,
+                )
+            )
+        surface = await stack.enter_async_context(
+            running_surface(
+                settings, foundation, engine=engine, outgoing=outgoing, integrations=integrations, prompts=prompts
+            )
+        )
+        yield Services(
+            clock=clock,
+            database=database,
+            audit=audit,
+            identity=identity,
+            authoring=engine.authoring,
+            publishing=engine.publishing,
+            executions=engine.executions,
+            control=engine.control,
+            prompts=prompts,
+            links=engine.links,
+            credentials=Credentials(vault=outgoing.vault, http=outgoing.sender, audit=audit),
+            integrations=integrations,
+            ai=ai,
+            webhooks=WebhookIntake(
+                authoring=engine.authoring,
+                service=engine.executions,
+                vault=outgoing.vault,
+                secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
+            ),
+            conversations=conversations,
+            mcp=surface.mcp,
+            offers=surface.offers,
+            subscriptions=surface.subscriptions,
+            leaving=Leaving(grace_seconds=settings.shutdown_grace_seconds, at_once=surface.subscriptions.close),
+        )
+
+
+def _concurrency(settings: Settings) -> int:
+    """How much a process runs that serves: nothing where a broker takes executions to workers."""
+    return settings.worker_concurrency if settings.broker_url is None else 0

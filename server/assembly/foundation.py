@@ -1,0 +1,88 @@
+"""What everything else stands on: the data folder, the clock, the database, the audit log, the event bus."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from filelock import FileLock, Timeout
+
+from engine.announcements import CHANGES, DETAILS
+from prompts.conversations import CONVERSATION_DELETED
+from server.settings.secret_key import load_secret_key
+from server.settings.settings import BadSettingsError, Settings
+from server.settings.vault_keys import LOCK_FILE
+from storage.clock import SystemClock
+from storage.database.database import Database
+from storage.events.in_process import InProcessEventBus
+from storage.ids import UuidFactory
+from storage.migrations.runner import migrate
+from storage.people.audit import SqlAuditLog
+from storage.redis.events import RedisEventBus
+from workflow.ports import Clock, EventBus, NewId
+
+VERSION = version("jobsprint")
+PROGRAM = f"jobsprint/{VERSION}"
+"""What we call ourselves to others (User-Agent)."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Foundation:
+    """The parts. ``secret`` is what the server's own keys are derived from."""
+
+    clock: Clock
+    new_id: NewId
+    database: Database
+    secret: bytes
+    audit: SqlAuditLog
+    bus: EventBus
+
+
+@asynccontextmanager
+async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
+    """The parts over a migrated database, until the context is left.
+
+    Raises:
+        BadSettingsError: another process uses the data folder, or nobody can.
+        StorageError: the database cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        _claim(settings, stack)
+        clock = SystemClock()
+        new_id = UuidFactory(clock=clock)
+        database = await stack.enter_async_context(
+            Database(settings.effective_database_url, connections=settings.database_connections)
+        )
+        await migrate(database)
+        secret = load_secret_key(settings)
+        audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
+        bus: EventBus = InProcessEventBus()
+        if settings.redis_url is not None:
+            bus = await stack.enter_async_context(_redis_bus(settings, settings.redis_url.get_secret_value()))
+        yield Foundation(clock=clock, new_id=new_id, database=database, secret=secret, audit=audit, bus=bus)
+
+
+def _redis_bus(settings: Settings, url: str) -> RedisEventBus:
+    return RedisEventBus(url, changes=CHANGES | {CONVERSATION_DELETED}, details=DETAILS, prefix=settings.redis_prefix)
+
+
+def _claim(settings: Settings, stack: AsyncExitStack) -> None:
+    """Keep other processes away from the data folder, where the database is in it: each would take the other's
+    executions for abandoned."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        if not settings.effective_database_url.startswith("sqlite"):
+            return
+        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0))
+    except Timeout:
+        raise BadSettingsError(
+            f"Another Jobsprint process uses the folder {settings.data_dir}.",
+            fix="Connect your client to that one over HTTP, or set JOBSPRINT_DATA_DIR to another folder.",
+        ) from None
+    except OSError as error:
+        raise BadSettingsError(
+            f"The data folder {settings.data_dir} cannot be used: {error.strerror}.",
+            fix="Set JOBSPRINT_DATA_DIR to a folder that can be written.",
+        ) from error

@@ -1,0 +1,151 @@
+"""What MCP clients see, put together: tools, prompts, resources, changes, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from engine.runs.dry_run import Planner
+from prompts.manager import PromptManager
+from server.assembly.engine_parts import Engine
+from server.assembly.foundation import VERSION, Foundation
+from server.assembly.integration_parts import Integrations
+from server.assembly.outgoing import Outgoing
+from server.mcp.endpoint import McpServer, build_mcp_server
+from server.mcp.offers import Offers, put_together
+from server.mcp.subscriptions import Subscriptions
+from server.settings.secret_key import derived_key
+from server.settings.settings import Settings
+from tools.authoring import AuthoringTools
+from tools.conformance import tasks as conformance_tasks
+from tools.conformance.suite import ConformanceSuite
+from tools.conformance.tasks import ConformanceTasks
+from tools.execution_app import ExecutionApp
+from tools.execution_views import ExecutionAnswers
+from tools.inspection import InspectionTools
+from tools.integrations import IntegrationTools
+from tools.node_types import NodeTypeTools
+from tools.pinned import PinnedTools
+from tools.prompt_offers import PromptResources, TemplatePrompts
+from tools.prompt_templates import PromptTools
+from tools.protocol.completions import Completers
+from tools.protocol.prompts import guide_prompts
+from tools.protocol.selection import Selection
+from tools.protocol.tool import Tool
+from tools.published import PublishedPrompts, PublishedTools
+from tools.publishing import PublishingTools
+from tools.running import RunningTools
+from tools.runs import EXECUTION_FORM, Runs
+from tools.stored_resources import StoredResources
+from tools.tasks import Tasks
+from tools.workflows import WorkflowTools
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Surface:
+    """The MCP server, what it offers, and who is told of changes."""
+
+    mcp: McpServer
+    offers: Offers
+    subscriptions: Subscriptions
+
+
+@asynccontextmanager
+async def running_surface(
+    settings: Settings,
+    foundation: Foundation,
+    *,
+    engine: Engine,
+    outgoing: Outgoing,
+    integrations: Integrations,
+    prompts: PromptManager,
+) -> AsyncIterator[Surface]:
+    """All of it, until the context is left; then whoever listens is told that it is over."""
+    answers = ExecutionAnswers(engine.authoring, engine.executions)
+    runs = Runs(
+        service=engine.executions,
+        control=engine.control,
+        forms={EXECUTION_FORM: answers, **conformance_tasks.forms(answers)},
+    )
+    tools = [*_authoring_tools(engine, outgoing, prompts), *_running_tools(foundation, engine, integrations, runs)]
+    suite = None
+    if settings.conformance_fixtures:
+        tools += ConformanceTasks(authoring=engine.authoring, service=engine.executions, runs=runs).tools()
+        suite = ConformanceSuite(engine.announcements)
+    engine.publishing.reserve(tool.name for tool in tools)
+    offers = _offers(settings, engine, integrations, prompts, tools, suite)
+    subscriptions = Subscriptions(engine.announcements, offers)
+    async with subscriptions.running():
+        mcp = build_mcp_server(
+            version=VERSION,
+            request_state_key=derived_key(foundation.secret, "request-state"),
+            offers=offers,
+            subscriptions=subscriptions,
+            tasks=Tasks(
+                service=engine.executions,
+                control=engine.control,
+                answer=runs.answer,
+                clock=foundation.clock,
+                kept_days=settings.retention_days,
+            ),
+        )
+        if suite is not None:
+            suite.install(mcp)
+        yield Surface(mcp=mcp, offers=offers, subscriptions=subscriptions)
+
+
+def _authoring_tools(engine: Engine, outgoing: Outgoing, prompts: PromptManager) -> list[Tool[Any]]:
+    workflow_tools = WorkflowTools(engine.authoring)
+    return [
+        *NodeTypeTools(engine.authoring.registry, outgoing.vault).tools(),
+        *AuthoringTools(engine.authoring).tools(),
+        *workflow_tools.reading_tools(),
+        *PublishingTools(engine.publishing).tools(),
+        *workflow_tools.deleting_tools(),
+        *PromptTools(prompts).tools(),
+    ]
+
+
+def _running_tools(foundation: Foundation, engine: Engine, integrations: Integrations, runs: Runs) -> list[Tool[Any]]:
+    return [
+        *RunningTools(
+            authoring=engine.authoring,
+            service=engine.executions,
+            control=engine.control,
+            planner=Planner(runner=engine.runner, clock=foundation.clock),
+            runs=runs,
+        ).tools(),
+        *IntegrationTools(
+            connections=integrations.connections, actions=integrations.actions, audit=foundation.audit
+        ).tools(),
+        *InspectionTools(authoring=engine.authoring, service=engine.executions, runs=runs).tools(),
+    ]
+
+
+def _offers(
+    settings: Settings,
+    engine: Engine,
+    integrations: Integrations,
+    prompts: PromptManager,
+    tools: list[Tool[Any]],
+    suite: ConformanceSuite | None,
+) -> Offers:
+    by_name = {tool.name: tool for tool in tools}
+    published = PublishedTools(publishing=engine.publishing, execute=by_name["execute_workflow"])
+    pinned = PinnedTools(actions=integrations.actions, run=by_name["run_action"])
+    completers = Completers(authoring=engine.authoring, service=engine.executions)
+    return put_together(
+        tools=tools,
+        tool_sources=[published, pinned],
+        selection=Selection.of(settings.toolset, read_only=settings.read_only),
+        prompts=guide_prompts(completers),
+        prompt_sources=[PublishedPrompts(published), TemplatePrompts(prompts)],
+        resources=[
+            StoredResources(authoring=engine.authoring, service=engine.executions, completers=completers),
+            PromptResources(prompts),
+            ExecutionApp(),
+        ],
+        suite=suite,
+    )

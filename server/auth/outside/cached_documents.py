@@ -1,0 +1,83 @@
+"""Something of somebody else's that is fetched when it is needed, and kept for a while."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from server.auth.outside.requests import IssuerUnavailableError
+from workflow.ports import Clock
+
+T = TypeVar("T")
+
+FRESH = timedelta(minutes=10)
+"""How long it is taken as it is. A key that an issuer withdraws counts for so long at most while the issuer is up."""
+KEPT = timedelta(hours=24)
+"""How long it is used while it cannot be fetched again."""
+PAUSE = timedelta(seconds=10)
+"""The least time between two fetches, whatever callers send us."""
+
+log = logging.getLogger(__name__)
+
+
+class Remembered(Generic[T]):
+    """A value with its last fetch. Of callers that need a fetch at the same time one makes it, the others wait."""
+
+    def __init__(self, fetch: Callable[[], Awaitable[T]], *, clock: Clock) -> None:
+        self._fetch = fetch
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._value: T | None = None
+        self._fetched_at: datetime | None = None
+        self._tried_at: datetime | None = None
+        self._failure: IssuerUnavailableError | None = None
+
+    async def value(self) -> T:
+        """The value; fetched where there is none or it is not fresh any more.
+
+        While one caller waits for an issuer that is slow, the others have what was fetched before.
+
+        Raises:
+            IssuerUnavailableError: there is none, and it cannot be fetched.
+        """
+        enough = KEPT if self._lock.locked() else FRESH
+        if self._value is not None and self._age(self._fetched_at) < enough:
+            return self._value
+        return await self._fetched(unless_after=self._fetched_at)
+
+    async def renewed(self) -> T:
+        """The value, fetched again unless that was tried a moment ago.
+
+        Raises:
+            IssuerUnavailableError: there is none, and it cannot be fetched.
+        """
+        return await self._fetched(unless_after=self._fetched_at)
+
+    async def _fetched(self, *, unless_after: datetime | None) -> T:
+        async with self._lock:
+            if self._value is not None and self._fetched_at != unless_after:
+                return self._value  # somebody else fetched it while this caller waited
+            if self._age(self._tried_at) >= PAUSE:
+                await self._try()
+            if self._value is not None and self._age(self._fetched_at) < KEPT:
+                return self._value
+            if self._failure is None:
+                raise IssuerUnavailableError("The issuer was not asked yet.", fix="Try again.")
+            # Raised for each caller by itself: one exception that many raise collects all of their tracebacks.
+            raise IssuerUnavailableError(self._failure.message, fix=self._failure.fix)
+
+    async def _try(self) -> None:
+        try:
+            self._value = await self._fetch()
+        except IssuerUnavailableError as failure:
+            log.warning("%s", failure.message)
+            self._failure = failure
+            self._tried_at = self._clock.now()
+        else:
+            self._fetched_at = self._tried_at = self._clock.now()
+
+    def _age(self, since: datetime | None) -> timedelta:
+        return self._clock.now() - since if since is not None else timedelta.max

@@ -1,0 +1,120 @@
+"""Stands in front of everything that is not for strangers, and finds out who is calling."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from server.auth.sessions.first_run import FirstRun
+from server.http.access import ACTOR, TokenVerifier
+from server.http.problems import problem, problem_of
+from workflow.errors import JobsprintError
+from workflow.identity import LOCAL_ACTOR, Actor, NotAuthenticatedError
+
+STRANGERS_PATHS = frozenset(
+    {
+        "/healthz",
+        "/readyz",
+        "/openapi.json",
+        "/auth/register",
+        "/auth/login",
+        "/auth/refresh",
+        # It ends the session of whatever token is shown to it, and takes the pages' form.
+        "/auth/logout",
+        "/auth/account",
+        "/auth/puter",
+        # A browser comes back here from a consent; what it brings proves itself.
+        "/api/integrations/callback",
+    }
+)
+# Webhooks, resume links and links to connect prove themselves in other ways; what is under /oauth and /auth/oidc is how
+# clients and people come to be known.
+STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/connect/", "/oauth/", "/webhooks/", "/resume/")
+
+_PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
+"""Headers of proxies: what one passes on does not come from this machine, whatever the address says."""
+
+
+def is_passed_on(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a proxy has passed the request on, so that it need not come from this machine."""
+    return any(name in _PASSED_ON for name, _ in headers)
+
+
+def is_for_strangers(path: str) -> bool:
+    """Whether everybody may ask for this path."""
+    return path in STRANGERS_PATHS or path.startswith(STRANGERS_FOLDERS)
+
+
+class Authentication:
+    """An ASGI application in front of another: the actor is in the ASGI scope, or the answer is 401.
+
+    Tokens come in the header Authorization only, never in the address. Each verifier is asked in turn whether the
+    token is of its kind.
+    """
+
+    def __init__(self, app: ASGIApp, *, verifiers: Sequence[TokenVerifier], first_run: FirstRun, base_url: str) -> None:
+        self._app = app
+        self._verifiers = tuple(verifiers)
+        self._first_run = first_run
+        metadata = f"{base_url}/.well-known/oauth-protected-resource/mcp"
+        self._challenge = f'Bearer resource_metadata="{metadata}"'
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find out who it is and pass the request on, or refuse it."""
+        if scope["type"] == "lifespan" or is_for_strangers(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        try:
+            scope[ACTOR] = await self._actor(scope)
+        except NotAuthenticatedError as error:
+            await self._refuse(self._unknown(error), scope, receive, send)
+        except JobsprintError as error:
+            # The database, or an issuer, could not be asked.
+            await self._refuse(problem_of(error), scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _actor(self, scope: Scope) -> Actor:
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
+        if not sent:
+            if await self._first_run.is_on() and not is_passed_on(scope["headers"]):
+                return LOCAL_ACTOR
+            raise NoTokenError(
+                "The request does not say who it comes from.",
+                fix="Send Authorization: Bearer with an access token or an API key.",
+            )
+        scheme, _, token = sent[0].decode("latin-1").partition(" ")
+        if len(sent) > 1 or scheme.lower() != "bearer":
+            raise NotAuthenticatedError(
+                "The header Authorization is there twice, or of another scheme than Bearer.",
+                fix="Send Authorization: Bearer with an access token or an API key, once.",
+            )
+        for verifier in self._verifiers:
+            actor = await verifier.actor(token.strip())
+            if actor is not None:
+                return actor
+        raise NotAuthenticatedError(
+            "Nobody knows this token.", fix="Send an access token of this server, or one of its API keys."
+        )
+
+    def _unknown(self, error: NotAuthenticatedError) -> Response:
+        """RFC 6750 (3): no error where nothing was sent."""
+        challenge = self._challenge
+        if not isinstance(error, NoTokenError):
+            challenge += ', error="invalid_token"'
+        return problem(
+            401, code=error.code, title=error.message, fix=error.fix, headers={"www-authenticate": challenge}
+        )
+
+    async def _refuse(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            # Before the connection is accepted this is an answer of 403.
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        await response(scope, receive, send)
+
+
+class NoTokenError(NotAuthenticatedError):
+    """No token was sent at all."""

@@ -1,0 +1,44 @@
+"""What users do themselves only: not their API keys, nor the clients that they let in, whatever scopes those have.
+
+A client that could make a key would have it still when its user has ended the client's session.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from workflow.errors import ErrorKind, JobsprintError
+from workflow.identity import Actor
+from workflow.sessions import Session
+
+
+class OwnLoginNeededError(JobsprintError):
+    """The caller is no user who has logged in themselves."""
+
+    code = "own_login_needed"
+    kind = ErrorKind.FORBIDDEN
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Only a user who has logged in can do this; API keys, machines and other clients' tokens cannot.",
+            fix="Log in with POST /auth/login and send the access token that it gives.",
+        )
+
+
+class OpenSessions(Protocol):
+    """Finds sessions; :class:`server.auth.sessions.sessions.Sessions` is one."""
+
+    async def get(self, session_id: str) -> Session | None:
+        """A session that goes on."""
+        ...
+
+
+async def require_own_login(actor: Actor, sessions: OpenSessions) -> None:
+    """Let a user pass who logged in with us.
+
+    Raises:
+        OwnLoginNeededError: it is not one.
+    """
+    session = await sessions.get(actor.session_id) if actor.session_id is not None else None
+    if session is None or session.client_id is not None or session.user_id != actor.user_id:
+        raise OwnLoginNeededError

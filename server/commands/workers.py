@@ -1,0 +1,99 @@
+"""Worker processes: what one is, and a few of them kept alive beside a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import BinaryIO
+
+from server.assembly.core import running_core
+from server.settings.settings import BadSettingsError, Settings
+
+logger = logging.getLogger(__name__)
+
+RESTART_SECONDS = (0.2, 1.0, 5.0)
+"""Pauses before a worker that has ended is started again; the last one holds for all that follow."""
+STEADY_SECONDS = 30.0
+"""A worker that has lived so long counts as started well."""
+BEYOND_GRACE_SECONDS = 5.0
+
+
+async def work(settings: Settings, *, concurrency: int, parent: BinaryIO | None) -> None:
+    """Run executions that a broker brings, until SIGTERM or SIGINT, or until ``parent`` is at its end.
+
+    Raises:
+        BadSettingsError: there is no broker to bring any.
+        StorageError: the database or the broker cannot be used.
+    """
+    if settings.broker_url is None:
+        raise BadSettingsError(
+            "A worker takes executions from a broker, and none is set.",
+            fix="Set JOBSPRINT_BROKER_URL to amqp://… and JOBSPRINT_DATABASE_URL to postgresql://…; "
+            "without them `jobsprint serve` runs executions itself.",
+        )
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    async with running_core(settings, has_http=True, concurrency=concurrency):
+        sys.stderr.write(f"Jobsprint's worker is ready, for {concurrency} executions at once.\n")
+        watching = asyncio.create_task(_ended(parent, stopped)) if parent is not None else None
+        await stopped.wait()
+        if watching is not None:
+            watching.cancel()
+
+
+async def _ended(parent: BinaryIO, stopped: asyncio.Event) -> None:
+    """Stop when the other end of the pipe is closed: whoever has started this is gone."""
+    reader = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), parent)
+    await reader.read()
+    stopped.set()
+
+
+@asynccontextmanager
+async def worker_processes(count: int, *, grace_seconds: float) -> AsyncIterator[None]:
+    """So many worker processes, each started again when it ends, until the context is left. They have the settings of
+    the environment that this process has, and end with it, however it ends."""
+    tasks = [asyncio.create_task(_keep_alive(grace_seconds), name=f"worker-process-{n}") for n in range(count)]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_alive(grace_seconds: float) -> None:
+    failures = 0
+    loop = asyncio.get_running_loop()
+    while True:
+        began = loop.time()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "server.commands.cli", "worker", "--with-parent", stdin=asyncio.subprocess.PIPE
+        )
+        try:
+            code = await process.wait()
+        except asyncio.CancelledError:
+            await _end(process, grace_seconds)
+            raise
+        failures = 0 if loop.time() - began > STEADY_SECONDS else failures + 1
+        logger.warning("worker process %d ended (%s) and is started again", process.pid, code)
+        await asyncio.sleep(RESTART_SECONDS[min(max(failures, 1), len(RESTART_SECONDS)) - 1])
+
+
+async def _end(process: asyncio.subprocess.Process, grace_seconds: float) -> None:
+    """Let a process finish what it runs, and kill it where it takes too long."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+        try:
+            async with asyncio.timeout(grace_seconds + BEYOND_GRACE_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

@@ -1,0 +1,153 @@
+"""``/webhooks/{path}``: the HTTP side of webhook triggers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from engine.dispatch.held import LiveExecution
+from engine.executions.service import ExecutionService
+from engine.executions.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
+from engine.node_api.node_type import WebhookResponse
+from server.http.json import json_response
+from server.http.leaving import Leaving
+from server.http.problems import internal_error, problem, problem_of
+from workflow.errors import JobsprintError
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "/webhooks/"
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(slots=True, frozen=True)
+class Webhooks:
+    """Takes requests in and gives the workflow's own answer, or 202 where it has none.
+
+    It speaks ASGI itself and stands in front of Starlette's application, whose middleware, routing and request would
+    cost as much as a small workflow.
+    """
+
+    intake: WebhookIntake
+    service: ExecutionService
+    response_timeout_seconds: float
+    leaving: Leaving
+
+    def routes(self) -> list[Route]:
+        """The one route, for what describes and refuses; :meth:`in_front_of` is how requests come."""
+        return [Route(PREFIX + "{path}", self, methods=METHODS)]
+
+    def in_front_of(self, app: ASGIApp) -> ASGIApp:
+        """An application that takes webhooks in, and leaves everything else to ``app``."""
+
+        async def front(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "http" and scope["path"].startswith(PREFIX) and scope["method"] in METHODS:
+                await self(scope, receive, send)
+            else:
+                await app(scope, receive, send)
+
+        return front
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start the workflow that listens; wait for its answer where it gives one."""
+        try:
+            response = await self._respond(await _request(scope, receive))
+        except JobsprintError as error:
+            response = problem_of(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("a webhook failed")
+            response = internal_error()
+        await response(scope, receive, send)
+
+    async def _respond(self, request: WebhookRequest) -> Response:
+        try:
+            accepted = await self.intake.accept(request)
+        except MethodNotAllowedError as error:
+            allow = ", ".join(error.allowed)
+            return problem(405, code=error.code, title=error.message, headers={"allow": allow}, fix=error.fix)
+        live = accepted.live
+        answer = await self._answer(live) if accepted.responds else None
+        # What leaves must not promise more than is on the disk.
+        await self.service.accepted(live)
+        if answer is not None:
+            return _response(answer)
+        started = {"execution_id": live.execution.id, "status": "accepted"}
+        if not accepted.responds or not live.finished.is_set():
+            return json_response(started, 202)
+        # It came to an end without an answer: it failed, waits, or took a way without a respond node.
+        execution = await self.service.get(live.execution.owner, live.execution.id)
+        if execution.error is None:
+            return json_response({**started, "status": execution.state.value}, 202)
+        return problem(
+            500,
+            code="execution_failed",
+            title="The workflow failed before it answered.",
+            execution_id=execution.id,
+            fix="Look at the execution to see which node failed, and why.",
+        )
+
+    async def _answer(self, live: LiveExecution) -> WebhookResponse | None:
+        """The workflow's own answer, or ``None`` where there is none (in time)."""
+        try:
+            async with asyncio.timeout(self.response_timeout_seconds):
+                with self.leaving.waiting(live.answered):
+                    return await asyncio.shield(live.answered)
+        except TimeoutError:
+            return None
+        except asyncio.CancelledError:
+            if not live.answered.cancelled():
+                raise  # the client went away; the execution goes on
+            return None
+
+
+async def _request(scope: Scope, receive: Receive) -> WebhookRequest:
+    """The request as the engine takes it.
+
+    Raises:
+        ClientDisconnect: the sender went away before it was there.
+    """
+    query = scope["query_string"]
+    return WebhookRequest(
+        path=scope["path"].removeprefix(PREFIX),
+        method=scope["method"],
+        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
+        query=parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else [],
+        body=await _body(receive),
+    )
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body.
+
+    Raises:
+        ClientDisconnect: the sender went away before it was there.
+    """
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _response(answer: WebhookResponse) -> Response:
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    if answer.body is None:
+        return Response(status_code=answer.status, headers=headers)
+    if isinstance(answer.body, str):
+        headers.setdefault("content-type", "text/plain; charset=utf-8")
+        return Response(answer.body, status_code=answer.status, headers=headers)
+    headers.setdefault("content-type", "application/json")
+    return Response(orjson.dumps(answer.body), status_code=answer.status, headers=headers)

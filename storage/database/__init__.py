@@ -1,0 +1,4 @@
+"""What every repository stands on: the engine, column types, cursors, text search.
+
+Must not know a table.
+"""

@@ -1,0 +1,4 @@
+"""Executions and their journals: group commit, leases, outbox, blobs.
+
+Must not decide what becomes of an execution.
+"""

@@ -1,0 +1,73 @@
+"""What one transaction of a group commit writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, Self
+
+from storage.executions.records import moment
+from storage.tables.workflows import executions, outbox
+from workflow.messages import Job
+
+Row = tuple[Any, ...]
+CHANGING = ("state", "error_message", "wake_at", "lease_owner", "lease_expires_at", "data")
+"""Columns of an execution that a later row changes."""
+NOT_THE_HOLDERS = ("signals", "is_cancelled", "write_token")
+"""Columns that other processes write, or the database's own writer."""
+
+
+def written_columns() -> list[str]:
+    """The columns of an execution that its holder writes, in the order of its rows."""
+    return [column.name for column in executions.c if column.name not in NOT_THE_HOLDERS]
+
+
+class Letter(NamedTuple):
+    """A job on its way to the broker, as a row of the outbox. ``created_at`` is whole microseconds since 1970."""
+
+    execution_id: str
+    workflow_id: str
+    place: str
+    token: str
+    created_at: int
+    message: bytes
+    job: Job
+
+    @property
+    def row(self) -> Row:
+        """What the table holds of it, for the driver."""
+        return self[:-1]
+
+    def columns(self) -> dict[str, Any]:
+        """The same by the names of the columns."""
+        return dict(zip(outbox.c.keys(), (*self[:4], moment(self.created_at), self.message), strict=True))
+
+
+class Batch(NamedTuple):
+    """Rows for the tables of executions, of journals and of letters.
+
+    Journal rows begin with the execution's id and a position, which databases that count by themselves do without.
+    ``tokens`` name this attempt, one for each execution; ``in_doubt`` has, by execution, the tokens of attempts that
+    may have been committed though they failed, and how many of its journal rows each has written then.
+    """
+
+    executions: Sequence[Row]
+    journal: Sequence[Row]
+    letters: Sequence[Letter]
+    tokens: Sequence[int]
+    in_doubt: Mapping[str, Sequence[tuple[int, int]]]
+
+
+class BatchWriter(Protocol):
+    """Writes batches, each in one transaction; an async context manager."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+    async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
+        """Write what ``prepare`` gives, which may take its time; the ids of executions that another process has in
+        hand by now: nothing of them was written.
+
+        Raises:
+            StorageError: nothing was written.
+        """
+        ...

@@ -1,0 +1,110 @@
+"""Batches of executions and journals on PostgreSQL: arrays in few statements, and never over another's lease."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, Self
+
+from sqlalchemy import Table, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.database.database import Database
+from storage.executions.batches import CHANGING, Batch, Row, written_columns
+from storage.tables.workflows import executions, journal, outbox
+
+_WRITTEN = tuple(written_columns())
+_ENTRY = ("execution_id", "data")
+_LETTER = tuple(column.name for column in outbox.c)
+
+
+class PostgresqlWriter:
+    """Implements :class:`storage.executions.batches.BatchWriter`; ``owner`` is whose leases allow to write.
+
+    A process that was stopped for longer than its lease finds that others have taken what it had in hand. What it
+    would still write of that is refused here, row by row, by the one place that knows.
+    """
+
+    def __init__(self, database: Database, *, owner: str) -> None:
+        self._database = database
+        self._owner = owner
+        self._statement = _statement()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Nothing is its own: the database has the connections."""
+
+    async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
+        """One statement; see the port."""
+        batch = prepare()
+        database = self._database
+        async with database.transaction() if batch.in_doubt else database.statement() as connection:
+            written = await self._written_before(connection, batch)
+            saved = await connection.exec_driver_sql(
+                self._statement,
+                (
+                    *_columns(batch.executions, len(_WRITTEN)),
+                    list(batch.tokens),
+                    self._owner,
+                    *_columns(list(_unwritten(batch.journal, written)), len(_ENTRY)),
+                    *_columns([letter.row for letter in batch.letters], len(_LETTER)),
+                ),
+            )
+            kept = {row[0] for row in saved}
+        return {row[0] for row in batch.executions} - kept
+
+    async def _written_before(self, connection: AsyncConnection, batch: Batch) -> dict[str, int]:
+        """How many of an execution's journal rows an attempt has written that was committed and not heard of."""
+        if not batch.in_doubt:
+            return {}
+        found = await connection.execute(
+            select(executions.c.id, executions.c.write_token).where(executions.c.id.in_(batch.in_doubt))
+        )
+        return {row.id: dict(batch.in_doubt[row.id]).get(row.write_token, 0) for row in found}
+
+
+def _unwritten(rows: Sequence[Row], written: Mapping[str, int]) -> Iterator[Row]:
+    """The rows without their positions, but for the first of each execution that are there already."""
+    left = dict(written)
+    for execution_id, _, data in rows:
+        if left.get(execution_id, 0) > 0:
+            left[execution_id] -= 1
+        else:
+            yield execution_id, data
+
+
+def _statement() -> str:
+    """What writes a batch: executions by their columns, then the tokens and the holder, then entries and letters, each
+    as one array per column. It gives the ids of the executions that the holder had in hand, or that are new."""
+    holder = len(_WRITTEN) + 2
+    saved = (*_WRITTEN, "write_token")
+    changes = ", ".join(f"{name} = excluded.{name}" for name in (*CHANGING, "write_token"))
+    newer = ", ".join(f"{name} = excluded.{name}" for name in _LETTER[1:])
+    return f"""
+        WITH saved AS (
+            INSERT INTO executions ({", ".join(saved)}) SELECT {", ".join(saved)} FROM {_rows(executions, saved, 1)}
+            ON CONFLICT (id) DO UPDATE SET {changes} WHERE executions.lease_owner = ${holder} RETURNING id
+        ), noted AS (
+            INSERT INTO journal ({", ".join(_ENTRY)}) SELECT {", ".join(_ENTRY)}
+            FROM {_rows(journal, _ENTRY, holder + 1)} JOIN saved ON id = execution_id ORDER BY nth
+        ), sent AS (
+            INSERT INTO outbox ({", ".join(_LETTER)}) SELECT {", ".join(_LETTER)}
+            FROM {_rows(outbox, _LETTER, holder + 1 + len(_ENTRY))} JOIN saved ON id = execution_id
+            ON CONFLICT (execution_id) DO UPDATE SET {newer}
+        )
+        SELECT id FROM saved
+    """  # noqa: S608 - the names are our own  # nosec B608
+
+
+def _rows(table: Table, columns: Sequence[str], first: int) -> str:
+    """Rows with these columns of the table, and their order, of arrays that are parameters from ``first`` on."""
+    dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
+    types = (table.c[name].type.dialect_impl(dialect).compile(dialect=dialect).partition("(")[0] for name in columns)
+    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
+    return f"unnest({arrays}) WITH ORDINALITY AS given ({', '.join(columns)}, nth)"
+
+
+def _columns(rows: Sequence[Row], count: int) -> Sequence[list[Any]]:
+    return [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(count)]

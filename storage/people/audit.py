@@ -1,0 +1,211 @@
+"""The audit log in the database. Entries are written in batches: while one is on its way the next one gathers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Self
+
+import orjson
+from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage.database.cursors import decode_cursor, encode_cursor
+from storage.database.database import Database
+from storage.tables.accounts import audit_entries
+from workflow.audit import AuditEntry
+from workflow.errors import StorageError
+from workflow.identity import Actor
+from workflow.items import JsonObject
+from workflow.ports import Clock, NewId, Page
+from workflow.redaction import redacted
+
+logger = logging.getLogger(__name__)
+
+LAZY_SECONDS = 0.02
+"""How long an entry may wait that nobody waits for."""
+RETRY_SECONDS = 0.5
+"""How long after a failed batch it is tried again."""
+BATCH = 500
+"""Entries of one transaction; more go into the next, so that none holds other writers up for long."""
+KEPT = 10_000
+"""Entries held while the database fails, some ten megabytes; those beyond go to the server's log."""
+LONGEST_TEXT = 300
+LONGEST_ACTION = 40
+"""Characters; longer ones are cut."""
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class AuditFilter:
+    """Which entries to list; ``None`` means any. ``action`` is how the action begins; times are UTC."""
+
+    action: str | None = None
+    subject: str | None = None
+    user_id: str | None = None
+    after: datetime | None = None
+    before: datetime | None = None
+
+
+class SqlAuditLog:
+    """Implements :class:`workflow.audit.AuditLog`; an async context manager that writes what is left at its end.
+
+    While the database fails entries stay noted, so many of them; the rest is in the server's log, and nowhere else.
+    """
+
+    def __init__(self, database: Database, *, clock: Clock, new_id: NewId, kept: int = KEPT) -> None:
+        self._database = database
+        self._clock = clock
+        self._new_id = new_id
+        self._kept = kept
+        dialect: Any = sqlite if database.is_sqlite else postgresql
+        self._insert = dialect.insert(audit_entries)
+        self._gathered: deque[AuditEntry] = deque()
+        self._waiters: list[tuple[str, asyncio.Future[None]]] = []
+        self._wanted = asyncio.Event()
+        self._is_closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="audit-log")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._is_closing = True
+        self._wanted.set()
+        if self._task is not None:
+            await self._task
+        for entry in self._gathered:
+            _tell_the_log(entry)
+
+    def note(self, actor: Actor, action: str, subject: str, details: JsonObject | None = None) -> None:
+        """Take an entry; see the port."""
+        entry = AuditEntry(
+            id=self._new_id(),
+            owner=actor.workspace_id,
+            at=self._clock.now(),
+            user_id=_storable(actor.user_id),
+            client=_storable(actor.client),
+            action=action[:LONGEST_ACTION],
+            subject=_storable(subject),
+            details=_storable(details) if details is not None else None,
+        )
+        if len(self._gathered) >= self._kept:
+            _tell_the_log(entry)
+            return
+        if not self._gathered:
+            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wanted.set)
+        self._gathered.append(entry)
+
+    async def written(self) -> None:
+        """Return when everything noted so far is on the disk; see the port."""
+        if not self._gathered:
+            return
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append((self._gathered[-1].id, waiter))
+        self._wanted.set()
+        await waiter
+
+    async def page(self, owner: str, where: AuditFilter, *, limit: int, cursor: str | None) -> Page[AuditEntry]:
+        """A workspace's entries, newest first, those noted until now among them.
+
+        Raises:
+            InvalidArgumentsError: the cursor is none of this list.
+        """
+        table = audit_entries.c
+        query = select(audit_entries).where(table.owner == owner)
+        if where.action:
+            query = query.where(table.action.startswith(where.action, autoescape=True))
+        if where.subject is not None:
+            query = query.where(table.subject == where.subject)
+        if where.user_id is not None:
+            query = query.where(table.user_id == where.user_id)
+        if where.after is not None:
+            query = query.where(table.at > where.after)
+        if where.before is not None:
+            query = query.where(table.at < where.before)
+        if cursor is not None:
+            query = query.where(table.id < decode_cursor(cursor, str)[0])
+        with contextlib.suppress(StorageError):
+            await self.written()
+        async with self._database.statement() as connection:
+            rows = (await connection.execute(query.order_by(table.id.desc()).limit(limit + 1))).all()
+        found = [AuditEntry(**row._mapping) for row in rows]
+        return Page(found[:limit], encode_cursor(found[limit - 1].id) if len(found) > limit else None)
+
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete entries that are older; see the port."""
+        due = select(audit_entries.c.id).where(audit_entries.c.at < before).limit(limit)
+        async with self._database.statement() as connection:
+            gone = await connection.execute(delete(audit_entries).where(audit_entries.c.id.in_(due)))
+        return gone.rowcount
+
+    async def _run(self) -> None:
+        while not (self._is_closing and not self._gathered):
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._gathered:
+                if await self._write_batch():
+                    continue
+                if self._is_closing:
+                    return
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _write_batch(self) -> bool:
+        """Whether the first of what was gathered is on the disk now. It stays gathered until then."""
+        batch = [self._gathered[place] for place in range(min(len(self._gathered), BATCH))]
+        try:
+            async with self._database.writing(), self._database.transaction() as connection:
+                # A batch whose commit was not heard of may be there already.
+                await connection.execute(self._insert.on_conflict_do_nothing(), [_row(entry) for entry in batch])
+        except StorageError as error:
+            logger.warning("%d audit entries could not be written yet: %s", len(self._gathered), error.message)
+            self._tell(error)
+            return False
+        for _ in batch:
+            self._gathered.popleft()
+        self._tell(None, until=batch[-1].id)
+        return True
+
+    def _tell(self, error: StorageError | None, *, until: str | None = None) -> None:
+        """End the waiting of those whose entries come up to ``until``, also where they began to wait meanwhile."""
+        waiters, self._waiters = self._waiters, []
+        for awaited, waiter in waiters:
+            if until is not None and awaited > until:
+                self._waiters.append((awaited, waiter))
+            elif waiter.done():
+                continue
+            elif error is None:
+                waiter.set_result(None)
+            else:
+                waiter.set_exception(error)
+
+
+def _row(entry: AuditEntry) -> dict[str, Any]:
+    return {name: getattr(entry, name) for name in AuditEntry.__dataclass_fields__}
+
+
+def _storable(value: Any) -> Any:
+    """The value without secrets, and such that every database keeps it: one bad entry must not hold up the others."""
+    return _cut(redacted(value))
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str):
+        text = value if len(value) <= LONGEST_TEXT else f"{value[:LONGEST_TEXT]}…"
+        return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+    if isinstance(value, dict):
+        return {_cut(str(key)): _cut(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_cut(member) for member in value]
+    if value is None or isinstance(value, float) or (isinstance(value, int) and -(2**63) <= value < 2**63):
+        return value
+    return str(value)[:LONGEST_TEXT]
+
+
+def _tell_the_log(entry: AuditEntry) -> None:
+    """The entry as JSON in the server's log, where it is not lost."""
+    logger.error("this audit entry could not be stored: %s", orjson.dumps(entry).decode())

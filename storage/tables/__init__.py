@@ -1,0 +1,4 @@
+"""The tables, one module per subject. Migrations bring older databases here.
+
+Must not hold queries.
+"""

@@ -1,0 +1,171 @@
+"""The tables of workflows and executions. ``migrations`` makes them; a test holds the two against each other.
+
+An ``owner`` is the id of a workspace. Those of accounts are in :mod:`storage.tables.accounts`.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    false,
+)
+
+from storage.database.columns import JsonBytes, UtcTime
+
+metadata = MetaData()
+
+workflows = Table(
+    "workflows",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    # The version in use, if any; ``version`` is the draft.
+    Column("published_version", Integer),
+    Column("node_count", Integer, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("deleted_at", UtcTime),
+    Index("workflows_by_update", "owner", "updated_at", "id"),
+    Index("workflows_by_deletion", "deleted_at"),
+)
+
+workflow_versions = Table(
+    "workflow_versions",
+    metadata,
+    Column("workflow_id", String(36), ForeignKey("workflows.id"), nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("definition", JsonBytes, nullable=False),
+    # How it differs from the version before, in a line.
+    Column("change", Text, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("workflow_id", "version"),
+)
+
+webhook_paths = Table(
+    "webhook_paths",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("workflow_id", String(36), ForeignKey("workflows.id"), nullable=False),
+    Index("webhook_paths_by_workflow", "workflow_id"),
+)
+
+exposures = Table(
+    "exposures",
+    metadata,
+    Column("workflow_id", String(36), ForeignKey("workflows.id"), primary_key=True),
+    # Whose tool it is; names are unique among a workspace's tools.
+    Column("owner", Text, nullable=False),
+    Column("name", String(30), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("input_schema", JsonBytes),
+    Column("as_prompt", Boolean, nullable=False),
+    UniqueConstraint("owner", "name", name="exposures_name"),
+)
+
+executions = Table(
+    "executions",
+    metadata,
+    # Ids rise with time, so the primary key is also the order of every list.
+    Column("id", String(36), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("workflow_id", String(36), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("error_message", Text),
+    # When a waiting execution goes on by itself.
+    Column("wake_at", UtcTime),
+    # Which process has the execution in hand, and until when others leave it alone.
+    Column("lease_owner", String(36)),
+    Column("lease_expires_at", UtcTime),
+    # How often others have told something to whoever has it in hand, and whether that was to cancel it.
+    Column("signals", Integer, nullable=False, server_default="0"),
+    Column("is_cancelled", Boolean, nullable=False, server_default=false()),
+    # Which attempt wrote it last, for one whose commit was not heard of.
+    Column("write_token", BigInteger),
+    # Everything that no query asks for; see storage.executions.records.
+    Column("data", LargeBinary, nullable=False),
+    Index("executions_by_workflow", "workflow_id", "id"),
+    Index("executions_by_owner", "owner", "id"),
+    Index("executions_by_state", "state", "id"),
+    Index("executions_by_wake", "wake_at"),
+)
+
+_is_leased = executions.c.lease_owner.isnot(None)
+_has_lease_end = executions.c.lease_expires_at.isnot(None)
+# Only where processes share a database is it asked for; a single process would pay for it at every execution.
+Index("executions_by_holder", executions.c.lease_owner, postgresql_where=_is_leased).ddl_if(dialect="postgresql")
+Index("executions_by_lease", executions.c.lease_expires_at, postgresql_where=_has_lease_end).ddl_if(
+    dialect="postgresql"
+)
+Index("executions_at_work", executions.c.workflow_id, postgresql_where=_is_leased).ddl_if(dialect="postgresql")
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("workflow_id", String(36), nullable=False),
+    Column("key", Text, nullable=False),
+    Column("execution_id", String(36), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("workflow_id", "key"),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("execution_id", String(36), nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("execution_id", "position"),
+    # One tree in place of a table and its index; executions are written side by side.
+    sqlite_with_rowid=False,
+)
+
+
+@event.listens_for(journal, "after_create")
+def _count_positions(table: Table, connection: Connection, **_: object) -> None:
+    """Processes that share a database take positions from one sequence, so that they rise across all of them."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("CREATE SEQUENCE journal_positions")
+        connection.exec_driver_sql("ALTER TABLE journal ALTER COLUMN position SET DEFAULT nextval('journal_positions')")
+
+
+outbox = Table(
+    "outbox",
+    metadata,
+    # An execution has one job at a time.
+    Column("execution_id", String(36), primary_key=True),
+    Column("workflow_id", String(36), nullable=False),
+    # Where it goes: to the workers, to the dead letters, or nowhere before its workflow's limit allows it.
+    Column("place", String(8), nullable=False),
+    # Tells the job from the execution's later ones.
+    Column("token", String(36), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("message", LargeBinary, nullable=False),
+    Index("outbox_by_place", "place", "created_at"),
+    Index("outbox_by_workflow", "workflow_id", "created_at"),
+)
+
+leaders = Table(
+    "leaders",
+    metadata,
+    Column("duty", Text, primary_key=True),
+    Column("holder", String(36), nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+)

@@ -1,0 +1,54 @@
+"""What others left behind is taken up; what somebody else has taken meanwhile is theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from engine.executions.recovery import Recovery
+from storage.clock import SystemClock
+from workflow.errors import LeaseLostError
+
+
+class Left:
+    """Two executions that another process had in hand, and never a timer."""
+
+    def __init__(self) -> None:
+        self.found = [SimpleNamespace(id="taken"), SimpleNamespace(id="free")]
+
+    async def claim(self, *, limit: int, **_: Any) -> Sequence[Any]:
+        """Both, once."""
+        found, self.found = self.found[:limit], []
+        return found
+
+    async def due(self, **_: Any) -> Sequence[Any]:
+        """None."""
+        return ()
+
+    async def next_due(self) -> None:
+        """Never."""
+
+    async def release(self) -> None:
+        """Nothing is held."""
+
+
+async def test_a_process_starts_though_another_one_was_quicker() -> None:
+    begun: list[str] = []
+
+    async def take_up(execution: Any) -> None:
+        if execution.id == "taken":
+            raise LeaseLostError("Another process has it.", fix="Nothing.")
+        begun.append(execution.id)
+
+    async def heed() -> None:
+        """Nothing was told."""
+
+    parts: dict[str, Any] = {
+        "service": SimpleNamespace(dispatch=SimpleNamespace(room=10, unheard_before=lambda now: now)),
+        "control": SimpleNamespace(take_up=take_up),
+        "leases": Left(),
+    }
+    recovery = Recovery(**parts, clock=SystemClock(), lease_seconds=30, heed=heed, is_alone=False)
+    async with recovery.watching():
+        assert begun == ["free"]

@@ -93,7 +93,7 @@ async def filled(count: int) -> AsyncIterator[dict[str, Callable[[], Awaitable[o
                         "SELECT :id, owner, workflow_id, 'queued', created_at, data FROM executions LIMIT 1"
                     )
                     await connection.execute(copy, row)
-                await leases.take(made.id, now=clock.now())
+                await leases.claim_queued(made.id, now=clock.now())
 
             async def page(**where: object) -> None:
                 await store.page(ExecutionFilter(owner=LOCAL_ID, **where), limit=20, cursor=None)  # type: ignore[arg-type]
@@ -106,8 +106,8 @@ async def filled(count: int) -> AsyncIterator[dict[str, Callable[[], Awaitable[o
                 "inspect": lambda: store.recorded(LOCAL_ID, "00000000-0000-7000-8000-000000000500"),
                 "accept": accept,
                 "take": take,
-                "claim expired leases": lambda: leases.claim(now=now(), expired_before=now(), limit=100),
-                "what is due": lambda: leases.due(now=now() - timedelta(days=1), limit=100),
+                "claim expired leases": lambda: leases.claim_expired(now=now(), expired_before=now(), limit=100),
+                "what is due": lambda: leases.claim_due(now=now() - timedelta(days=1), limit=100),
                 "keep leases": lambda: leases.renew(now=now()),
             }
 

@@ -25,8 +25,8 @@ EVENT_TYPES = {
     ExecutionState.DEAD: "workflow.dead",
 }
 
-NODE_FINISHED, NODE_TOLD = "workflow.node_finished", "workflow.node_told"
-DETAILS = frozenset({NODE_FINISHED, NODE_TOLD})
+NODE_FINISHED, NODE_PROGRESS = "workflow.node_finished", "workflow.node_told"
+DETAILS = frozenset({NODE_FINISHED, NODE_PROGRESS})
 """Types of events that are many; they need not be told where nobody listens."""
 ANSWERED = "workflow.answered"
 EXECUTION_TOLD = "execution.told"
@@ -98,11 +98,11 @@ class Announcements:
 
     def is_followed(self, execution: Execution) -> bool:
         """Whether anybody may want to hear how far a node has come."""
-        return self._bus.is_heard(execution.workflow_id, NODE_TOLD)
+        return self._bus.is_heard(execution.workflow_id, NODE_PROGRESS)
 
-    def node_told(self, execution: Execution, node: str, note: str) -> None:
+    def node_progress(self, execution: Execution, node: str, note: str) -> None:
         """A node at work tells how far it has come, in a few words."""
-        self._publish(NODE_TOLD, execution.workflow_id, {"executionId": execution.id, "node": node, "note": note})
+        self._publish(NODE_PROGRESS, execution.workflow_id, {"executionId": execution.id, "node": node, "note": note})
 
     def answered(self, execution: Execution) -> None:
         """What an execution answers to the webhook that started it, for the process that waits for it."""

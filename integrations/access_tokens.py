@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from weakref import WeakValueDictionary
 
-from integrations.token_endpoint import OAuthClient, error_in, post_form, seconds_in, token_in
+from integrations.token_endpoint import TokenClient, error_in, post_form, seconds_in, token_in
 from workflow.credential_forms import OAuth2Credential
 from workflow.credentials import OpenCredential, Vault
 from workflow.ports import Clock, HttpClient, HttpResponse
@@ -28,7 +28,7 @@ class _Kept:
         return f"_Kept(until={self.until})"
 
 
-class AccessTokens:
+class CredentialTokens:
     """Gives out access tokens; however many ask at once for the same, one request fetches it."""
 
     def __init__(self, *, http: HttpClient, vault: Vault, clock: Clock) -> None:
@@ -90,7 +90,7 @@ class AccessTokens:
         if form.refresh_token is not None:
             fields["refresh_token"] = form.refresh_token.get_secret_value()
         secret = form.client_secret.get_secret_value() if form.client_secret is not None else None
-        client = OAuthClient(id=form.client_id, secret=secret, authentication=form.client_authentication)
+        client = TokenClient(id=form.client_id, secret=secret, authentication=form.client_authentication)
         return await post_form(
             self._http,
             form.token_url,

@@ -103,7 +103,7 @@ class ActionLists:
         before = await self._store.actions_of(connection.owner, connection.id)
         await self._store.keep_actions(connection.owner, fetched)
         if before is not None and before.actions != ordered:
-            self._events.tell("actions_changed", connection)
+            self._events.announce("actions_changed", connection)
         return fetched
 
     def _fetched(self, connection: Connection, task: asyncio.Task[ActionList]) -> None:

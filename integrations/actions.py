@@ -174,7 +174,7 @@ class ConnectedActions:
             )
         await self._store.note_use(connection, status=status, health=health, last_used_at=used)
         if status == "unauthorized" and connection.status != status:
-            self._events.tell("unauthorized", connection)
+            self._events.announce("unauthorized", connection)
 
     def _count(self, call: ActionCall, began: float, **counts: int) -> None:
         self._figures.add(

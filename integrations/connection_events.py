@@ -15,7 +15,7 @@ class ConnectionEvents:
         self._clock = clock
         self._new_id = new_id
 
-    def tell(self, change: ConnectionChange, connection: Connection) -> None:
+    def announce(self, change: ConnectionChange, connection: Connection) -> None:
         """Something happened to the connection, and is on the disk."""
         event_type = f"integration.{change}"
         if not self._bus.is_heard(connection.id, event_type):

@@ -171,7 +171,7 @@ class Connections:
             await self._forget(connection)
             raise made.problem
         await self._note(actor, "connection.created", made.connection)
-        self._events.tell("connected" if made.authorization_url is None else "changed", made.connection)
+        self._events.announce("connected" if made.authorization_url is None else "changed", made.connection)
         return made
 
     async def change(self, actor: Actor, name: str, document: Any) -> Connected:
@@ -199,7 +199,7 @@ class Connections:
         await self._sources[before.kind].forget(before)
         made = await self._tried(actor, connection)
         await self._note(actor, "connection.changed", made.connection)
-        self._events.tell("changed", made.connection)
+        self._events.announce("changed", made.connection)
         return made
 
     async def check(self, actor: Actor, name: str) -> Connected:
@@ -243,7 +243,7 @@ class Connections:
         await self._sources[connection.kind].forget(connection)
         made = await self._tried(actor, connection, may_ask=False)
         await self._note(actor, "connection.authorized", made.connection)
-        self._events.tell("connected", made.connection)
+        self._events.announce("connected", made.connection)
         return made
 
     async def disconnect(self, actor: Actor, name: str) -> Connection:
@@ -256,7 +256,7 @@ class Connections:
         await self._authorizer.revoke(connection)
         await self._forget(connection)
         await self._note(actor, "connection.deleted", connection)
-        self._events.tell("disconnected", connection)
+        self._events.announce("disconnected", connection)
         return connection
 
     async def actions(self, actor: Actor, name: str) -> Sequence[Action]:

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import httpx2
 
-from integrations.access_tokens import AccessTokens
+from integrations.access_tokens import CredentialTokens
 from integrations.oauth.grants import GrantTokens, RefreshClaims
 from integrations.scrubbing import Scrubber
 from workflow.credential_forms import (
@@ -60,7 +60,7 @@ class CredentialHeaders:
     def over(cls, http: HttpClient, *, vault: Vault, claims: RefreshClaims, clock: Clock) -> CredentialHeaders:
         """Headers whose tokens are fetched by ``http``."""
         return cls(
-            clients=AccessTokens(http=http, vault=vault, clock=clock),
+            clients=CredentialTokens(http=http, vault=vault, clock=clock),
             grants=GrantTokens(http=http, vault=vault, claims=claims, clock=clock),
         )
 

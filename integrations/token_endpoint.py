@@ -24,7 +24,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class OAuthClient:
+class TokenClient:
     """Us, as the authorization server knows us. ``authentication`` says how the secret is sent: in a header (basic),
     in the form (body), or that there is none."""
 
@@ -47,7 +47,7 @@ class OAuthClient:
 async def post_form(
     http: HttpClient,
     url: str,
-    client: OAuthClient,
+    client: TokenClient,
     fields: Mapping[str, str],
     *,
     timeout_seconds: float,

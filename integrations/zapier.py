@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from integrations.mcp.sessions import Sessions
+from integrations.mcp.sessions import McpSessions
 from integrations.mcp.source import McpSource
 from integrations.settings import ConnectionSettings, settings_of
 from integrations.zapier_answers import content, result
@@ -49,7 +49,7 @@ class ZapierSettings(ConnectionSettings):
 class Zapier:
     """Kind ``zapier``. Implements :class:`integrations.sources.ActionSource`."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: McpSessions) -> None:
         self._server = McpSource(sessions)
 
     def settings(self, owner: str, document: Mapping[str, Any]) -> JsonObject:

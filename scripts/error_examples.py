@@ -20,7 +20,7 @@ import mcp_types as types
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
-from engine.expressions.pool import Limits, limit_error
+from engine.expressions.pool import SandboxLimits, limit_error
 from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
 from engine.nodes.registry import NodeRegistry
@@ -221,7 +221,7 @@ def _made() -> dict[str, Example]:
     template = "={{ $json.n"
 
     def crash() -> None:
-        raise limit_error("expression_crashed", Limits())
+        raise limit_error("expression_crashed", SandboxLimits())
 
     return {
         "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from engine.expressions.evaluator import Evaluator
-from engine.expressions.pool import Limits, WorkerPool
+from engine.expressions.pool import SandboxLimits, WorkerPool
 from engine.nodes.registry import NodeRegistry, load_registry
 from integrations.addresses import AddressRules
 from integrations.outbound_http import OutboundHttp
@@ -76,7 +76,7 @@ def registry() -> NodeRegistry:
 @pytest.fixture(scope="session")
 async def pool(anyio_backend: str) -> AsyncIterator[WorkerPool]:
     """Workers with limits so short that tests can overrun them."""
-    limits = Limits(cpu_seconds=0.5, grace_seconds=1.0, memory_bytes=64 << 20)
+    limits = SandboxLimits(cpu_seconds=0.5, grace_seconds=1.0, memory_bytes=64 << 20)
     async with WorkerPool(size=1, limits=limits) as pool:
         yield pool
 

@@ -14,7 +14,7 @@ from integrations.connections import Connected, Connections
 from tools.action_search import search
 from tools.action_views import action_content, action_summary, connected_content
 from tools.protocol.budget import fitting, tokens
-from tools.protocol.caller import Caller, Question
+from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import AUTHORING, BOTH, READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.actions import Action, ActionAsksError, ActionCall, ActionProgress, ActionQuestion, ActionResult
 from workflow.audit import AuditLog
@@ -176,7 +176,7 @@ class IntegrationTools:
             made = await self._connections.connect(actor, document)
         if made.authorization_url is not None:
             message = f"Allow Jobsprint to use {name}, in your browser."
-            page = Question(key=f"connect {name}", message=message, form=_EMPTY_FORM, url=made.authorization_url)
+            page = Elicitation(key=f"connect {name}", message=message, form=_EMPTY_FORM, url=made.authorization_url)
             await caller.ask([page], about=name)
         return Answer(_connected(made))
 
@@ -236,7 +236,7 @@ def _connected(made: Connected) -> dict[str, Any]:
 async def _asked(question: ActionQuestion, arguments: RunAction, caller: Caller) -> JsonObject:
     """What the person behind the caller answers."""
     source = f"{arguments.connection}/{arguments.action}"
-    put = Question(
+    put = Elicitation(
         key=question.key,
         message=f"{source} asks: {question.message}",
         form=question.schema or _EMPTY_FORM,

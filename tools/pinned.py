@@ -50,7 +50,7 @@ class PinnedTool:
 
 
 class PinnedTools:
-    """A :class:`tools.protocol.offering.Source` of what the workspace's connections have pinned."""
+    """A :class:`tools.protocol.offering.OfferSource` of what the workspace's connections have pinned."""
 
     def __init__(self, *, actions: ConnectedActions, run: Tool[Any]) -> None:
         self._actions = actions

@@ -23,7 +23,7 @@ VERSION = re.compile(r"[0-9]{1,9}")
 
 
 class TemplatePrompts:
-    """A :class:`~tools.protocol.offering.Source` of the templates that a workspace can render."""
+    """A :class:`~tools.protocol.offering.OfferSource` of the templates that a workspace can render."""
 
     def __init__(self, manager: PromptManager) -> None:
         self._manager = manager

@@ -118,7 +118,7 @@ class PublishedTools:
 
 
 class PublishedPrompts:
-    """A :class:`tools.protocol.offering.Source` of the workflows that are prompts too."""
+    """A :class:`tools.protocol.offering.OfferSource` of the workflows that are prompts too."""
 
     def __init__(self, tools: PublishedTools) -> None:
         self._tools = tools

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import mcp_types as types
 from pydantic import ValidationError
 
-from tools.protocol.caller import ModelMessage, ModelPrompt, Question
+from tools.protocol.caller import Elicitation, ModelMessage, ModelPrompt
 from workflow.errors import InvalidArgumentsError
 from workflow.executions import Suspension
 from workflow.items import JsonObject
@@ -23,7 +23,7 @@ MOST_OUTPUT_TOKENS = 4_096
 HAS_HAPPENED = "it has happened: go on without a result"
 
 
-def question_of(waiting: Suspension) -> Question | None:
+def question_of(waiting: Suspension) -> Elicitation | None:
     """The question that an item waits for, or ``None`` where it waits for neither a person nor the caller's model.
 
     Its key is the item's place and the time since which it waits, so that no two questions of an execution share one.
@@ -34,14 +34,14 @@ def question_of(waiting: Suspension) -> Question | None:
     if waiting.kind == "decision":
         choice: JsonObject = {"type": "string", "title": "What to do", "enum": [REPEAT, HAS_HAPPENED]}
         message = f"{waiting.key.node}: {details['question']}"
-        return Question(key=key, message=message, form=_form({"choice": choice}, required="choice"))
+        return Elicitation(key=key, message=message, form=_form({"choice": choice}, required="choice"))
     if waiting.kind == "model":
         message = f"{waiting.key.node}: {details['how']}"
         form = _form({"text": {"type": "string", "title": "Answer"}}, required="text")
-        return Question(key=key, message=message, form=form, prompt=prompt_of(details))
+        return Elicitation(key=key, message=message, form=form, prompt=prompt_of(details))
     if waiting.kind == "question":
         message = f"{waiting.key.node}: {details['from']} asks: {details['message']}"
-        return Question(key=key, message=message, form=details["schema"] or _form({}), url=details["url"])
+        return Elicitation(key=key, message=message, form=details["schema"] or _form({}), url=details["url"])
     if waiting.kind != "approval":
         return None
     only = only_choice(waiting)
@@ -52,7 +52,7 @@ def question_of(waiting: Suspension) -> Question | None:
         form = _form({"choice": choice, "comment": COMMENT}, required="choice")
     who = details.get("who")
     message = f"{details['question']}\n\nFor: {who}" if who else details["question"]
-    return Question(key=key, message=message, form=form, url=details.get("resume_url") if who else None)
+    return Elicitation(key=key, message=message, form=form, url=details.get("resume_url") if who else None)
 
 
 def data_of(waiting: Suspension, answer: Mapping[str, Any]) -> Any:
@@ -99,7 +99,7 @@ class Abilities(NamedTuple):
     sampling: types.SamplingCapability | None = None
 
 
-def request_for(question: Question, client: Abilities) -> types.ElicitRequest | types.CreateMessageRequest | None:
+def request_for(question: Elicitation, client: Abilities) -> types.ElicitRequest | types.CreateMessageRequest | None:
     """The question as the client can put it to its user, or to its model, or ``None`` where it cannot.
 
     A client that names neither mode of asking its user has the older one, forms.

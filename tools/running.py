@@ -8,7 +8,7 @@ import mcp_types as types
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
-from engine.definitions.plan import Plan
+from engine.definitions.compiled import CompiledWorkflow
 from engine.executions.control import Control
 from engine.executions.service import ExecutionService
 from engine.runs.dry_run import Planner
@@ -149,7 +149,7 @@ class RunningTools:
     async def plan_execution(self, arguments: PlanExecution, caller: Caller) -> Answer:
         """The effects of a run that does not happen."""
         owner = caller.actor.workspace_id
-        plan = self._authoring.plan(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
+        plan = self._authoring.compiled(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
         planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
         start = start_of(arguments.cursor, planned.hash)
         content: dict[str, Any] = {"plan_hash": planned.hash}
@@ -182,9 +182,9 @@ class RunningTools:
             may_be_task=is_kept,
         )
 
-    async def _prepared(self, arguments: ExecuteWorkflow, caller: Caller) -> tuple[Plan, Submission]:
+    async def _prepared(self, arguments: ExecuteWorkflow, caller: Caller) -> tuple[CompiledWorkflow, Submission]:
         owner = caller.actor.workspace_id
-        plan = self._authoring.plan(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
+        plan = self._authoring.compiled(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
         if arguments.plan_hash is not None:
             await self._planner.check(
                 plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash
@@ -218,8 +218,8 @@ class RunningTools:
             case "redrive":
                 execution = (await self._control.redrive(actor, execution_id)).execution
             case "rerun":
-                live = await self._control.rerun(
+                local = await self._control.rerun(
                     actor, execution_id, from_node=arguments.node, as_it_is_now=arguments.as_it_is_now
                 )
-                execution = live.execution
+                execution = local.execution
         return Answer(execution_summary(execution))

@@ -10,7 +10,7 @@ from typing import Any
 
 from engine.executions.control import Control
 from engine.executions.service import ExecutionService
-from tools.protocol.caller import Caller, Question
+from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import Answer, Pending
 from tools.questions import data_of, question_of
 from workflow.errors import InvalidArgumentsError, JobsprintError, NotWaitingError
@@ -115,11 +115,11 @@ class Runs:
 
     async def _open_questions(
         self, owner: str, execution_id: str, settled: set[str]
-    ) -> dict[str, tuple[Question, Suspension]]:
+    ) -> dict[str, tuple[Elicitation, Suspension]]:
         """What the execution cannot go on without, by key; nothing while it goes on."""
         if (await self._service.get(owner, execution_id)).state is not ExecutionState.WAITING:
             return {}
-        asked: dict[str, tuple[Question, Suspension]] = {}
+        asked: dict[str, tuple[Elicitation, Suspension]] = {}
         for waiting in await self._service.waiting(owner, execution_id):
             question = question_of(waiting)
             if question is not None and question.key not in settled and len(asked) < QUESTIONS_AT_ONCE:
@@ -130,7 +130,7 @@ class Runs:
         self,
         actor: Actor,
         execution_id: str,
-        question: Question,
+        question: Elicitation,
         waiting: Suspension,
         reply: JsonObject,
         wait_seconds: float,

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 from workflow.identity import Initiator
-from workflow.items import JsonObject, Outputs, Source
-from workflow.states import HELD_STATES, ExecutionState
+from workflow.items import ItemOrigin, JsonObject, Outputs
+from workflow.states import ACTIVE_STATES, ExecutionState
 
 Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
@@ -85,7 +85,7 @@ class NodeRun:
     duration_ms: float
     items_in: int
     logical_time: datetime
-    sources: tuple[Source | None, ...] = ()
+    sources: tuple[ItemOrigin | None, ...] = ()
     outputs: Outputs = field(default_factory=dict)
     error: ErrorRecord | None = None
 
@@ -196,9 +196,9 @@ class Execution:
         return made
 
     @property
-    def is_held(self) -> bool:
+    def is_active(self) -> bool:
         """Whether a process has it in hand: it holds its lease, and another takes over when it is gone."""
-        return self.state in HELD_STATES
+        return self.state in ACTIVE_STATES
 
     @property
     def duration_ms(self) -> float | None:

@@ -58,7 +58,7 @@ Outputs = dict[str, Items]
 """A node's result: a list of items per output name; an output that is absent or empty starts nothing."""
 
 
-class Source(NamedTuple):
+class ItemOrigin(NamedTuple):
     """Where the items of one input came from: a node, which of its runs, and which output."""
 
     node: str

@@ -10,11 +10,11 @@ from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.states import ExecutionState
 
-UNHEARD_SECONDS = 300.0
+UNCLAIMED_SECONDS = 300.0
 """A job that no worker has taken by then is sent once more: the broker may have lost it."""
 
 
-class Taken(NamedTuple):
+class ClaimedExecution(NamedTuple):
     """An execution that a worker has taken in hand; ``is_cancelled`` where somebody has asked for its end."""
 
     execution: Execution
@@ -32,14 +32,14 @@ class Signal(NamedTuple):
 class Leases(Protocol):
     """Who has an execution in hand. A lease ends by itself where its holder does not renew it."""
 
-    async def claim(
-        self, *, now: datetime, expired_before: datetime, unheard_before: datetime | None = None, limit: int
+    async def claim_expired(
+        self, *, now: datetime, expired_before: datetime, unclaimed_before: datetime | None = None, limit: int
     ) -> Sequence[Execution]:
         """Take queued and running executions whose lease another process let end before then, oldest first; and those
-        whose job no worker has taken, though it should have been by ``unheard_before``."""
+        whose job no worker has taken, though it should have been by ``unclaimed_before``."""
         ...
 
-    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
+    async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Take waiting executions whose time has come, the longest over first."""
         ...
 
@@ -47,28 +47,28 @@ class Leases(Protocol):
         """When the next waiting execution goes on by itself."""
         ...
 
-    async def seize(
+    async def claim_idle(
         self, owner: str, execution_id: str, states: Collection[ExecutionState], *, now: datetime
     ) -> Execution | None:
         """Take an execution in hand that nobody has and that is in one of these states, to move it on; ``None`` where
         it is not so, or not there for the ``owner``."""
         ...
 
-    async def take(self, execution_id: str, *, now: datetime) -> Taken | None:
+    async def claim_queued(self, execution_id: str, *, now: datetime) -> ClaimedExecution | None:
         """Take a queued execution in hand whose job has come; ``None`` where somebody has it or it is queued no more:
         then the job was one too many."""
         ...
 
     async def admit(self, execution: Execution, job: Job, *, limit: int) -> bool:
         """Let an execution that was taken run beside at most ``limit`` - 1 others of its workflow; or let go of it, and
-        hold its job back until :meth:`let_in`. Exact across processes."""
+        hold its job back until :meth:`release_deferred`. Exact across processes."""
         ...
 
-    async def let_in(self, workflow_id: str, *, limit: int) -> None:
+    async def release_deferred(self, workflow_id: str, *, limit: int) -> None:
         """Send on the jobs of a workflow that were held back, as far as its limit has room."""
         ...
 
-    async def held_workflows(self, *, limit: int) -> Sequence[str]:
+    async def deferred_workflows(self, *, limit: int) -> Sequence[str]:
         """Workflows of which jobs are held back."""
         ...
 

@@ -34,7 +34,7 @@ class ExecutionState(StrEnum):
     """Its retries are spent; a person or agent redrives or discards it."""
 
 
-HELD_STATES = (ExecutionState.QUEUED, ExecutionState.RUNNING)
+ACTIVE_STATES = (ExecutionState.QUEUED, ExecutionState.RUNNING)
 """Those in which a process has an execution in hand."""
 
 

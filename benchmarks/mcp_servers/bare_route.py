@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.announcements import Announcements
-from engine.dispatch.held import LiveExecutions
 from engine.dispatch.local import LocalDispatch
+from engine.dispatch.local_executions import LocalExecutions
 from engine.executions.service import ExecutionService
 from server.commands.cli import calm_garbage_collector
 from server.commands.http_server import new_event_loop
@@ -47,12 +47,12 @@ async def serve(data_dir: Path) -> None:
         SqlAuditLog(database, clock=clock, new_id=new_id) as audit,
         SqlExecutionStore(database, blobs=BlobStore(data_dir / "blobs"), lease=lease) as store,
     ):
-        live = LiveExecutions()
+        local = LocalExecutions()
         service = ExecutionService(
             store=store,
-            live=live,
-            dispatch=LocalDispatch(live=live, queue=EmbeddedQueue(capacity=1), capacity=1),
-            elsewhere=None,
+            local=local,
+            dispatch=LocalDispatch(local=local, queue=EmbeddedQueue(capacity=1), capacity=1),
+            remote=None,
             announcements=Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id),
             keys=SqlIdempotencyKeys(database),
             audit=audit,

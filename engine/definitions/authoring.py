@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from engine.announcements import Announcements, WorkflowChange
 from engine.definitions.action_checks import action_findings, named_actions
+from engine.definitions.compiled import CompiledWorkflow, compile_workflow
 from engine.definitions.expression_checks import expression_findings
-from engine.definitions.plan import Plan, compile_plan
 from engine.expressions.evaluator import Evaluator
 from engine.nodes.registry import NodeRegistry
 from workflow.audit import AuditLog
@@ -73,7 +73,7 @@ class Authoring:
         self._evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
-        self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[str, int], CompiledWorkflow] = OrderedDict()
 
     async def check(self, owner: str, document: Any, *, current: StoredWorkflow | None = None) -> Report:
         """Everything wrong with a definition, expressions included. A string is read as JSON text first.
@@ -190,7 +190,7 @@ class Authoring:
             raise NotPublishedError(workflow_id)
         return await self.workflows.get(owner, workflow_id, current.published_version)
 
-    async def plan_in_use(self, owner: str, workflow_id: str) -> Plan:
+    async def compiled_in_use(self, owner: str, workflow_id: str) -> CompiledWorkflow:
         """What other workflows run: the published version, or the draft where none is, so that drafts can be tried.
 
         Raises:
@@ -198,7 +198,7 @@ class Authoring:
             InvalidDefinitionError: see :meth:`plan`.
         """
         current = await self.workflows.get(owner, workflow_id)
-        return self.plan(await self.workflows.get(owner, workflow_id, current.published_version))
+        return self.compiled(await self.workflows.get(owner, workflow_id, current.published_version))
 
     async def compare(
         self, owner: str, workflow_id: str, base: int | None, version: VersionChoice
@@ -250,22 +250,22 @@ class Authoring:
         known = [each.name for each in await self._connections.connections(owner)]
         return list(action_findings(named, known, await self._connections.actions(owner)))
 
-    def plan(self, stored: StoredWorkflow) -> Plan:
+    def compiled(self, stored: StoredWorkflow) -> CompiledWorkflow:
         """The compiled plan of a stored version.
 
         Raises:
             InvalidDefinitionError: a node type that it uses is not installed any more.
         """
         key = (stored.id, stored.version)
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = compile_plan(stored, registry=self.registry, evaluator=self._evaluator)
-            self._plans[key] = plan
+        compiled = self._plans.get(key)
+        if compiled is None:
+            compiled = compile_workflow(stored, registry=self.registry, evaluator=self._evaluator)
+            self._plans[key] = compiled
             if len(self._plans) > PLANS_KEPT:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(key)
-        return plan
+        return compiled
 
     async def _expected(self, actor: Actor, workflow_id: str, expected_version: int | None) -> StoredWorkflow:
         current = await self.workflows.get(actor.workspace_id, workflow_id)

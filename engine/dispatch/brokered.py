@@ -12,14 +12,14 @@ from uuid import UUID
 
 import orjson
 
-from engine.definitions.plan import Plan
-from engine.dispatch.held import LiveExecution
+from engine.definitions.compiled import CompiledWorkflow
 from engine.dispatch.local import job_of
-from engine.dispatch.remote import Elsewhere
+from engine.dispatch.local_executions import LocalExecution
+from engine.dispatch.remote import RemoteExecutions
 from workflow.errors import ConcurrencyLimitError, QueueFullError, QueueUnavailableError
 from workflow.executions import Execution
 from workflow.messages import Job
-from workflow.sharing import UNHEARD_SECONDS, Leases
+from workflow.sharing import UNCLAIMED_SECONDS, Leases
 
 logger = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ LARGEST_INPUT_BYTES = 64 << 10
 """What is larger travels in the store only, where workers read it anyway."""
 
 
-class CarriedDispatch:
+class BrokeredDispatch:
     """Jobs go with their executions into the outbox. ``capacity`` bounds how many wait in the broker.
 
     ``depth`` tells how many that are. Whoever waits for what they submitted hears of it by ``elsewhere``.
@@ -41,12 +41,12 @@ class CarriedDispatch:
         self,
         *,
         leases: Leases,
-        elsewhere: Elsewhere,
+        remote: RemoteExecutions,
         depth: Callable[[], Awaitable[int]],
         capacity: int,
     ) -> None:
         self._leases = leases
-        self._elsewhere = elsewhere
+        self._elsewhere = remote
         self._depth = depth
         self._capacity = capacity
         self._known_depth = 0
@@ -56,39 +56,39 @@ class CarriedDispatch:
         """As many as there are: what is taken up goes back to the broker."""
         return self._capacity
 
-    async def check_room(self, plan: Plan) -> None:
+    async def check_room(self, compiled: CompiledWorkflow) -> None:
         """Whether the broker has room; see the protocol. Exact to a second, and to what other processes let in."""
         if self._known_depth >= self._capacity:
             raise QueueFullError(self._capacity)
-        limit = plan.definition.settings.concurrency
+        limit = compiled.definition.settings.concurrency
         if limit is None or limit.policy != "reject":
             return
-        if await self._leases.count(plan.workflow_id) >= limit.limit:
-            raise ConcurrencyLimitError(plan.workflow_id, limit.limit)
+        if await self._leases.count(compiled.workflow_id) >= limit.limit:
+            raise ConcurrencyLimitError(compiled.workflow_id, limit.limit)
 
-    def letter(self, execution: Execution, plan: Plan) -> Job | None:
+    def letter(self, execution: Execution, compiled: CompiledWorkflow) -> Job | None:
         """The job, traced by the execution's own id."""
-        job = job_of(execution, plan)
+        job = job_of(execution, compiled)
         if len(orjson.dumps(job.input)) > LARGEST_INPUT_BYTES:
             job = replace(job, input=None)
         trace_id = UUID(execution.id).hex
         return replace(job, traceparent=f"00-{trace_id}-{trace_id[16:]}-01")
 
-    def unheard_before(self, now: datetime) -> datetime:
+    def unclaimed_before(self, now: datetime) -> datetime:
         """Jobs that no worker has taken are sent again when their patience is over; sooner where the broker has none
         left, so that they cannot be there."""
-        return now if self._known_depth else now + timedelta(seconds=UNHEARD_SECONDS - SURELY_LOST_SECONDS)
+        return now if self._known_depth else now + timedelta(seconds=UNCLAIMED_SECONDS - SURELY_LOST_SECONDS)
 
-    async def add(self, live: LiveExecution) -> None:
+    async def add(self, local: LocalExecution) -> None:
         """Have its answer brought here, where a webhook waits for one."""
-        if live.execution.trigger == "webhook" and live.plan.responds:
-            await self._elsewhere.bring(live)
+        if local.execution.trigger == "webhook" and local.compiled.responds:
+            await self._elsewhere.bring(local)
 
-    async def ended(self, live: LiveExecution) -> None:
+    async def ended(self, local: LocalExecution) -> None:
         """Let in what its workflow's limit has held back."""
-        limit = live.plan.definition.settings.concurrency
+        limit = local.compiled.definition.settings.concurrency
         if limit is not None:
-            await self._leases.let_in(live.execution.workflow_id, limit=limit.limit)
+            await self._leases.release_deferred(local.execution.workflow_id, limit=limit.limit)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:

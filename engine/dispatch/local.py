@@ -6,8 +6,8 @@ from collections import Counter, defaultdict, deque
 from datetime import datetime
 from typing import Protocol
 
-from engine.definitions.plan import Plan
-from engine.dispatch.held import LiveExecution, LiveExecutions
+from engine.definitions.compiled import CompiledWorkflow
+from engine.dispatch.local_executions import LocalExecution, LocalExecutions
 from workflow.errors import ConcurrencyLimitError, QueueFullError
 from workflow.executions import Execution
 from workflow.messages import Job
@@ -22,7 +22,7 @@ class Dispatch(Protocol):
         """How many more executions this process takes in hand."""
         ...
 
-    async def check_room(self, plan: Plan) -> None:
+    async def check_room(self, compiled: CompiledWorkflow) -> None:
         """Whether a new execution of the workflow may come in.
 
         Raises:
@@ -31,24 +31,24 @@ class Dispatch(Protocol):
         """
         ...
 
-    def letter(self, execution: Execution, plan: Plan) -> Job | None:
+    def letter(self, execution: Execution, compiled: CompiledWorkflow) -> Job | None:
         """The job that is stored with the execution, for the broker; ``None`` where there is none."""
         ...
 
-    def unheard_before(self, now: datetime) -> datetime:
+    def unclaimed_before(self, now: datetime) -> datetime:
         """Jobs that no worker has taken, though one should have by then, are lost."""
         ...
 
-    async def add(self, live: LiveExecution) -> None:
+    async def add(self, local: LocalExecution) -> None:
         """An execution is stored as queued: see to it that it runs."""
         ...
 
-    async def ended(self, live: LiveExecution) -> None:
+    async def ended(self, local: LocalExecution) -> None:
         """An execution that this process had in hand has ended or waits: the next of its workflow may come."""
         ...
 
 
-def job_of(execution: Execution, plan: Plan) -> Job:
+def job_of(execution: Execution, compiled: CompiledWorkflow) -> Job:
     """The job that has an execution run."""
     return Job(
         workflow_id=execution.workflow_id,
@@ -56,56 +56,56 @@ def job_of(execution: Execution, plan: Plan) -> Job:
         trigger=execution.trigger,
         input=execution.input,
         priority=execution.priority,
-        timeout_ms=int(plan.definition.settings.timeout_seconds * 1000),
+        timeout_ms=int(compiled.definition.settings.timeout_seconds * 1000),
     )
 
 
 class LocalDispatch:
     """Whoever takes an execution in runs it, within the process's ``capacity`` and each workflow's own limit."""
 
-    def __init__(self, *, live: LiveExecutions, queue: JobQueue, capacity: int) -> None:
-        self._live = live
+    def __init__(self, *, local: LocalExecutions, queue: JobQueue, capacity: int) -> None:
+        self._live = local
         self._queue = queue
         self._capacity = capacity
         self._at_work: Counter[str] = Counter()
-        self._held: defaultdict[str, deque[LiveExecution]] = defaultdict(deque)
+        self._held: defaultdict[str, deque[LocalExecution]] = defaultdict(deque)
 
     @property
     def room(self) -> int:
         """How many more executions fit."""
         return self._capacity - len(self._live)
 
-    async def check_room(self, plan: Plan) -> None:
+    async def check_room(self, compiled: CompiledWorkflow) -> None:
         """Whether one more fits; see the protocol."""
         if self.room <= 0:
             raise QueueFullError(self._capacity)
-        limit = plan.definition.settings.concurrency
-        if limit is not None and limit.policy == "reject" and self._at_work[plan.workflow_id] >= limit.limit:
-            raise ConcurrencyLimitError(plan.workflow_id, limit.limit)
+        limit = compiled.definition.settings.concurrency
+        if limit is not None and limit.policy == "reject" and self._at_work[compiled.workflow_id] >= limit.limit:
+            raise ConcurrencyLimitError(compiled.workflow_id, limit.limit)
 
-    def letter(self, execution: Execution, plan: Plan) -> Job | None:
+    def letter(self, execution: Execution, compiled: CompiledWorkflow) -> Job | None:
         """None: the store holds what is queued, and so does this process."""
         return None
 
-    def unheard_before(self, now: datetime) -> datetime:
+    def unclaimed_before(self, now: datetime) -> datetime:
         """None is ever sent."""
         return now
 
-    async def add(self, live: LiveExecution) -> None:
+    async def add(self, local: LocalExecution) -> None:
         """Take an execution in hand and queue it, or hold it back until its workflow's limit allows it."""
-        self._live.add(live)
-        workflow_id, limit = live.execution.workflow_id, live.plan.definition.settings.concurrency
+        self._live.add(local)
+        workflow_id, limit = local.execution.workflow_id, local.compiled.definition.settings.concurrency
         if limit is not None and self._at_work[workflow_id] >= limit.limit:
-            self._held[workflow_id].append(live)
+            self._held[workflow_id].append(local)
             return
-        await self._publish(live)
+        await self._publish(local)
 
-    async def ended(self, live: LiveExecution) -> None:
+    async def ended(self, local: LocalExecution) -> None:
         """Let the next one of its workflow in."""
-        workflow_id = live.execution.workflow_id
+        workflow_id = local.execution.workflow_id
         held = self._held.get(workflow_id)
-        if held is not None and live in held:
-            held.remove(live)
+        if held is not None and local in held:
+            held.remove(local)
             return
         self._at_work[workflow_id] -= 1
         if not self._at_work[workflow_id]:
@@ -115,6 +115,6 @@ class LocalDispatch:
             if not held:
                 del self._held[workflow_id]
 
-    async def _publish(self, live: LiveExecution) -> None:
-        self._at_work[live.execution.workflow_id] += 1
-        await self._queue.publish(job_of(live.execution, live.plan))
+    async def _publish(self, local: LocalExecution) -> None:
+        self._at_work[local.execution.workflow_id] += 1
+        await self._queue.publish(job_of(local.execution, local.compiled))

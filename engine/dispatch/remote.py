@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from engine.announcements import Announcements
-from engine.dispatch.held import LiveExecution
-from engine.node_api.node_type import WebhookResponse
+from engine.dispatch.local_executions import LocalExecution
+from engine.node_api.node_call import WebhookResponse
 from engine.runs.journal import node_runs_in
 from workflow.errors import JobsprintError
 from workflow.items import JsonObject
 from workflow.ports import ExecutionStore
-from workflow.states import HELD_STATES
+from workflow.states import ACTIVE_STATES
 
 PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0)
 """The store is asked after so long without an event, then after the next; the last pause holds for all that follow, and
@@ -60,7 +60,7 @@ class _Ear:
     followers: int = 0
 
 
-class Elsewhere:
+class RemoteExecutions:
     """Listens once to each workflow of which somebody here follows executions; an async context manager."""
 
     def __init__(self, *, announcements: Announcements, store: ExecutionStore) -> None:
@@ -70,7 +70,7 @@ class Elsewhere:
         self._ears: dict[_Followed, _Ear] = {}
         self._bringing: set[asyncio.Task[None]] = set()
 
-    async def __aenter__(self) -> Elsewhere:
+    async def __aenter__(self) -> RemoteExecutions:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -104,7 +104,7 @@ class Elsewhere:
             for step in await self._done(execution_id) if has_details else ():
                 yield step
             quiet = 0
-            while (await self._store.get(owner, execution_id)).is_held:
+            while (await self._store.get(owner, execution_id)).is_active:
                 while (data := await notices.next(self._pause(quiet))) is not None:
                     quiet = 0
                     yield data
@@ -124,42 +124,42 @@ class Elsewhere:
         last = len(PAUSES_SECONDS) - 1
         return PAUSES_SECONDS[last if self._announcements.hears_others else min(quiet, last)]
 
-    async def bring(self, live: LiveExecution) -> None:
-        """Have the answer to the webhook that started an execution, and its end, brought to ``live``."""
+    async def bring(self, local: LocalExecution) -> None:
+        """Have the answer to the webhook that started an execution, and its end, brought to ``local``."""
         is_listening = asyncio.Event()
-        task = asyncio.create_task(self._bring(live, is_listening), name=f"answer-of-{live.execution.id}")
+        task = asyncio.create_task(self._bring(local, is_listening), name=f"answer-of-{local.execution.id}")
         self._bringing.add(task)
         task.add_done_callback(self._bringing.discard)
         await is_listening.wait()
 
-    async def _bring(self, live: LiveExecution, is_listening: asyncio.Event) -> None:
-        execution = live.execution
+    async def _bring(self, local: LocalExecution, is_listening: asyncio.Event) -> None:
+        execution = local.execution
         try:
             async with self.following(execution.workflow_id, execution.id, has_details=False) as notices:
                 is_listening.set()
                 with contextlib.suppress(JobsprintError):  # it was not accepted: there is nothing to bring
                     await self._store.committed(execution.id)
-                    await self._await_answer(live, notices)
+                    await self._await_answer(local, notices)
         finally:
             is_listening.set()
-            live.answered.cancel()
-            live.finished.set()
+            local.answered.cancel()
+            local.finished.set()
 
-    async def _await_answer(self, live: LiveExecution, notices: Notices) -> None:
-        execution, quiet = live.execution, 0
+    async def _await_answer(self, local: LocalExecution, notices: Notices) -> None:
+        execution, quiet = local.execution, 0
         while True:
             data = await notices.next(self._pause(quiet))
             if data is None:
                 quiet += 1
             elif data.get("answer") is not None:
-                live.answer(WebhookResponse(**data["answer"]))
+                local.answer(WebhookResponse(**data["answer"]))
                 return
             elif "answer" not in data and not _is_let_go(data):
                 continue
             now = await self._store.get(execution.owner, execution.id)
             if now.answer is not None:
-                live.answer(WebhookResponse(**now.answer))
-            if now.answer is not None or not now.is_held:
+                local.answer(WebhookResponse(**now.answer))
+            if now.answer is not None or not now.is_active:
                 return
 
     @asynccontextmanager
@@ -195,4 +195,4 @@ class Elsewhere:
 
 def _is_let_go(data: JsonObject) -> bool:
     """Whether an event says that an execution has ended or waits: then the store says how."""
-    return "node" not in data and data.get("status") not in (None, *HELD_STATES)
+    return "node" not in data and data.get("status") not in (None, *ACTIVE_STATES)

@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from engine.announcements import Announcements
-from engine.dispatch.held import LiveExecutions
+from engine.dispatch.local_executions import LocalExecutions
 from workflow.errors import StorageError
 from workflow.sharing import Leases
 
 logger = logging.getLogger(__name__)
 
 
-class Hearing:
+class SignalListener:
     """The store says what was told; events only say that it is time to look. ``holder`` is this process's name."""
 
-    def __init__(self, *, live: LiveExecutions, leases: Leases, announcements: Announcements, holder: str) -> None:
-        self._live = live
+    def __init__(self, *, local: LocalExecutions, leases: Leases, announcements: Announcements, holder: str) -> None:
+        self._live = local
         self._leases = leases
         self._announcements = announcements
         self._holder = holder
 
-    async def heed(self) -> None:
+    async def process_pending(self) -> None:
         """Do what was told since the last time.
 
         Raises:
@@ -33,12 +33,12 @@ class Hearing:
         if not len(self._live):
             return
         for signal in await self._leases.signals():
-            live = self._live.get(signal.execution_id)
-            if live is None or live.storing.locked() or signal.times <= live.heard:
+            local = self._live.get(signal.execution_id)
+            if local is None or local.storing.locked() or signal.times <= local.signals_seen:
                 continue
-            live.heard, live.resumes = signal.times, True
+            local.signals_seen, local.was_resumed = signal.times, True
             if signal.is_cancelled:
-                live.cancel()
+                local.cancel()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -54,6 +54,6 @@ class Hearing:
         async with self._announcements.listen_to_holder(self._holder) as events:
             async for _ in events:
                 try:
-                    await self.heed()
+                    await self.process_pending()
                 except StorageError as error:  # the next renewal of the leases looks again
                     logger.info("what others have told is not known: %s", error.message)

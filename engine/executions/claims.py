@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from engine.definitions.authoring import Authoring
-from engine.dispatch.held import LiveExecution
+from engine.dispatch.local_executions import LocalExecution
 from engine.executions.service import ExecutionService
-from engine.node_api.node_type import WebhookResponse
+from engine.node_api.node_call import WebhookResponse
 from workflow.errors import WorkflowNotFoundError
 from workflow.executions import ErrorRecord, Execution
 from workflow.messages import Job
@@ -16,7 +16,7 @@ from workflow.sharing import Leases
 from workflow.states import ExecutionState
 
 
-class Taking:
+class ExecutionClaims:
     """Puts executions together with their plans. What cannot have one any more ends as failed."""
 
     def __init__(self, *, authoring: Authoring, service: ExecutionService, leases: Leases, clock: Clock) -> None:
@@ -25,35 +25,35 @@ class Taking:
         self._leases = leases
         self._clock = clock
 
-    async def queued_here(self, job: Job) -> LiveExecution | None:
+    async def queued_here(self, job: Job) -> LocalExecution | None:
         """The execution of a job that this process has in hand; ``None`` where it was cancelled while it was queued."""
-        return self._service.live.get(job.execution_id)
+        return self._service.local.get(job.execution_id)
 
-    async def take(self, job: Job) -> LiveExecution | None:
+    async def take(self, job: Job) -> LocalExecution | None:
         """Take an execution in hand whose job a broker has brought; ``None`` where there is nothing to do for it.
 
         Raises:
             StorageError: the store cannot be asked.
         """
-        taken = await self._leases.take(job.execution_id, now=self._clock.now())
+        taken = await self._leases.claim_queued(job.execution_id, now=self._clock.now())
         if taken is None:
             return None
         execution = taken.execution
         if taken.is_cancelled:
-            await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], live=None)
+            await self._service.move(self._service.ended(execution, ExecutionState.CANCELLED, None), [], local=None)
             return None
         try:
-            live = await self.in_hand(execution)
+            local = await self.in_hand(execution)
         except WorkflowNotFoundError as error:
             await self.fail_orphan(execution, error)
             return None
-        limit = live.plan.definition.settings.concurrency
+        limit = local.compiled.definition.settings.concurrency
         if limit is not None and not await self._leases.admit(execution, job, limit=limit.limit):
             return None
-        if live.plan.responds and execution.trigger == "webhook":
-            live.on_answer = partial(self._announce_answer, live)
-        self._service.live.add(live)
-        return live
+        if local.compiled.responds and execution.trigger == "webhook":
+            local.on_answer = partial(self._announce_answer, local)
+        self._service.local.add(local)
+        return local
 
     async def fail_orphan(self, execution: Execution, error: WorkflowNotFoundError) -> None:
         """End an execution whose workflow is there no more.
@@ -67,16 +67,16 @@ class Taking:
             fix="Create it again, and run that.",
         )
         failed = self._service.ended(execution.changed(error=record), ExecutionState.FAILED, None)
-        await self._service.move(failed, [], live=None)
+        await self._service.move(failed, [], local=None)
 
-    def _announce_answer(self, live: LiveExecution, answer: WebhookResponse) -> None:
+    def _announce_answer(self, local: LocalExecution, answer: WebhookResponse) -> None:
         kept = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
-        live.execution = live.execution.changed(answer=kept)
-        self._service.store.save(live.execution)
-        self._service.announcements.answered(live.execution)
+        local.execution = local.execution.changed(answer=kept)
+        self._service.store.save(local.execution)
+        self._service.announcements.answered(local.execution)
 
-    async def in_hand(self, execution: Execution) -> LiveExecution:
+    async def in_hand(self, execution: Execution) -> LocalExecution:
         """The execution with its plan. Only one that nobody has begun is known to have no journal."""
         stored = await self._authoring.workflows.get(execution.owner, execution.workflow_id, execution.workflow_version)
         is_new = execution.started_at is None and execution.rerun_of is None
-        return LiveExecution(execution, self._authoring.plan(stored), recorded=() if is_new else None)
+        return LocalExecution(execution, self._authoring.compiled(stored), recorded=() if is_new else None)

@@ -8,8 +8,8 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from engine.definitions.authoring import Authoring
-from engine.dispatch.held import LiveExecution
-from engine.executions.claims import Taking
+from engine.dispatch.local_executions import LocalExecution
+from engine.executions.claims import ExecutionClaims
 from engine.executions.control_checks import check_answer, look_at, moved, no_such_node, upstream
 from engine.executions.service import ExecutionService
 from engine.runs.submission import Submission
@@ -46,14 +46,14 @@ class Control:
         *,
         authoring: Authoring,
         service: ExecutionService,
-        taking: Taking,
+        claims: ExecutionClaims,
         leases: Leases,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
         self._authoring = authoring
         self._service = service
-        self._taking = taking
+        self._taking = claims
         self._leases = leases
         self._audit = audit
         self._clock = clock
@@ -75,22 +75,24 @@ class Control:
         owner = actor.workspace_id
         execution = await self._service.get(owner, execution_id)
         moved(execution, ExecutionEvent.CANCEL)
-        live = await self._in_hand(execution_id)
-        if live is not None and live.task is not None:
-            live.cancel()
-            await live.finished.wait()
-        elif live is not None:
-            live.is_cancelled_by_caller = True
-            await self._service.move(self._service.ended(live.execution, ExecutionState.CANCELLED, None), [], live=live)
+        local = await self._in_hand(execution_id)
+        if local is not None and local.task is not None:
+            local.cancel()
+            await local.finished.wait()
+        elif local is not None:
+            local.is_cancelled_by_caller = True
+            await self._service.move(
+                self._service.ended(local.execution, ExecutionState.CANCELLED, None), [], local=local
+            )
         elif (seized := await self._seized(owner, execution_id, UNENDED, is_cancelled=True)) is not None:
-            await self._service.move(self._service.ended(seized, ExecutionState.CANCELLED, None), [], live=None)
+            await self._service.move(self._service.ended(seized, ExecutionState.CANCELLED, None), [], local=None)
         else:
             await self._service.wait(owner, execution_id, timeout_seconds=CANCEL_SECONDS)
         ended = await self._service.get(owner, execution_id)
         if ended.state is not ExecutionState.CANCELLED:
             raise IllegalTransitionError(
                 "It has been told to stop, and has not yet."
-                if ended.is_held
+                if ended.is_active
                 else f"The execution {ended.state} before it could be cancelled.",
                 fix="Look at it.",
                 next_call=look_at(execution_id),
@@ -113,11 +115,11 @@ class Control:
             IllegalTransitionError: it is in none of the ``states``, and nobody has it.
         """
         while True:
-            seized = await self._leases.seize(owner, execution_id, states, now=self._clock.now())
+            seized = await self._leases.claim_idle(owner, execution_id, states, now=self._clock.now())
             if seized is not None:
                 return seized
             execution = await self._service.store.get(owner, execution_id)
-            if not execution.is_held and execution.state not in states:
+            if not execution.is_active and execution.state not in states:
                 raise IllegalTransitionError(
                     f"The execution is {execution.state} by now.", fix="Look at it.", next_call=look_at(execution_id)
                 )
@@ -147,20 +149,20 @@ class Control:
         await self._note(actor, "discarded", discarded)
         return discarded
 
-    async def redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
+    async def redrive(self, actor: Actor, execution_id: str) -> LocalExecution:
         """Queue a dead letter again: what it did before counts, the node that failed runs again.
 
         Raises:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it is not dead.
         """
-        live = await self._redrive(actor, execution_id)
-        await self._note(actor, "redriven", live.execution)
-        return live
+        local = await self._redrive(actor, execution_id)
+        await self._note(actor, "redriven", local.execution)
+        return local
 
-    async def _redrive(self, actor: Actor, execution_id: str) -> LiveExecution:
+    async def _redrive(self, actor: Actor, execution_id: str) -> LocalExecution:
         moved(await self._service.store.get(actor.workspace_id, execution_id), ExecutionEvent.REDRIVE)
-        execution = await self._leases.seize(
+        execution = await self._leases.claim_idle(
             actor.workspace_id, execution_id, [ExecutionState.DEAD], now=self._clock.now()
         )
         if execution is None:
@@ -239,44 +241,44 @@ class Control:
 
     async def _wake(self, owner: str, execution_id: str, key: EffectKey, *, data: Any, by: str) -> Execution:
         resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
-        live = await self._in_hand(execution_id, to_tell=True)
-        if live is not None:
-            await self._tell(live, resumption)
-            return live.execution
+        local = await self._in_hand(execution_id, to_deliver=True)
+        if local is not None:
+            await self._deliver(local, resumption)
+            return local.execution
         execution = await self._seized(owner, execution_id, GOING_ON, [resumption])
         if execution is None:
             return await self._service.get(owner, execution_id)
         queued = execution.changed(state=ExecutionState.QUEUED, wake_at=None)
         return (await self._requeue(queued, [resumption])).execution
 
-    async def _in_hand(self, execution_id: str, *, to_tell: bool = False) -> LiveExecution | None:
+    async def _in_hand(self, execution_id: str, *, to_deliver: bool = False) -> LocalExecution | None:
         """The execution, if this process has it in hand. One that is being stored is waited for: then nobody has; but
         one that begins to wait can still be told something, where no other process could take it meanwhile."""
-        while (live := self._service.live.get(execution_id)) is not None and live.storing.locked():
-            if to_tell and self._service.is_alone and live.execution.state is ExecutionState.WAITING:
+        while (local := self._service.local.get(execution_id)) is not None and local.storing.locked():
+            if to_deliver and self._service.is_alone and local.execution.state is ExecutionState.WAITING:
                 break
-            async with live.storing:
+            async with local.storing:
                 continue
-        return live
+        return local
 
-    async def _tell(self, live: LiveExecution, resumption: Resumption) -> None:
+    async def _deliver(self, local: LocalExecution, resumption: Resumption) -> None:
         """What was said to an execution that is in hand goes into its journal, and keeps it from waiting for it."""
         records: Sequence[Record] = [resumption]
-        if live.run is not None:
-            live.run.journal.note(resumption)
-            records = live.run.journal.flush()
-        live.resumes = True
-        self._service.store.save(live.execution, records)
-        await self._service.store.committed(live.execution.id)
+        if local.run is not None:
+            local.run.journal.note(resumption)
+            records = local.run.journal.flush()
+        local.was_resumed = True
+        self._service.store.save(local.execution, records)
+        await self._service.store.committed(local.execution.id)
 
     async def wake_due(self, execution: Execution) -> None:
         """Let an execution go on whose timer is over; its journal says which item."""
         async with self._moving(execution.id):
             now = await self._service.get(execution.owner, execution.id)
-            if now.state is ExecutionState.WAITING and self._service.live.get(execution.id) is None:
+            if now.state is ExecutionState.WAITING and self._service.local.get(execution.id) is None:
                 await self._requeue(now.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
-    async def wake_told(self, execution: Execution) -> None:
+    async def wake_signalled(self, execution: Execution) -> None:
         """Let an execution go on that another process has told something while it was being stored as waiting.
 
         Raises:
@@ -287,15 +289,15 @@ class Control:
             if seized is not None:
                 await self._requeue(seized.changed(state=ExecutionState.QUEUED, wake_at=None), [])
 
-    async def take_up(self, execution: Execution) -> None:
+    async def requeue_claimed(self, execution: Execution) -> None:
         """Queue an execution again that another process, or this one before it was killed, had in hand."""
         async with self._moving(execution.id):
-            if self._service.live.get(execution.id) is None:
+            if self._service.local.get(execution.id) is None:
                 await self._requeue(execution.changed(state=ExecutionState.QUEUED), [])
 
     async def rerun(
         self, actor: Actor, execution_id: str, *, from_node: str | None, as_it_is_now: bool = False
-    ) -> LiveExecution:
+    ) -> LocalExecution:
         """Execute again: what ran before ``from_node`` counts as done, it and what lies behind run again.
 
         ``as_it_is_now`` takes the workflow's current version in place of the one that ran before.
@@ -304,30 +306,30 @@ class Control:
             ExecutionNotFoundError: there is none.
             NodeNotFoundError: there is no such node.
         """
-        live = await self._rerun(actor, execution_id, from_node=from_node, as_it_is_now=as_it_is_now)
-        await self._note(actor, "rerun", live.execution, {"of": execution_id, "from": from_node})
-        return live
+        local = await self._rerun(actor, execution_id, from_node=from_node, as_it_is_now=as_it_is_now)
+        await self._note(actor, "rerun", local.execution, {"of": execution_id, "from": from_node})
+        return local
 
     async def _rerun(
         self, actor: Actor, execution_id: str, *, from_node: str | None, as_it_is_now: bool
-    ) -> LiveExecution:
+    ) -> LocalExecution:
         execution = await self._service.store.get(actor.workspace_id, execution_id)
         version = None if as_it_is_now else execution.workflow_version
-        plan = self._authoring.plan(
+        compiled = self._authoring.compiled(
             await self._authoring.workflows.get(execution.owner, execution.workflow_id, version)
         )
         recorded: list[Record] = []
         if from_node is not None:
-            if from_node not in plan.index_by_name:
-                raise no_such_node(execution_id, from_node, plan)
-            kept = upstream(plan, from_node)
+            if from_node not in compiled.index_by_name:
+                raise no_such_node(execution_id, from_node, compiled)
+            kept = upstream(compiled, from_node)
             recorded = [
                 record
                 for record in await self._service.store.journal(execution_id)
                 if (record.node if isinstance(record, NodeRun) else record.key.node) in kept
             ]
-        live = await self._service.submit(
-            plan,
+        local = await self._service.submit(
+            compiled,
             Submission(
                 trigger=execution.trigger,
                 initiator=actor.initiator,
@@ -340,8 +342,8 @@ class Control:
                 recorded=recorded,
             ),
         )
-        await self._service.accepted(live)
-        return live
+        await self._service.accepted(local)
+        return local
 
     async def retry(self, actor: Actor, execution_id: str) -> Execution:
         """Try again what failed: a dead letter is queued again, of a failed execution there is a new one that starts
@@ -377,14 +379,14 @@ class Control:
         """Held by whoever moves it on: two at once would both find it waiting, and both take it in hand."""
         return self._locks.setdefault(execution_id, asyncio.Lock())
 
-    async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LiveExecution:
+    async def _requeue(self, execution: Execution, records: Sequence[Record]) -> LocalExecution:
         try:
-            live = await self._taking.in_hand(execution)
+            local = await self._taking.in_hand(execution)
         except WorkflowNotFoundError as error:
             await self._taking.fail_orphan(execution, error)
             raise
-        self._service.store.save(execution, records, job=self._service.dispatch.letter(execution, live.plan))
+        self._service.store.save(execution, records, job=self._service.dispatch.letter(execution, local.compiled))
         await self._service.store.committed(execution.id)
-        await self._service.dispatch.add(live)
+        await self._service.dispatch.add(local)
         self._service.announcements.state_changed(execution)
-        return live
+        return local

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.definitions.plan import Plan
+from engine.definitions.compiled import CompiledWorkflow
 from workflow.agent_questions import read_answer
 from workflow.definitions import graph
 from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NextCall, NodeNotFoundError
@@ -32,22 +32,25 @@ def look_at(execution_id: str) -> NextCall:
     return NextCall("inspect_execution", {"execution_id": execution_id})
 
 
-def no_such_node(execution_id: str, name: str, plan: Plan) -> NodeNotFoundError:
+def no_such_node(execution_id: str, name: str, compiled: CompiledWorkflow) -> NodeNotFoundError:
     """A node was named that the plan has not."""
-    near = nearest(name, plan.index_by_name)
+    near = nearest(name, compiled.index_by_name)
     again = {"execution_id": execution_id, "action": "rerun", "node": near}
     return NodeNotFoundError(
         f"The workflow has no node {name!r}.{did_you_mean(near)}",
         pointer="/node",
-        fix=f"Its nodes are: {listed(plan.index_by_name)}.",
+        fix=f"Its nodes are: {listed(compiled.index_by_name)}.",
         next_call=NextCall("control_execution", again) if near else look_at(execution_id),
     )
 
 
-def upstream(plan: Plan, from_node: str) -> set[str]:
+def upstream(compiled: CompiledWorkflow, from_node: str) -> set[str]:
     """The nodes that neither are ``from_node`` nor lie behind it."""
-    edges = [graph.Edge(plan.nodes[edge.source].name, "", plan.nodes[edge.target].name, "") for edge in plan.edges]
-    return set(plan.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
+    edges = [
+        graph.Edge(compiled.nodes[edge.source].name, "", compiled.nodes[edge.target].name, "")
+        for edge in compiled.edges
+    ]
+    return set(compiled.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
 
 
 def check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from engine.definitions.authoring import Authoring
-from engine.definitions.plan import Plan
+from engine.definitions.compiled import CompiledWorkflow
 from engine.executions.control import Control
 from engine.executions.service import ExecutionService
 from engine.runs.journal import STORE_RETRY_SECONDS
@@ -20,7 +20,7 @@ from workflow.states import ExecutionState
 logger = logging.getLogger(__name__)
 
 
-class Aftermath:
+class FollowUp:
     """Asked by the worker as an execution ends or begins to wait, and again when that is stored."""
 
     def __init__(
@@ -38,14 +38,14 @@ class Aftermath:
         self._leases = leases
         self._on_waiting = on_waiting
 
-    async def see_to(self, execution: Execution, *, heard: int) -> None:
+    async def after_stored(self, execution: Execution, *, signals_seen: int) -> None:
         """Do what follows. A failure of it is logged: it must not touch the execution itself.
 
         ``heard`` is how often others have told something of it that is known.
         """
         if execution.state is ExecutionState.WAITING:
             self._on_waiting()
-            if any(signal.times > heard for signal in await self._signals(execution)):
+            if any(signal.times > signals_seen for signal in await self._signals(execution)):
                 await self._wake(execution)
             return
         if execution.parent is not None:
@@ -58,7 +58,7 @@ class Aftermath:
         so this takes as long as it takes."""
         while True:
             try:
-                return await self._control.wake_told(execution)
+                return await self._control.wake_signalled(execution)
             except StorageError as error:
                 logger.warning("execution %s waits to go on: %s", execution.id, error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
@@ -81,20 +81,20 @@ class Aftermath:
         except JobsprintError as error:
             logger.info("execution %s was not told that its child has ended: %s", parent.execution_id, error.message)
 
-    async def handler_of(self, execution: Execution, plan: Plan) -> Plan | None:
+    async def handler_of(self, execution: Execution, compiled: CompiledWorkflow) -> CompiledWorkflow | None:
         """The error workflow that is to run after this end, if any."""
-        workflow_id = plan.definition.settings.error_workflow
+        workflow_id = compiled.definition.settings.error_workflow
         if execution.state not in (ExecutionState.FAILED, ExecutionState.DEAD) or workflow_id is None:
             return None
         if workflow_id == execution.workflow_id:
             return None
         try:
-            return await self._authoring.plan_in_use(execution.owner, workflow_id)
+            return await self._authoring.compiled_in_use(execution.owner, workflow_id)
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s cannot run: %s", execution.id, error.message)
             return None
 
-    async def start_handler(self, handler: Plan, execution: Execution) -> None:
+    async def start_handler(self, handler: CompiledWorkflow, execution: Execution) -> None:
         """Submit the error workflow. Called as the end is noted, so that both reach the disk in one batch."""
         data = {
             "execution": {"id": execution.id, "status": execution.state.value, "trigger": execution.trigger},

@@ -39,7 +39,7 @@ class Recovery:
         leases: Leases,
         clock: Clock,
         lease_seconds: float,
-        heed: Callable[[], Awaitable[None]],
+        process_pending: Callable[[], Awaitable[None]],
         is_alone: bool,
     ) -> None:
         self._service = service
@@ -47,7 +47,7 @@ class Recovery:
         self._control = control
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._heed = heed
+        self._heed = process_pending
         self._is_alone = is_alone
         self._changed = asyncio.Event()
 
@@ -90,21 +90,21 @@ class Recovery:
         """Take what others let go of, as far as there is room; the rest comes with the next look."""
         now = self._clock.now()
         expired_before = AFTER_EVERYTHING if self._is_alone else now
-        unheard_before = self._service.dispatch.unheard_before(now)
+        unclaimed_before = self._service.dispatch.unclaimed_before(now)
         while True:
             limit = min(BATCH, self._service.dispatch.room)
             if limit <= 0:
                 return
-            found = await self._leases.claim(
-                now=self._clock.now(), expired_before=expired_before, unheard_before=unheard_before, limit=limit
+            found = await self._leases.claim_expired(
+                now=self._clock.now(), expired_before=expired_before, unclaimed_before=unclaimed_before, limit=limit
             )
-            await asyncio.gather(*(self._one(self._control.take_up, execution) for execution in found))
+            await asyncio.gather(*(self._one(self._control.requeue_claimed, execution) for execution in found))
             if len(found) < limit:
                 return
 
     async def _wake_due(self) -> None:
         self._changed.clear()
-        due = await self._leases.due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.dispatch.room)))
+        due = await self._leases.claim_due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.dispatch.room)))
         await asyncio.gather(*(self._one(self._control.wake_due, execution) for execution in due))
         if due:
             return

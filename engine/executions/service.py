@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engine.announcements import Announcements
-from engine.definitions.plan import Plan
-from engine.dispatch.held import LiveExecution, LiveExecutions
+from engine.definitions.compiled import CompiledWorkflow
 from engine.dispatch.local import Dispatch
-from engine.dispatch.remote import Elsewhere
+from engine.dispatch.local_executions import LocalExecution, LocalExecutions
+from engine.dispatch.remote import RemoteExecutions
 from engine.runs.journal import node_runs_in, waiting_in
 from engine.runs.run import Run
 from engine.runs.submission import Submission, input_items
@@ -20,7 +20,7 @@ from workflow.audit import AuditLog, acting
 from workflow.errors import ExecutionNotFoundError, NotAcceptedError
 from workflow.executions import Execution, NodeRun, Record, Suspension
 from workflow.ports import Clock, ExecutionFilter, ExecutionStore, IdempotencyKeys, NewId, Page
-from workflow.states import FINISHED, HELD_STATES, ExecutionState
+from workflow.states import ACTIVE_STATES, FINISHED, ExecutionState
 
 
 class NodeProgress(NamedTuple):
@@ -57,9 +57,9 @@ class ExecutionService:
         self,
         *,
         store: ExecutionStore,
-        live: LiveExecutions,
+        local: LocalExecutions,
         dispatch: Dispatch,
-        elsewhere: Elsewhere | None,
+        remote: RemoteExecutions | None,
         announcements: Announcements,
         keys: IdempotencyKeys,
         audit: AuditLog,
@@ -68,9 +68,9 @@ class ExecutionService:
     ) -> None:
         self.store = store
         self.announcements = announcements
-        self.live = live
+        self.local = local
         self.dispatch = dispatch
-        self._elsewhere = elsewhere
+        self._elsewhere = remote
         self._keys = keys
         self._audit = audit
         self._clock = clock
@@ -81,7 +81,7 @@ class ExecutionService:
         """Whether no other process can have an execution in hand."""
         return self._elsewhere is None
 
-    async def submit(self, plan: Plan, submission: Submission) -> LiveExecution:
+    async def submit(self, compiled: CompiledWorkflow, submission: Submission) -> LocalExecution:
         """Take an execution in hand. It counts as accepted only when :meth:`accepted` has returned.
 
         Raises:
@@ -91,45 +91,45 @@ class ExecutionService:
             UnstorableValueError: the input holds something that cannot be stored.
         """
         input_items(submission.data)
-        await self.dispatch.check_room(plan)
+        await self.dispatch.check_room(compiled)
         execution = Execution(
             id=submission.execution_id or self._new_id(),
-            owner=plan.owner,
-            workflow_id=plan.workflow_id,
-            workflow_name=plan.definition.name,
-            workflow_version=plan.version,
+            owner=compiled.owner,
+            workflow_id=compiled.workflow_id,
+            workflow_name=compiled.definition.name,
+            workflow_version=compiled.version,
             state=ExecutionState.QUEUED,
             trigger=submission.trigger,
-            start_node=plan.trigger(node=submission.start_node, type_name=submission.trigger).name,
+            start_node=compiled.trigger(node=submission.start_node, type_name=submission.trigger).name,
             input=submission.data,
             created_at=self._clock.now(),
             initiator=submission.initiator,
             mode=submission.mode,
             pins=submission.pins,
-            priority=submission.priority or plan.definition.settings.priority,
+            priority=submission.priority or compiled.definition.settings.priority,
             parent=submission.parent,
             rerun_of=submission.rerun_of,
             answer_form=submission.answer_form,
         )
-        live = LiveExecution(execution, plan, submission.recorded)
-        letter = self.dispatch.letter(execution, plan)
-        if letter is not None or plan.definition.settings.durability != "none":
+        local = LocalExecution(execution, compiled, submission.recorded)
+        letter = self.dispatch.letter(execution, compiled)
+        if letter is not None or compiled.definition.settings.durability != "none":
             self.store.save(execution, submission.recorded, job=letter)
-        await self.dispatch.add(live)
+        await self.dispatch.add(local)
         self.announcements.state_changed(execution)
-        return live
+        return local
 
-    async def execute(self, plan: Plan, submission: Submission, *, key: str | None = None) -> str:
+    async def execute(self, compiled: CompiledWorkflow, submission: Submission, *, key: str | None = None) -> str:
         """Submit what a caller asked for, once per ``key`` where there is one; its id when it is accepted and noted.
 
         Raises:
             JobsprintError: see :meth:`submit` and :meth:`accepted`.
         """
         if key is not None:
-            return await self.submit_once(plan, submission, key=key)
-        return await self._start(plan, submission)
+            return await self.submit_once(compiled, submission, key=key)
+        return await self._start(compiled, submission)
 
-    async def submit_once(self, plan: Plan, submission: Submission, *, key: str) -> str:
+    async def submit_once(self, compiled: CompiledWorkflow, submission: Submission, *, key: str) -> str:
         """Submit unless this key was used for the workflow within a day; the execution's id either way.
 
         Raises:
@@ -137,57 +137,57 @@ class ExecutionService:
         """
         now = self._clock.now()
         wanted = self._new_id()
-        execution_id = await self._keys.take(plan.workflow_id, key, wanted, now=now)
-        if execution_id != wanted and await self._exists(plan.owner, execution_id):
-            first = self.live.get(execution_id)
+        execution_id = await self._keys.take(compiled.workflow_id, key, wanted, now=now)
+        if execution_id != wanted and await self._exists(compiled.owner, execution_id):
+            first = self.local.get(execution_id)
             if first is not None:
                 await self.accepted(first)
             return execution_id
-        return await self._start(plan, replace(submission, execution_id=execution_id))
+        return await self._start(compiled, replace(submission, execution_id=execution_id))
 
-    async def _start(self, plan: Plan, submission: Submission) -> str:
-        live = await self.submit(plan, submission)
+    async def _start(self, compiled: CompiledWorkflow, submission: Submission) -> str:
+        local = await self.submit(compiled, submission)
         # Noted before it is accepted, so that both are on their way to the disk at the same time.
-        execution = live.execution
+        execution = local.execution
         details = {"workflow": execution.workflow_id, "version": execution.workflow_version, "mode": execution.mode}
         actor = acting(submission.initiator, execution.owner)
         self._audit.note(actor, "execution.started", f"execution:{execution.id}", details)
-        await self.accepted(live)
+        await self.accepted(local)
         await self._audit.written()
         return execution.id
 
-    async def accepted(self, live: LiveExecution) -> None:
+    async def accepted(self, local: LocalExecution) -> None:
         """Return when the execution, as far as it has come, is on the disk.
 
         Raises:
             NotAcceptedError: it cannot be stored; it is gone without a trace.
         """
         try:
-            await self.store.committed(live.execution.id)
+            await self.store.committed(local.execution.id)
         except NotAcceptedError:
-            await self.drop(live)
+            await self.drop(local)
             raise
 
-    async def drop(self, live: LiveExecution) -> None:
+    async def drop(self, local: LocalExecution) -> None:
         """Forget an execution that was never stored, and stop it where it runs."""
-        if live.task is not None and live.task is not asyncio.current_task():
-            live.task.cancel()
-        await self.retire(live)
+        if local.task is not None and local.task is not asyncio.current_task():
+            local.task.cancel()
+        await self.retire(local)
 
-    async def retire(self, live: LiveExecution) -> None:
+    async def retire(self, local: LocalExecution) -> None:
         """Let go of an execution that has ended or waits, wake whoever waits for it, and let the next one in."""
-        if self.live.discard(live):
-            await self.dispatch.ended(live)
+        if self.local.discard(local):
+            await self.dispatch.ended(local)
 
     async def wait(self, owner: str, execution_id: str, *, timeout_seconds: float) -> None:
         """Return when the execution has ended or waits, or when the time is over. Never cancels it."""
-        live = self._live(owner, execution_id)
+        local = self._live(owner, execution_id)
         if timeout_seconds <= 0:
             return
         try:
             async with asyncio.timeout(timeout_seconds):
-                if live is not None:
-                    await live.finished.wait()
+                if local is not None:
+                    await local.finished.wait()
                 elif self._elsewhere is not None:
                     async with aclosing(self._elsewhere.steps(owner, execution_id, has_details=False)) as steps:
                         async for _ in steps:
@@ -201,8 +201,8 @@ class ExecutionService:
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self._live(owner, execution_id)
-        return live.execution if live is not None else await self.store.get(owner, execution_id)
+        local = self._live(owner, execution_id)
+        return local.execution if local is not None else await self.store.get(owner, execution_id)
 
     async def inspect(self, owner: str, execution_id: str) -> Inspection:
         """The execution and its node runs so far.
@@ -210,18 +210,18 @@ class ExecutionService:
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self._live(owner, execution_id)
-        if live is not None and live.run is not None:
-            run = live.run
+        local = self._live(owner, execution_id)
+        if local is not None and local.run is not None:
+            run = local.run
             return Inspection(
-                live.execution,
+                local.execution,
                 list(run.order),
                 tuple(run.running),
                 tuple(run.retrying.items()),
                 run.journal.waiting(),
             )
-        if live is not None:
-            execution, records = live.execution, await self.store.journal(execution_id)
+        if local is not None:
+            execution, records = local.execution, await self.store.journal(execution_id)
         else:
             execution, records = await self.store.recorded(owner, execution_id)
         has_ended = execution.state in FINISHED or execution.state is ExecutionState.DEAD
@@ -233,16 +233,16 @@ class ExecutionService:
         Raises:
             ExecutionNotFoundError: there is none.
         """
-        live = self.live.get(execution_id)
-        return live.execution.owner if live is not None else await self.store.owner_of(execution_id)
+        local = self.local.get(execution_id)
+        return local.execution.owner if local is not None else await self.store.owner_of(execution_id)
 
     def progress(self, owner: str, execution_id: str) -> NodeProgress | None:
         """How far an execution is that this process runs: its latest node run."""
-        live = self._live(owner, execution_id)
-        if live is None or live.run is None or not live.run.order:
+        local = self._live(owner, execution_id)
+        if local is None or local.run is None or not local.run.order:
             return None
-        finished = len(live.run.order)
-        return NodeProgress(live.run.order[-1].node, finished, max(finished, len(live.plan.nodes)))
+        finished = len(local.run.order)
+        return NodeProgress(local.run.order[-1].node, finished, max(finished, len(local.compiled.nodes)))
 
     async def waiting(self, owner: str, execution_id: str) -> Sequence[Suspension]:
         """What waits in the execution now, also while other parts of it run.
@@ -273,18 +273,18 @@ class ExecutionService:
         """Executions, newest first; see the store."""
         return await self.store.page(where, limit=limit, cursor=cursor)
 
-    async def move(self, execution: Execution, records: Sequence[Record], *, live: LiveExecution | None) -> None:
+    async def move(self, execution: Execution, records: Sequence[Record], *, local: LocalExecution | None) -> None:
         """Store a new state, wait until it is on the disk, and tell everyone.
 
         Raises:
             StorageError: it could not be stored (yet).
         """
-        if live is not None:
-            live.execution = execution
+        if local is not None:
+            local.execution = execution
         self.store.save(execution, records)
         await self.store.committed(execution.id)
-        if live is not None and not execution.is_held:
-            await self.retire(live)
+        if local is not None and not execution.is_active:
+            await self.retire(local)
         self.announcements.state_changed(execution)
 
     def ended(self, execution: Execution, state: ExecutionState, run: Run | None) -> Execution:
@@ -302,22 +302,22 @@ class ExecutionService:
     async def follow(self, owner: str, execution_id: str, *, timeout_seconds: float) -> AsyncIterator[NodeProgress]:
         """Each node run as it ends, those that have ended first, and what nodes at work tell meanwhile, until the
         execution ends or waits or time is over."""
-        live = self._live(owner, execution_id)
-        if live is None:
+        local = self._live(owner, execution_id)
+        if local is None:
             if self._elsewhere is not None:
                 async with aclosing(self._follow_elsewhere(owner, execution_id, timeout_seconds)) as steps:
                     async for step in steps:
                         yield step
             return
-        total = len(live.plan.nodes)
-        async with self.announcements.listen(live.execution.workflow_id) as events:
-            done = list(live.run.order) if live.run is not None else []
+        total = len(local.compiled.nodes)
+        async with self.announcements.listen(local.execution.workflow_id) as events:
+            done = list(local.run.order) if local.run is not None else []
             finished = len(done)
             for count, node_run in enumerate(done, 1):
                 yield NodeProgress(node_run.node, count, max(count, total))
             try:
                 async with asyncio.timeout(timeout_seconds):
-                    while not live.finished.is_set():
+                    while not local.finished.is_set():
                         data = (await anext(events)).data
                         if data.get("executionId") != execution_id:
                             continue
@@ -326,7 +326,7 @@ class ExecutionService:
                         elif "node" in data:
                             finished = data["finished"]
                             yield NodeProgress(data["node"], data["finished"], data["total"])
-                        elif data["status"] not in HELD_STATES:
+                        elif data["status"] not in ACTIVE_STATES:
                             return
             except TimeoutError:
                 return
@@ -349,10 +349,10 @@ class ExecutionService:
         except (TimeoutError, ExecutionNotFoundError):
             return
 
-    def _live(self, owner: str, execution_id: str) -> LiveExecution | None:
+    def _live(self, owner: str, execution_id: str) -> LocalExecution | None:
         """The execution, if it is the owner's and this process has it in hand."""
-        live = self.live.get(execution_id)
-        return live if live is not None and live.execution.owner == owner else None
+        local = self.local.get(execution_id)
+        return local if local is not None and local.execution.owner == owner else None
 
     async def _exists(self, owner: str, execution_id: str) -> bool:
         try:

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 import orjson
 
 from engine.definitions.authoring import Authoring
-from engine.definitions.plan import Plan, PlanNode
-from engine.dispatch.held import LiveExecution
+from engine.definitions.compiled import CompiledNode, CompiledWorkflow
+from engine.dispatch.local_executions import LocalExecution
 from engine.executions.service import ExecutionService
 from engine.nodes.webhook import Signature, WebhookParameters
 from engine.runs.submission import Submission
@@ -58,7 +58,7 @@ class MethodNotAllowedError(JobsprintError):
 class Accepted:
     """A webhook's execution; ``responds`` says whether the workflow will answer by itself."""
 
-    live: LiveExecution
+    local: LocalExecution
     responds: bool
 
 
@@ -83,15 +83,15 @@ class WebhookIntake:
             InvalidArgumentsError: the body is not what its content type says.
             QueueFullError: too many executions are under way.
         """
-        plan = self._authoring.plan(await self._authoring.workflows.by_webhook_path(request.path))
-        trigger, parameters = _listener(plan, request.path)
+        compiled = self._authoring.compiled(await self._authoring.workflows.by_webhook_path(request.path))
+        trigger, parameters = _listener(compiled, request.path)
         if request.method not in parameters.methods:
             raise MethodNotAllowedError(request.path, request.method, parameters.methods)
         if parameters.signature is not None:
-            await self._verify(plan.owner, parameters.signature, request)
+            await self._verify(compiled.owner, parameters.signature, request)
         submission = Submission(trigger="webhook", initiator=WEBHOOK, start_node=trigger.name, data=_item(request))
-        live = await self._service.submit(plan, submission)
-        return Accepted(live, plan.responds)
+        local = await self._service.submit(compiled, submission)
+        return Accepted(local, compiled.responds)
 
     async def _verify(self, owner: str, signature: Signature, request: WebhookRequest) -> None:
         secret = await self._secret(owner, signature.secret)
@@ -125,8 +125,8 @@ class WebhookIntake:
         return form.secret.get_secret_value()
 
 
-def _listener(plan: Plan, path: str) -> tuple[PlanNode, WebhookParameters]:
-    for node in plan.nodes:
+def _listener(compiled: CompiledWorkflow, path: str) -> tuple[CompiledNode, WebhookParameters]:
+    for node in compiled.nodes:
         parameters = node.parameters.constant
         if isinstance(parameters, WebhookParameters) and parameters.path == path and not node.definition.disabled:
             return node, parameters

@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
-from engine.dispatch.held import LiveExecution
-from engine.executions.follow_up import Aftermath
+from engine.dispatch.local_executions import LocalExecution
+from engine.executions.follow_up import FollowUp
 from engine.executions.service import ExecutionService
 from engine.expressions.evaluator import Evaluator
 from engine.runs.executor import Executor
@@ -37,9 +37,9 @@ class Worker:
         self,
         *,
         queue: JobQueue,
-        take: Callable[[Job], Awaitable[LiveExecution | None]],
+        take: Callable[[Job], Awaitable[LocalExecution | None]],
         service: ExecutionService,
-        aftermath: Aftermath,
+        aftermath: FollowUp,
         runner: NodeRunner,
         evaluator: Evaluator,
         clock: Clock,
@@ -89,39 +89,39 @@ class Worker:
 
     async def _work(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         """Run an execution in this consumer's own task; whoever cancels the execution cancels that."""
-        live = await self._taken(delivery)
-        if live is None:
+        local = await self._taken(delivery)
+        if local is None:
             return
-        live.task = task
+        local.task = task
         try:
-            await self._run(live, task)
+            await self._run(local, task)
         except asyncio.CancelledError:
-            if self._service.live.get(live.execution.id) is None:
+            if self._service.local.get(local.execution.id) is None:
                 task.uncancel()  # it was dropped
-            elif live.is_cancelled_by_caller:  # while its journal was being read
+            elif local.is_cancelled_by_caller:  # while its journal was being read
                 task.uncancel()
-                await self._end(live, self._service.ended(live.execution, ExecutionState.CANCELLED, None))
+                await self._end(local, self._service.ended(local.execution, ExecutionState.CANCELLED, None))
             else:
                 raise  # this worker stops: its lease lets another one go on
         except NotAcceptedError:
-            await self._service.drop(live)
+            await self._service.drop(local)
         except LeaseLostError as error:
             logger.warning("%s", error.message)
-            await self._service.drop(live)
+            await self._service.drop(local)
             await delivery.hand_back()  # should nobody have it after all
             return
         except Exception as error:
-            logger.exception("execution %s could not be brought to an end", live.execution.id)
-            await self._give_up(live, error)
+            logger.exception("execution %s could not be brought to an end", local.execution.id)
+            await self._give_up(local, error)
         finally:
-            live.task = None
+            local.task = None
         await delivery.acknowledge()
 
-    async def _taken(self, delivery: Delivery) -> LiveExecution | None:
+    async def _taken(self, delivery: Delivery) -> LocalExecution | None:
         """The execution of a job, in hand; ``None`` where there is nothing to do for the job (any more)."""
         while True:
             try:
-                live = await self._take(delivery.job)
+                local = await self._take(delivery.job)
             except StorageError as error:
                 logger.warning("a job waits for the store: %s", error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
@@ -131,71 +131,71 @@ class Worker:
                     logger.warning("execution %s is a dead letter of the queue", delivery.job.execution_id)
                 return None
             else:
-                if live is None:
+                if local is None:
                     await delivery.acknowledge()
-                return live
+                return local
 
-    async def _run(self, live: LiveExecution, task: asyncio.Task[None]) -> None:
-        execution = live.execution
-        live.execution = execution.changed(
+    async def _run(self, local: LocalExecution, task: asyncio.Task[None]) -> None:
+        execution = local.execution
+        local.execution = execution.changed(
             state=ExecutionState.RUNNING, started_at=execution.started_at or self._clock.now()
         )
-        self._service.announcements.state_changed(live.execution)
-        recorded = live.recorded if live.recorded is not None else await self._recorded(live)
+        self._service.announcements.state_changed(local.execution)
+        recorded = local.recorded if local.recorded is not None else await self._recorded(local)
         try:
             while True:
-                run = live.run = self._new_run(live, recorded)
-                state = await self._execute(live, run, task)
-                if state is not ExecutionState.WAITING or not live.resumes:
-                    async with live.storing:
-                        live.task = None  # there is nothing to cancel
-                        settled = await self._settled(live, run, state)
+                run = local.run = self._new_run(local, recorded)
+                state = await self._execute(local, run, task)
+                if state is not ExecutionState.WAITING or not local.was_resumed:
+                    async with local.storing:
+                        local.task = None  # there is nothing to cancel
+                        settled = await self._settled(local, run, state)
                     if settled is not None:
-                        return await self._aftermath.see_to(settled, heard=live.heard)
-                    live.task = task
-                recorded = await self._recorded(live)
+                        return await self._aftermath.after_stored(settled, signals_seen=local.signals_seen)
+                    local.task = task
+                recorded = await self._recorded(local)
         finally:
             self._evaluator.forget(execution.id)
 
-    async def _recorded(self, live: LiveExecution) -> Sequence[Record]:
+    async def _recorded(self, local: LocalExecution) -> Sequence[Record]:
         """The journal, with all that has happened until now.
 
         It waits as long as it takes, since without the journal effects would happen again; and it reads again where
         something happened while it read, or that would be asked for once more.
         """
-        execution_id = live.execution.id
+        execution_id = local.execution.id
         while True:
-            live.resumes = False
-            if live.run is not None:
-                self._service.store.save(live.execution, live.run.journal.flush())
+            local.was_resumed = False
+            if local.run is not None:
+                self._service.store.save(local.execution, local.run.journal.flush())
             try:
                 recorded = await self._service.store.journal(execution_id)
             except StorageError as error:
                 logger.warning("execution %s waits for its journal: %s", execution_id, error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
                 continue
-            if not live.resumes:
+            if not local.was_resumed:
                 return recorded
 
-    def _new_run(self, live: LiveExecution, recorded: Sequence[Record]) -> Run:
-        store, execution_id = self._service.store, live.execution.id
+    def _new_run(self, local: LocalExecution, recorded: Sequence[Record]) -> Run:
+        store, execution_id = self._service.store, local.execution.id
         journal = Journal(
             recorded=recorded,
-            save=lambda records: store.save(live.execution, records),
+            save=lambda records: store.save(local.execution, records),
             committed=lambda: store.committed(execution_id),
-            durability=live.plan.definition.settings.durability,
+            durability=local.compiled.definition.settings.durability,
         )
         return Run(
-            execution=live.execution,
-            plan=live.plan,
+            execution=local.execution,
+            compiled=local.compiled,
             journal=journal,
-            on_answer=live.answer,
+            on_answer=local.answer,
             clock_offset=(self._clock.now(), time.perf_counter()),
         )
 
-    async def _execute(self, live: LiveExecution, run: Run, task: asyncio.Task[None]) -> ExecutionState:
-        limit = run.plan.definition.settings.timeout_seconds
-        executor = Executor(run, self._runner, self._announcer(live, run))
+    async def _execute(self, local: LocalExecution, run: Run, task: asyncio.Task[None]) -> ExecutionState:
+        limit = run.compiled.definition.settings.timeout_seconds
+        executor = Executor(run, self._runner, self._announcer(local, run))
         try:
             return await executor.execute(input_items(run.execution.input), timeout_seconds=limit)
         except TimeoutError:
@@ -206,7 +206,7 @@ class Worker:
             )
             return ExecutionState.FAILED
         except asyncio.CancelledError:
-            if not live.is_cancelled_by_caller:
+            if not local.is_cancelled_by_caller:
                 raise
             task.uncancel()
             return ExecutionState.CANCELLED
@@ -217,7 +217,7 @@ class Worker:
                 raise
             raise _first(not_ours) from group
 
-    async def _settled(self, live: LiveExecution, run: Run, state: ExecutionState) -> Execution | None:
+    async def _settled(self, local: LocalExecution, run: Run, state: ExecutionState) -> Execution | None:
         """Store how far it has come, and let go of it. ``None`` where it is still in hand: it was told what it waits
         for while that was being stored, so it goes on.
 
@@ -226,23 +226,23 @@ class Worker:
             JobsprintError: what it came to cannot be stored.
         """
         if state is ExecutionState.WAITING:
-            settled = live.execution.changed(state=state, wake_at=run.wake_at)
+            settled = local.execution.changed(state=state, wake_at=run.wake_at)
         else:
-            if state is ExecutionState.FAILED and self._is_dead_letter(live, run):
+            if state is ExecutionState.FAILED and self._is_dead_letter(local, run):
                 state = ExecutionState.DEAD
-            settled = self._service.ended(live.execution, state, run)
-        live.execution = settled
-        handler = await self._aftermath.handler_of(settled, live.plan)
-        dead_letter = self._service.dispatch.letter(settled, live.plan) if state is ExecutionState.DEAD else None
+            settled = self._service.ended(local.execution, state, run)
+        local.execution = settled
+        handler = await self._aftermath.handler_of(settled, local.compiled)
+        dead_letter = self._service.dispatch.letter(settled, local.compiled) if state is ExecutionState.DEAD else None
         self._service.store.save(settled, run.journal.flush(), job=dead_letter)
         if handler is not None:
             await self._aftermath.start_handler(handler, settled)
-        if live.plan.definition.settings.durability != "none":
+        if local.compiled.definition.settings.durability != "none":
             await self._committed(settled.id)
-        if state is ExecutionState.WAITING and live.resumes:
-            live.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
+        if state is ExecutionState.WAITING and local.was_resumed:
+            local.execution = settled.changed(state=ExecutionState.RUNNING, wake_at=None)
             return None
-        await self._service.retire(live)
+        await self._service.retire(local)
         self._service.announcements.state_changed(settled)
         return settled
 
@@ -258,32 +258,32 @@ class Worker:
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
     @staticmethod
-    def _is_dead_letter(live: LiveExecution, run: Run) -> bool:
+    def _is_dead_letter(local: LocalExecution, run: Run) -> bool:
         """Whether nobody watches and trying again later may help: its retries are spent (contract "Failure")."""
-        return live.execution.trigger != "manual" and run.error is not None and run.error.transient
+        return local.execution.trigger != "manual" and run.error is not None and run.error.transient
 
-    async def _give_up(self, live: LiveExecution, error: Exception) -> None:
+    async def _give_up(self, local: LocalExecution, error: Exception) -> None:
         """Store the end of an execution whose results could not be stored."""
         record = ErrorRecord(
             code=error.code if isinstance(error, JobsprintError) else "internal_error",
             message=f"The execution's results could not be stored: {error!s:.300}",
             fix=error.fix if isinstance(error, JobsprintError) else "The server's log has the details; report them.",
         )
-        await self._end(live, self._service.ended(live.execution.changed(error=record), ExecutionState.FAILED, None))
+        await self._end(local, self._service.ended(local.execution.changed(error=record), ExecutionState.FAILED, None))
 
-    async def _end(self, live: LiveExecution, ended: Execution) -> None:
+    async def _end(self, local: LocalExecution, ended: Execution) -> None:
         """Store an end that no run has come to."""
         try:
-            await self._service.move(ended, [], live=live)
+            await self._service.move(ended, [], local=local)
         except Exception:
-            logger.exception("execution %s stays as running until the next start", live.execution.id)
-            await self._service.retire(live)
+            logger.exception("execution %s stays as running until the next start", local.execution.id)
+            await self._service.retire(local)
 
-    def _announcer(self, live: LiveExecution, run: Run) -> Callable[[NodeRun], None]:
+    def _announcer(self, local: LocalExecution, run: Run) -> Callable[[NodeRun], None]:
         def announce(node_run: NodeRun) -> None:
             finished = len(run.order)
             self._service.announcements.node_finished(
-                live.execution, node_run, finished=finished, total=max(finished, len(live.plan.nodes))
+                local.execution, node_run, finished=finished, total=max(finished, len(local.compiled.nodes))
             )
 
         return announce

@@ -13,7 +13,7 @@ import orjson
 from engine.expressions.fast_path import FastForm, compile_fast
 from engine.expressions.fast_values import FallThroughError
 from engine.expressions.pool import WorkerPool
-from engine.expressions.scope import NodeView, Scope
+from engine.expressions.scope import ExpressionScope, NodeView
 from engine.expressions.template import NODE_REFERENCE, Template, parse_template
 from workflow.errors import ExpressionError
 
@@ -65,7 +65,7 @@ class Evaluator:
                 self._compiled.popitem(last=False)
         return found
 
-    def try_fast(self, templates: Sequence[CompiledTemplate], scope: Scope) -> list[Row] | None:
+    def try_fast(self, templates: Sequence[CompiledTemplate], scope: ExpressionScope) -> list[Row] | None:
         """A row per item (one where there are none), or ``None`` where JavaScript has to do it."""
         functions = [template.fast.function for template in templates if template.fast is not None]
         if len(functions) < len(templates):
@@ -79,7 +79,7 @@ class Evaluator:
             return None
 
     async def evaluate(
-        self, templates: Sequence[CompiledTemplate], scope: Scope, *, execution_id: str
+        self, templates: Sequence[CompiledTemplate], scope: ExpressionScope, *, execution_id: str
     ) -> Sequence[Row]:
         """A row per item (one where there are none).
 
@@ -109,7 +109,7 @@ class Evaluator:
             )
         return [row if isinstance(row, list) else _row_error(row, index, scope) for index, row in enumerate(rows)]
 
-    async def run_script(self, source: str, scope: Scope, *, each: bool, execution_id: str) -> Sequence[Any]:
+    async def run_script(self, source: str, scope: ExpressionScope, *, each: bool, execution_id: str) -> Sequence[Any]:
         """What a function with this body returns: a list for all items, or a value for each item.
 
         Raises:
@@ -177,7 +177,11 @@ def _compiled(source: str, template: Template, fast: FastForm | None) -> Compile
 
 
 def _request(
-    templates: Sequence[CompiledTemplate], scope: Scope, *, needs_time: bool, script: dict[str, Any] | None = None
+    templates: Sequence[CompiledTemplate],
+    scope: ExpressionScope,
+    *,
+    needs_time: bool,
+    script: dict[str, Any] | None = None,
 ) -> bytes:
     items = scope.items or ({},)
     names: set[str] = set()
@@ -207,7 +211,7 @@ def _request(
     )
 
 
-def _node(scope: Scope, name: str, pairs: int) -> dict[str, Any]:
+def _node(scope: ExpressionScope, name: str, pairs: int) -> dict[str, Any]:
     """Another node's items and, for the first ``pairs`` items here, the index of the one that each comes from."""
     try:
         view = scope.view(name)
@@ -227,7 +231,7 @@ def _error_json(error: ExpressionError) -> dict[str, Any]:
     return {"code": error.expression_code, "message": error.message, "fix": error.fix}
 
 
-def _row_error(failure: dict[str, Any], index: int, scope: Scope) -> ExpressionError:
+def _row_error(failure: dict[str, Any], index: int, scope: ExpressionScope) -> ExpressionError:
     """Why item ``index`` has no values, in words that name the expression and what there was to read."""
     fix = failure.get("fix")
     if fix is None and failure["code"] == "expression_failed":

@@ -14,9 +14,9 @@ from typing import Any
 from engine.expressions import fast_values
 from engine.expressions.fast_syntax import (
     Binary,
-    Call,
     Choice,
     Constant,
+    FunctionCall,
     Node,
     Not,
     NotFastError,
@@ -25,10 +25,10 @@ from engine.expressions.fast_syntax import (
     parse,
 )
 from engine.expressions.fast_values import UNDEFINED
-from engine.expressions.scope import Scope
+from engine.expressions.scope import ExpressionScope
 from engine.expressions.template import Template
 
-FastTemplate = Callable[[Any, Scope, int], Any]
+FastTemplate = Callable[[Any, ExpressionScope, int], Any]
 """``(json, scope, item_index)`` → the template's value for that item."""
 
 
@@ -110,7 +110,7 @@ class FastCode:
                 return "UNDEFINED"
             case Path():
                 return self._write_path(node, depth)
-            case Call(method, target):
+            case FunctionCall(method, target):
                 inner, name = self._write(target, depth), self.variable()
                 self.line(depth, f"{name} = {_METHODS[method]}({inner})")
                 return name

@@ -60,7 +60,7 @@ METHODS = frozenset({"toUpperCase", "toLowerCase", "trim", "toString"})
 
 
 @dataclass(slots=True, frozen=True)
-class Call:
+class FunctionCall:
     """A method without arguments, called on what a path leads to."""
 
     method: str
@@ -92,7 +92,7 @@ class Choice:
     otherwise: Node
 
 
-Node = Constant | Undefined | Path | Call | Not | Binary | Choice
+Node = Constant | Undefined | Path | FunctionCall | Not | Binary | Choice
 
 
 def parse(source: str) -> Node:
@@ -197,7 +197,7 @@ class _Parser:
         *before, (method, is_optional) = path.steps
         if method not in METHODS or is_optional or self.peek() in (".", "?.", "[", "("):
             raise NotFastError
-        return Call(str(method), Path(path.root, tuple(before), path.node))
+        return FunctionCall(str(method), Path(path.root, tuple(before), path.node))
 
     def _node_path(self, node: str | None) -> Path:
         """``.item.json…``, ``.first().json…`` or ``.last().json…`` of a node, or of the input where it is ``None``."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from engine.expressions.scope import Scope
+from engine.expressions.scope import ExpressionScope
 from workflow.errors import ExpressionError
 
 LARGEST_EXACT = 2**53
@@ -47,7 +47,7 @@ class _UndefinedValue:
 UNDEFINED: Any = _UndefinedValue()
 
 
-def item_of(scope: Scope, node: str | None, which: str, index: int) -> Any:
+def item_of(scope: ExpressionScope, node: str | None, which: str, index: int) -> Any:
     """The JSON of another node's item, or of the first or last of the input."""
     try:
         items = scope.items if node is None else scope.view(node).items
@@ -59,7 +59,7 @@ def item_of(scope: Scope, node: str | None, which: str, index: int) -> Any:
     return items[place]
 
 
-def _paired(scope: Scope, node: str | None, index: int) -> int:
+def _paired(scope: ExpressionScope, node: str | None, index: int) -> int:
     return index if node is None else scope.view(node).paired_index(index)
 
 

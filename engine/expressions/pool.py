@@ -38,7 +38,7 @@ _FIXES = {
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Limits:
+class SandboxLimits:
     """What one call may use.
 
     ``cpu_seconds`` is the engine's own limit, ``grace_seconds`` how much longer the process lives (wall time),
@@ -59,7 +59,7 @@ class _Worker:
         self.contexts: set[str] = set()
 
     @classmethod
-    async def start(cls, limits: Limits) -> Self:
+    async def start(cls, limits: SandboxLimits) -> Self:
         engine = importlib.util.find_spec("_quickjs")
         if engine is None or engine.origin is None:
             raise RuntimeError("the package quickjs-ng is not installed")
@@ -123,7 +123,7 @@ class _Worker:
 class WorkerPool:
     """``size`` workers at work and one warm spare; an async context manager that ends them all."""
 
-    def __init__(self, *, size: int, limits: Limits) -> None:
+    def __init__(self, *, size: int, limits: SandboxLimits) -> None:
         self.limits = limits
         self._size = size
         self._idle: list[_Worker] = []
@@ -218,7 +218,7 @@ class WorkerPool:
         return worker
 
 
-def limit_error(code: str, limits: Limits) -> ExpressionError:
+def limit_error(code: str, limits: SandboxLimits) -> ExpressionError:
     """The error of expressions that overran the limit which ``code`` names."""
     messages: dict[str, Any] = {
         "expression_timeout": f"The expressions of this node took longer than {limits.cpu_seconds:g} s.",

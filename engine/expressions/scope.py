@@ -41,7 +41,7 @@ class NodeLookup(Protocol):
 
 
 @dataclass(slots=True, kw_only=True)
-class Scope:
+class ExpressionScope:
     """The data behind ``$json``, ``$('node')``, ``$execution`` and the rest, for one node run.
 
     ``seed`` and ``now`` make randomness and clock the same whenever the run is repeated.

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from engine.expressions.fast_path import FastCode, FastForm
-from engine.expressions.scope import Scope
+from engine.expressions.scope import ExpressionScope
 from workflow.items import Item, Items, Outputs, pairs_of
 
 Path = tuple[str | int, ...]
@@ -27,7 +27,7 @@ class ItemLoop(NamedTuple):
     :class:`~workflow.errors.JobsprintError` where the general way has to decide.
     """
 
-    run: Callable[[Items, Scope | None], Outputs]
+    run: Callable[[Items, ExpressionScope | None], Outputs]
     reads_scope: bool
 
 

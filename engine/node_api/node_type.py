@@ -11,35 +11,17 @@ Four ways to be one, by what the work needs:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from engine.node_api.item_loops import LoopCode
-from engine.node_api.parameters import ParameterModel
-from engine.node_api.ports import AiPorts, ChildRunner, Part
-from engine.node_api.progress import Teller
-from workflow.actions import Actions
-from workflow.chat import Asker
+from engine.node_api.node_call import NodeCall
+from engine.node_api.parameters import ParameterModel, Parameters
 from workflow.definitions.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
-from workflow.executions import EffectKey, Resumption, Suspension, SuspensionKind
+from workflow.executions import SuspensionKind
 from workflow.items import Item, Items, JsonObject, Outputs, pairs_of
-from workflow.ports import HttpClient
-
-
-class Parameters(BaseModel):
-    """Root of all parameter models: unknown fields are errors, and values never change.
-
-    ``trusts_free_values`` says that its validators ask nothing of what stands in places of type ``Any``, so that an
-    expression's value can be put there unchecked.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    trusts_free_values: ClassVar[bool] = False
 
 
 class NoParameters(Parameters):
@@ -47,139 +29,6 @@ class NoParameters(Parameters):
 
 
 P = TypeVar("P", bound=Parameters)
-P_co = TypeVar("P_co", bound=Parameters, covariant=True)
-
-
-@dataclass(slots=True, frozen=True, kw_only=True)
-class WebhookResponse:
-    """What a ``respond`` node answers. ``body`` is JSON, or text where the headers say so."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: Any
-
-
-class NodeCall(Protocol[P_co]):
-    """One run of one node: what it works on and what it may use. Nodes do not change it."""
-
-    @property
-    def node(self) -> str:
-        """The node's name."""
-        ...
-
-    @property
-    def owner(self) -> str:
-        """The workspace whose run it is; credentials are looked up there."""
-        ...
-
-    @property
-    def inputs(self) -> Sequence[Items]:
-        """The items per input, in the order of the type's inputs."""
-        ...
-
-    @property
-    def items(self) -> Items:
-        """The items of the first input."""
-        ...
-
-    @property
-    def now(self) -> datetime:
-        """The execution's own time at the start of this run."""
-        ...
-
-    @property
-    def http(self) -> HttpClient:
-        """How requests leave the process."""
-        ...
-
-    @property
-    def children(self) -> ChildRunner:
-        """What starts other workflows."""
-        ...
-
-    @property
-    def ai(self) -> AiPorts:
-        """Models, prompt templates, memory, vectors."""
-        ...
-
-    @property
-    def actions(self) -> Actions:
-        """What has actions of connections done."""
-        ...
-
-    @property
-    def asker(self) -> Asker:
-        """For whom models are asked."""
-        ...
-
-    @property
-    def raw(self) -> Mapping[str, Any]:
-        """The parameters as the definition writes them, expressions and all."""
-        ...
-
-    @property
-    def common(self) -> P_co:
-        """The parameters of a node that has one set for all items: those of the first item."""
-        ...
-
-    def parameters(self, item_index: int) -> P_co:
-        """The parameters with every expression evaluated for this item of the first input, made anew at each call.
-
-        Raises:
-            ExpressionError: an expression failed for the item.
-            NodeError: a value does not fit, code ``bad_parameter``.
-        """
-        ...
-
-    @property
-    def teller(self) -> Teller:
-        """What tells whoever watches how far the node has come."""
-        ...
-
-    def respond(self, response: WebhookResponse) -> None:
-        """Answer the webhook's caller; the first answer counts."""
-        ...
-
-    def effect_key(self, item_index: int) -> str:
-        """The item's idempotency key: the same again when the effect is repeated."""
-        ...
-
-    def done(self, item_index: int, part: str) -> Any:
-        """What a part of the item's effect came to; ``None`` where it is not done."""
-        ...
-
-    async def once(self, item_index: int, part: Part, work: Callable[[], Awaitable[Any]]) -> Any:
-        """What a part of the item's effect comes to, as JSON that is not null: done if it has not been, and on the
-        disk before this returns.
-
-        Raises:
-            Exception: the work failed.
-        """
-        ...
-
-    def item_key(self, item_index: int) -> EffectKey:
-        """The item's place in the journal."""
-        ...
-
-    def resumption(self, item_index: int) -> Resumption | None:
-        """Why the item goes on after it waited."""
-        ...
-
-    def suspension(self, item_index: int) -> Suspension | None:
-        """What the item waits for, or waited for last."""
-        ...
-
-    def resume_url(self) -> str | None:
-        """Where somebody outside can let it go on; ``None`` where nothing listens."""
-        ...
-
-    async def run_script(self, source: str, each: bool) -> Sequence[Any]:
-        """What JavaScript gives for all items, or for each.
-
-        Raises:
-            ExpressionError: it failed or overran a limit.
-        """
-        ...
 
 
 class Emission(NamedTuple):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from engine.expressions.template import is_template
 from workflow.definitions.catalogue import ParameterProblem
@@ -20,6 +20,17 @@ _FIELD_CODES = {
     "unknown_field": "unknown_parameter",
     "bad_value": "bad_parameter",
 }
+
+
+class Parameters(BaseModel):
+    """Root of all parameter models: unknown fields are errors, and values never change.
+
+    ``trusts_free_values`` says that its validators ask nothing of what stands in places of type ``Any``, so that an
+    expression's value can be put there unchecked.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    trusts_free_values: ClassVar[bool] = False
 
 
 class ParameterModel:

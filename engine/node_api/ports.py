@@ -1,4 +1,4 @@
-"""What effects are made of: the ports that nodes work with, and parts that are done once each."""
+"""What effects are made of: the ports that nodes work with, and steps that are done once each."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ class AiPorts:
     vectors: VectorStore
 
 
-class ChildRunner(Protocol):
-    """Starts other workflows for one node run."""
+class ChildStarter(Protocol):
+    """Starts other workflows for the items of an execution."""
 
-    async def ensure(self, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = "") -> Execution:
-        """The item's execution as it is now, started if it is not there yet; ``part`` tells several of an item apart.
+    async def ensure(
+        self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, step: str = ""
+    ) -> Execution:
+        """The item's execution as it is now, started if it is not there yet; ``step`` tells several of an item apart.
 
         Raises:
             JobsprintError: it cannot be started.
@@ -35,8 +37,8 @@ class ChildRunner(Protocol):
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Part:
-    """A part of an item's effect, as the audit log is told of it. ``name`` tells it from the item's other parts.
+class Step:
+    """One step of an item's effect, as the audit log shows it. ``name`` tells it from the item's other steps.
 
     ``kind`` is the node type that does it; without a ``target`` it stays in the process and is not noted.
     """

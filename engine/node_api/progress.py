@@ -7,31 +7,31 @@ import time
 from engine.announcements import Announcements
 from workflow.executions import Execution
 
-TOLD_EVERY_SECONDS = 0.2
+REPORT_SECONDS = 0.2
 """What a node tells more often is not told on: nobody could read it."""
 MOST_NOTE = 500
 """Characters of what a node tells, the last ones."""
 
 
-class Teller:
+class ProgressReporter:
     """Tells of one run of one node."""
 
-    __slots__ = ("_announcements", "_execution", "_node", "_told_at")
+    __slots__ = ("_announcements", "_execution", "_node", "_reported_at")
 
     def __init__(self, announcements: Announcements, execution: Execution, node: str) -> None:
         self._announcements = announcements
         self._execution = execution
         self._node = node
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
     @property
     def is_followed(self) -> bool:
         """Whether anybody may want to hear it."""
         return self._announcements.is_followed(self._execution)
 
-    def tell(self, note: str) -> None:
+    def report(self, note: str) -> None:
         """Tell how far the node has come. Never waits."""
         now = time.monotonic()
-        if now - self._told_at >= TOLD_EVERY_SECONDS and self.is_followed:
-            self._told_at = now
-            self._announcements.node_told(self._execution, self._node, note[-MOST_NOTE:])
+        if now - self._reported_at >= REPORT_SECONDS and self.is_followed:
+            self._reported_at = now
+            self._announcements.node_progress(self._execution, self._node, note[-MOST_NOTE:])

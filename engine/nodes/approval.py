@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_api.node_type import EffectNode, Emission, NodeCall, Parameters, SuspendError
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, Emission, SuspendError
+from engine.node_api.parameters import Parameters
 from workflow.items import Item, JsonObject
 
 EXPIRED = "expired"

@@ -6,7 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.node_api.node_type import AsyncNode, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import AsyncNode
+from engine.node_api.parameters import Parameters
 from workflow.definitions.catalogue import MAIN
 from workflow.errors import NodeError
 from workflow.items import Item, Items, Outputs, Pair, from_item

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from engine.expressions.fast_values import fall_through
 from engine.node_api.item_loops import LoopCode, Path
-from engine.node_api.node_type import Parameters
+from engine.node_api.parameters import Parameters
 from workflow.errors import NodeError
 
 Operator = Literal[

@@ -7,7 +7,9 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from engine.node_api.node_type import EffectNode, NodeCall, Parameters, SuspendError
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, SuspendError
+from engine.node_api.parameters import Parameters
 from workflow.errors import NodeError
 from workflow.executions import Execution
 from workflow.items import Item, JsonObject
@@ -58,7 +60,7 @@ class ExecuteWorkflow(EffectNode[SubWorkflowParameters]):
         self, index: int, item: Item, parameters: SubWorkflowParameters, call: NodeCall[Any]
     ) -> JsonObject:
         data = parameters.input if "input" in parameters.model_fields_set else item.json
-        child = await call.children.ensure(call.item_key(index), parameters.workflow_id, data, wait=parameters.wait)
+        child = await call.start_child(index, parameters.workflow_id, data, wait=parameters.wait)
         if not parameters.wait:
             return {"execution_id": child.id}
         if child.state in (ExecutionState.QUEUED, ExecutionState.RUNNING, ExecutionState.WAITING):

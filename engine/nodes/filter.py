@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.node_api.item_loops import LoopCode
-from engine.node_api.node_type import Emission, ItemNode, NodeCall
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import Emission, ItemNode
 from engine.nodes.conditions import Condition, write_test
 from workflow.items import Item
 

@@ -10,7 +10,9 @@ import orjson
 from pydantic import Field, model_validator
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import EffectNode, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode
+from engine.node_api.parameters import Parameters
 from workflow.credential_forms import NAME
 from workflow.credentials import CredentialRef
 from workflow.definitions.catalogue import ParameterProblem

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import BatchNode, NodeCall, Parameters, paired
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import BatchNode, paired
+from engine.node_api.parameters import Parameters
 from workflow.definitions.catalogue import ParameterProblem
 from workflow.items import Outputs
 

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_api.node_type import NodeCall, Parameters, TriggerNode
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import TriggerNode
+from engine.node_api.parameters import Parameters
 from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError
 from workflow.items import Outputs

@@ -9,7 +9,9 @@ from typing import Any, Literal, Self
 import orjson
 from pydantic import Field, model_validator
 
-from engine.node_api.node_type import BatchNode, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import BatchNode
+from engine.node_api.parameters import Parameters
 from engine.nodes import field_path
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Item, Items, JsonObject, Outputs, Pair

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from engine.node_api.node_type import BatchNode, NodeCall, NoParameters, paired
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import BatchNode, NoParameters, paired
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
 

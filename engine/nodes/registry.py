@@ -84,7 +84,7 @@ class NodeTypeError(JobsprintError):
 
 
 class NodeRegistry:
-    """Node types by name: the :class:`~workflow.definitions.catalogue.Catalogue` that checks of definitions ask."""
+    """Node types by name: the :class:`~workflow.definitions.catalogue.NodeCatalogue` that checks of definitions ask."""
 
     def __init__(self, types: Iterable[type[NodeType[Any]]]) -> None:
         self._types: dict[str, NodeType[Any]] = {}

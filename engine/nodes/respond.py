@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from engine.node_api.node_type import BatchNode, NodeCall, Parameters, WebhookResponse, paired
+from engine.node_api.node_call import NodeCall, WebhookResponse
+from engine.node_api.node_type import BatchNode, paired
+from engine.node_api.parameters import Parameters
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
 

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import orjson
 from pydantic import Field
 
-from engine.node_api.node_type import BatchNode, NodeCall, Parameters, paired
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import BatchNode, paired
+from engine.node_api.parameters import Parameters
 from engine.nodes import field_path
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs

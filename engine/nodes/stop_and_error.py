@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from engine.node_api.node_type import BatchNode, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import BatchNode
+from engine.node_api.parameters import Parameters
 from workflow.errors import NodeError
 from workflow.items import Outputs
 

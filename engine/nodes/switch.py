@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from engine.node_api.item_loops import LoopCode
-from engine.node_api.node_type import Emission, ItemNode, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import Emission, ItemNode
+from engine.node_api.parameters import Parameters
 from engine.nodes.conditions import Condition, write_test
 from workflow.items import Item
 

@@ -8,7 +8,9 @@ from typing import Any, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
-from engine.node_api.node_type import EffectNode, NodeCall, Parameters, SuspendError
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, SuspendError
+from engine.node_api.parameters import Parameters
 from workflow.items import Item, JsonObject
 
 LONGEST_SECONDS = 366 * 24 * 3600

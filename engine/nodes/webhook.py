@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from engine.node_api.node_type import Parameters, TriggerNode
+from engine.node_api.node_type import TriggerNode
+from engine.node_api.parameters import Parameters
 
 PATH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$"
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from engine.definitions.plan import Plan
+from engine.definitions.compiled import CompiledWorkflow
 from engine.runs.executor import Executor
 from engine.runs.journal import Journal
 from engine.runs.node_runner import NodeRunner
@@ -46,7 +46,7 @@ class Planner:
         self._runner = runner
         self._clock = clock
 
-    async def plan(self, plan: Plan, *, start_node: str | None, data: object) -> ExecutionPlan:
+    async def plan(self, compiled: CompiledWorkflow, *, start_node: str | None, data: object) -> ExecutionPlan:
         """What executing the plan with this input would do.
 
         Raises:
@@ -55,13 +55,13 @@ class Planner:
         """
         execution = Execution(
             id="plan",
-            owner=plan.owner,
-            workflow_id=plan.workflow_id,
-            workflow_name=plan.definition.name,
-            workflow_version=plan.version,
+            owner=compiled.owner,
+            workflow_id=compiled.workflow_id,
+            workflow_name=compiled.definition.name,
+            workflow_version=compiled.version,
             state=ExecutionState.RUNNING,
             trigger="manual",
-            start_node=plan.trigger(node=start_node, type_name="manual").name,
+            start_node=compiled.trigger(node=start_node, type_name="manual").name,
             input=data,
             created_at=self._clock.now(),
             initiator=NOBODY,
@@ -70,29 +70,29 @@ class Planner:
         journal = Journal(recorded=(), save=_forget, committed=_at_once, durability="none")
         run = Run(
             execution=execution,
-            plan=plan,
+            compiled=compiled,
             journal=journal,
             clock_offset=(execution.created_at, time.perf_counter()),
         )
         await Executor(run, self._runner, lambda node_run: None).execute(input_items(data))
         nodes = list(dict.fromkeys(node_run.node for node_run in run.order))
         content = {
-            "workflow": [plan.workflow_id, plan.version],
+            "workflow": [compiled.workflow_id, compiled.version],
             "input": data,
             "effects": [effect.to_json() for effect in run.planned],
         }
         digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
         return ExecutionPlan(run.planned, nodes, run.error, digest[:32])
 
-    async def check(self, plan: Plan, *, start_node: str | None, data: object, expected: str) -> None:
+    async def check(self, compiled: CompiledWorkflow, *, start_node: str | None, data: object, expected: str) -> None:
         """Whether a run would still do what was planned.
 
         Raises:
             PlanChangedError: it would not; nothing was started.
         """
-        now = await self.plan(plan, start_node=start_node, data=data)
+        now = await self.plan(compiled, start_node=start_node, data=data)
         if now.hash != expected:
-            again: dict[str, object] = {"workflow_id": plan.workflow_id}
+            again: dict[str, object] = {"workflow_id": compiled.workflow_id}
             if data is not None and len(orjson.dumps(data)) <= SHOWN_INPUT_BYTES:
                 again["input"] = data
             raise PlanChangedError(expected, now.hash, plan_again=NextCall("plan_execution", again))

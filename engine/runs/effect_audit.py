@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class EffectNotes:
+class EffectAudit:
     """One attempt at one effect, which reaches ``target``. ``credential`` is the name of the one that goes with it.
 
     Neither parameters nor answers are in its entries. An attempt that has no end in the log was cut off with the

@@ -5,35 +5,35 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from engine.node_api.ports import Part
-from engine.runs.effect_audit import EffectNotes
+from engine.node_api.ports import Step
+from engine.runs.effect_audit import EffectAudit
 from engine.runs.run import Run
 from workflow.audit import AuditLog
 from workflow.executions import EffectKey, EffectStep
 from workflow.ports import Clock
 
 
-def part_done(run: Run, key: EffectKey, name: str) -> Any:
+def step_result(run: Run, key: EffectKey, name: str) -> Any:
     """What the part came to; ``None`` where it is not done."""
     found = run.journal.step(key, name)
     return found.result if found is not None else None
 
 
-async def part_once(
-    run: Run, key: EffectKey, part: Part, work: Callable[[], Awaitable[Any]], *, audit: AuditLog, clock: Clock
+async def run_step_once(
+    run: Run, key: EffectKey, part: Step, work: Callable[[], Awaitable[Any]], *, audit: AuditLog, clock: Clock
 ) -> Any:
     """What the part comes to, as JSON that is not null. Where it leaves the process, the audit log is told.
 
     Raises:
         Exception: the work failed.
     """
-    found = part_done(run, key, part.name)
+    found = step_result(run, key, part.name)
     if found is not None:
         return found
     if part.target is None:
         result = await work()
     else:
-        notes = EffectNotes(
+        notes = EffectAudit(
             audit=audit,
             execution=run.execution,
             key=key,

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.node_api.node_type import EffectNode, NodeCall, SuspendError
-from engine.runs.effect_audit import EffectNotes
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, SuspendError
+from engine.runs.effect_audit import EffectAudit
 from engine.runs.run import Run
 from workflow.audit import AuditLog
 from workflow.definitions.definition import NodeDefinition
@@ -140,7 +141,7 @@ class EffectRun:
         target = self.kind.target(parameters)
         if target is None:
             return await self.kind.run_item(index, item, parameters, self.call)
-        notes = EffectNotes(
+        notes = EffectAudit(
             audit=self.audit,
             execution=self.run.execution,
             key=key,
@@ -170,7 +171,7 @@ class EffectRun:
     def _has_taken_long(self, began: datetime) -> bool:
         """Whether so much of the execution's time is spent that further attempts could cost it its end."""
         seconds = (self.clock.now() - began).total_seconds()
-        return seconds > self.run.plan.definition.settings.timeout_seconds / 2
+        return seconds > self.run.compiled.definition.settings.timeout_seconds / 2
 
     def _put_off(self, key: EffectKey, index: int, error: Exception, record: ErrorRecord) -> None:
         """Queue an item to be tried again later, if its node says so and the failure may pass (contract "Failure").

@@ -16,14 +16,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from engine.definitions.compiled import CompiledNode
 from engine.definitions.loops import LoopBody
-from engine.definitions.plan import PlanNode
 from engine.nodes.loop import BATCH, DONE, LoopParameters
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import Run, Sources
 from workflow.executions import NodeRun, RunKey
-from workflow.items import Item, Items, Outputs, Pair, Source
+from workflow.items import Item, ItemOrigin, Items, Outputs, Pair
 from workflow.states import ExecutionState
 
 INLINE_SECONDS = 0.005
@@ -33,10 +33,10 @@ INLINE_SECONDS = 0.005
 BEFORE_EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
 
 
-class Delivery(NamedTuple):
+class Arrival(NamedTuple):
     """Items on an edge, and the execution's own time when they were sent."""
 
-    source: Source | None
+    source: ItemOrigin | None
     items: Items
     time: datetime
 
@@ -61,7 +61,7 @@ class _LoopProgress:
     """How far a loop is with the items it was given last; ``None`` between two deliveries."""
 
     items: Items | None = None
-    source: Source | None = None
+    source: ItemOrigin | None = None
     time: datetime = BEFORE_EVERYTHING
     position: int = 0
     results: Items = field(default_factory=list)
@@ -74,7 +74,7 @@ class Executor:
     run: Run
     runner: NodeRunner
     on_node_finished: Callable[[NodeRun], None]
-    _waiting: list[list[Delivery]] = field(init=False)
+    _waiting: list[list[Arrival]] = field(init=False)
     _closed: list[bool] = field(init=False)
     _progress: list[_NodeProgress] = field(init=False)
     _loops: dict[int, _LoopProgress] = field(init=False)
@@ -82,10 +82,10 @@ class Executor:
     _tasks: dict[asyncio.Task[Outcome], NodeStart] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._waiting = [[] for _ in self.run.plan.edges]
-        self._closed = [False] * len(self.run.plan.edges)
-        self._progress = [_NodeProgress() for _ in self.run.plan.nodes]
-        self._loops = {loop: _LoopProgress() for loop in self.run.plan.bodies}
+        self._waiting = [[] for _ in self.run.compiled.edges]
+        self._closed = [False] * len(self.run.compiled.edges)
+        self._progress = [_NodeProgress() for _ in self.run.compiled.nodes]
+        self._loops = {loop: _LoopProgress() for loop in self.run.compiled.bodies}
 
     async def execute(self, items: Items, *, timeout_seconds: float | None = None) -> ExecutionState:
         """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
@@ -116,17 +116,17 @@ class Executor:
 
     def _begin(self, items: Items) -> None:
         """Start at the trigger, and do at once what needs no waiting."""
-        start = self.run.plan.index_by_name[self.run.execution.start_node]
-        for root in self.run.plan.roots:
+        start = self.run.compiled.index_by_name[self.run.execution.start_node]
+        for root in self.run.compiled.roots:
             if root != start:
                 self._wake(root)
-        self._start(self.run.plan.nodes[start], [items], (None,), self.run.execution.created_at)
+        self._start(self.run.compiled.nodes[start], [items], (None,), self.run.execution.created_at)
         if not self.run.journal.secures_every_node:
             self._turn()
 
     def _turn(self) -> None:
         """Advance what is ready, until nothing is or others have to have their turn."""
-        ready, nodes = self._ready, self.run.plan.nodes
+        ready, nodes = self._ready, self.run.compiled.nodes
         ends = time.perf_counter() + INLINE_SECONDS
         while ready and self.run.error is None:
             self._advance(nodes[ready.popleft()])
@@ -137,7 +137,7 @@ class Executor:
         while not self._is_over:
             if self._ready and self.run.journal.secures_every_node:
                 await self.run.journal.secure()
-                self._advance(self.run.plan.nodes[self._ready.popleft()])
+                self._advance(self.run.compiled.nodes[self._ready.popleft()])
             elif self._ready:
                 await asyncio.sleep(0)
                 self._turn()
@@ -153,13 +153,13 @@ class Executor:
             progress.is_ready = True
             self._ready.append(index)
 
-    def _advance(self, node: PlanNode) -> None:
+    def _advance(self, node: CompiledNode) -> None:
         """Start the node's next run if its input is there."""
         progress = self._progress[node.index]
         progress.is_ready = False
         if not progress.is_idle:
             return
-        body = self.run.plan.bodies.get(node.index)
+        body = self.run.compiled.bodies.get(node.index)
         if body is not None:
             self._advance_loop(node, body)
         elif node.type.waits_for_all_inputs:
@@ -170,7 +170,7 @@ class Executor:
                 delivery = self._waiting[edge].pop(0)
                 self._start(node, [delivery.items], (delivery.source,), delivery.time)
 
-    def _next_edge(self, node: PlanNode, progress: _NodeProgress) -> int | None:
+    def _next_edge(self, node: CompiledNode, progress: _NodeProgress) -> int | None:
         """The edge that brings the node's next run; where nothing more can come, close what lies behind the node."""
         edges = node.edges_in[0] if node.edges_in else ()
         while progress.edge < len(edges):
@@ -183,7 +183,7 @@ class Executor:
         self._end(node, progress)
         return None
 
-    def _advance_join(self, node: PlanNode, progress: _NodeProgress) -> None:
+    def _advance_join(self, node: CompiledNode, progress: _NodeProgress) -> None:
         if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
             return
         if any(self._waiting[edge] for edges in node.edges_in for edge in edges):
@@ -191,25 +191,25 @@ class Executor:
         else:
             self._end(node, progress)
 
-    def _end(self, node: PlanNode, progress: _NodeProgress, leaving: Iterable[int] = ()) -> None:
+    def _end(self, node: CompiledNode, progress: _NodeProgress, leaving: Iterable[int] = ()) -> None:
         """The node will not run again: close its edges, and those that ``leave`` the loop that it is."""
         progress.is_idle = False
         self._close(node, node.every_edge_out)
         if leaving:
             self._close(node, leaving)
 
-    def _close(self, node: PlanNode, edges: Iterable[int]) -> None:
+    def _close(self, node: CompiledNode, edges: Iterable[int]) -> None:
         """Nothing more comes over these edges, for this round of the loop that the node lies in, if in any.
 
         Ways out of that loop stay open: the next round may use them. They close with the loop.
         """
-        around = self.run.plan.enclosing.get(node.index)
+        around = self.run.compiled.enclosing.get(node.index)
         for edge in edges:
             if around is None or edge in around.inner:
                 self._closed[edge] = True
-                self._wake(self.run.plan.edges[edge].target)
+                self._wake(self.run.compiled.edges[edge].target)
 
-    def _advance_loop(self, node: PlanNode, body: LoopBody) -> None:
+    def _advance_loop(self, node: CompiledNode, body: LoopBody) -> None:
         """Go round with the next batch, or on with the next items, when what is under way has come back."""
         progress, state = self._progress[node.index], self._loops[node.index]
         if state.items is not None:
@@ -239,7 +239,7 @@ class Executor:
             progress.edge += 1
         self._end(node, progress, body.leaving)
 
-    def _go_round(self, node: PlanNode, body: LoopBody, state: _LoopProgress) -> None:
+    def _go_round(self, node: CompiledNode, body: LoopBody, state: _LoopProgress) -> None:
         """Open the body afresh and send the next batch into it."""
         for edge in body.inner:
             self._closed[edge] = False
@@ -260,7 +260,7 @@ class Executor:
         for index in sorted(body.nodes):
             self._wake(index)
 
-    def _emit(self, node: PlanNode, outputs: Outputs, sources: Sources, time_: datetime) -> None:
+    def _emit(self, node: CompiledNode, outputs: Outputs, sources: Sources, time_: datetime) -> None:
         """A run of a loop node: it does no work of its own but to part and to gather."""
         progress = self._progress[node.index]
         start = NodeStart(node, progress.runs, [[]], sources, time_, time.perf_counter())
@@ -272,10 +272,10 @@ class Executor:
             recorded = self._record(start, Outcome(outputs, time_))
         self._pass_on(node, recorded)
 
-    def _start_joined(self, node: PlanNode) -> None:
+    def _start_joined(self, node: CompiledNode) -> None:
         """Run a node that waits for all its inputs, with everything that came for each."""
         inputs: list[Items] = []
-        sources: list[Source | None] = []
+        sources: list[ItemOrigin | None] = []
         now = self.run.execution.created_at
         for edges in node.edges_in:
             deliveries = [delivery for edge in edges for delivery in self._waiting[edge]]
@@ -287,7 +287,7 @@ class Executor:
             now = max([now, *(delivery.time for delivery in deliveries)])
         self._start(node, inputs, tuple(sources), now)
 
-    def _start(self, node: PlanNode, inputs: Sequence[Items], sources: Sources, now: datetime) -> None:
+    def _start(self, node: CompiledNode, inputs: Sequence[Items], sources: Sources, now: datetime) -> None:
         progress = self._progress[node.index]
         start = NodeStart(node, progress.runs, inputs, sources, now, time.perf_counter())
         progress.runs += 1
@@ -315,18 +315,18 @@ class Executor:
             return
         self._pass_on(start.node, node_run)
 
-    def _pass_on(self, node: PlanNode, node_run: NodeRun) -> None:
+    def _pass_on(self, node: CompiledNode, node_run: NodeRun) -> None:
         """Send what the run gave on its way, and see whether the node has more to do."""
         for output, items in node_run.outputs.items():
             if items:
-                source = Source(node.name, node_run.run_index, output)
-                delivery = Delivery(source, items, node_run.logical_time)
+                source = ItemOrigin(node.name, node_run.run_index, output)
+                delivery = Arrival(source, items, node_run.logical_time)
                 for edge in node.edges_out.get(output, ()):
                     self._waiting[edge].append(delivery)
-                    self._wake(self.run.plan.edges[edge].target)
+                    self._wake(self.run.compiled.edges[edge].target)
         progress = self._progress[node.index]
         progress.is_idle = True
-        is_ordinary = node.index not in self.run.plan.bodies and not node.type.waits_for_all_inputs
+        is_ordinary = node.index not in self.run.compiled.bodies and not node.type.waits_for_all_inputs
         if not is_ordinary or self._next_edge(node, progress) is not None:
             self._wake(node.index)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from engine.node_api.node_type import EffectNode, NodeCall
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.run import PlannedEffect, Run
 from workflow.errors import JobsprintError

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from engine.definitions.plan import PlanNode
+from engine.definitions.compiled import CompiledNode
 from engine.runs.run import Sources
 from workflow.executions import ErrorRecord
 from workflow.items import Items, Outputs
@@ -19,7 +19,7 @@ class NodeStart(NamedTuple):
     ``counter`` is the reading of ``time.perf_counter`` as it starts.
     """
 
-    node: PlanNode
+    node: CompiledNode
     run_index: int
     inputs: Sequence[Items]
     sources: Sources

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.definitions.plan import Plan
+from engine.definitions.compiled import CompiledWorkflow
 from engine.expressions.scope import NodeView
-from engine.node_api.node_type import WebhookResponse
+from engine.node_api.node_call import WebhookResponse
 from engine.runs.journal import Journal
 from workflow.errors import ExpressionError
 from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Suspension
 from workflow.findings import did_you_mean, listed, nearest
-from workflow.items import JsonObject, Source
+from workflow.items import ItemOrigin, JsonObject
 
-Sources = tuple[Source | None, ...]
+Sources = tuple[ItemOrigin | None, ...]
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Run:
     """
 
     execution: Execution
-    plan: Plan
+    compiled: CompiledWorkflow
     runs: dict[str, list[NodeRun]] = field(default_factory=dict)
     order: list[NodeRun] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Run:
         """What the execution gives: the items of its last nodes by node name, and the webhook's answer."""
         leaves = {
             node.name: [item.json for run in self.runs[node.name] for items in run.outputs.values() for item in items]
-            for node in self.plan.nodes
+            for node in self.compiled.nodes
             if node.is_leaf and node.name in self.runs
         }
         output: dict[str, Any] = {"items": leaves}
@@ -124,12 +124,12 @@ class Ancestry:
         Raises:
             ExpressionError: there is no such node (``unknown_node``), or it has not run (``node_has_not_run``).
         """
-        if name not in self.run.plan.index_by_name:
-            near = nearest(name, self.run.plan.index_by_name)
+        if name not in self.run.compiled.index_by_name:
+            near = nearest(name, self.run.compiled.index_by_name)
             raise ExpressionError(
                 f"There is no node {name!r}.{did_you_mean(near)}",
                 code="unknown_node",
-                fix=f"The nodes are: {listed(self.run.plan.index_by_name)}.",
+                fix=f"The nodes are: {listed(self.run.compiled.index_by_name)}.",
             )
         runs = self.run.runs.get(name)
         if not runs:
@@ -177,8 +177,8 @@ class Ancestry:
     def _trace(self, name: str, place: int, item_index: int) -> set[tuple[int, str, int]]:
         """Every (run index, output, item index) of ``name`` that item ``item_index`` of input ``place`` is from."""
         found: set[tuple[int, str, int]] = set()
-        seen: set[tuple[Source, int]] = set()
-        open_ends: list[tuple[Source | None, int]] = [
+        seen: set[tuple[ItemOrigin, int]] = set()
+        open_ends: list[tuple[ItemOrigin | None, int]] = [
             (self.sources[place] if place < len(self.sources) else None, item_index)
         ]
         while open_ends:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx2
 
 from integrations.credential_headers import CredentialHeaders, require_way
-from integrations.mcp.exchanges import BROKEN, Exchange, exchange
+from integrations.mcp.exchanges import BROKEN, HttpExchange, exchange
 from integrations.scrubbing import Scrubber
 from workflow.credentials import CredentialRef, Vault
 from workflow.errors import JobsprintError
@@ -42,7 +42,7 @@ class AuthorizingTransport(httpx2.AsyncBaseTransport):
                 request.headers.update(made.headers)
                 response = await self._inner.handle_async_request(request)
         except JobsprintError as error:
-            note = exchange.get() or Exchange()
+            note = exchange.get() or HttpExchange()
             note.failure = error
             return httpx2.Response(BROKEN, request=request)
         return scrubbed(response, made.scrubber)

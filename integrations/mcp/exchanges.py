@@ -19,7 +19,7 @@ BROKEN = 599
 
 
 @dataclass(slots=True)
-class Exchange:
+class HttpExchange:
     """The last request of a call. ``was_sent`` is true from where the other side may have it.
 
     ``broke`` says what broke, ``failure`` why it was not sent at all; ``retry_after_seconds`` and ``challenge`` are
@@ -34,7 +34,7 @@ class Exchange:
     failure: JobsprintError | None = None
 
 
-exchange: ContextVar[Exchange | None] = ContextVar("exchange", default=None)
+exchange: ContextVar[HttpExchange | None] = ContextVar("exchange", default=None)
 """The note of the call that is made here."""
 
 
@@ -47,7 +47,7 @@ class NotingTransport(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request."""
-        note = exchange.get() or Exchange()
+        note = exchange.get() or HttpExchange()
         note.status, note.was_sent, note.broke = None, False, None
         try:
             response = await self._inner.handle_async_request(request)
@@ -75,7 +75,7 @@ class NotingTransport(httpx2.AsyncBaseTransport):
 class _Stream(httpx2.AsyncByteStream):
     """The answer as it comes; one that breaks ends early."""
 
-    def __init__(self, response: httpx2.Response, note: Exchange, max_bytes: int) -> None:
+    def __init__(self, response: httpx2.Response, note: HttpExchange, max_bytes: int) -> None:
         self._response = response
         self._note = note
         self._left = max_bytes

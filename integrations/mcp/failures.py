@@ -6,11 +6,11 @@ from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS
 
 from integrations.failures import AUTHORIZE, NOT_FOUND, broken, of_status, unusable
-from integrations.mcp.exchanges import Exchange
+from integrations.mcp.exchanges import HttpExchange
 from workflow.actions import Action, ActionError
 
 
-def failed(what: str, action: Action | None, error: MCPError | None, note: Exchange) -> ActionError:
+def failed(what: str, action: Action | None, error: MCPError | None, note: HttpExchange) -> ActionError:
     """What the SDK's error and the note of the exchange mean together."""
     if note.failure is not None:
         return unusable(what, note.failure)

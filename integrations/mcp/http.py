@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from integrations.credential_headers import CredentialHeaders
 from integrations.mcp.authorization import AuthorizingTransport
 from integrations.mcp.exchanges import NotingTransport
-from integrations.mcp.sessions import Session, client_of
+from integrations.mcp.sessions import McpSession, client_of
 from integrations.settings import ConnectionSettings, settings_of
 from workflow.connections import Connection
 from workflow.credential_forms import https_address
@@ -59,7 +59,7 @@ class OverHttp:
         self._max_bytes = max_bytes
 
     @asynccontextmanager
-    async def __call__(self, connection: Connection, session: Session) -> AsyncIterator[Client]:
+    async def __call__(self, connection: Connection, session: McpSession) -> AsyncIterator[Client]:
         http = httpx2.AsyncClient(
             transport=self._sending(connection),
             headers={"user-agent": f"{self._info.name}/{self._info.version}"},

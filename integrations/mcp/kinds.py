@@ -7,7 +7,7 @@ from typing import Any
 
 from integrations.mcp.http import http_settings
 from integrations.mcp.programs import OverStdio
-from integrations.mcp.sessions import Sessions
+from integrations.mcp.sessions import McpSessions
 from integrations.mcp.source import McpSource
 from workflow.items import JsonObject
 
@@ -23,7 +23,7 @@ class HttpServers(McpSource):
 class Programs(McpSource):
     """Kind ``program``: servers that are programs of this machine."""
 
-    def __init__(self, sessions: Sessions, over_stdio: OverStdio) -> None:
+    def __init__(self, sessions: McpSessions, over_stdio: OverStdio) -> None:
         super().__init__(sessions, notes_sending=False)
         self._over_stdio = over_stdio
 

@@ -14,7 +14,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from pydantic import BaseModel, ConfigDict, Field
 
-from integrations.mcp.sessions import Session, client_of
+from integrations.mcp.sessions import McpSession, client_of
 from integrations.settings import ConnectionSettings, settings_of
 from workflow.actions import ActionError
 from workflow.connections import Connection
@@ -80,7 +80,7 @@ class OverStdio:
         return kept
 
     @asynccontextmanager
-    async def __call__(self, connection: Connection, session: Session) -> AsyncIterator[Client]:
+    async def __call__(self, connection: Connection, session: McpSession) -> AsyncIterator[Client]:
         program = self._program(connection.owner, connection.settings["program"])
         if program is None:
             raise ActionError(

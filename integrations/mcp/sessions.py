@@ -18,7 +18,7 @@ from mcp import Client
 from mcp.client._transport import Transport
 from mcp.client.session import ClientRequestContext, ClientSession, IncomingMessage
 
-from integrations.mcp.exchanges import Exchange, exchange
+from integrations.mcp.exchanges import HttpExchange, exchange
 from integrations.mcp.questions import Interview, interview
 from workflow.connections import Connection
 
@@ -27,16 +27,16 @@ IDLE_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
-Open = Callable[[Connection, "Session"], AbstractAsyncContextManager[Client]]
+Open = Callable[[Connection, "McpSession"], AbstractAsyncContextManager[Client]]
 """Opens the client of a connection; its callbacks are the session's."""
 
 
-class Session:
+class McpSession:
     """One open session. Made by :class:`Sessions`. ``opening`` notes what became of the requests that opened it."""
 
     def __init__(self, connection: Connection, *, on_tools_changed: Callable[[Connection], None]) -> None:
         self.connection = connection
-        self.opening = Exchange()
+        self.opening = HttpExchange()
         self.users = 0
         self._under_way: dict[int, Interview] = {}
         self._on_tools_changed = on_tools_changed
@@ -129,7 +129,7 @@ class Session:
             self._ready.exception()  # whoever waits is told; if nobody does, that is no news
 
 
-class Sessions:
+class McpSessions:
     """The open sessions; an async context manager that closes them. ``most`` bounds how many there are at once."""
 
     def __init__(
@@ -144,7 +144,7 @@ class Sessions:
         self._on_tools_changed = on_tools_changed
         self._most = most
         self._idle_seconds = idle_seconds
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, McpSession] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -156,7 +156,7 @@ class Sessions:
         await asyncio.gather(*(each.end() for each in sessions), *self._ending)
 
     @asynccontextmanager
-    async def use(self, connection: Connection) -> AsyncIterator[tuple[Session, bool]]:
+    async def use(self, connection: Connection) -> AsyncIterator[tuple[McpSession, bool]]:
         """The connection's session, and whether it was there before. It stays open meanwhile.
 
         Raises:
@@ -168,7 +168,7 @@ class Sessions:
             if session is not None:
                 self.drop(session)
             self._make_room()
-            session = Session(connection, on_tools_changed=self._on_tools_changed)
+            session = McpSession(connection, on_tools_changed=self._on_tools_changed)
             self._sessions[connection.id] = session
             session.begin(self._open)
         session.users += 1
@@ -181,7 +181,7 @@ class Sessions:
             if session.users == 0:
                 session.idle = asyncio.get_running_loop().call_later(self._idle_seconds, self.drop, session)
 
-    def drop(self, session: Session) -> None:
+    def drop(self, session: McpSession) -> None:
         """Close a session; the next use opens another."""
         if self._sessions.get(session.connection.id) is session:
             del self._sessions[session.connection.id]
@@ -207,7 +207,7 @@ class Sessions:
         task.add_done_callback(self._ending.discard)
 
 
-def client_of(server: Transport, session: Session, info: types.Implementation) -> Client:
+def client_of(server: Transport, session: McpSession, info: types.Implementation) -> Client:
     """The SDK's client of a server; what the server asks and tells goes to the session."""
     return Client(
         server,

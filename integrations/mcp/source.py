@@ -13,11 +13,11 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
 from integrations.failures import BAD_REQUEST, NOT_FOUND, broken, timed_out
-from integrations.mcp.exchanges import Exchange, exchange
+from integrations.mcp.exchanges import HttpExchange, exchange
 from integrations.mcp.failures import failed
 from integrations.mcp.questions import Interview, asked, responses
 from integrations.mcp.results import action_of, resource_of, result_of
-from integrations.mcp.sessions import Session, Sessions, TooManySessionsError
+from integrations.mcp.sessions import McpSession, McpSessions, TooManySessionsError
 from integrations.settings import host_of
 from workflow.actions import (
     Action,
@@ -45,7 +45,7 @@ class McpSource:
     """Does what :class:`integrations.sources.ActionSource` says, over ``sessions``. Which settings there are is for
     the kinds to say. Where nobody notes when a call is sent (``notes_sending``), it is taken to be as it is made."""
 
-    def __init__(self, sessions: Sessions, *, notes_sending: bool = True) -> None:
+    def __init__(self, sessions: McpSessions, *, notes_sending: bool = True) -> None:
         self._sessions = sessions
         self._notes_sending = notes_sending
 
@@ -56,7 +56,7 @@ class McpSource:
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """The server's tools; see the port."""
 
-        async def ask(client: ClientSession, session: Session) -> list[types.Tool]:
+        async def ask(client: ClientSession, session: McpSession) -> list[types.Tool]:
             tools: list[types.Tool] = []
             cursor = None
             for _ in range(MOST_PAGES):
@@ -81,7 +81,7 @@ class McpSource:
             if call.on_progress is not None:
                 call.on_progress(ActionProgress(progress=progress, total=total, message=message))
 
-        async def ask(client: ClientSession, session: Session) -> types.CallToolResult:
+        async def ask(client: ClientSession, session: McpSession) -> types.CallToolResult:
             is_modern = client.protocol_version in MODERN_PROTOCOL_VERSIONS
             asking = Interview({} if is_modern else call.answers)
             meta = cast(types.RequestParamsMeta, {EFFECT_KEY: call.effect_key}) if call.effect_key else None
@@ -106,7 +106,7 @@ class McpSource:
     async def read(self, connection: Connection, uri: str, *, timeout_seconds: float) -> Sequence[ResourceContent]:
         """A resource of the server; see the port."""
 
-        async def ask(client: ClientSession, session: Session) -> types.ReadResourceResult:
+        async def ask(client: ClientSession, session: McpSession) -> types.ReadResourceResult:
             return await client.read_resource(uri)
 
         return resource_of((await self._call(connection, None, ask, seconds=timeout_seconds)).contents)
@@ -119,7 +119,7 @@ class McpSource:
         self,
         connection: Connection,
         action: Action | None,
-        ask: Callable[[ClientSession, Session], Awaitable[T]],
+        ask: Callable[[ClientSession, McpSession], Awaitable[T]],
         *,
         seconds: float,
     ) -> T:
@@ -127,7 +127,7 @@ class McpSource:
         what = f"{connection.name}/{action.name}" if action is not None else f"The connection {connection.name}"
         try:
             async with asyncio.timeout(seconds):
-                note = Exchange(was_sent=not self._notes_sending)
+                note = HttpExchange(was_sent=not self._notes_sending)
                 try:
                     return await self._in_session(connection, action, what, ask, note)
                 except _SessionGoneError:
@@ -142,8 +142,8 @@ class McpSource:
         connection: Connection,
         action: Action | None,
         what: str,
-        ask: Callable[[ClientSession, Session], Awaitable[T]],
-        note: Exchange,
+        ask: Callable[[ClientSession, McpSession], Awaitable[T]],
+        note: HttpExchange,
     ) -> T:
         token = exchange.set(note)
         try:

@@ -14,7 +14,7 @@ from urllib.parse import urlencode, urlsplit
 from integrations.oauth.discovery import SECONDS, AuthorizationServer, Discovery
 from integrations.oauth.grants import client_of, expiry
 from integrations.oauth.registration import client_metadata, registered
-from integrations.token_endpoint import OAuthClient, post_form, token_in
+from integrations.token_endpoint import TokenClient, post_form, token_in
 from workflow.actions import ActionError
 from workflow.connections import Connection, ConnectionStore, PendingAuthorization
 from workflow.credential_forms import GrantCredential
@@ -163,7 +163,7 @@ class Authorizations:
 
     async def _grant(self, pending: PendingAuthorization, server: AuthorizationServer, code: str) -> GrantCredential:
         details, kept = pending.details, pending.secrets
-        client = OAuthClient(
+        client = TokenClient(
             id=details["client_id"], secret=kept["client_secret"], authentication=details["client_authentication"]
         )
         fields = {

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
-from integrations.token_endpoint import OAuthClient, error_in, post_form, seconds_in, token_in
+from integrations.token_endpoint import TokenClient, error_in, post_form, seconds_in, token_in
 from workflow.credential_forms import GrantCredential
 from workflow.credentials import CredentialRef, OpenCredential, Vault
 from workflow.errors import OutboundError
@@ -120,10 +120,10 @@ class GrantTokens:
         return form.expires_at is None or self._clock.now() < datetime.fromisoformat(form.expires_at) - EARLY
 
 
-def client_of(form: GrantCredential) -> OAuthClient:
+def client_of(form: GrantCredential) -> TokenClient:
     """Us, as the grant's authorization server knows us."""
     secret = form.client_secret.get_secret_value() if form.client_secret is not None else None
-    return OAuthClient(id=form.client_id, secret=secret, authentication=form.client_authentication)
+    return TokenClient(id=form.client_id, secret=secret, authentication=form.client_authentication)
 
 
 def renewed(form: GrantCredential, content: dict[str, Any], *, now: datetime) -> GrantCredential:

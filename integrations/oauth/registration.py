@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from integrations.oauth.discovery import SECONDS, AuthorizationServer
-from integrations.token_endpoint import OAuthClient, error_in, json_in
+from integrations.token_endpoint import TokenClient, error_in, json_in
 from workflow.actions import ActionError
 from workflow.errors import OutboundError
 from workflow.items import JsonObject
@@ -36,14 +36,14 @@ def client_metadata(base_url: str, redirect_uri: str) -> JsonObject:
 
 async def registered(
     http: HttpClient, server: AuthorizationServer, metadata: JsonObject, *, document_url: str | None, scopes: str
-) -> OAuthClient:
+) -> TokenClient:
     """The client that we are there. ``document_url`` is where others find our metadata, if they can reach us.
 
     Raises:
         ActionError: the server takes no new clients, or not this one.
     """
     if server.takes_client_documents and document_url is not None:
-        return OAuthClient(id=document_url)
+        return TokenClient(id=document_url)
     host = urlsplit(server.issuer).hostname
     if server.registration_url is None:
         raise ActionError(
@@ -80,4 +80,4 @@ async def registered(
             fix="Give the connection a token, or try again later.",
         )
     method = _METHODS.get(str(content.get("token_endpoint_auth_method", asked)), "none")
-    return OAuthClient(id=client_id, secret=secret if isinstance(secret, str) else None, authentication=method)
+    return TokenClient(id=client_id, secret=secret if isinstance(secret, str) else None, authentication=method)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from prompts.models import structured
 from prompts.models.availability import Availability
-from prompts.models.catalogue import Catalogue, Target
+from prompts.models.catalogue import ModelCatalogue, Target
 from prompts.models.failures import TIMEOUT, ProviderError
 from prompts.models.fallback import Course, Fallback
 from prompts.models.history import History
@@ -44,7 +44,7 @@ class ModelAdapter:
     def __init__(
         self,
         *,
-        catalogue: Catalogue,
+        catalogue: ModelCatalogue,
         history: History,
         spending: Spending,
         memory: AnswerMemory,

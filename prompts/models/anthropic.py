@@ -12,7 +12,7 @@ import orjson
 
 from prompts.models import failures
 from prompts.models.failures import ProviderError
-from prompts.models.provider import OnText, ProviderConfig, Question, Reply, Vectors, tool_call
+from prompts.models.provider import OnText, ProviderConfig, ProviderRequest, Reply, Vectors, tool_call
 from workflow.chat import Message
 from workflow.items import JsonObject
 
@@ -40,7 +40,7 @@ class AnthropicProvider:
             max_retries=0,
         )
 
-    async def ask(self, question: Question, *, on_text: OnText | None) -> Reply:
+    async def ask(self, question: ProviderRequest, *, on_text: OnText | None) -> Reply:
         """The model's answer; see the port."""
         arguments = _arguments(question)
         async with self._translated():
@@ -48,7 +48,7 @@ class AnthropicProvider:
                 response = await self._client.messages.with_raw_response.create(**arguments)
                 content = response.http_response.content
                 return _reply(_object(content))
-            heard = _Heard()
+            heard = _StreamedAnswer()
             stream = await self._client.messages.create(**arguments, stream=True)
             async with stream:
                 async for event in stream:
@@ -119,7 +119,7 @@ _STATUS_OF_TYPE = {
 """Anthropic's documentation, "Errors"."""
 
 
-class _Heard:
+class _StreamedAnswer:
     """What has come of a stream so far."""
 
     def __init__(self) -> None:
@@ -189,7 +189,7 @@ def _reply(answer: dict[str, Any]) -> Reply:
     )
 
 
-def _arguments(question: Question) -> dict[str, Any]:
+def _arguments(question: ProviderRequest) -> dict[str, Any]:
     # What a system message says in the middle would be out of place at the head: only leading ones go there.
     leading = 0
     while leading < len(question.messages) and question.messages[leading].role == "system":

@@ -24,7 +24,7 @@ class Target(NamedTuple):
         return prices.get(self.model, prices.get(""))
 
 
-class Catalogue:
+class ModelCatalogue:
     """The configured providers, the order in which models are asked by default, and the model for embeddings."""
 
     def __init__(

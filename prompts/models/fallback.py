@@ -12,7 +12,7 @@ from prompts.models import failures, structured
 from prompts.models.availability import Availability
 from prompts.models.catalogue import Target
 from prompts.models.failures import ProviderError
-from prompts.models.provider import OnText, Question, Reply
+from prompts.models.provider import OnText, ProviderRequest, Reply
 from prompts.models.usage import NOTHING, added, usage_of
 from workflow.chat import AgentAnswersError, ChatAnswer, ChatAttempt, ChatRequest, ModelError, Usage
 from workflow.exchanges import OK
@@ -109,7 +109,9 @@ class Fallback:
                 question = replace(question, messages=[*question.messages, *structured.repair(reply.text, unfit)])
         raise AssertionError("the last round returns or raises")
 
-    async def _asked(self, target: Target, question: Question, course: Course, *, on_text: OnText | None) -> Reply:
+    async def _asked(
+        self, target: Target, question: ProviderRequest, course: Course, *, on_text: OnText | None
+    ) -> Reply:
         try:
             async with asyncio.timeout(question.timeout_seconds):
                 reply = await target.provider.ask(question, on_text=on_text)
@@ -136,7 +138,7 @@ class Fallback:
         )
 
 
-def question_for(target: Target, request: ChatRequest) -> Question:
+def question_for(target: Target, request: ChatRequest) -> ProviderRequest:
     """The request as one question to a model, with its schema where the provider takes it, else in words."""
     messages, schema = list(request.messages), request.schema
     if schema is not None and not (target.provider.config.native_schema and schema.get("type") == "object"):
@@ -144,7 +146,7 @@ def question_for(target: Target, request: ChatRequest) -> Question:
         place = next((at for at, each in enumerate(messages) if each.role != "system"), len(messages))
         messages.insert(place, structured.instruction(schema))
         schema = None
-    return Question(
+    return ProviderRequest(
         model=target.model,
         messages=messages,
         timeout_seconds=request.timeout_seconds,

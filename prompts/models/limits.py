@@ -29,7 +29,7 @@ class DailyLimit:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Limits:
+class ModelLimits:
     """The bounds for each user, over all workspaces, and for each workflow."""
 
     user: DailyLimit = DailyLimit(setting="JOBSPRINT_AI_USER")
@@ -57,7 +57,7 @@ class Spending:
         self,
         exchanges: Exchanges,
         *,
-        limits: Limits,
+        limits: ModelLimits,
         clock: Clock,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:

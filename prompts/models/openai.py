@@ -11,7 +11,7 @@ import orjson
 
 from prompts.models import failures
 from prompts.models.failures import ProviderError
-from prompts.models.provider import OnText, ProviderConfig, Question, Reply, Vectors, tool_call
+from prompts.models.provider import OnText, ProviderConfig, ProviderRequest, Reply, Vectors, tool_call
 from workflow.chat import Message
 from workflow.items import JsonObject
 
@@ -39,7 +39,7 @@ class OpenAIProvider:
             max_retries=0,
         )
 
-    async def ask(self, question: Question, *, on_text: OnText | None) -> Reply:
+    async def ask(self, question: ProviderRequest, *, on_text: OnText | None) -> Reply:
         """The model's answer; see the port."""
         arguments = self._arguments(question)
         async with self._translated():
@@ -61,7 +61,7 @@ class OpenAIProvider:
             raise ProviderError(failures.UNAVAILABLE, f"{len(vectors)} vectors came for {len(texts)} texts")
         return Vectors(vectors, _whole((answer.get("usage") or {}).get("prompt_tokens")))
 
-    def _arguments(self, question: Question) -> dict[str, Any]:
+    def _arguments(self, question: ProviderRequest) -> dict[str, Any]:
         arguments: dict[str, Any] = {
             "model": question.model,
             "messages": [_message(each) for each in question.messages],
@@ -88,7 +88,7 @@ class OpenAIProvider:
         stream = await self._client.chat.completions.create(
             **arguments, stream=True, stream_options={"include_usage": True}
         )
-        heard = _Heard()
+        heard = _StreamedAnswer()
         async with stream:
             async for chunk in stream:
                 heard.take(chunk.model_dump() if hasattr(chunk, "model_dump") else chunk, on_text)
@@ -157,7 +157,7 @@ class OpenAIProvider:
         return failures.shown(text, secret=self.config.api_key)
 
 
-class _Heard:
+class _StreamedAnswer:
     """What has come of a stream so far."""
 
     def __init__(self) -> None:

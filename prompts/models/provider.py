@@ -41,7 +41,7 @@ class ProviderConfig:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Question:
+class ProviderRequest:
     """What one model is asked. ``schema`` is there only for a provider that takes it itself."""
 
     model: str
@@ -76,7 +76,7 @@ class Provider(Protocol):
 
     config: ProviderConfig
 
-    async def ask(self, question: Question, *, on_text: OnText | None) -> Reply:
+    async def ask(self, question: ProviderRequest, *, on_text: OnText | None) -> Reply:
         """The model's answer; ``on_text`` gets its pieces as they come.
 
         Raises:

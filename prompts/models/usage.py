@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from prompts.models.catalogue import Target
-from prompts.models.provider import Question, Reply
+from prompts.models.provider import ProviderRequest, Reply
 from prompts.tokens import message_tokens, request_tokens, text_tokens
 from workflow.chat import Message, Usage
 
 NOTHING = Usage(input_tokens=0, output_tokens=0)
 
 
-def usage_of(target: Target, question: Question, reply: Reply) -> Usage:
+def usage_of(target: Target, question: ProviderRequest, reply: Reply) -> Usage:
     """What one question and its answer used."""
     is_estimate = reply.input_tokens is None or reply.output_tokens is None
     asked, told = reply.input_tokens, reply.output_tokens

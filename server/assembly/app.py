@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from server.assembly.composition import Services
 from server.assembly.foundation import VERSION
-from server.assembly.identity import Identity
+from server.assembly.identity import IdentityParts
 from server.auth.sessions.authentication import Authentication
 from server.http.json import json_response
 from server.http.problems import handle_expected, handle_unexpected, problem
@@ -84,7 +84,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
 
 
 def _routes(
-    settings: Settings, services: Services, identity: Identity, manager: ResumableSessions, webhooks: Webhooks
+    settings: Settings, services: Services, identity: IdentityParts, manager: ResumableSessions, webhooks: Webhooks
 ) -> list[Route]:
     api = RestApi(services.authoring, services.executions, services.control)
 

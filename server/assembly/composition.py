@@ -16,11 +16,11 @@ from integrations.credentials import Credentials
 from prompts.conversations import ContextManager
 from prompts.manager import PromptManager
 from server.assembly.core import running_core
-from server.assembly.identity import Identity, running_identity
+from server.assembly.identity import IdentityParts, running_identity
 from server.assembly.integration_parts import Integrations
 from server.assembly.mcp_surface import running_surface
 from server.assembly.model_parts import AiServices
-from server.http.leaving import Leaving
+from server.http.shutdown import Shutdown
 from server.mcp.endpoint import McpServer
 from server.mcp.offers import Offers
 from server.mcp.subscriptions import Subscriptions
@@ -37,7 +37,7 @@ class Services:
     clock: Clock
     database: Database
     audit: SqlAuditLog
-    identity: Identity | None
+    identity: IdentityParts | None
     authoring: Authoring
     publishing: Publishing
     executions: ExecutionService
@@ -52,7 +52,7 @@ class Services:
     mcp: McpServer
     offers: Offers
     subscriptions: Subscriptions
-    leaving: Leaving
+    leaving: Shutdown
 
 
 @asynccontextmanager
@@ -116,7 +116,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             mcp=surface.mcp,
             offers=surface.offers,
             subscriptions=surface.subscriptions,
-            leaving=Leaving(grace_seconds=settings.shutdown_grace_seconds, at_once=surface.subscriptions.close),
+            leaving=Shutdown(grace_seconds=settings.shutdown_grace_seconds, at_once=surface.subscriptions.close),
         )
 
 

@@ -10,21 +10,22 @@ from dataclasses import dataclass
 from engine.announcements import Announcements
 from engine.definitions.authoring import Authoring
 from engine.definitions.publishing import Publishing
-from engine.dispatch.signals import Hearing
-from engine.executions.children import Children
-from engine.executions.claims import Taking
+from engine.dispatch.signals import SignalListener
+from engine.executions.child_executions import ChildExecutions
+from engine.executions.claims import ExecutionClaims
 from engine.executions.control import Control
 from engine.executions.duties import Duties, Duty
-from engine.executions.follow_up import Aftermath
+from engine.executions.follow_up import FollowUp
 from engine.executions.recovery import Recovery
 from engine.executions.resume_links import ResumeLinks
 from engine.executions.retention import Retention
 from engine.executions.service import ExecutionService
 from engine.executions.worker import Worker
 from engine.expressions.evaluator import Evaluator
-from engine.expressions.pool import Limits, WorkerPool
+from engine.expressions.pool import SandboxLimits, WorkerPool
 from engine.node_api.ports import AiPorts
 from engine.nodes.registry import load_registry
+from engine.runs.node_call import NodeServices
 from engine.runs.node_runner import NodeRunner
 from integrations.actions import ConnectedActions
 from server.assembly.foundation import Foundation
@@ -92,9 +93,9 @@ async def running_engine(
         )
         service = ExecutionService(
             store=work.store,
-            live=work.live,
+            local=work.local,
             dispatch=work.dispatch,
-            elsewhere=work.elsewhere,
+            remote=work.remote,
             announcements=announcements,
             keys=SqlIdempotencyKeys(database),
             audit=audit,
@@ -102,36 +103,38 @@ async def running_engine(
             new_id=new_id,
         )
         links = ResumeLinks(base_url=settings.base_url, secret=foundation.secret)
-        taking = Taking(authoring=authoring, service=service, leases=work.leases, clock=clock)
+        claims = ExecutionClaims(authoring=authoring, service=service, leases=work.leases, clock=clock)
         control = Control(
-            authoring=authoring, service=service, taking=taking, leases=work.leases, audit=audit, clock=clock
+            authoring=authoring, service=service, claims=claims, leases=work.leases, audit=audit, clock=clock
         )
-        hearing = Hearing(live=work.live, leases=work.leases, announcements=announcements, holder=work.holder)
+        signals = SignalListener(local=work.local, leases=work.leases, announcements=announcements, holder=work.holder)
         recovery = Recovery(
             service=service,
             control=control,
             leases=work.leases,
             clock=clock,
             lease_seconds=settings.lease_seconds,
-            heed=hearing.heed,
+            process_pending=signals.process_pending,
             is_alone=database.is_sqlite,
         )
         runner = NodeRunner(
-            evaluator=evaluator,
-            http=outgoing.sender,
-            clock=clock,
-            children=Children(authoring=authoring, service=service),
-            resume_url=links.url if has_http else lambda execution_id: None,
-            audit=audit,
-            actions=actions,
-            announcements=announcements,
-            ai=ai,
+            NodeServices(
+                evaluator=evaluator,
+                http=outgoing.sender,
+                clock=clock,
+                children=ChildExecutions(authoring=authoring, service=service),
+                resume_url=links.url if has_http else lambda execution_id: None,
+                audit=audit,
+                actions=actions,
+                announcements=announcements,
+                ai=ai,
+            )
         )
         worker = Worker(
             queue=work.queue,
-            take=taking.take if work.is_carried else taking.queued_here,
+            take=claims.take if work.is_brokered else claims.queued_here,
             service=service,
-            aftermath=Aftermath(
+            aftermath=FollowUp(
                 authoring=authoring,
                 service=service,
                 control=control,
@@ -146,7 +149,7 @@ async def running_engine(
         )
         retention = _retention(settings, foundation, work.store, workflows)
         duties = [Duty("retention", settings.retention_interval_seconds, retention.tidy), *work.duties]
-        await stack.enter_async_context(hearing.listening())
+        await stack.enter_async_context(signals.listening())
         await stack.enter_async_context(recovery.watching())
         await stack.enter_async_context(Duties(leadership=work.leadership, clock=clock, duties=duties).at_work())
         await stack.enter_async_context(worker.working())
@@ -187,7 +190,7 @@ async def _workflows(
 
 
 def _pool(settings: Settings) -> WorkerPool:
-    limits = Limits(
+    limits = SandboxLimits(
         cpu_seconds=settings.expression_cpu_seconds,
         grace_seconds=settings.expression_grace_seconds,
         memory_bytes=settings.expression_memory_bytes,

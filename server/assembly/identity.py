@@ -24,7 +24,7 @@ from workflow.ports import Clock, HttpClient, NewId
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Identity:
+class IdentityParts:
     """What the edges need to know of it: who knows whose tokens are and whose browser it is, and the routes that lead
     to either."""
 
@@ -44,7 +44,7 @@ async def running_identity(
     audit: SqlAuditLog,
     clock: Clock,
     new_id: NewId,
-) -> AsyncIterator[Identity]:
+) -> AsyncIterator[IdentityParts]:
     """All of it over a migrated database, until the context is left.
 
     Raises:
@@ -66,7 +66,7 @@ async def running_identity(
         embedded = EmbeddedServer(
             settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id
         )
-        yield Identity(
+        yield IdentityParts(
             first_run=auth.first_run,
             pages=auth.pages,
             verifiers=[sharing.keys, auth.sessions, *outside.verifiers],

@@ -16,7 +16,7 @@ from integrations.connections import Connections
 from integrations.mcp.http import OverHttp
 from integrations.mcp.kinds import HttpServers, Programs
 from integrations.mcp.programs import OverStdio
-from integrations.mcp.sessions import Sessions
+from integrations.mcp.sessions import McpSessions
 from integrations.oauth.authorizations import Authorizations
 from integrations.sources import Sources
 from integrations.zapier import Zapier
@@ -59,10 +59,10 @@ async def running_integrations(
                 each.note_changed(connection)
 
         http_sessions = await stack.enter_async_context(
-            Sessions(over_http, on_tools_changed=on_tools_changed, most=settings.mcp_sessions)
+            McpSessions(over_http, on_tools_changed=on_tools_changed, most=settings.mcp_sessions)
         )
         programs = await stack.enter_async_context(
-            Sessions(over_stdio, on_tools_changed=on_tools_changed, most=settings.mcp_sessions)
+            McpSessions(over_stdio, on_tools_changed=on_tools_changed, most=settings.mcp_sessions)
         )
         sources: Sources = {
             "zapier": Zapier(http_sessions),

@@ -13,9 +13,9 @@ from dotenv import dotenv_values
 from integrations.model_http import model_client
 from prompts.models.adapter import ModelAdapter
 from prompts.models.anthropic import AnthropicProvider
-from prompts.models.catalogue import Catalogue
+from prompts.models.catalogue import ModelCatalogue
 from prompts.models.history import History
-from prompts.models.limits import DailyLimit, Limits, Spending
+from prompts.models.limits import DailyLimit, ModelLimits, Spending
 from prompts.models.memory import InProcessMemory
 from prompts.models.openai import OpenAIProvider
 from prompts.models.provider import Provider, ProviderConfig
@@ -77,14 +77,14 @@ async def running_ai(
         )
 
 
-def catalogue_of(settings: Settings, providers: Mapping[str, Provider]) -> Catalogue:
+def catalogue_of(settings: Settings, providers: Mapping[str, Provider]) -> ModelCatalogue:
     """The models that the settings name, over these providers.
 
     Raises:
         BadSettingsError: one is not there.
     """
     embedding = settings.embedding_model
-    catalogue = Catalogue(providers, default=settings.models, embedding=embedding)
+    catalogue = ModelCatalogue(providers, default=settings.models, embedding=embedding)
     for name in _named(settings):
         if name == AGENT:
             continue
@@ -131,8 +131,8 @@ def _provider(config: ProviderConfig, http: httpx2.AsyncClient) -> Provider:
         ) from error
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
+def _limits(settings: Settings) -> ModelLimits:
+    return ModelLimits(
         user=DailyLimit(
             setting="JOBSPRINT_AI_USER",
             tokens=settings.ai_user_tokens_per_day,

@@ -9,10 +9,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from engine.announcements import Announcements
-from engine.dispatch.brokered import CarriedDispatch
-from engine.dispatch.held import LiveExecutions
+from engine.dispatch.brokered import BrokeredDispatch
 from engine.dispatch.local import Dispatch, LocalDispatch
-from engine.dispatch.remote import Elsewhere
+from engine.dispatch.local_executions import LocalExecutions
+from engine.dispatch.remote import RemoteExecutions
 from engine.executions.duties import Duty, Sole
 from server.assembly.foundation import Foundation
 from server.settings.settings import BadSettingsError, Settings
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SWEEP_SECONDS, SWEPT_AT_ONCE = 5.0, 2_000
 LEFT_BEHIND = timedelta(seconds=10)
 """A letter that is older was not carried by whoever wrote it."""
-LET_IN_SECONDS = 30.0
+RELEASE_SECONDS = 30.0
 SIFT_SECONDS, SIFTED_AT_ONCE = 60.0, 1_000
 
 
@@ -43,13 +43,13 @@ class Work:
     holder: str
     store: SqlExecutionStore
     leases: Leases
-    live: LiveExecutions
+    local: LocalExecutions
     queue: JobQueue
     dispatch: Dispatch
-    elsewhere: Elsewhere | None
+    remote: RemoteExecutions | None
     leadership: Leadership
     duties: Sequence[Duty] = field(default_factory=tuple)
-    is_carried: bool = False
+    is_brokered: bool = False
 
 
 @asynccontextmanager
@@ -92,22 +92,20 @@ async def shared_work(
         )
         store = await stack.enter_async_context(SqlExecutionStore(database, lease=lease, blobs=None, outbox=outbox))
         leases = SqlLeases(database, lease=lease, store=store, outbox=outbox)
-        elsewhere = await stack.enter_async_context(Elsewhere(announcements=announcements, store=store))
-        dispatch = CarriedDispatch(
-            leases=leases, elsewhere=elsewhere, depth=queue.depth, capacity=settings.queue_capacity
-        )
+        remote = await stack.enter_async_context(RemoteExecutions(announcements=announcements, store=store))
+        dispatch = BrokeredDispatch(leases=leases, remote=remote, depth=queue.depth, capacity=settings.queue_capacity)
         await stack.enter_async_context(dispatch.watching())
         yield Work(
             holder=lease.owner,
             store=store,
             leases=leases,
-            live=LiveExecutions(),
+            local=LocalExecutions(),
             queue=queue,
             dispatch=dispatch,
-            elsewhere=elsewhere,
+            remote=remote,
             leadership=leadership,
             duties=_duties(foundation, queue, outbox, leases),
-            is_carried=True,
+            is_brokered=True,
         )
 
 
@@ -118,20 +116,20 @@ async def _alone(
     """Whoever takes an execution in runs it."""
     database = foundation.database
     blobs = BlobStore(settings.data_dir / "blobs") if database.is_sqlite else None
-    live, queue = LiveExecutions(), EmbeddedQueue(capacity=settings.queue_capacity)
+    local, queue = LocalExecutions(), EmbeddedQueue(capacity=settings.queue_capacity)
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(SqlExecutionStore(database, lease=lease, blobs=blobs))
-        elsewhere = None
+        remote = None
         if not database.is_sqlite:
-            elsewhere = await stack.enter_async_context(Elsewhere(announcements=announcements, store=store))
+            remote = await stack.enter_async_context(RemoteExecutions(announcements=announcements, store=store))
         yield Work(
             holder=lease.owner,
             store=store,
             leases=SqlLeases(database, lease=lease, store=store),
-            live=live,
+            local=local,
             queue=queue,
-            dispatch=LocalDispatch(live=live, queue=queue, capacity=settings.queue_capacity),
-            elsewhere=elsewhere,
+            dispatch=LocalDispatch(local=local, queue=queue, capacity=settings.queue_capacity),
+            remote=remote,
             leadership=leadership,
         )
 
@@ -142,9 +140,9 @@ def _duties(foundation: Foundation, queue: RabbitQueue, outbox: Outbox, leases: 
     async def sweep() -> None:
         await outbox.sweep(before=foundation.clock.now() - LEFT_BEHIND, limit=SWEPT_AT_ONCE)
 
-    async def let_in() -> None:
-        for workflow_id in await leases.held_workflows(limit=SWEPT_AT_ONCE):
-            await leases.let_in(workflow_id, limit=1)
+    async def release_deferred() -> None:
+        for workflow_id in await leases.deferred_workflows(limit=SWEPT_AT_ONCE):
+            await leases.release_deferred(workflow_id, limit=1)
 
     async def is_dead(execution_ids: Sequence[str]) -> Collection[str]:
         return await leases.dead(execution_ids)
@@ -154,6 +152,6 @@ def _duties(foundation: Foundation, queue: RabbitQueue, outbox: Outbox, leases: 
 
     return (
         Duty("outbox", SWEEP_SECONDS, sweep),
-        Duty("held executions", LET_IN_SECONDS, let_in),
+        Duty("held executions", RELEASE_SECONDS, release_deferred),
         Duty("dead letters", SIFT_SECONDS, sift),
     )

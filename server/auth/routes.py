@@ -112,7 +112,7 @@ class AuthApi:
             client=caller.client,
         )
         self.first_run.end()
-        return await self.let_in(user, await self.logins.open(user, caller=caller), 201)
+        return await self.release_deferred(user, await self.logins.open(user, caller=caller), 201)
 
     async def log_in(self, request: Request) -> Response:
         """200 with the user and the tokens of a new session, which is kept for a day."""
@@ -123,7 +123,7 @@ class AuthApi:
         user, tokens = await self.logins.log_in(
             body.email, body.password, caller=caller, workspace_id=body.workspace_id
         )
-        return await self.let_in(user, tokens, 200)
+        return await self.release_deferred(user, tokens, 200)
 
     async def refresh(self, request: Request) -> Response:
         """200 with new tokens; the old refresh token is spent, and ends the session if it comes again."""
@@ -178,7 +178,7 @@ class AuthApi:
         )
         return Response(status_code=204, headers=NO_STORE)
 
-    async def let_in(self, user: User, tokens: Tokens, status: int) -> Response:
+    async def release_deferred(self, user: User, tokens: Tokens, status: int) -> Response:
         """The answer to somebody who has shown who they are: the user, and the tokens of the session."""
         session = await self.logins.sessions.get(tokens.session_id)
         content = {

@@ -22,7 +22,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.http.access import actor_of
 from server.mcp.offers import Offers
-from server.mcp.quick_calls import METHOD, Call, answer, plain_call, plain_headers, replayed, send_result, whole_body
+from server.mcp.quick_calls import (
+    METHOD,
+    QuickCall,
+    answer,
+    plain_call,
+    plain_headers,
+    replayed,
+    send_result,
+    whole_body,
+)
 
 _PARAM_HEADER = MCP_PARAM_HEADER_PREFIX.lower()
 
@@ -64,7 +73,7 @@ class DirectCalls:
         )
 
 
-def _read(body: bytes, headers: Mapping[str, str]) -> Call | None:
+def _read(body: bytes, headers: Mapping[str, str]) -> QuickCall | None:
     """The call in a body, where it is plain: the SDK's checks, in the SDK's order."""
     try:
         decoded = json.loads(body)

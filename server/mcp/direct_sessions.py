@@ -23,7 +23,7 @@ from server.mcp.offers import Offers
 from server.mcp.quick_calls import (
     METHOD,
     PATH,
-    Call,
+    QuickCall,
     answer,
     plain_call,
     plain_headers,
@@ -107,7 +107,7 @@ class DirectSessionCalls:
         return note
 
 
-def _read(body: bytes, version: str) -> Call | None:
+def _read(body: bytes, version: str) -> QuickCall | None:
     """The call in a body, where it is plain: the SDK's checks, in the SDK's order."""
     try:
         decoded = pydantic_core.from_json(body)

@@ -9,7 +9,7 @@ from typing import Any
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.conformance.suite import ConformanceSuite
 from tools.pinned import PinnedTool
-from tools.protocol.offering import Offering, Source
+from tools.protocol.offering import Offering, OfferSource
 from tools.protocol.prompts import Prompt
 from tools.protocol.resources import Resources, ResourceSource
 from tools.protocol.selection import Selection
@@ -46,8 +46,8 @@ def put_together(
     selection: Selection,
     prompts: Sequence[Prompt],
     resources: Sequence[ResourceSource],
-    tool_sources: Sequence[Source[PublishedTool] | Source[PinnedTool]] = (),
-    prompt_sources: Sequence[Source[Prompt]] = (),
+    tool_sources: Sequence[OfferSource[PublishedTool] | OfferSource[PinnedTool]] = (),
+    prompt_sources: Sequence[OfferSource[Prompt]] = (),
     suite: ConformanceSuite | None = None,
 ) -> Offers:
     """The offers: what everybody has, and the sources of what is each workspace's own."""

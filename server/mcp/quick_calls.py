@@ -17,7 +17,7 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from server.mcp.offers import Offers
-from tools.protocol.caller import Question
+from tools.protocol.caller import Elicitation
 from tools.protocol.tool import Pending
 from workflow.identity import Actor
 from workflow.items import JsonObject
@@ -34,7 +34,7 @@ _MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
 _PARAMS = frozenset({"name", "arguments", "_meta"})
 
 
-class Call(NamedTuple):
+class QuickCall(NamedTuple):
     """A plain call."""
 
     request_id: types.RequestId
@@ -53,12 +53,14 @@ class QuickCaller:
     async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         """Nobody asked for it: a call with a progress token is not plain."""
 
-    async def ask(self, questions: Sequence[Question], *, about: str | None = None) -> Mapping[str, JsonObject | None]:
+    async def ask(
+        self, questions: Sequence[Elicitation], *, about: str | None = None
+    ) -> Mapping[str, JsonObject | None]:
         """Nobody can be asked."""
         return {question.key: None for question in questions}
 
 
-async def answer(offers: Offers, call: Call, actor: Actor) -> JsonObject | None:
+async def answer(offers: Offers, call: QuickCall, actor: Actor) -> JsonObject | None:
     """The result as it is sent, or ``None`` where the SDK has to answer: the tool is not quick, is not for the actor to
     call, or has failed."""
     tool = offers.quick_tool(call.tool)
@@ -80,7 +82,7 @@ def _wire(result: types.CallToolResult) -> JsonObject:
     return wire
 
 
-async def send_result(send: Send, call: Call, result: JsonObject, *headers: tuple[bytes, bytes]) -> None:
+async def send_result(send: Send, call: QuickCall, result: JsonObject, *headers: tuple[bytes, bytes]) -> None:
     """Answer with the result."""
     body = orjson.dumps({"jsonrpc": "2.0", "id": call.request_id, "result": result})
     length = str(len(body)).encode()
@@ -112,7 +114,7 @@ def whole_body(message: Message) -> bytes | None:
     return body
 
 
-def plain_call(request: types.JSONRPCRequest, decoded: Mapping[str, Any]) -> Call | None:
+def plain_call(request: types.JSONRPCRequest, decoded: Mapping[str, Any]) -> QuickCall | None:
     """The call in a request that is valid, where nothing in it wants more than an answer.
 
     Raises:
@@ -127,7 +129,7 @@ def plain_call(request: types.JSONRPCRequest, decoded: Mapping[str, Any]) -> Cal
         and not arguments.get("wait_seconds")
         and _is_plain_id(request.id)
     )
-    return Call(request.id, params.name, arguments) if is_plain else None
+    return QuickCall(request.id, params.name, arguments) if is_plain else None
 
 
 def _is_plain_id(request_id: types.RequestId) -> bool:

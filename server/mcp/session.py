@@ -15,7 +15,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from server.http import access
 from server.mcp.identity import NAME
-from tools.protocol.caller import AnswerComesLaterError, Question
+from tools.protocol.caller import AnswerComesLaterError, Elicitation
 from tools.questions import Abilities, accepted, request_for
 from tools.tasks import EXTENSION
 from workflow.identity import LOCAL_ACTOR, Actor
@@ -107,12 +107,14 @@ class SessionCaller:
     async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
         await self.context.session.report_progress(done, total, message)
 
-    async def ask(self, questions: Sequence[Question], *, about: str | None = None) -> Mapping[str, JsonObject | None]:
+    async def ask(
+        self, questions: Sequence[Elicitation], *, about: str | None = None
+    ) -> Mapping[str, JsonObject | None]:
         if is_modern(self.context):
             return self._answered(questions, about)
         return {question.key: await self._elicit(question) for question in questions}
 
-    def _answered(self, questions: Sequence[Question], about: str | None) -> Mapping[str, JsonObject | None]:
+    def _answered(self, questions: Sequence[Elicitation], about: str | None) -> Mapping[str, JsonObject | None]:
         """What the request brought, and ``None`` for what cannot be asked, or was asked and not answered."""
         responses, put = self.params.input_responses or {}, self._state().put
         client = abilities_of(self.context)
@@ -126,7 +128,7 @@ class SessionCaller:
             raise AnswerComesLaterError([*unput.values()], about=about)
         return replies
 
-    async def _elicit(self, question: Question) -> JsonObject | None:
+    async def _elicit(self, question: Elicitation) -> JsonObject | None:
         request = request_for(question, abilities_of(self.context))
         if request is None:
             return None

@@ -19,7 +19,7 @@ from mcp.shared.subscriptions import (
 )
 
 from engine.announcements import Announcements
-from server.mcp.ears import Ear
+from server.mcp.change_listeners import ChangeListener
 from server.mcp.errors import protocol_error
 from server.mcp.offers import Offers
 from server.mcp.session import Context, actor_of, owner_of
@@ -42,8 +42,8 @@ class Subscriptions:
     def __init__(self, announcements: Announcements, offers: Offers) -> None:
         self._announcements = announcements
         self._offers = offers
-        self._ears: set[Ear] = set()
-        self._sessions: dict[str, Ear] = {}
+        self._ears: set[ChangeListener] = set()
+        self._sessions: dict[str, ChangeListener] = {}
         self._is_closing = False
 
     @asynccontextmanager
@@ -148,24 +148,24 @@ class Subscriptions:
         return types.EmptyResult()
 
     @asynccontextmanager
-    async def _ear(self, owner: str, lists: list[ServerEvent]) -> AsyncIterator[Ear]:
+    async def _ear(self, owner: str, lists: list[ServerEvent]) -> AsyncIterator[ChangeListener]:
         if self._is_closing or len(self._ears) >= MAX_EARS:
             why = "The server is stopping." if self._is_closing else f"{MAX_EARS} clients listen already."
             raise MCPError(types.INTERNAL_ERROR, why)
-        async with Ear(self._announcements, owner, lists) as ear:
+        async with ChangeListener(self._announcements, owner, lists) as ear:
             self._ears.add(ear)
             try:
                 yield ear
             finally:
                 self._ears.discard(ear)
 
-    def _session_ear(self, context: Context) -> Ear:
+    def _session_ear(self, context: Context) -> ChangeListener:
         ear = self._sessions.get(_session(context))
         if ear is None:
             raise MCPError(types.INVALID_REQUEST, "Send notifications/initialized before you subscribe.")
         return ear
 
-    async def _watch(self, ear: Ear, uri: str, actor: Actor) -> JobsprintError | None:
+    async def _watch(self, ear: ChangeListener, uri: str, actor: Actor) -> JobsprintError | None:
         """Have the ear listen for changes of a resource that the actor may read; why not, where it cannot."""
         if ear.watched >= MAX_WATCHED:
             return InvalidArgumentsError(

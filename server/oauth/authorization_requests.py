@@ -11,7 +11,7 @@ from server.oauth.errors import ErrorName, OAuthError
 from server.oauth.forms import Parameters, needed, one, parameters
 from server.oauth.metadata import ASKED_BY_DEFAULT
 from server.oauth.redirects import is_same_redirect
-from server.oauth.resources import Resources
+from server.oauth.resources import ResourceIndicators
 from server.oauth.tokens import known_scopes
 from storage.people.oauth import OAuthClient
 from workflow.identity import Scopes
@@ -75,7 +75,7 @@ class ReturnedError(Exception):
 class AuthorizationRequests:
     """Reads requests."""
 
-    def __init__(self, *, clients: Clients, resources: Resources, issuer: str) -> None:
+    def __init__(self, *, clients: Clients, resources: ResourceIndicators, issuer: str) -> None:
         self._clients = clients
         self._resources = resources
         self._issuer = issuer

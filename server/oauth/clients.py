@@ -55,7 +55,7 @@ class Clients:
             raise OAuthError("invalid_client", "No client has this client_id; it has to register (again).")
         return known
 
-    async def let_in(self, client_id: str) -> None:
+    async def release_deferred(self, client_id: str) -> None:
         """Note that a user let the client in."""
         await self._store.touch(client_id, now=self._clock.now())
 

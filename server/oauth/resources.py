@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from server.oauth.errors import OAuthError
 
 
-class Resources:
+class ResourceIndicators:
     """The names of this server as a resource: the MCP endpoint's, and the server's as a whole."""
 
     def __init__(self, base_url: str) -> None:

@@ -15,7 +15,7 @@ from server.oauth.grants import Grants
 from server.oauth.machines import Machines
 from server.oauth.metadata import ResourceMetadata, ServerMetadata
 from server.oauth.registration import Registration
-from server.oauth.resources import Resources
+from server.oauth.resources import ResourceIndicators
 from server.oauth.tokens import TokenEndpoint
 from server.oauth.visitors import Visitors
 from server.settings.settings import Settings
@@ -47,7 +47,7 @@ class EmbeddedServer:
             documents=ClientDocuments(http=http, clock=clock, allows_loopback=settings.is_local),
             clock=clock,
         )
-        resources, metadata = Resources(base_url), ServerMetadata(base_url=base_url)
+        resources, metadata = ResourceIndicators(base_url), ServerMetadata(base_url=base_url)
         assertions = Assertions(store=self.store, http=http, clock=clock, audiences=(base_url, metadata.token_endpoint))
         self._parts = (
             ResourceMetadata(base_url=base_url, issuers=(base_url,)),

@@ -19,7 +19,7 @@ from server.oauth.clients import GRANT_LIFETIME, Clients, may_refresh
 from server.oauth.errors import OAuthError, json_answer
 from server.oauth.forms import Parameters, form_in, needed, one
 from server.oauth.hashes import hashed
-from server.oauth.resources import Resources
+from server.oauth.resources import ResourceIndicators
 from storage.people.oauth import AuthorizationCode, OAuthClient, SqlAuthorizationCodes
 from workflow.identity import Scope, Scopes, scopes_text
 from workflow.ports import Clock
@@ -39,7 +39,7 @@ class TokenEndpoint:
         authentication: ClientAuthentication,
         codes: SqlAuthorizationCodes,
         sessions: Sessions,
-        resources: Resources,
+        resources: ResourceIndicators,
         clock: Clock,
     ) -> None:
         self._clients = clients
@@ -124,7 +124,7 @@ class TokenEndpoint:
             lifetime=GRANT_LIFETIME,
             has_refresh=may_refresh(client),
         )
-        await self._clients.let_in(client.id)
+        await self._clients.release_deferred(client.id)
         if not await self._codes.bind(code.hash, tokens.session_id):
             await self._sessions.end(tokens.session_id)
             raise _no_grant("The code was used before")

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.dispatch.held import LiveExecution
+from engine.dispatch.local_executions import LocalExecution
 from engine.executions.service import ExecutionService
 from engine.executions.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
-from engine.node_api.node_type import WebhookResponse
+from engine.node_api.node_call import WebhookResponse
 from server.http.json import json_response
-from server.http.leaving import Leaving
 from server.http.problems import internal_error, problem, problem_of
+from server.http.shutdown import Shutdown
 from workflow.errors import JobsprintError
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Webhooks:
     intake: WebhookIntake
     service: ExecutionService
     response_timeout_seconds: float
-    leaving: Leaving
+    leaving: Shutdown
 
     def routes(self) -> list[Route]:
         """The one route, for what describes and refuses; :meth:`in_front_of` is how requests come."""
@@ -75,17 +75,17 @@ class Webhooks:
         except MethodNotAllowedError as error:
             allow = ", ".join(error.allowed)
             return problem(405, code=error.code, title=error.message, headers={"allow": allow}, fix=error.fix)
-        live = accepted.live
-        answer = await self._answer(live) if accepted.responds else None
+        local = accepted.local
+        answer = await self._answer(local) if accepted.responds else None
         # What leaves must not promise more than is on the disk.
-        await self.service.accepted(live)
+        await self.service.accepted(local)
         if answer is not None:
             return _response(answer)
-        started = {"execution_id": live.execution.id, "status": "accepted"}
-        if not accepted.responds or not live.finished.is_set():
+        started = {"execution_id": local.execution.id, "status": "accepted"}
+        if not accepted.responds or not local.finished.is_set():
             return json_response(started, 202)
         # It came to an end without an answer: it failed, waits, or took a way without a respond node.
-        execution = await self.service.get(live.execution.owner, live.execution.id)
+        execution = await self.service.get(local.execution.owner, local.execution.id)
         if execution.error is None:
             return json_response({**started, "status": execution.state.value}, 202)
         return problem(
@@ -96,16 +96,16 @@ class Webhooks:
             fix="Look at the execution to see which node failed, and why.",
         )
 
-    async def _answer(self, live: LiveExecution) -> WebhookResponse | None:
+    async def _answer(self, local: LocalExecution) -> WebhookResponse | None:
         """The workflow's own answer, or ``None`` where there is none (in time)."""
         try:
             async with asyncio.timeout(self.response_timeout_seconds):
-                with self.leaving.waiting(live.answered):
-                    return await asyncio.shield(live.answered)
+                with self.leaving.waiting(local.answered):
+                    return await asyncio.shield(local.answered)
         except TimeoutError:
             return None
         except asyncio.CancelledError:
-            if not live.answered.cancelled():
+            if not local.answered.cancelled():
                 raise  # the client went away; the execution goes on
             return None
 

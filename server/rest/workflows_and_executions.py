@@ -202,7 +202,7 @@ class RestApi:
         body = validated(ExecuteBody, await optional_json(request))
         actor, workflow_id = actor_of(request), request.path_params["workflow_id"]
         owner = actor.workspace_id
-        plan = self.authoring.plan(await self.authoring.version(owner, workflow_id, body.version))
+        plan = self.authoring.compiled(await self.authoring.version(owner, workflow_id, body.version))
         submission = Submission(
             trigger="manual",
             initiator=actor.initiator,
@@ -219,7 +219,7 @@ class RestApi:
         content = execution_summary(execution)
         if execution.output is not None:
             content["output"] = execution.output
-        status = 200 if body.wait_seconds and not execution.is_held else 202
+        status = 200 if body.wait_seconds and not execution.is_active else 202
         return json_response(content, status, {"location": f"/api/executions/{execution.id}"})
 
     async def list_executions(self, request: Request) -> Response:
@@ -262,8 +262,8 @@ class RestApi:
 
     async def redrive_execution(self, request: Request) -> Response:
         """202 with the dead letter, queued again."""
-        live = await self.control.redrive(actor_of(request), request.path_params["execution_id"])
-        return json_response(execution_summary(live.execution), 202)
+        local = await self.control.redrive(actor_of(request), request.path_params["execution_id"])
+        return json_response(execution_summary(local.execution), 202)
 
     async def retry_execution(self, request: Request) -> Response:
         """202 with the dead letter, queued again, or with a new execution that starts where this one failed."""
@@ -274,11 +274,11 @@ class RestApi:
     async def rerun_execution(self, request: Request) -> Response:
         """202 with a new execution that starts at a node of an old one."""
         body = validated(RerunBody, await optional_json(request))
-        live = await self.control.rerun(
+        local = await self.control.rerun(
             actor_of(request), request.path_params["execution_id"], from_node=body.node, as_it_is_now=body.as_it_is_now
         )
-        location = f"/api/executions/{live.execution.id}"
-        return json_response(execution_summary(live.execution), 202, {"location": location})
+        location = f"/api/executions/{local.execution.id}"
+        return json_response(execution_summary(local.execution), 202, {"location": location})
 
 
 def saved_content(saved: Saved) -> dict[str, Any]:

@@ -43,7 +43,7 @@ class RateLimitedError(JobsprintError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class Taken(NamedTuple):
+class TokensTaken(NamedTuple):
     """What is left of a bucket after a request; ``wait_seconds`` is 0 where the request may pass."""
 
     left: int
@@ -56,7 +56,7 @@ class Buckets(Protocol):
 
     per_minute: int
 
-    async def take(self, caller: str, tokens: float = 1.0) -> Taken:
+    async def take(self, caller: str, tokens: float = 1.0) -> TokensTaken:
         """Take tokens out of the caller's bucket, if they are there."""
         ...
 
@@ -72,7 +72,7 @@ class TokenBuckets:
         # The last to be used stand at the end.
         self._buckets: dict[str, tuple[float, float]] = {}
 
-    async def take(self, caller: str, tokens: float = 1.0) -> Taken:
+    async def take(self, caller: str, tokens: float = 1.0) -> TokensTaken:
         """Take tokens; see the protocol."""
         now = self._now()
         left, at = self._buckets.pop(caller, (float(self.per_minute), now))
@@ -84,7 +84,7 @@ class TokenBuckets:
         if len(self._buckets) > self._callers_kept:
             del self._buckets[next(iter(self._buckets))]
         wait = 0.0 if may_pass else (tokens - left) / self._rate
-        return Taken(int(left), wait, (self.per_minute - left) / self._rate)
+        return TokensTaken(int(left), wait, (self.per_minute - left) / self._rate)
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -99,7 +99,7 @@ class SharedBuckets:
         self._shared = shared
         self._own = own
 
-    async def take(self, caller: str, tokens: float = 1.0) -> Taken:
+    async def take(self, caller: str, tokens: float = 1.0) -> TokensTaken:
         """Take tokens; see the protocol."""
         try:
             drawn = await self._shared.take(f"{self._name}:{caller}", size=self.per_minute, tokens=tokens)
@@ -107,7 +107,7 @@ class SharedBuckets:
             return await self._own.take(caller, tokens)
         rate = self.per_minute / MINUTE
         wait = 0.0 if drawn.passes else (tokens - drawn.left) / rate
-        return Taken(int(drawn.left), wait, (self.per_minute - drawn.left) / rate)
+        return TokensTaken(int(drawn.left), wait, (self.per_minute - drawn.left) / rate)
 
 
 class RateLimits:

@@ -35,7 +35,7 @@ MAX_BYTES = 8 << 20
 class Note:
     """What is to be written of one execution: its row, and entries of its journal.
 
-    ``is_held`` says whether more is to come; a row that is not held is the execution's last for now. ``letter`` goes to
+    ``is_active`` says whether more is to come; otherwise the row is the execution's last for now. ``letter`` goes to
     the broker when it is written. ``token`` tells one attempt to write it from others; ``in_doubt`` are those of failed
     attempts, each with how many of the ``entries`` it has written if it was committed after all: the connection may
     have broken just then. ``waiters`` are told when it is on the disk, or why it is not.
@@ -43,7 +43,7 @@ class Note:
 
     row: tuple[Any, ...]
     entries: list[bytes] = field(default_factory=list)
-    is_held: bool = True
+    is_active: bool = True
     letter: Letter | None = None
     token: int = 0
     in_doubt: list[tuple[int, int]] = field(default_factory=list)
@@ -96,7 +96,7 @@ class GroupCommit:
         """Write this with the next batch; of several rows of an execution only the last. Never waits."""
         noted = self._gathered.get(execution_id)
         if noted is not None:
-            noted.row, noted.is_held, noted.letter = note.row, note.is_held, note.letter
+            noted.row, noted.is_active, noted.letter = note.row, note.is_active, note.letter
             noted.entries += note.entries
             return
         if not self._gathered:
@@ -157,7 +157,7 @@ class GroupCommit:
         finally:
             self._writing = {}
         for execution_id, note in batch.items():
-            if note.is_held:
+            if note.is_active:
                 self._stored.add(execution_id)
             else:
                 self._stored.discard(execution_id)
@@ -193,7 +193,7 @@ class GroupCommit:
             in_doubt = [*note.in_doubt, (note.token, len(note.entries))]
             newer = self._gathered.get(execution_id)
             if newer is None:
-                kept[execution_id] = Note(note.row, note.entries, note.is_held, note.letter, in_doubt=in_doubt)
+                kept[execution_id] = Note(note.row, note.entries, note.is_active, note.letter, in_doubt=in_doubt)
             else:
                 newer.entries[:0] = note.entries
                 newer.in_doubt = in_doubt

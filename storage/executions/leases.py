@@ -34,10 +34,10 @@ from storage.executions.store import SqlExecutionStore
 from storage.tables.workflows import executions, outbox
 from workflow.executions import Execution, Record
 from workflow.messages import Job
-from workflow.sharing import Signal, Taken
-from workflow.states import HELD_STATES, ExecutionState
+from workflow.sharing import ClaimedExecution, Signal
+from workflow.states import ACTIVE_STATES, ExecutionState
 
-_HELD_STATES = tuple(state.value for state in HELD_STATES)
+_HELD_STATES = tuple(state.value for state in ACTIVE_STATES)
 _QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _TAKE = (
@@ -66,11 +66,11 @@ class SqlLeases:
         self._lease = lease
         self._store = store
         self._outbox = outbox
-        self._wanted: dict[str, asyncio.Future[Taken | None]] = {}
+        self._wanted: dict[str, asyncio.Future[ClaimedExecution | None]] = {}
         self._taking: asyncio.Task[None] | None = None
 
-    async def claim(
-        self, *, now: datetime, expired_before: datetime, unheard_before: datetime | None = None, limit: int
+    async def claim_expired(
+        self, *, now: datetime, expired_before: datetime, unclaimed_before: datetime | None = None, limit: int
     ) -> Sequence[Execution]:
         """Take leases that have expired; see the port."""
         holder, end = executions.c.lease_owner, executions.c.lease_expires_at
@@ -80,12 +80,12 @@ class SqlLeases:
         else:
             is_free = or_(
                 and_(holder != self._lease.owner, end < expired_before),
-                and_(holder.is_(None), end < (unheard_before or expired_before)),
+                and_(holder.is_(None), end < (unclaimed_before or expired_before)),
             )
         free = select(executions.c.id).where(executions.c.state.in_(_HELD_STATES), is_free)
         return await self._take_all(free.order_by(executions.c.id).limit(limit), now)
 
-    async def due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
+    async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Waiting executions whose time has come; see the port."""
         query = select(executions).where(executions.c.wake_at <= now).order_by(executions.c.wake_at).limit(limit)
         if self._database.is_sqlite:
@@ -100,7 +100,7 @@ class SqlLeases:
             found: datetime | None = (await connection.execute(select(func.min(executions.c.wake_at)))).scalar_one()
         return found
 
-    async def seize(
+    async def claim_idle(
         self, owner: str, execution_id: str, states: Collection[ExecutionState], *, now: datetime
     ) -> Execution | None:
         """Take in hand what nobody has in hand; see the port."""
@@ -115,7 +115,7 @@ class SqlLeases:
         found = await self._take_all(select(executions.c.id).where(mine, _is_free(now)), now)
         return found[0] if found else None
 
-    async def take(self, execution_id: str, *, now: datetime) -> Taken | None:
+    async def claim_queued(self, execution_id: str, *, now: datetime) -> ClaimedExecution | None:
         """Take a queued execution in hand; see the port. Those asked for meanwhile go in one statement."""
         wanted = self._wanted.get(execution_id)
         if wanted is not None:
@@ -142,11 +142,11 @@ class SqlLeases:
                     future.set_result(taken.get(execution_id))
         self._taking = None
 
-    async def _take_queued(self, execution_ids: Sequence[str], now: datetime) -> dict[str, Taken]:
+    async def _take_queued(self, execution_ids: Sequence[str], now: datetime) -> dict[str, ClaimedExecution]:
         given = {"ids": execution_ids, "holder": self._lease.owner, "end": self._lease.from_(now)}
         async with self._database.statement() as connection:
             rows = (await connection.execute(_TAKE, given)).all()
-        return {row.id: Taken(self._store.adopted(row), row.is_cancelled) for row in rows}
+        return {row.id: ClaimedExecution(self._store.adopted(row), row.is_cancelled) for row in rows}
 
     async def admit(self, execution: Execution, job: Job, *, limit: int) -> bool:
         """Let an execution in, or hold it back; see the port."""
@@ -165,7 +165,7 @@ class SqlLeases:
             await connection.execute(insert(outbox).values(letter.columns()))
         return False
 
-    async def let_in(self, workflow_id: str, *, limit: int) -> None:
+    async def release_deferred(self, workflow_id: str, *, limit: int) -> None:
         """Send on what was held back; see the port."""
         if self._outbox is None:
             return
@@ -180,11 +180,11 @@ class SqlLeases:
             go_on = update(outbox).where(outbox.c.execution_id.in_(first)).values(place=WORK).returning(outbox)
             letters = [letter_of(row) for row in await connection.execute(go_on)] if room else []
             ids = [letter.execution_id for letter in letters]
-            end = self._outbox.unheard_end()
+            end = self._outbox.unclaimed_end()
             await connection.execute(update(executions).where(executions.c.id.in_(ids)).values(lease_expires_at=end))
         self._outbox.carry(letters)
 
-    async def held_workflows(self, *, limit: int) -> Sequence[str]:
+    async def deferred_workflows(self, *, limit: int) -> Sequence[str]:
         """Workflows of which something is held back; see the port."""
         query = select(outbox.c.workflow_id).where(outbox.c.place == HELD).distinct().limit(limit)
         async with self._database.statement() as connection:

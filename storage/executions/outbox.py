@@ -24,7 +24,7 @@ from workflow.errors import QueueFullError, QueueUnavailableError, StorageError
 from workflow.executions import Execution
 from workflow.messages import Job
 from workflow.ports import Clock, NewId
-from workflow.sharing import UNHEARD_SECONDS, DeadLetters, JobQueue
+from workflow.sharing import UNCLAIMED_SECONDS, DeadLetters, JobQueue
 from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -89,9 +89,9 @@ class Outbox:
             job=job,
         )
 
-    def unheard_end(self) -> datetime:
+    def unclaimed_end(self) -> datetime:
         """Until when a letter that is sent now is waited for, before another is sent."""
-        return self._clock.now() + timedelta(seconds=UNHEARD_SECONDS)
+        return self._clock.now() + timedelta(seconds=UNCLAIMED_SECONDS)
 
     def carry(self, letters: Sequence[Letter]) -> None:
         """Take letters whose rows are on the disk to the broker."""

@@ -23,7 +23,7 @@ from workflow.executions import (
     Suspension,
 )
 from workflow.identity import LOCAL_ACTOR, Initiator
-from workflow.items import Item, Items, Outputs, Pair, Source, from_item, pairs_of
+from workflow.items import Item, ItemOrigin, Items, Outputs, Pair, from_item, pairs_of
 from workflow.states import ExecutionState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -197,7 +197,7 @@ def _run_from_json(
         duration_ms=duration,
         items_in=items_in,
         logical_time=moment(logical),
-        sources=tuple(Source(*source) if source is not None else None for source in sources),
+        sources=tuple(ItemOrigin(*source) if source is not None else None for source in sources),
         outputs=made,
         error=error_from_json(error),
     )

@@ -80,11 +80,11 @@ class SqlExecutionStore:
     def save(self, execution: Execution, records: Sequence[Record] = (), *, job: Job | None = None) -> None:
         """Note an execution as it is now; see the port."""
         error = execution.error
-        is_mine = execution.is_held and job is None
+        is_mine = execution.is_active and job is None
         letter, lease_end = None, self._lease.until if is_mine else None
         if job is not None and self._outbox is not None:
             letter = self._outbox.letter(execution, job)
-            lease_end = micros(self._outbox.unheard_end()) if execution.is_held else None
+            lease_end = micros(self._outbox.unclaimed_end()) if execution.is_active else None
         with self._database.translated_errors():
             row = (
                 execution.id,

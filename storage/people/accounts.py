@@ -65,7 +65,7 @@ class User:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Identity:
+class OutsideIdentity:
     """What somebody else calls a user: ``subject`` is the same for ever at this issuer, and nobody else's."""
 
     issuer: str
@@ -80,7 +80,7 @@ class Entry:
     has nobody. ``invitation_hash`` is used up by it.
     """
 
-    identity: Identity | None = None
+    identity: OutsideIdentity | None = None
     invitation_hash: str | None = None
     is_first: bool = False
     takes_local: bool = False
@@ -146,7 +146,7 @@ class SqlAccounts:
         """The user with an e-mail address."""
         return await self._one(users.c.email == email)
 
-    async def by_identity(self, identity: Identity) -> User | None:
+    async def by_identity(self, identity: OutsideIdentity) -> User | None:
         """The user whom somebody else calls so."""
         return await self._one(
             users.c.id.in_(
@@ -193,7 +193,7 @@ class SqlAccounts:
         """
         await self._change(user_id, disabled_at=at)
 
-    async def adopt(self, user_id: str, identity: Identity, *, now: datetime) -> None:
+    async def adopt(self, user_id: str, identity: OutsideIdentity, *, now: datetime) -> None:
         """Let an identity be that user, and nobody else. Their password ends: whoever chose it has not shown that the
         address is theirs, as the issuer has."""
         async with self._database.transaction() as connection:
@@ -237,7 +237,7 @@ async def _insert(connection: AsyncConnection, user: User) -> None:
         raise EmailTakenError from error
 
 
-async def _vouch(connection: AsyncConnection, user_id: str, identity: Identity, *, now: datetime) -> None:
+async def _vouch(connection: AsyncConnection, user_id: str, identity: OutsideIdentity, *, now: datetime) -> None:
     await connection.execute(
         insert(user_identities).values(
             issuer=identity.issuer, subject=identity.subject, user_id=user_id, created_at=now

@@ -202,7 +202,7 @@ class Ada:
         response = await self.http.post("/auth/register", json=body)
         assert response.status_code == 201, response.text
 
-    async def let_in(self, url: str, *, client_name: str, takes_away: str | None = None) -> None:
+    async def release_deferred(self, url: str, *, client_name: str, takes_away: str | None = None) -> None:
         """Follow the client's link: log in, look at what it asks for, perhaps take one thing away, allow the rest."""
         context = await self.browser.new_context()
         page = await context.new_page()
@@ -293,7 +293,7 @@ async def test_a_foreign_client_is_let_in_calls_refreshes_and_is_shut_out(
 
 async def _play(driver: Driver, ada: Ada, client: Client, site: ClientSite, known_by: str) -> None:
     sent = await driver.answer()
-    await ada.let_in(
+    await ada.release_deferred(
         sent["authorize"], client_name=client.name, takes_away="Make, change, publish and delete workflows"
     )
     assert (await driver.answer())["protocol"] == client.protocol
@@ -310,7 +310,7 @@ async def _play(driver: Driver, ada: Ada, client: Client, site: ClientSite, know
     definition = {"name": "one", "nodes": {"start": {"type": "manual"}}}
     created = await driver.call("tools/call", name="create_workflow", arguments={"definition": definition})
     if "authorize" in created and client.name == "python-sdk":
-        await ada.let_in(created["authorize"], client_name=client.name)
+        await ada.release_deferred(created["authorize"], client_name=client.name)
         created = await driver.answer()
         assert created["result"]["structuredContent"]["version"] == 1
     elif "authorize" in created:

@@ -14,7 +14,7 @@ import pytest
 
 from integrations.mcp.kinds import Programs
 from integrations.mcp.programs import McpProgram, OverStdio
-from integrations.mcp.sessions import Sessions
+from integrations.mcp.sessions import McpSessions
 from tests.support.engine import NOON
 from workflow.actions import Action, ActionCall, ActionError
 from workflow.connections import Connection
@@ -70,7 +70,7 @@ async def used(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Used]:
     monkeypatch.setenv("OUR_SECRET", "never shown")
     monkeypatch.setenv("PASSED_ON", "yes")
     over_stdio = OverStdio(LISTED, info=types.Implementation(name="jobsprint", version="test"))
-    async with Sessions(over_stdio, on_tools_changed=lambda each: None, most=3) as sessions:
+    async with McpSessions(over_stdio, on_tools_changed=lambda each: None, most=3) as sessions:
         yield Used(Programs(sessions, over_stdio))
 
 

@@ -14,7 +14,7 @@ import pytest
 from integrations.credential_headers import CredentialHeaders
 from integrations.mcp.http import OverHttp
 from integrations.mcp.kinds import HttpServers
-from integrations.mcp.sessions import Sessions
+from integrations.mcp.sessions import McpSessions
 from tests.doubles.mcp_server import McpDouble, never, running_mcp_double, tool
 from tests.integrations.conftest import OWNER, Senders
 from tests.support.engine import NOON
@@ -78,7 +78,7 @@ async def reached(senders: Senders, **members: Any) -> AsyncIterator[Reached]:
             info=INFO,
             max_bytes=1_000_000,
         )
-        sessions = Sessions(open_client, on_tools_changed=lambda each: changed.append(each.name), most=5)
+        sessions = McpSessions(open_client, on_tools_changed=lambda each: changed.append(each.name), most=5)
         await stack.enter_async_context(sessions)
         connection = Connection(
             id="c",

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from prompts.models.limits import DailyLimit, Limits
+from prompts.models.limits import DailyLimit, ModelLimits
 from storage.database.database import Database
 from tests.doubles.models import ModelsDouble, calling, data, hanging, said, status
 from tests.support.models import ASKER, KEY, ModelsHarness, asking, models_over
@@ -180,7 +180,7 @@ async def test_a_question_that_is_taken_back_says_nothing_of_the_model(models: M
 @pytest.mark.parametrize("kind", ["user", "workflow"])
 async def test_a_day_has_a_limit(double: ModelsDouble, database: Database, kind: str) -> None:
     limit = DailyLimit(setting=f"JOBSPRINT_AI_{kind.upper()}", tokens=100)
-    async with models_over(double, database, limits=Limits(**{kind: limit})) as models:
+    async with models_over(double, database, limits=ModelLimits(**{kind: limit})) as models:
         double.script("a", said("fine", usage=(90, 10)))
         await models.adapter.chat(asking())
         with pytest.raises(ModelError) as caught:
@@ -200,7 +200,7 @@ async def test_a_day_has_a_limit(double: ModelsDouble, database: Database, kind:
 async def test_a_limit_counts_what_another_process_has_used(double: ModelsDouble, database: Database) -> None:
     limit = DailyLimit(setting="JOBSPRINT_AI_USER", cost_micros=1_000)
     async with (
-        models_over(double, database, limits=Limits(user=limit)) as models,
+        models_over(double, database, limits=ModelLimits(user=limit)) as models,
         models_over(double, database) as other,
     ):
         double.script("a", said("fine", usage=(10, 10)))

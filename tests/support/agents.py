@@ -99,12 +99,12 @@ class Children:
     state: ExecutionState = ExecutionState.SUCCEEDED
 
     async def ensure(
-        self, parent: Execution, key: Any, workflow_id: str, data: Any, *, wait: bool, part: str = ""
+        self, parent: Execution, key: Any, workflow_id: str, data: Any, *, wait: bool, step: str = ""
     ) -> Execution:
         """A child in the state that the test has set."""
-        self.started.append({"workflow_id": workflow_id, "data": data, "part": part})
+        self.started.append({"workflow_id": workflow_id, "data": data, "step": step})
         return Execution(
-            id=f"child of {part}",
+            id=f"child of {step}",
             owner=parent.owner,
             initiator=parent.initiator,
             workflow_id=workflow_id,

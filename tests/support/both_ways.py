@@ -127,7 +127,7 @@ async def both_ways(data_dir: Path) -> AsyncIterator[BothWays]:
     settings = Settings.load(data_dir=data_dir)
     async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
         made = await services.authoring.create(LOCAL_ACTOR, DEFINITION)
-        plan = services.authoring.plan(made.workflow)
+        plan = services.authoring.compiled(made.workflow)
         execution_id = await services.executions.execute(
             plan, Submission(trigger="manual", initiator=LOCAL_ACTOR.initiator, data={"n": 1})
         )

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 from typing import Any
 
 from engine.announcements import Announcements
-from engine.definitions.plan import Plan, compile_plan
+from engine.definitions.compiled import CompiledWorkflow, compile_workflow
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import WorkerPool
-from engine.expressions.scope import NodeView, Scope
+from engine.expressions.scope import ExpressionScope, NodeView
 from engine.node_api.ports import AiPorts
 from engine.nodes.registry import NodeRegistry
 from engine.runs.executor import Executor
 from engine.runs.journal import Journal
+from engine.runs.node_call import NodeServices
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import Run
 from engine.runs.submission import input_items
@@ -94,14 +95,14 @@ class EngineHarness:
         """What AI nodes work with."""
         return AiPorts(models=self.models, prompts=self.prompts, conversations=self.conversations, vectors=self.vectors)
 
-    def plan(self, document: Mapping[str, Any]) -> Plan:
+    def compiled(self, document: Mapping[str, Any]) -> CompiledWorkflow:
         """The compiled definition; it must have no error."""
         report = check_definition(document, self.registry)
         assert report.definition is not None, [finding.to_json() for finding in report.findings]
         stored = StoredWorkflow(
             id="w", owner=LOCAL_ID, version=1, definition=report.definition, created_at=NOON, updated_at=NOON
         )
-        return compile_plan(stored, registry=self.registry, evaluator=self.evaluator)
+        return compile_workflow(stored, registry=self.registry, evaluator=self.evaluator)
 
     def start(
         self,
@@ -113,17 +114,17 @@ class EngineHarness:
         **members: Any,
     ) -> tuple[Run, Executor]:
         """A run that is ready to be executed; what its journal saves goes to ``saved``."""
-        plan = self.plan(document)
+        compiled = self.compiled(document)
         execution = Execution(
             id="e",
             owner=LOCAL_ID,
             initiator=LOCAL_ACTOR.initiator,
             workflow_id="w",
-            workflow_name=plan.definition.name,
+            workflow_name=compiled.definition.name,
             workflow_version=1,
             state=ExecutionState.RUNNING,
             trigger="manual",
-            start_node=plan.trigger(node=None).name,
+            start_node=compiled.trigger(node=None).name,
             input=data,
             created_at=NOON,
             **members,
@@ -137,20 +138,22 @@ class EngineHarness:
             recorded=recorded,
             save=kept.extend,
             committed=committed,
-            durability=plan.definition.settings.durability,
+            durability=compiled.definition.settings.durability,
         )
-        run = Run(execution=execution, plan=plan, journal=journal, clock_offset=(NOON, time.perf_counter()))
+        run = Run(execution=execution, compiled=compiled, journal=journal, clock_offset=(NOON, time.perf_counter()))
         runner = NodeRunner(
-            evaluator=self.evaluator,
-            http=self.http,
-            clock=self.clock,
-            sleep=self.sleep,
-            children=self.children or NoChildren(),
-            resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
-            audit=self.audit,
-            ai=self.ai,
-            actions=self.actions,
-            announcements=Announcements(bus=self.bus, clock=self.clock, new_id=lambda: "event"),
+            NodeServices(
+                evaluator=self.evaluator,
+                http=self.http,
+                clock=self.clock,
+                sleep=self.sleep,
+                children=self.children or NoChildren(),
+                resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
+                audit=self.audit,
+                ai=self.ai,
+                actions=self.actions,
+                announcements=Announcements(bus=self.bus, clock=self.clock, new_id=lambda: "event"),
+            )
         )
         return run, Executor(run, runner, lambda node_run: None)
 
@@ -204,7 +207,9 @@ class NamedConnections:
 class NoChildren:
     """An engine alone has no other workflows."""
 
-    async def ensure(self, parent: Execution, key: Any, workflow_id: str, data: Any, *, wait: bool) -> Execution:
+    async def ensure(
+        self, parent: Execution, key: Any, workflow_id: str, data: Any, *, wait: bool, step: str = ""
+    ) -> Execution:
         """There are none."""
         raise WorkflowNotFoundError(workflow_id)
 
@@ -237,7 +242,7 @@ class Nodes:
         return NodeView(name=name, items=self._items[name], paired_index=lambda index: index)
 
 
-def scope_of(items: list[dict[str, Any]], **members: Any) -> Scope:
+def scope_of(items: list[dict[str, Any]], **members: Any) -> ExpressionScope:
     """A scope with these items and sensible rest."""
     defaults: dict[str, Any] = {
         "nodes": NoOtherNodes(),
@@ -251,4 +256,4 @@ def scope_of(items: list[dict[str, Any]], **members: Any) -> Scope:
         "timezone": "UTC",
         "seed": "seed",
     }
-    return Scope(items=items, **{**defaults, **members})
+    return ExpressionScope(items=items, **{**defaults, **members})

@@ -10,7 +10,7 @@ from typing import Any
 from integrations.model_http import model_client
 from prompts.models.adapter import ModelAdapter
 from prompts.models.history import History
-from prompts.models.limits import Limits, Spending
+from prompts.models.limits import ModelLimits, Spending
 from prompts.models.memory import InProcessMemory
 from server.assembly.model_parts import catalogue_of, providers_of
 from server.settings.settings import Settings
@@ -59,7 +59,7 @@ async def models_over(
     double: ModelsDouble,
     database: Database,
     *,
-    limits: Limits | None = None,
+    limits: ModelLimits | None = None,
     settings: dict[str, Any] | None = None,
     providers: dict[str, Any] | None = None,
 ) -> AsyncIterator[ModelsHarness]:
@@ -75,7 +75,7 @@ async def models_over(
             adapter=ModelAdapter(
                 catalogue=catalogue_of(made, providers_of(made, lambda: http, environment={})),
                 history=History(exchanges, clock=clock, new_id=UuidFactory(clock=SystemClock())),
-                spending=Spending(exchanges, limits=limits or Limits(), clock=clock, monotonic=seconds),
+                spending=Spending(exchanges, limits=limits or ModelLimits(), clock=clock, monotonic=seconds),
                 memory=InProcessMemory(seconds=60, monotonic=seconds),
                 monotonic=seconds,
             ),

@@ -79,7 +79,7 @@ T = TypeVar("T", FixtureTool, FixturePrompt)
 
 
 class Passing(Generic[T]):
-    """A :class:`tools.protocol.offering.Source` of one thing, which is there or not."""
+    """A :class:`tools.protocol.offering.OfferSource` of one thing, which is there or not."""
 
     def __init__(self, thing: T) -> None:
         self._thing: T = thing

@@ -10,7 +10,7 @@ from tools.conformance.content import ContentResources, content_prompts, content
 from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.conformance.rounds import round_prompts, round_tools
 from tools.conformance.session import SessionFixtures
-from tools.protocol.offering import Source
+from tools.protocol.offering import OfferSource
 
 
 class ConformanceSuite:
@@ -29,12 +29,12 @@ class ConformanceSuite:
         return [*content_prompts(), *round_prompts()]
 
     @property
-    def passing_tools(self) -> Source[FixtureTool]:
+    def passing_tools(self) -> OfferSource[FixtureTool]:
         """A tool that comes and goes."""
         return self._session.passing_tools
 
     @property
-    def passing_prompts(self) -> Source[FixturePrompt]:
+    def passing_prompts(self) -> OfferSource[FixturePrompt]:
         """A prompt that comes and goes."""
         return self._session.passing_prompts
 

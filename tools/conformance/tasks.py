@@ -15,7 +15,7 @@ from pydantic import Field
 from engine.definitions.authoring import Authoring
 from engine.executions.service import ExecutionService
 from engine.runs.submission import Submission
-from tools.protocol.caller import Caller, Question
+from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
 from tools.runs import EXECUTION_FORM, Form, Runs
 from tools.tasks import tasks_needed
@@ -43,7 +43,7 @@ NODES: dict[str, JsonObject] = {
 }
 """The workflows' nodes, each connected to the next."""
 
-NAME = Question(
+NAME = Elicitation(
     key="user_name",
     message="What is your name?",
     form={"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]},
@@ -133,7 +133,7 @@ class ConformanceTasks:
         actor = caller.actor
         stored = await self._authoring.workflows.get(actor.workspace_id, await self._workflow_id(workflow, actor))
         submission = Submission(trigger="manual", initiator=actor.initiator, data=data, answer_form=form)
-        execution_id = caller.goes_on_with or await self._service.execute(self._authoring.plan(stored), submission)
+        execution_id = caller.goes_on_with or await self._service.execute(self._authoring.compiled(stored), submission)
         return await self._runs.outcome(execution_id, wait_seconds=20, caller=caller)
 
     async def _workflow_id(self, name: str, actor: Actor) -> str:

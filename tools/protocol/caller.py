@@ -27,7 +27,7 @@ class ModelPrompt:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Question:
+class Elicitation:
     """Something to ask the person behind a caller.
 
     ``key`` tells it from every other question of the same call. ``form`` is the JSON Schema of the answer: one object
@@ -48,7 +48,7 @@ class AnswerComesLaterError(Exception):
     No failure of a tool, so tools do not catch it.
     """
 
-    def __init__(self, questions: Sequence[Question], *, about: str | None) -> None:
+    def __init__(self, questions: Sequence[Elicitation], *, about: str | None) -> None:
         super().__init__(", ".join(question.key for question in questions))
         self.questions = questions
         self.about = about
@@ -77,7 +77,9 @@ class Caller(Protocol):
         """Tell how far it is, where they asked for it."""
         ...
 
-    async def ask(self, questions: Sequence[Question], *, about: str | None = None) -> Mapping[str, JsonObject | None]:
+    async def ask(
+        self, questions: Sequence[Elicitation], *, about: str | None = None
+    ) -> Mapping[str, JsonObject | None]:
         """Have the person answer; at least one question is settled when it returns.
 
         Returns:

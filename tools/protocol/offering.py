@@ -27,7 +27,7 @@ T = TypeVar("T", bound=Named)
 T_co = TypeVar("T_co", bound=Named, covariant=True)
 
 
-class Source(Protocol[T_co]):
+class OfferSource(Protocol[T_co]):
     """Things that come and go, each workspace's own. Whoever changes them publishes a ``workflow.…`` event."""
 
     async def all(self, owner: str) -> Sequence[T_co]:
@@ -42,7 +42,7 @@ class Offering(Generic[T]):
     makes its list anew.
     """
 
-    def __init__(self, kind: str, fixed: Iterable[T], sources: Sequence[Source[T]] = ()) -> None:
+    def __init__(self, kind: str, fixed: Iterable[T], sources: Sequence[OfferSource[T]] = ()) -> None:
         self._kind = kind
         self._fixed = {each.name: each for each in fixed}
         self._sources = sources

@@ -29,7 +29,7 @@ class PromptArgument:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Prompt:
-    """One prompt. Users' own ones come through a :class:`tools.protocol.offering.Source`."""
+    """One prompt. Users' own ones come through a :class:`tools.protocol.offering.OfferSource`."""
 
     name: str
     title: str

@@ -70,7 +70,7 @@ class NodeSpec(Protocol):
         ...
 
 
-class Catalogue(Protocol):
+class NodeCatalogue(Protocol):
     """The node types there are."""
 
     def get(self, name: str) -> NodeSpec | None:

@@ -17,7 +17,7 @@ from workflow.schemas.model_findings import model_findings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workflow.definitions.catalogue import Catalogue, NodeSpec
+    from workflow.definitions.catalogue import NodeCatalogue, NodeSpec
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,7 +35,7 @@ class Report:
         return self.definition is not None
 
 
-def check_definition(document: Any, catalogue: Catalogue) -> Report:
+def check_definition(document: Any, catalogue: NodeCatalogue) -> Report:
     """Check a definition as it was sent: its shape, its nodes, its connections and the graph they draw.
 
     Parts whose shape is wrong are reported and left out of the rest, so that one mistake does not hide
@@ -55,7 +55,7 @@ def check_definition(document: Any, catalogue: Catalogue) -> Report:
     return Report(WorkflowDefinition.model_validate(document), tuple(findings), document)
 
 
-def webhook_paths(definition: WorkflowDefinition, catalogue: Catalogue) -> list[str]:
+def webhook_paths(definition: WorkflowDefinition, catalogue: NodeCatalogue) -> list[str]:
     """The paths that the definition's enabled webhook triggers listen on."""
     paths = []
     for node in definition.nodes.values():
@@ -80,7 +80,7 @@ class _Check:
     """The part of a check that looks at meaning; it reads only what has the right shape."""
 
     document: dict[str, Any]
-    catalogue: Catalogue
+    catalogue: NodeCatalogue
     findings: list[Finding] = field(default_factory=list)
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     specs: dict[str, NodeSpec] = field(default_factory=dict)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
 
 if TYPE_CHECKING:
-    from workflow.definitions.catalogue import Catalogue
+    from workflow.definitions.catalogue import NodeCatalogue
 
 
-def named_credentials(document: Any, catalogue: Catalogue) -> Mapping[str, str]:
+def named_credentials(document: Any, catalogue: NodeCatalogue) -> Mapping[str, str]:
     """The credential that each node names, by the nodes' names; ``document`` may be wrong elsewhere."""
     nodes = document.get("nodes") if isinstance(document, dict) else None
     named: dict[str, str] = {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from workflow.findings import Finding, PatchOperation, pointer
 
 if TYPE_CHECKING:
-    from workflow.definitions.catalogue import Catalogue
+    from workflow.definitions.catalogue import NodeCatalogue
 
 _ARROW = re.compile(r"\s*(?:->|=>|→)\s*")
 _SOURCES = ("from", "source")
@@ -40,7 +40,7 @@ def n8n_finding(document: Any) -> Finding | None:
     )
 
 
-def native_form(document: Any, catalogue: Catalogue) -> tuple[Any, list[Finding]]:
+def native_form(document: Any, catalogue: NodeCatalogue) -> tuple[Any, list[Finding]]:
     """``document`` with every foreign form in it put right, and a finding with the patch for each."""
     if not isinstance(document, dict):
         return document, []
@@ -56,7 +56,7 @@ def _is_n8n_type(name: str) -> bool:
 class _Translation:
     """Changes a document whose top level is its own to change."""
 
-    def __init__(self, document: dict[str, Any], catalogue: Catalogue) -> None:
+    def __init__(self, document: dict[str, Any], catalogue: NodeCatalogue) -> None:
         self.document = document
         self.findings: list[Finding] = []
         self._catalogue = catalogue

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from engine.node_api.node_type import NodeCall, SuspendError
-from engine.node_api.ports import Part
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import SuspendError
+from engine.node_api.ports import Step
 from workflow.actions import Action, ActionAsksError, ActionCall, ActionError, ActionProgress, ActionResult
 from workflow.errors import NodeError
 from workflow.items import JsonObject
@@ -81,7 +82,7 @@ class ActionRun:
     async def _done(
         self, action: Action, answers: Mapping[str, JsonObject], state: str | None, *, may_be_second: bool
     ) -> JsonObject:
-        part = Part(
+        part = Step(
             name=self.way.name,
             kind=self.way.kind,
             target=f"{self.way.connection}/{self.way.action}",
@@ -101,7 +102,7 @@ class ActionRun:
                     digest=self.way.digest,
                     answers=answers,
                     state=state,
-                    on_progress=lambda progress: self.call.teller.tell(_note_of(progress)),
+                    on_progress=lambda progress: self.call.progress.report(_note_of(progress)),
                 )
             )
             return _told(result, self.way, may_be_second=may_be_second)
@@ -143,7 +144,7 @@ class ActionRun:
                 "repeat, it is done again and marked.",
             )
         part = f"{self.way.name} decision {attempt}"
-        decision = await self.call.once(self.index, Part(name=part, kind="decision"), lambda: self._decision(part, why))
+        decision = await self.call.once(self.index, Step(name=part, kind="decision"), lambda: self._decision(part, why))
         if "result" in decision:
             settled = {"data": decision["result"], "via": _via(self.way), "confirmed_by": decision["by"]}
             raise SettledError(await self._keep(self.way.name, "decision", settled))
@@ -215,7 +216,7 @@ class ActionRun:
         async def known() -> JsonObject:
             return content
 
-        return dict(await self.call.once(self.index, Part(name=part, kind=kind), known))
+        return dict(await self.call.once(self.index, Step(name=part, kind=kind), known))
 
 
 class SettledError(Exception):

@@ -9,8 +9,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import EffectNode, NodeCall, Parameters, SuspendError
-from engine.node_api.ports import Part
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, SuspendError
+from engine.node_api.parameters import Parameters
+from engine.node_api.ports import Step
 from engine.nodes.actions.action_call import ActionRun, OnDoubt, SettledError, Way
 from workflow.actions import ActionError
 from workflow.connections import ConnectionNotFoundError
@@ -215,7 +217,7 @@ async def _by_hand(call: NodeCall[Any], index: int, task: ManualTask, first: Way
         said = {name: data[name] for name in ("choice", "comment", "result") if data.get(name) is not None}
         return {"data": said, "via": {"manual": task.task}, "by": resumption.by}
 
-    told: JsonObject = await call.once(index, Part(name=part, kind="manual"), ask)
+    told: JsonObject = await call.once(index, Step(name=part, kind="manual"), ask)
     if told["data"].get("choice") == CANNOT:
         raise NodeError(
             f"{told['by']} could not do it: {told['data'].get('comment') or 'they do not say why'}",

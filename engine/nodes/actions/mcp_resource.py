@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import Field
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import EffectNode, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode
+from engine.node_api.parameters import Parameters
 from engine.nodes.actions.action_node import CONNECTION
 from workflow.actions import ActionError
 from workflow.definitions.catalogue import ParameterProblem

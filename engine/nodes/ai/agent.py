@@ -9,9 +9,10 @@ from typing import Any
 from pydantic import Field
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import Emission, NodeCall
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import Emission
 from engine.nodes.ai.agent_tools import ToolParameters, tool_problems
-from engine.nodes.ai.model_calls import Question, ask, question_of, remember, told
+from engine.nodes.ai.model_calls import ModelRequest, ask, question_of, remember, told
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import FIELD, AskingParameters, mock_of, opening, schema_problems
 from engine.nodes.ai.tool_calls import Toolbox
@@ -110,7 +111,7 @@ class AiAgent(AiNode[AiAgentParameters]):
         parameters: AiAgentParameters,
         call: NodeCall[AiAgentParameters],
         index: int,
-        question: Question,
+        question: ModelRequest,
         toolbox: Toolbox,
     ) -> JsonObject:
         """Ask, do what is wished for, and ask again, until there is an answer."""
@@ -142,7 +143,7 @@ async def _known(tool: ToolParameters, call: NodeCall[Any]) -> ToolParameters:
     return tool.of_action(await call.actions.find(call.owner, tool.connection, tool.action))
 
 
-def _with(question: Question, messages: Sequence[Message]) -> ChatRequest:
+def _with(question: ModelRequest, messages: Sequence[Message]) -> ChatRequest:
     return replace(question.request, messages=tuple(messages))
 
 

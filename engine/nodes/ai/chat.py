@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_api.node_type import Emission, NodeCall
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import Emission
 from engine.nodes.ai.model_calls import told
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import FIELD, AskingParameters, mock_of, opening

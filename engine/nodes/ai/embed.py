@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import Field
 
-from engine.node_api.node_type import EffectNode, Emission, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, Emission
+from engine.node_api.parameters import Parameters
 from engine.nodes.ai.model_calls import failed
 from engine.nodes.ai.model_parameters import FIELD, PAUSES_SECONDS, mock_of
 from workflow.chat import ModelError

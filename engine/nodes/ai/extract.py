@@ -8,7 +8,8 @@ from typing import Any
 from pydantic import Field
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import Emission, NodeCall
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import Emission
 from engine.nodes.ai.model_calls import told
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import FIELD, PromptParameters, mock_of, opening, schema_problems

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from engine.node_api.node_type import NodeCall, SuspendError
-from engine.node_api.ports import Part
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import SuspendError
+from engine.node_api.ports import Step
 from engine.nodes.ai.model_parameters import PAUSES_SECONDS, ModelParameters, PromptParameters
 from workflow.agent_questions import question_details, read_answer, request_in
 from workflow.chat import (
@@ -30,7 +31,7 @@ from workflow.items import JsonObject
 
 
 @dataclass(slots=True, frozen=True)
-class Question:
+class ModelRequest:
     """A request of one item, and the window of its conversation that is part of it. ``upcoming`` is what it adds."""
 
     request: ChatRequest
@@ -56,7 +57,7 @@ def request_of(
 
 async def question_of(
     call: NodeCall[Any], parameters: PromptParameters, opening: Sequence[Message], **members: Any
-) -> Question:
+) -> ModelRequest:
     """The question with as much of its conversation as fits.
 
     Raises:
@@ -64,7 +65,7 @@ async def question_of(
     """
     memory = parameters.memory
     if memory is None:
-        return Question(request_of(call, parameters, opening, **members), opening)
+        return ModelRequest(request_of(call, parameters, opening, **members), opening)
     request = request_of(call, parameters, opening, conversation_id=memory.key, **members)
     window = await call.ai.conversations.window(
         call.owner,
@@ -76,11 +77,11 @@ async def question_of(
     )
     system = [each for each in opening if each.role == "system"]
     upcoming = [each for each in opening if each.role != "system"]
-    return Question(replace(request, messages=[*system, *window.messages, *upcoming]), upcoming, window)
+    return ModelRequest(replace(request, messages=[*system, *window.messages, *upcoming]), upcoming, window)
 
 
 async def remember(
-    call: NodeCall[Any], index: int, parameters: PromptParameters, question: Question, answer: ChatAnswer
+    call: NodeCall[Any], index: int, parameters: PromptParameters, question: ModelRequest, answer: ChatAnswer
 ) -> None:
     """Add what was asked and answered to the conversation, once."""
     if parameters.memory is None:
@@ -112,7 +113,7 @@ async def ask(call: NodeCall[Any], index: int, request: ChatRequest, *, part: st
 
     if not is_kept:
         return await _answer(call, index, request, part)
-    return answer_from_json(await call.once(index, Part(name=part, kind="model"), answer))
+    return answer_from_json(await call.once(index, Step(name=part, kind="model"), answer))
 
 
 async def _answer(call: NodeCall[Any], index: int, request: ChatRequest, part: str) -> ChatAnswer:
@@ -129,13 +130,13 @@ async def _answer(call: NodeCall[Any], index: int, request: ChatRequest, part: s
 
 def _telling(call: NodeCall[Any]) -> Callable[[str], None] | None:
     """What tells whoever watches of an answer as it grows; nothing where nobody does, so that it is not streamed."""
-    if not call.teller.is_followed:
+    if not call.progress.is_followed:
         return None
     pieces: list[str] = []
 
     def on_text(piece: str) -> None:
         pieces.append(piece)
-        call.teller.tell("".join(pieces))
+        call.progress.report("".join(pieces))
 
     return on_text
 

@@ -6,8 +6,9 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from engine.node_api.node_type import EffectNode, NodeCall
-from engine.nodes.ai.model_calls import Question, ask, pauses, question_of, remember, target_of
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode
+from engine.nodes.ai.model_calls import ModelRequest, ask, pauses, question_of, remember, target_of
 from engine.nodes.ai.model_parameters import PromptParameters
 from workflow.chat import ChatAnswer, Message
 from workflow.items import Item, JsonObject
@@ -65,7 +66,7 @@ class AiNode(EffectNode[P]):
             SuspendError: the connected assistant is to answer.
         """
         opening = await self.opening(item, parameters, call)
-        question: Question = await question_of(call, parameters, opening, schema=schema)
+        question: ModelRequest = await question_of(call, parameters, opening, schema=schema)
         has_memory = parameters.memory is not None
         answer = await ask(call, index, question.request, part=ANSWER, is_kept=has_memory)
         await remember(call, index, parameters, question, answer)

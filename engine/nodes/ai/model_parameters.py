@@ -9,8 +9,8 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from engine.expressions.template import is_template
-from engine.node_api.node_type import NodeCall, Parameters
-from engine.node_api.parameters import template_leaves
+from engine.node_api.node_call import NodeCall
+from engine.node_api.parameters import Parameters, template_leaves
 from workflow.chat import Attachment, Message
 from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError

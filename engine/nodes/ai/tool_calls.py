@@ -8,8 +8,9 @@ from typing import Any, cast
 
 import orjson
 
-from engine.node_api.node_type import EffectNode, NodeCall, SuspendError
-from engine.node_api.ports import Part
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, SuspendError
+from engine.node_api.ports import Step
 from engine.nodes.actions.action_call import ActionRun, SettledError, Way
 from engine.nodes.ai.agent_tools import NODE_TOOLS, ToolParameters, ToolRefusedError, checked_arguments, filled_in
 from engine.nodes.execute_workflow import RECHECK_SECONDS
@@ -95,7 +96,7 @@ class Toolbox:
         async def say() -> JsonObject:
             return {"outcome": outcome, "result": result}
 
-        return await self.call.once(self.index, Part(name=part, kind="tool"), say)
+        return await self.call.once(self.index, Step(name=part, kind="tool"), say)
 
     async def _agreed(self, tool: ToolParameters, arguments: JsonObject, part: str) -> None:
         """Return when a person has allowed the call.
@@ -106,7 +107,7 @@ class Toolbox:
         """
         asking = f"{part} decision"
         decision = await self.call.once(
-            self.index, Part(name=asking, kind="approval"), lambda: self._decision(tool, arguments, asking)
+            self.index, Step(name=asking, kind="approval"), lambda: self._decision(tool, arguments, asking)
         )
         if decision["choice"] != ALLOW:
             comment = f" {decision['comment']}" if decision["comment"] else ""
@@ -130,7 +131,7 @@ class Toolbox:
         data = resumption.data if isinstance(resumption.data, dict) else {"choice": resumption.data}
         return {"choice": data.get("choice"), "comment": data.get("comment"), "by": resumption.by}
 
-    def _prepared(self, tool: ToolParameters, arguments: JsonObject, part: str) -> tuple[Part, Work]:
+    def _prepared(self, tool: ToolParameters, arguments: JsonObject, part: str) -> tuple[Step, Work]:
         """What the call does, and as what it is noted; nothing of it has happened yet.
 
         Raises:
@@ -138,13 +139,13 @@ class Toolbox:
         """
         if tool.connection is not None:
             # What leaves the process is noted with the call itself.
-            return Part(name=part, kind="tool"), lambda: self._action(tool, arguments, part)
+            return Step(name=part, kind="tool"), lambda: self._action(tool, arguments, part)
         if tool.workflow_id is not None:
             workflow_id = tool.workflow_id
-            return Part(name=part, kind="execute_workflow"), lambda: self._workflow(workflow_id, arguments, part)
+            return Step(name=part, kind="execute_workflow"), lambda: self._workflow(workflow_id, arguments, part)
         kind = NODE_TOOLS[tool.node or ""]
         parameters = filled_in(tool, self._raw(tool.name), arguments)
-        noted = Part(
+        noted = Step(
             name=part,
             kind=kind.name,
             target=kind.target(parameters),
@@ -177,9 +178,7 @@ class Toolbox:
         return {"outcome": DONE, "result": told}
 
     async def _workflow(self, workflow_id: str, arguments: JsonObject, part: str) -> JsonObject:
-        child = await self.call.children.ensure(
-            self.call.item_key(self.index), workflow_id, arguments, wait=True, part=part
-        )
+        child = await self.call.start_child(self.index, workflow_id, arguments, wait=True, step=part)
         if child.state in (ExecutionState.QUEUED, ExecutionState.RUNNING, ExecutionState.WAITING):
             raise SuspendError("child", recheck_seconds=RECHECK_SECONDS, details={"execution_id": child.id})
         if child.state is ExecutionState.SUCCEEDED:

@@ -7,7 +7,9 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from engine.node_api.node_type import EffectNode, Emission, NodeCall, Parameters
+from engine.node_api.node_call import NodeCall
+from engine.node_api.node_type import EffectNode, Emission
+from engine.node_api.parameters import Parameters
 from engine.nodes.ai.embed import embedded
 from engine.nodes.ai.model_parameters import PAUSES_SECONDS
 from workflow.items import Item, JsonObject

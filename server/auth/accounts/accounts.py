@@ -10,7 +10,7 @@ from typing import Literal
 from server.auth.accounts.passwords import Passwords
 from server.auth.sessions.sessions import Sessions
 from server.auth.sessions.tokens import token_hash
-from storage.people.accounts import Entry, Identity, SqlAccounts, User, UserNotFoundError
+from storage.people.accounts import Entry, OutsideIdentity, SqlAccounts, User, UserNotFoundError
 from workflow.audit import AuditLog
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
 from workflow.identity import LOCAL_ID, NO_SCOPES, Actor
@@ -150,7 +150,7 @@ class Accounts:
             AccountDisabledError, RegistrationClosedError, EmailNotVerifiedError, InvitationNotFoundError: see there.
             InvalidArgumentsError: the issuer gave no e-mail address, and a new account needs one.
         """
-        identity = Identity(issuer=signed_in.issuer, subject=signed_in.subject)
+        identity = OutsideIdentity(issuer=signed_in.issuer, subject=signed_in.subject)
         user = await self.store.by_identity(identity)
         if user is None and signed_in.email is not None:
             user = await self._adopted(signed_in, identity, client=client)
@@ -212,7 +212,7 @@ class Accounts:
         if invitation is None or self.registration == "closed":
             raise RegistrationClosedError(self.registration)
 
-    async def _adopted(self, signed_in: SignIn, identity: Identity, *, client: str) -> User | None:
+    async def _adopted(self, signed_in: SignIn, identity: OutsideIdentity, *, client: str) -> User | None:
         """The user who has the e-mail address already, if the issuer says that it is theirs."""
         user = await self.store.by_email(email_key(signed_in.email or ""))
         if user is None:
@@ -225,7 +225,7 @@ class Accounts:
             await self._note(user, "user.identity_added", client, {"issuer": identity.issuer})
         return user
 
-    async def _join(self, signed_in: SignIn, identity: Identity, invitation: str | None, *, client: str) -> User:
+    async def _join(self, signed_in: SignIn, identity: OutsideIdentity, invitation: str | None, *, client: str) -> User:
         if signed_in.email is None:
             raise InvalidArgumentsError(
                 "The issuer gave no e-mail address.",

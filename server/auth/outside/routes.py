@@ -85,7 +85,7 @@ class OidcRoutes:
                 invitation=arrival.invitation,
                 client=caller_of(request, through="browser").client,
             )
-            response = await self._pages.let_in(user, request, next_path=arrival.next)
+            response = await self._pages.release_deferred(user, request, next_path=arrival.next)
         except JobsprintError as error:
             response = self._failed(error)
         response.delete_cookie(self._cookie, httponly=True, samesite="lax", secure=self._is_secure)
@@ -138,7 +138,7 @@ class PuterRoutes:
         person = await self._puter.person(body.token)
         user = await self._users.user(person, may_register=False, invitation=body.invitation, client=caller.client)
         tokens = await self._api.logins.open(user, caller=caller)
-        return self._pages.with_session(await self._api.let_in(user, tokens, 200), tokens.session_id)
+        return self._pages.with_session(await self._api.release_deferred(user, tokens, 200), tokens.session_id)
 
 
 def _not_kept(response: Response) -> Response:

@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 from server.auth.accounts.accounts import Accounts, SignIn
 from server.auth.sessions.first_run import FirstRun
-from storage.people.accounts import Identity, User
+from storage.people.accounts import OutsideIdentity, User
 
 
 class VouchedUsers:
@@ -19,11 +19,11 @@ class VouchedUsers:
     def __init__(self, *, accounts: Accounts, first_run: FirstRun) -> None:
         self._accounts = accounts
         self._first_run = first_run
-        self._locks: WeakValueDictionary[Identity, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[OutsideIdentity, asyncio.Lock] = WeakValueDictionary()
 
     async def user(self, signed_in: SignIn, *, may_register: bool, invitation: str | None = None, client: str) -> User:
         """The user; see :meth:`.Accounts.sign_in_as` for who gets an account and what it raises."""
-        identity = Identity(issuer=signed_in.issuer, subject=signed_in.subject)
+        identity = OutsideIdentity(issuer=signed_in.issuer, subject=signed_in.subject)
         # An agent that comes for the first time sends several requests at once: they are one new user.
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:

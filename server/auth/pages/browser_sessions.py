@@ -77,7 +77,7 @@ class PageSessions:
             workspace_id=session.workspace_id,
         )
 
-    async def let_in(self, user: User, request: Request, *, next_path: str | None) -> Response:
+    async def release_deferred(self, user: User, request: Request, *, next_path: str | None) -> Response:
         """Send a user on, who has just shown who they are, with a session for their browser."""
         tokens = await self._logins.open(user, caller=caller_of(request, through="browser"), has_refresh=False)
         return self.with_session(RedirectResponse(own_path(next_path) or ACCOUNT_PATH, 303), tokens.session_id)

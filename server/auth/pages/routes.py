@@ -121,7 +121,7 @@ class AuthPages:
         except JobsprintError as error:
             return await self._register_form(request, next_path, form=form, error=error)
         self.first_run.end()
-        return await self.sessions.let_in(user, request, next_path=next_path)
+        return await self.sessions.release_deferred(user, request, next_path=next_path)
 
     async def log_out(self, request: Request) -> Response:
         """End the browser's session."""

@@ -17,12 +17,12 @@ class Left:
     def __init__(self) -> None:
         self.found = [SimpleNamespace(id="taken"), SimpleNamespace(id="free")]
 
-    async def claim(self, *, limit: int, **_: Any) -> Sequence[Any]:
+    async def claim_expired(self, *, limit: int, **_: Any) -> Sequence[Any]:
         """Both, once."""
         found, self.found = self.found[:limit], []
         return found
 
-    async def due(self, **_: Any) -> Sequence[Any]:
+    async def claim_due(self, **_: Any) -> Sequence[Any]:
         """None."""
         return ()
 
@@ -36,19 +36,19 @@ class Left:
 async def test_a_process_starts_though_another_one_was_quicker() -> None:
     begun: list[str] = []
 
-    async def take_up(execution: Any) -> None:
+    async def requeue_claimed(execution: Any) -> None:
         if execution.id == "taken":
             raise LeaseLostError("Another process has it.", fix="Nothing.")
         begun.append(execution.id)
 
-    async def heed() -> None:
+    async def process_pending() -> None:
         """Nothing was told."""
 
     parts: dict[str, Any] = {
-        "service": SimpleNamespace(dispatch=SimpleNamespace(room=10, unheard_before=lambda now: now)),
-        "control": SimpleNamespace(take_up=take_up),
+        "service": SimpleNamespace(dispatch=SimpleNamespace(room=10, unclaimed_before=lambda now: now)),
+        "control": SimpleNamespace(requeue_claimed=requeue_claimed),
         "leases": Left(),
     }
-    recovery = Recovery(**parts, clock=SystemClock(), lease_seconds=30, heed=heed, is_alone=False)
+    recovery = Recovery(**parts, clock=SystemClock(), lease_seconds=30, process_pending=process_pending, is_alone=False)
     async with recovery.watching():
         assert begun == ["free"]

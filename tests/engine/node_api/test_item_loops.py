@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.definitions.plan import Plan
+from engine.definitions.compiled import CompiledWorkflow
 from engine.runs.submission import input_items
 from tests.support.engine import EngineHarness
 
@@ -50,16 +50,16 @@ VALUES = st.none() | st.booleans() | st.integers(-10, 10) | st.floats(-3, 3) | s
 ITEMS = st.lists(st.fixed_dictionaries({}, optional={"a": VALUES, "b": VALUES}), max_size=6)
 
 
-def without_loops(plan: Plan) -> Plan:
+def without_loops(compiled: CompiledWorkflow) -> CompiledWorkflow:
     """The plan as the general way runs it."""
-    return replace(plan, nodes=tuple(replace(node, loop=None) for node in plan.nodes))
+    return replace(compiled, nodes=tuple(replace(node, loop=None) for node in compiled.nodes))
 
 
 async def run(harness: EngineHarness, document: dict[str, Any], items: list[dict[str, Any]], *, loops: bool) -> Any:
     """The state, and every run's outputs and error."""
     run, executor = harness.start(document, items)
     if not loops:
-        run.plan = without_loops(run.plan)
+        run.compiled = without_loops(run.compiled)
     state = await executor.execute(input_items(items))
     return state, [(each.node, {k: v for k, v in each.outputs.items() if v}, each.error) for each in run.order]
 
@@ -77,7 +77,7 @@ async def test_the_loop_gives_what_the_general_way_gives(
         "nodes": {"start": {"type": "manual"}, "node": {"type": kind, "parameters": parameters, "on_error": on_error}},
         "connections": [["start", "node"]],
     }
-    assert harness.plan(document).nodes[1].loop is not None
+    assert harness.compiled(document).nodes[1].loop is not None
     assert await run(harness, document, items, loops=True) == await run(harness, document, items, loops=False)
 
 
@@ -94,5 +94,5 @@ def test_what_a_loop_cannot_do_is_left_to_the_general_way(
     harness: EngineHarness, kind: str, parameters: dict[str, Any]
 ) -> None:
     nodes = {"start": {"type": "manual"}, "node": {"type": kind, "parameters": parameters}}
-    plan = harness.plan({"name": "none", "nodes": nodes, "connections": [["start", "node"]]})
-    assert plan.nodes[1].loop is None
+    compiled = harness.compiled({"name": "none", "nodes": nodes, "connections": [["start", "node"]]})
+    assert compiled.nodes[1].loop is None

@@ -10,7 +10,7 @@ import pytest
 from tests.support.engine import EngineHarness
 from tests.support.http_target import HttpTarget
 from workflow.executions import ErrorRecord
-from workflow.items import Item, Pair, Source
+from workflow.items import Item, ItemOrigin, Pair
 from workflow.states import ExecutionState
 
 
@@ -37,7 +37,7 @@ async def test_items_flow_from_node_to_node_with_their_pairs(harness: EngineHarn
     done = await harness.execute(definition({"a": NO_OP, "b": NO_OP}, ("start", "a"), ("a", "b")), [{"n": 1}, {"n": 2}])
     assert done.state is ExecutionState.SUCCEEDED
     assert done.only_run("b").outputs == {"main": [Item({"n": 1}, (Pair(0, 0),)), Item({"n": 2}, (Pair(0, 1),))]}
-    assert done.only_run("b").sources == (Source("a", 0, "main"),)
+    assert done.only_run("b").sources == (ItemOrigin("a", 0, "main"),)
     assert done.run.output() == {"items": {"b": [{"n": 1}, {"n": 2}]}}
 
 
@@ -62,7 +62,7 @@ async def test_two_branches_into_one_input_run_the_node_twice_in_the_order_of_th
         definition(nodes, ("start", "slow"), ("start", "quick"), ("slow", "both"), ("quick", "both"))
     )
     runs = done.run.runs["both"]
-    assert [run.sources[0] for run in runs] == [Source("slow", 0, "main"), Source("quick", 0, "main")]
+    assert [run.sources[0] for run in runs] == [ItemOrigin("slow", 0, "main"), ItemOrigin("quick", 0, "main")]
     assert [run.run_index for run in runs] == [0, 1]
 
 

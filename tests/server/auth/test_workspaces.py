@@ -211,15 +211,15 @@ BODIES = {
 async def test_every_route_lets_in_exactly_the_roles_that_it_is_for(app: AuthApp, method: str, path: str) -> None:
     assert (await app.send(None, method, path, BODIES.get(path))).status_code == 401
     users = {"viewer": "vera", "operator": "oscar", "editor": "eve", "owner": "ada"}
-    let_in = set()
+    release_deferred = set()
     for role, user_id in users.items():
         response = await app.send(await app.token(user_id), method, path, BODIES.get(path))
         assert response.status_code < 500, response.text
         if response.status_code not in (401, 403):
-            let_in.add(role)
+            release_deferred.add(role)
         if (method, path) == ("DELETE", f"{MEMBERS}/oscar") and response.status_code == 204:
             await app.workspaces.put_member("w", "oscar", Role.OPERATOR, now=app.clock.at)
-    assert let_in == MATRIX[method, path]
+    assert release_deferred == MATRIX[method, path]
 
 
 async def test_an_owners_client_without_the_scope_admin_cannot_do_what_needs_it(app: AuthApp) -> None:

@@ -46,7 +46,7 @@ async def services(data_dir: Path) -> AsyncIterator[Services]:
 async def asking_execution(services: Services, *, items: int) -> str:
     """An execution that waits for answers."""
     made = await services.authoring.create(LOCAL_ACTOR, ASKING)
-    plan = services.authoring.plan(made.workflow)
+    plan = services.authoring.compiled(made.workflow)
     submission = Submission(
         trigger="manual", initiator=LOCAL_ACTOR.initiator, data=[{}] * items, answer_form="execution"
     )
@@ -101,7 +101,7 @@ async def test_an_answer_that_comes_while_the_journal_is_read_counts_once(
 
     async def read_meanwhile(execution_id: str) -> Sequence[Record]:
         records = await read(execution_id)
-        if not tried and service.live.get(execution_id) is not None:
+        if not tried and service.local.get(execution_id) is not None:
             tried.append(asyncio.current_task())
             await answer(second, "approve")
             tried.append(asyncio.create_task(answer(second, "reject")))

@@ -69,7 +69,7 @@ async def browser(shared: ServerProcess) -> AsyncIterator[httpx2.AsyncClient]:
         yield http
 
 
-async def let_in(browser: httpx2.AsyncClient, base_url: str, **asked: Any) -> tuple[str, dict[str, Any]]:
+async def release_deferred(browser: httpx2.AsyncClient, base_url: str, **asked: Any) -> tuple[str, dict[str, Any]]:
     """A client's id and its tokens."""
     registered = await browser.post("/oauth/register", json=registration())
     client_id = registered.json()["client_id"]
@@ -112,7 +112,7 @@ async def test_a_stranger_finds_the_way_from_the_endpoint(shared: ServerProcess)
 async def test_a_client_has_the_tools_of_its_scopes_until_it_gives_its_token_back(
     shared: ServerProcess, browser: httpx2.AsyncClient
 ) -> None:
-    client_id, tokens = await let_in(browser, shared.url)
+    client_id, tokens = await release_deferred(browser, shared.url)
     offered = await tools_with(shared.url, token=tokens["access_token"])
     assert "list_workflows" in offered
     # What its user could give it is offered too, so that it can ask for that.
@@ -127,7 +127,7 @@ async def test_a_client_has_the_tools_of_its_scopes_until_it_gives_its_token_bac
 
 
 async def test_no_secret_of_the_way_is_in_the_log(shared: ServerProcess, browser: httpx2.AsyncClient) -> None:
-    _, tokens = await let_in(browser, shared.url)
+    _, tokens = await release_deferred(browser, shared.url)
     await tools_with(shared.url, token=tokens["access_token"])
     text = "".join(shared.log)
     for secret in (tokens["access_token"], tokens["refresh_token"], PASSWORD):

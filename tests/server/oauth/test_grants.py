@@ -10,7 +10,7 @@ from server.auth.sessions.tokens import InvalidTokenError
 from tests.server.oauth.conftest import WORKSPACE, OAuthServer, ada, add_user, exchange, logged_in
 
 
-async def let_in(oauth: OAuthServer, name: str) -> dict[str, Any]:
+async def release_deferred(oauth: OAuthServer, name: str) -> dict[str, Any]:
     """The tokens of a new client."""
     client_id = (await oauth.register(client_name=name))["client_id"]
     await oauth.code(client_id, name)
@@ -18,7 +18,7 @@ async def let_in(oauth: OAuthServer, name: str) -> dict[str, Any]:
 
 
 async def test_a_user_shuts_out_a_client(oauth: OAuthServer) -> None:
-    claude, other = await let_in(oauth, "Claude"), await let_in(oauth, "Other")
+    claude, other = await release_deferred(oauth, "Claude"), await release_deferred(oauth, "Other")
     oauth.acting.append(await ada(oauth))
     grants = (await oauth.http.get("/api/grants")).json()["grants"]
     assert {each["client_name"] for each in grants} == {"Claude", "Other"}
@@ -35,7 +35,7 @@ async def test_a_user_shuts_out_a_client(oauth: OAuthServer) -> None:
 
 
 async def test_nobody_sees_or_ends_the_grants_of_others(oauth: OAuthServer) -> None:
-    await let_in(oauth, "Claude")
+    await release_deferred(oauth, "Claude")
     oauth.acting.append(await ada(oauth))
     (grant,) = (await oauth.http.get("/api/grants")).json()["grants"]
     await add_user(oauth, "bob")
@@ -47,7 +47,7 @@ async def test_nobody_sees_or_ends_the_grants_of_others(oauth: OAuthServer) -> N
 
 
 async def test_a_client_sees_and_ends_no_grants(oauth: OAuthServer) -> None:
-    claude = await let_in(oauth, "Claude")
+    claude = await release_deferred(oauth, "Claude")
     oauth.acting.append(await ada(oauth))
     (grant,) = (await oauth.http.get("/api/grants")).json()["grants"]
     actor = await oauth.sessions.actor(claude["access_token"])

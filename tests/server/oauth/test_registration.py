@@ -117,7 +117,7 @@ async def test_clients_that_nobody_lets_in_do_not_pile_up(oauth: OAuthServer) ->
             return await http.post("/oauth/register", json=registration())
 
         first = await register()
-        await oauth.clients.let_in(first.json()["client_id"])
+        await oauth.clients.release_deferred(first.json()["client_id"])
         assert [(await register()).status_code for _ in range(3)] == [201, 201, 429]
         oauth.clock.advance(days=2)
         assert (await register()).status_code == 201
@@ -148,7 +148,7 @@ async def test_addresses_of_one_network_share_their_quota(
 
 async def test_a_client_that_nobody_let_in_is_forgotten_after_a_day(oauth: OAuthServer) -> None:
     unused, used = await oauth.register(), await oauth.register()
-    await oauth.clients.let_in(used["client_id"])
+    await oauth.clients.release_deferred(used["client_id"])
     oauth.clock.advance(days=2)
     await oauth.register()
     assert await oauth.store.find(unused["client_id"]) is None

@@ -20,7 +20,7 @@ async def public_client(oauth: OAuthServer, **metadata: Any) -> str:
     return str((await oauth.register(**metadata))["client_id"])
 
 
-async def let_in(oauth: OAuthServer) -> tuple[str, dict[str, Any]]:
+async def release_deferred(oauth: OAuthServer) -> tuple[str, dict[str, Any]]:
     """A client's id and its tokens."""
     client_id = await public_client(oauth)
     await oauth.code(client_id)
@@ -36,7 +36,7 @@ async def counts(oauth: OAuthServer, tokens: dict[str, Any]) -> bool:
 
 
 async def test_a_code_becomes_tokens_for_what_the_user_allowed(oauth: OAuthServer) -> None:
-    _, tokens = await let_in(oauth)
+    _, tokens = await release_deferred(oauth)
     assert tokens["token_type"] == "Bearer"
     assert tokens["expires_in"] == 900
     assert tokens["scope"] == "workflows:read executions:run"
@@ -101,7 +101,7 @@ async def test_a_code_is_over_after_its_time(oauth: OAuthServer) -> None:
 
 
 async def test_a_code_that_is_shown_twice_ends_what_came_of_it(oauth: OAuthServer) -> None:
-    client_id, tokens = await let_in(oauth)
+    client_id, tokens = await release_deferred(oauth)
     assert await counts(oauth, tokens)
     # Whoever found it does not have the verifier: that it was found at all is enough.
     assert await oauth.refusal(**exchange(client_id, code_verifier="w" * 43)) == "invalid_grant"
@@ -145,7 +145,7 @@ async def test_a_body_that_is_no_form_of_bounded_size_is_refused(
 
 
 async def test_a_refresh_token_is_exchanged_once_and_its_theft_ends_the_session(oauth: OAuthServer) -> None:
-    client_id, tokens = await let_in(oauth)
+    client_id, tokens = await release_deferred(oauth)
     refresh = {"grant_type": "refresh_token", "client_id": client_id}
     fresh = await oauth.token(**refresh, refresh_token=tokens["refresh_token"])
     assert fresh["refresh_token"] != tokens["refresh_token"]
@@ -156,7 +156,7 @@ async def test_a_refresh_token_is_exchanged_once_and_its_theft_ends_the_session(
 
 
 async def test_a_refresh_narrows_scopes_and_never_widens_them(oauth: OAuthServer) -> None:
-    client_id, tokens = await let_in(oauth)
+    client_id, tokens = await release_deferred(oauth)
     refresh = {"grant_type": "refresh_token", "client_id": client_id}
     narrow = await oauth.token(**refresh, refresh_token=tokens["refresh_token"], scope="workflows:read admin")
     assert narrow["scope"] == "workflows:read"
@@ -169,7 +169,7 @@ async def test_a_refresh_narrows_scopes_and_never_widens_them(oauth: OAuthServer
 
 
 async def test_a_refresh_token_of_another_client_is_unknown(oauth: OAuthServer) -> None:
-    client_id, tokens = await let_in(oauth)
+    client_id, tokens = await release_deferred(oauth)
     other = await public_client(oauth)
     refresh = {"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]}
     assert await oauth.refusal(**refresh, client_id=other) == "invalid_grant"
@@ -178,7 +178,7 @@ async def test_a_refresh_token_of_another_client_is_unknown(oauth: OAuthServer) 
 
 @pytest.mark.parametrize("kind", ["refresh_token", "access_token"])
 async def test_a_client_revokes_its_session_by_either_token(oauth: OAuthServer, kind: str) -> None:
-    client_id, tokens = await let_in(oauth)
+    client_id, tokens = await release_deferred(oauth)
     other = await public_client(oauth)
     form = {"token": tokens[kind], "token_type_hint": kind}
     # Another client's revocation says the same and does nothing (RFC 7009, 2.1).

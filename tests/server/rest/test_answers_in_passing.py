@@ -32,9 +32,9 @@ async def test_an_answer_that_comes_while_the_waiting_is_being_stored_is_not_too
         answers: list[asyncio.Task[Any]] = []
 
         async def answered_meanwhile(execution_id: str) -> None:
-            live, task = executions.live.get(execution_id), asyncio.current_task()
+            local, task = executions.local.get(execution_id), asyncio.current_task()
             is_storing = task is not None and task.get_name().startswith("worker-")
-            if unanswered and is_storing and live is not None and live.execution.state is ExecutionState.WAITING:
+            if unanswered and is_storing and local is not None and local.execution.state is ExecutionState.WAITING:
                 item, data = unanswered.pop(0), {"choice": "approve"}
                 answer = control.resume(LOCAL_ACTOR, execution_id, item=item, data=data, by="person")
                 answers.append(asyncio.create_task(answer))

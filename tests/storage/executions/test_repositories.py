@@ -41,7 +41,7 @@ from workflow.executions import (
     Suspension,
 )
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
-from workflow.items import Item, Pair, Source
+from workflow.items import Item, ItemOrigin, Pair
 from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 
@@ -93,7 +93,7 @@ async def opened(database: Database, folder: Path, owner: str) -> AsyncIterator[
     lease = Lease(owner=owner, seconds=LEASE_SECONDS)
     async with LeasingStore(database, blobs=blobs, lease=lease) as store:
         store.leases = SqlLeases(database, lease=lease, store=store)
-        assert await store.leases.claim(now=NOW, expired_before=NOW, limit=10) == []
+        assert await store.leases.claim_expired(now=NOW, expired_before=NOW, limit=10) == []
         yield store
 
 
@@ -217,7 +217,7 @@ RECORDS: list[Record] = [
         duration_ms=1.5,
         items_in=1,
         logical_time=NOW,
-        sources=(None, Source("start", 0, "main")),
+        sources=(None, ItemOrigin("start", 0, "main")),
         outputs={"true": [Item({"x": [1, None, "\x00"]}, (Pair(0, 0), Pair(1, 2)))], "false": []},
         error=ERROR,
     ),
@@ -302,11 +302,11 @@ class TestExecutions:
             store.save(execution(number, state=state))
         await store.committed("execution-000")
         still = NOW + timedelta(seconds=LEASE_SECONDS - 1)
-        assert await other.leases.claim(now=still, expired_before=still, limit=9) == []
+        assert await other.leases.claim_expired(now=still, expired_before=still, limit=9) == []
         gone = NOW + timedelta(seconds=LEASE_SECONDS + 1)
-        taken = await other.leases.claim(now=gone, expired_before=gone, limit=9)
+        taken = await other.leases.claim_expired(now=gone, expired_before=gone, limit=9)
         assert [each.id for each in taken] == ["execution-000", "execution-001"]
-        assert await store.leases.claim(now=gone, expired_before=gone, limit=9) == []
+        assert await store.leases.claim_expired(now=gone, expired_before=gone, limit=9) == []
 
     async def test_leases_are_prolonged_and_released(self, store: LeasingStore, other: LeasingStore) -> None:
         store.save(execution(1))
@@ -314,9 +314,9 @@ class TestExecutions:
         later = NOW + timedelta(seconds=LEASE_SECONDS - 1)
         await store.leases.renew(now=later)
         gone = NOW + timedelta(seconds=LEASE_SECONDS + 1)
-        assert await other.leases.claim(now=gone, expired_before=gone, limit=9) == []
+        assert await other.leases.claim_expired(now=gone, expired_before=gone, limit=9) == []
         await store.leases.release()
-        assert len(await other.leases.claim(now=gone, expired_before=gone, limit=9)) == 1
+        assert len(await other.leases.claim_expired(now=gone, expired_before=gone, limit=9)) == 1
 
     async def test_waiting_executions_are_found_when_they_are_due(self, store: LeasingStore) -> None:
         for number in range(3):
@@ -324,8 +324,8 @@ class TestExecutions:
             store.save(execution(number, state=ExecutionState.WAITING, wake_at=wake_at))
         await store.committed("execution-000")
         assert await store.leases.next_due() == NOW + timedelta(hours=1)
-        assert await store.leases.due(now=NOW, limit=9) == []
-        due = await store.leases.due(now=NOW + timedelta(hours=2), limit=9)
+        assert await store.leases.claim_due(now=NOW, limit=9) == []
+        due = await store.leases.claim_due(now=NOW + timedelta(hours=2), limit=9)
         assert [each.id for each in due] == ["execution-001", "execution-002"]
 
     async def test_lists_are_filtered_and_paged_newest_first(self, store: LeasingStore) -> None:

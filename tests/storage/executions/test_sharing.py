@@ -25,7 +25,7 @@ from workflow.errors import LeaseLostError, QueueUnavailableError
 from workflow.executions import Execution, Resumption
 from workflow.identity import LOCAL_ID
 from workflow.messages import Job
-from workflow.sharing import UNHEARD_SECONDS, Signal
+from workflow.sharing import UNCLAIMED_SECONDS, Signal
 from workflow.states import ExecutionState
 
 LEASE = timedelta(seconds=30)
@@ -123,7 +123,7 @@ async def accepted(process: Process, number: int = 1) -> Execution:
 async def running(process: Process, number: int = 1) -> Execution:
     """An execution that a process has taken in hand and begun."""
     await accepted(process, number)
-    taken = await process.leases.take(execution(number).id, now=NOW)
+    taken = await process.leases.claim_queued(execution(number).id, now=NOW)
     assert taken is not None
     begun = taken.execution.changed(state=ExecutionState.RUNNING, started_at=NOW)
     process.store.save(begun)
@@ -143,7 +143,7 @@ async def test_what_is_accepted_is_sent_and_of_two_who_would_take_it_one_does(
 ) -> None:
     made = await accepted(one)
     await until_sent(broker, made.id)
-    both = await asyncio.gather(*(each.leases.take(made.id, now=NOW) for each in (one, two, one, two)))
+    both = await asyncio.gather(*(each.leases.claim_queued(made.id, now=NOW) for each in (one, two, one, two)))
     (taken,) = [each for each in both if each is not None]
     assert taken == (made, False)
 
@@ -183,7 +183,7 @@ async def test_a_dead_execution_has_a_dead_letter(one: Process, broker: Broker) 
 async def test_whose_lease_is_over_can_write_no_more(one: Process, two: Process) -> None:
     begun = await running(one)
     late = NOW + LEASE * 2
-    (taken,) = await two.leases.claim(now=late, expired_before=late, limit=10)
+    (taken,) = await two.leases.claim_expired(now=late, expired_before=late, limit=10)
     assert taken.id == begun.id
     one.store.save(
         begun.changed(state=ExecutionState.SUCCEEDED, finished_at=NOW), [Resumption(key=KEY, at=NOW, by="x")]
@@ -197,22 +197,22 @@ async def test_whose_lease_is_over_can_write_no_more(one: Process, two: Process)
 async def test_a_job_that_no_worker_took_is_found_when_its_patience_is_over(one: Process, two: Process) -> None:
     made = await accepted(one)
     soon = NOW + LEASE * 2
-    assert await two.leases.claim(now=soon, expired_before=soon, limit=10) == []
-    late = NOW + timedelta(seconds=UNHEARD_SECONDS + 1)
-    (found,) = await two.leases.claim(now=soon, expired_before=soon, unheard_before=late, limit=10)
+    assert await two.leases.claim_expired(now=soon, expired_before=soon, limit=10) == []
+    late = NOW + timedelta(seconds=UNCLAIMED_SECONDS + 1)
+    (found,) = await two.leases.claim_expired(now=soon, expired_before=soon, unclaimed_before=late, limit=10)
     assert found.id == made.id
 
 
 async def test_only_what_nobody_has_in_hand_can_be_seized(one: Process, two: Process) -> None:
     begun = await running(one)
-    assert await two.leases.seize(LOCAL_ID, begun.id, WAITS, now=NOW) is None
+    assert await two.leases.claim_idle(LOCAL_ID, begun.id, WAITS, now=NOW) is None
     waiting = begun.changed(state=ExecutionState.WAITING, wake_at=NOW + LEASE)
     one.store.save(waiting)
     await one.store.committed(begun.id)
-    assert await two.leases.seize("another workspace", begun.id, WAITS, now=NOW) is None
-    both = await asyncio.gather(*(each.leases.seize(LOCAL_ID, begun.id, WAITS, now=NOW) for each in (one, two)))
+    assert await two.leases.claim_idle("another workspace", begun.id, WAITS, now=NOW) is None
+    both = await asyncio.gather(*(each.leases.claim_idle(LOCAL_ID, begun.id, WAITS, now=NOW) for each in (one, two)))
     assert sorted(both, key=bool) == [None, waiting]
-    assert await one.leases.due(now=NOW + LEASE, limit=10) == [], "it is in hand"
+    assert await one.leases.claim_due(now=NOW + LEASE, limit=10) == [], "it is in hand"
 
 
 async def test_what_is_due_goes_to_one_process(one: Process, two: Process) -> None:
@@ -220,7 +220,7 @@ async def test_what_is_due_goes_to_one_process(one: Process, two: Process) -> No
         begun = await running(one, number)
         one.store.save(begun.changed(state=ExecutionState.WAITING, wake_at=NOW + LEASE))
         await one.store.committed(begun.id)
-    found = await asyncio.gather(*(each.leases.due(now=NOW + LEASE, limit=8) for each in (one, two)))
+    found = await asyncio.gather(*(each.leases.claim_due(now=NOW + LEASE, limit=8) for each in (one, two)))
     assert sorted(each.id for part in found for each in part) == [execution(number).id for number in range(10)]
 
 
@@ -243,10 +243,10 @@ async def test_whoever_takes_what_was_cancelled_meanwhile_knows_it(one: Process,
     begun = await running(one)
     await two.leases.signal(begun.id, [], is_cancelled=True)
     late = NOW + LEASE * 2
-    (taken,) = await two.leases.claim(now=late, expired_before=late, limit=10)
+    (taken,) = await two.leases.claim_expired(now=late, expired_before=late, limit=10)
     two.store.save(taken.changed(state=ExecutionState.QUEUED), job=job_of(taken))
     await two.store.committed(taken.id)
-    again = await two.leases.take(taken.id, now=late)
+    again = await two.leases.claim_queued(taken.id, now=late)
     assert again is not None
     assert again.is_cancelled
 
@@ -257,7 +257,7 @@ async def test_a_limit_holds_across_processes_and_what_is_held_back_comes_in_its
     async def admitted(number: int) -> bool:
         at_work = (one, two)[number % 2]
         await accepted(at_work, number)
-        taken = await at_work.leases.take(execution(number).id, now=NOW)
+        taken = await at_work.leases.claim_queued(execution(number).id, now=NOW)
         assert taken is not None
         return await at_work.leases.admit(taken.execution, job_of(taken.execution), limit=2)
 
@@ -267,17 +267,17 @@ async def test_a_limit_holds_across_processes_and_what_is_held_back_comes_in_its
         while len(broker.jobs) < 6:  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     broker.jobs.clear()
-    assert await one.leases.held_workflows(limit=10) == ["w"]
-    await one.leases.let_in("w", limit=2)
+    assert await one.leases.deferred_workflows(limit=10) == ["w"]
+    await one.leases.release_deferred("w", limit=2)
     assert broker.jobs == []
     first = is_in.index(True)
     holder = (one, two)[first % 2]
     holder.store.save(execution(first, state=ExecutionState.SUCCEEDED, finished_at=NOW))
     await holder.store.committed(execution(first).id)
-    await two.leases.let_in("w", limit=2)
+    await two.leases.release_deferred("w", limit=2)
     next_one = execution(is_in.index(False)).id
     await until_sent(broker, next_one)
-    assert await two.leases.take(next_one, now=NOW) is not None
+    assert await two.leases.claim_queued(next_one, now=NOW) is not None
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

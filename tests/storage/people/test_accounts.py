@@ -12,8 +12,8 @@ from storage.database.database import Database
 from storage.people.accounts import (
     EmailTakenError,
     Entry,
-    Identity,
     NotFirstError,
+    OutsideIdentity,
     SqlAccounts,
     User,
     UserNotFoundError,
@@ -25,7 +25,7 @@ from workflow.workspaces import InvitationNotFoundError
 
 NOW = datetime(2024, 1, 6, 12, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-GOOGLE = Identity(issuer="https://issuer.example", subject="42")
+GOOGLE = OutsideIdentity(issuer="https://issuer.example", subject="42")
 
 
 @pytest.fixture
@@ -59,8 +59,8 @@ async def test_a_user_is_found_by_id_address_and_identity(accounts: SqlAccounts)
     assert await accounts.all() == [user("ada"), user("ben")]
     assert await accounts.get("none") is None
     assert await accounts.by_email("Ada@example.com") is None
-    assert await accounts.by_identity(Identity(issuer=GOOGLE.issuer, subject="43")) is None
-    assert await accounts.by_identity(Identity(issuer="https://other.example", subject="42")) is None
+    assert await accounts.by_identity(OutsideIdentity(issuer=GOOGLE.issuer, subject="43")) is None
+    assert await accounts.by_identity(OutsideIdentity(issuer="https://other.example", subject="42")) is None
 
 
 async def test_a_user_has_a_workspace_of_their_own(accounts: SqlAccounts, database: Database) -> None:

@@ -163,7 +163,7 @@ async def test_a_workflow_that_takes_its_time_is_waited_for_and_started_once(
     harness.clock.at += timedelta(seconds=61)
     done = await again(harness, saved)
     assert answer(done)["answer"] == "done"
-    assert {each["part"] for each in harness.children.started} == {"call 1.0"}
+    assert {each["step"] for each in harness.children.started} == {"call 1.0"}
     assert len(harness.models.asked) == 2
 
 

@@ -11,7 +11,7 @@ IN_TIME_SECONDS = 1.0
 """So long before the end of the grace time nothing more is waited for, so that what is known still gets out."""
 
 
-class Leaving:
+class Shutdown:
     """The end of a server, once it has begun. ``at_once`` is called then; who waits is let go of a little later."""
 
     def __init__(self, *, grace_seconds: float, at_once: Callable[[], None]) -> None:

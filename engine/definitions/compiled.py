@@ -47,7 +47,7 @@ class NodeParameters:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class PlanEdge:
+class CompiledEdge:
     """A connection; ends are indexes into :attr:`Plan.nodes`, ``input`` into the target's inputs."""
 
     source: int
@@ -56,7 +56,7 @@ class PlanEdge:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class PlanNode:
+class CompiledNode:
     """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`.
 
     ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more. ``loop``
@@ -84,7 +84,7 @@ class PlanNode:
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
-class Plan:
+class CompiledWorkflow:
     """A compiled workflow. Immutable; any number of executions share it.
 
     ``owner`` is its workspace. ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a
@@ -95,8 +95,8 @@ class Plan:
     owner: str
     version: int
     definition: WorkflowDefinition
-    nodes: tuple[PlanNode, ...]
-    edges: tuple[PlanEdge, ...]
+    nodes: tuple[CompiledNode, ...]
+    edges: tuple[CompiledEdge, ...]
     index_by_name: Mapping[str, int]
     bodies: Mapping[int, LoopBody]
     enclosing: Mapping[int, LoopBody]
@@ -107,7 +107,7 @@ class Plan:
         """Whether some node answers a webhook's caller."""
         return any(node.type.name == "respond" and not node.definition.disabled for node in self.nodes)
 
-    def trigger(self, *, node: str | None, type_name: str | None = None) -> PlanNode:
+    def trigger(self, *, node: str | None, type_name: str | None = None) -> CompiledNode:
         """The trigger to start at: the one named, else the first enabled one of the type, else the first.
 
         Raises:
@@ -129,7 +129,7 @@ class Plan:
         return found
 
 
-def compile_plan(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: Evaluator) -> Plan:
+def compile_workflow(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: Evaluator) -> CompiledWorkflow:
     """Compile a stored version, which the checks have passed.
 
     Raises:
@@ -145,7 +145,7 @@ def compile_plan(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: E
     ]
     ports_out = [_outputs(definition.nodes[name], kind) for name, kind in zip(names, types, strict=True)]
 
-    edges: list[PlanEdge] = []
+    edges: list[CompiledEdge] = []
     batch_edges: list[tuple[int, int, bool]] = []
     edges_in: list[list[list[int]]] = [[[] for _ in ports] for ports in ports_in]
     edges_out: list[dict[str, list[int]]] = [{} for _ in names]
@@ -157,12 +157,12 @@ def compile_plan(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: E
         place = ports_in[there].index(target.port) if target.port is not None else 0
         edges_in[there][place].append(len(edges))
         edges_out[here].setdefault(source.port or ports_out[here][0], []).append(len(edges))
-        edges.append(PlanEdge(source=here, target=there, input=place))
+        edges.append(CompiledEdge(source=here, target=there, input=place))
         output = source.port or ports_out[here][0]
         batch_edges.append((here, there, output == types[here].loop_output))
 
     nodes = tuple(
-        PlanNode(
+        CompiledNode(
             index=index,
             name=name,
             definition=definition.nodes[name],
@@ -183,7 +183,7 @@ def compile_plan(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: E
         batch_edges, [node.index for node in nodes if node.type.loop_output], [n.index for n in nodes if not n.inputs]
     )
     back = frozenset().union(*(body.back for body in bodies))
-    return Plan(
+    return CompiledWorkflow(
         bodies={body.loop: body for body in bodies},
         roots=tuple(node.index for node in nodes if all(edge in back for edges in node.edges_in for edge in edges)),
         # Smaller bodies lie inside larger ones, so the last one that is written is the innermost.

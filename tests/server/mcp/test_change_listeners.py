@@ -8,7 +8,7 @@ from itertools import count
 from mcp.shared.subscriptions import PromptsListChanged, ResourceUpdated, ToolsListChanged
 
 from engine.announcements import Announcements
-from server.mcp.ears import Ear
+from server.mcp.change_listeners import ChangeListener
 from storage.events.in_process import InProcessEventBus
 from tests.support.engine import FixedClock
 from tools.protocol.resources import Watched
@@ -25,7 +25,7 @@ def announcements() -> Announcements:
 
 async def test_a_client_that_is_behind_is_told_once_of_what_changed_often() -> None:
     told = announcements()
-    async with Ear(told, LOCAL_ID, [ToolsListChanged()]) as ear, asyncio.timeout(5):
+    async with ChangeListener(told, LOCAL_ID, [ToolsListChanged()]) as ear, asyncio.timeout(5):
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
         for _ in range(5):
             told.workflow_changed("updated", "w", LOCAL_ID)
@@ -39,7 +39,7 @@ async def test_a_client_that_is_behind_is_told_once_of_what_changed_often() -> N
 
 async def test_a_client_hears_of_a_resource_by_the_name_it_gave_it() -> None:
     told = announcements()
-    async with Ear(told, LOCAL_ID, []) as ear, asyncio.timeout(5):
+    async with ChangeListener(told, LOCAL_ID, []) as ear, asyncio.timeout(5):
         await ear.watch("workflow://%77", Watched(WORKFLOW, "w"))
         told.workflow_changed("updated", "w", LOCAL_ID)
         assert await anext(ear) == ResourceUpdated("workflow://%77")
@@ -47,7 +47,7 @@ async def test_a_client_hears_of_a_resource_by_the_name_it_gave_it() -> None:
 
 async def test_nobody_is_listened_to_when_the_last_subscription_has_ended() -> None:
     told = announcements()
-    async with Ear(told, LOCAL_ID, []) as ear:
+    async with ChangeListener(told, LOCAL_ID, []) as ear:
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
         await ear.watch("workflow://%77", Watched(WORKFLOW, "w"))
         await ear.forget(WORKFLOW)

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from engine.definitions.plan import Plan
-from engine.node_api.node_type import WebhookResponse
+from engine.definitions.compiled import CompiledWorkflow
+from engine.node_api.node_call import WebhookResponse
 from engine.runs.run import Run
 from workflow.executions import Execution, Record
 
 
 @dataclass(slots=True, eq=False)
-class LiveExecution:
+class LocalExecution:
     """An execution in hand.
 
     ``finished`` is set when it is out of hand again: ended or waiting, and that is stored. ``answered`` has the
@@ -24,7 +24,7 @@ class LiveExecution:
     """
 
     execution: Execution
-    plan: Plan
+    compiled: CompiledWorkflow
     recorded: Sequence[Record] | None = ()
     finished: asyncio.Event = field(default_factory=asyncio.Event)
     answered: asyncio.Future[WebhookResponse] = field(
@@ -33,8 +33,8 @@ class LiveExecution:
     run: Run | None = None
     task: asyncio.Task[None] | None = None
     is_cancelled_by_caller: bool = False
-    resumes: bool = False
-    heard: int = 0
+    was_resumed: bool = False
+    signals_seen: int = 0
     on_answer: Callable[[WebhookResponse], None] | None = None
     storing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -52,31 +52,31 @@ class LiveExecution:
             self.task.cancel()
 
 
-class LiveExecutions:
+class LocalExecutions:
     """All of them, by id."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, LiveExecution] = {}
+        self._by_id: dict[str, LocalExecution] = {}
 
     def __len__(self) -> int:
         return len(self._by_id)
 
-    def __iter__(self) -> Iterator[LiveExecution]:
+    def __iter__(self) -> Iterator[LocalExecution]:
         return iter(list(self._by_id.values()))
 
-    def get(self, execution_id: str) -> LiveExecution | None:
+    def get(self, execution_id: str) -> LocalExecution | None:
         """The execution, if this process has it in hand."""
         return self._by_id.get(execution_id)
 
-    def add(self, live: LiveExecution) -> None:
+    def add(self, local: LocalExecution) -> None:
         """Take an execution in hand."""
-        self._by_id[live.execution.id] = live
+        self._by_id[local.execution.id] = local
 
-    def discard(self, live: LiveExecution) -> bool:
+    def discard(self, local: LocalExecution) -> bool:
         """Let go of an execution, and wake whoever waits for it; ``False`` where it was not in hand."""
-        if self._by_id.get(live.execution.id) is not live:
+        if self._by_id.get(local.execution.id) is not local:
             return False
-        del self._by_id[live.execution.id]
-        live.answered.cancel()
-        live.finished.set()
+        del self._by_id[local.execution.id]
+        local.answered.cancel()
+        local.finished.set()
         return True

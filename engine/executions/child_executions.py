@@ -15,29 +15,29 @@ INLINE_SECONDS = 2.0
 """How long a parent stays in memory for its child: most are done by then, and it need not be resumed for them."""
 
 
-class Children:
-    """Starts sub-workflows for nodes; implements :class:`engine.node_api.node_type.ChildRunner`."""
+class ChildExecutions:
+    """Starts sub-workflows for nodes; implements :class:`engine.node_api.ports.ChildStarter`."""
 
     def __init__(self, *, authoring: Authoring, service: ExecutionService) -> None:
         self._authoring = authoring
         self._service = service
 
     async def ensure(
-        self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, part: str = ""
+        self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, step: str = ""
     ) -> Execution:
         """The item's child as it is now, started if it is not there yet. Its id follows from the item's, and from the
-        ``part`` of its effect where that starts several.
+        ``step`` of its effect where that starts several.
 
         Raises:
             JobsprintError: the workflow is not there, has no trigger, or takes no more.
         """
         place = f"{parent.id}:{key.node}:{key.run_index}:{key.item_index}"
-        child_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{place}:{part}" if part else place))
+        child_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{place}:{step}" if step else place))
         try:
             child = await self._service.get(parent.owner, child_id)
         except ExecutionNotFoundError:
             child = await self._start(child_id, parent, key if wait else None, workflow_id, data)
-        if wait and child.is_held:
+        if wait and child.is_active:
             await self._service.wait(parent.owner, child_id, timeout_seconds=INLINE_SECONDS)
             child = await self._service.get(parent.owner, child_id)
         return child
@@ -45,7 +45,7 @@ class Children:
     async def _start(
         self, child_id: str, parent: Execution, waiting: EffectKey | None, workflow_id: str, data: Any
     ) -> Execution:
-        plan = await self._authoring.plan_in_use(parent.owner, workflow_id)
+        compiled = await self._authoring.compiled_in_use(parent.owner, workflow_id)
         submission = Submission(
             trigger="workflow",
             initiator=parent.initiator,
@@ -54,6 +54,6 @@ class Children:
             parent=Parent(parent.id, waiting) if waiting is not None else None,
             execution_id=child_id,
         )
-        live = await self._service.submit(plan, submission)
-        await self._service.accepted(live)
-        return live.execution
+        local = await self._service.submit(compiled, submission)
+        await self._service.accepted(local)
+        return local.execution

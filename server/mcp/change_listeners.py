@@ -26,7 +26,7 @@ class _Hearing:
     resources: int = 0
 
 
-class Ear:
+class ChangeListener:
     """Changes for one client, each told once however often it happened since: clients read what is there now.
 
     ``owner`` is the client's workspace. An async context manager; iterating it waits for the next change and ends

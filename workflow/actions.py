@@ -1,4 +1,4 @@
-"""Actions: single things that a connection can do, and the port by which nodes and tools have them done."""
+"""Actions: the single things that a connection can do, and the port by which nodes and tools run them."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Action:
     """One thing that a connection can do: a tool of an MCP server, an action of Zapier, an operation of an API.
 
     ``connection`` and ``name`` together name it. ``input_schema`` is the JSON Schema (type object) of its arguments.
-    ``effect`` is ``read`` only where the other side says so, and ``is_idempotent`` likewise: what nobody has said is
-    taken to change something, and to change it again when it is repeated. ``group`` is the app or tag it belongs to.
+    ``effect`` is ``read`` and ``is_idempotent`` is true only where the other side says so: any other action is assumed
+    to change something, and to change it again when it is repeated. ``group`` is the app or tag it belongs to.
     ``details`` are what its source needs to reach it; nobody else looks there.
     """
 
@@ -51,7 +51,7 @@ class Action:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ActionProgress:
-    """How far a call has come, as the other side tells it."""
+    """How far a call has come, as the other side reports it."""
 
     progress: float
     total: float | None = None
@@ -120,15 +120,15 @@ class ResourceContent:
 
 
 class ActionError(OutboundError):
-    """An action was not done, or nobody knows whether it was (``may_have_happened``).
+    """An action was not done, or it is unknown whether it was (``may_have_happened``).
 
     Codes: ``action_refused`` (the other side says no, and why), ``action_arguments`` (they do not fit its schema),
-    ``action_changed`` (its form is another than the caller expects), ``action_result`` (the answer cannot be read),
+    ``action_changed`` (its schema is not what the caller expects), ``action_result`` (the answer cannot be read),
     ``connection_unauthorized``, ``connection_failed``, ``circuit_open``, ``quota_spent``, ``timeout``,
     ``program_ended``, ``http_status``.
 
-    ``is_unavailable`` says that it is the way there that is closed, not this call that is wrong: another way to the
-    same end may be open.
+    ``is_unavailable`` says that the connection does not work now, whatever the call: an action of another connection
+    may do the same.
     """
 
     def __init__(
@@ -174,7 +174,7 @@ class ActionNotFoundError(JobsprintError):
 
 
 class Actions(Protocol):
-    """Has actions done, whichever system they belong to."""
+    """Runs actions, whichever system they belong to."""
 
     async def find(self, owner: str, connection: str, name: str) -> Action:
         """An action by its name.
@@ -186,12 +186,12 @@ class Actions(Protocol):
         ...
 
     async def run(self, call: ActionCall) -> ActionResult:
-        """Do it, once; nothing is tried again here that may have happened.
+        """Run an action once. A call that may have happened is not tried again here.
 
         Raises:
-            ConnectionNotFoundError, ActionNotFoundError: there is no such thing to do.
-            ActionAsksError: the other side wants to know something first.
-            ActionError: it was not done, or nobody knows.
+            ConnectionNotFoundError, ActionNotFoundError: there is none.
+            ActionAsksError: the other side asks something first.
+            ActionError: it was not done, or it is unknown whether it was.
         """
         ...
 
@@ -205,5 +205,5 @@ class Actions(Protocol):
         ...
 
     def note_fallback(self, owner: str, connection: str, action: str) -> None:
-        """Count a call that another action has done in this one's place. Never waits."""
+        """Count a call that another action has done instead of this one. Never waits."""
         ...

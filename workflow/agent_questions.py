@@ -1,4 +1,4 @@
-"""Questions to the connected assistant, which answers in place of a model: as they are kept, and what answers them.
+"""Questions to the connected assistant, which answers in place of a model: how they are stored and answered.
 
 An answer is a text; or a value that fits the question's schema; or, where tools may be asked for, ``{"tool_calls":
 [{"name": …, "arguments": {…}}]}``.

@@ -28,7 +28,7 @@ class AuditEntry:
 
 
 class AuditLog(Protocol):
-    """Takes entries in. Nothing changes them; they go when their time is over."""
+    """Stores entries. Nothing changes them; they are deleted when they are older than the retention time."""
 
     def note(self, actor: Actor, action: str, subject: str, details: JsonObject | None = None) -> None:
         """Take an entry, to be written with the next batch. Never waits.
@@ -51,7 +51,7 @@ class AuditLog(Protocol):
 
 
 def acting(initiator: Initiator, owner: str) -> Actor:
-    """Who an execution of the workspace ``owner`` acts for. They have no rights: it is to name them only."""
+    """The actor that an execution of the workspace ``owner`` acts for. It only names them, and has no rights."""
     return Actor(
         user_id=initiator.user_id,
         workspace_id=owner,

@@ -186,7 +186,7 @@ class Models(Protocol):
         ...
 
     def order(self, models: Sequence[str]) -> Sequence[str]:
-        """The names of the models that would be asked, in their order; of none those of the settings.
+        """The names of the models that would be asked, in their order; where ``models`` is empty, the settings' models.
 
         Raises:
             ModelError: one is not known.

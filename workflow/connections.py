@@ -117,7 +117,7 @@ class ActionFigures:
     seconds: float = 0.0
 
     def plus(self, other: ActionFigures) -> ActionFigures:
-        """Both together, of the same action and day."""
+        """The sum of both, which are of the same action and day."""
         counts = ("calls", "failures", "in_doubt", "fallbacks", "quota", "seconds")
         return replace(self, **{name: getattr(self, name) + getattr(other, name) for name in counts})
 
@@ -178,7 +178,7 @@ class ConnectionChangedError(JobsprintError):
 
 
 class ConnectionStore(Protocol):
-    """Keeps connections. Every method is one transaction, and sees only the workspace that it is told.
+    """Stores connections. Every method is one transaction, and sees only the connections of the given workspace.
 
     A connection that is deleted takes its list of actions and its pending authorizations with it; figures stay.
     """
@@ -216,7 +216,7 @@ class ConnectionStore(Protocol):
     async def note_use(
         self, connection: Connection, *, status: ConnectionStatus, health: Health, last_used_at: datetime | None
     ) -> None:
-        """Keep how it does, unless somebody has changed it since; its revision stays."""
+        """Store its status and health, unless somebody has changed it since; its revision stays."""
         ...
 
     async def delete(self, owner: str, name: str) -> Connection:
@@ -228,11 +228,11 @@ class ConnectionStore(Protocol):
         ...
 
     async def claim_refresh(self, credential: CredentialRef, *, now: datetime, until: datetime) -> bool:
-        """Be the only one, in whatever process, who refreshes this grant until then; false where somebody else is."""
+        """Claim the refreshing of this grant until then; false where another task or process has the claim."""
         ...
 
     async def release_refresh(self, credential: CredentialRef) -> None:
-        """Let others refresh it again."""
+        """Release the claim, so that others can refresh the grant."""
         ...
 
     async def keep_actions(self, owner: str, actions: ActionList) -> None:
@@ -256,7 +256,7 @@ class ConnectionStore(Protocol):
         ...
 
     async def pending_authorization(self, state: str, *, now: datetime) -> PendingAuthorization | None:
-        """One that waits, and goes on waiting; whoever knows the state may ask."""
+        """The consent that waits with this ``state``, and goes on waiting. The state is a secret, so it is enough."""
         ...
 
     async def bind_authorization(self, state: str, browser: str) -> None:
@@ -264,7 +264,7 @@ class ConnectionStore(Protocol):
         ...
 
     async def take_authorization(self, state: str, *, now: datetime) -> PendingAuthorization | None:
-        """The one that comes back with ``state``, for the first who asks; ``None`` where there is none (any more)."""
+        """Take the consent with this ``state``, once: later calls, like those with an unknown state, get ``None``."""
         ...
 
     async def add_figures(self, owner: str, figures: Sequence[ActionFigures]) -> None:

@@ -31,8 +31,8 @@ class NewTurn:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Turn:
-    """A message of a conversation. ``position`` rises by one with each; ``tokens`` is counted by the provider where it
-    has told, else estimated (``is_estimate``). A ``is_pinned`` message is in every window."""
+    """A message of a conversation. ``position`` rises by one with each; ``tokens`` is the provider's count where it
+    gave one, else an estimate (``is_estimate``). A message with ``is_pinned`` is in every window."""
 
     position: int
     message: Message
@@ -153,7 +153,7 @@ class ConversationStore(Protocol):
         """Add turns behind those there are, all or none, and keep the margin where one is given; the last position.
 
         ``None`` where the same ``effect`` has added turns before: then nothing happens. Positions count from 1 without
-        a gap, whoever else appends. A pinned message that is pinned already is not added again.
+        a gap, also when several append at once. A pinned message that is pinned already is not added again.
 
         Raises:
             InvalidArgumentsError: too many turns would be pinned.
@@ -195,13 +195,13 @@ class ConversationStore(Protocol):
         ...
 
     async def prune(self, *, idle_before: datetime, limit: int) -> int:
-        """Forget up to ``limit`` conversations that nothing was added to since then, whosever they are; how many."""
+        """Delete up to ``limit`` conversations, of all workspaces, that nothing was added to since then; how many."""
         ...
 
 
 class TailCache(Protocol):
-    """Tails for those who look at the same conversation again. What it gives may be old: the head tells. It never
-    fails; what it cannot keep or find is not there."""
+    """A cache of conversations' tails. A tail may be old: compare its revision with the head's. No method fails: a tail
+    that could not be stored or read is not there."""
 
     async def get(self, owner: str, key: str) -> Tail | None:
         """The tail that was put last, if it is still there."""
@@ -212,7 +212,7 @@ class TailCache(Protocol):
         ...
 
     async def forget(self, owner: str, key: str) -> None:
-        """Let go of the conversation's tail."""
+        """Drop the conversation's tail."""
         ...
 
 

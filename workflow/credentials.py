@@ -127,7 +127,7 @@ class CredentialList(Protocol):
 
 
 class Vault(CredentialList, Protocol):
-    """Keeps credentials, each encrypted. Every method sees only those of the workspace it is told."""
+    """Stores credentials, each encrypted. Every method sees only those of the given workspace."""
 
     async def create(self, ref: CredentialRef, form: CredentialForm, *, created_by: str) -> StoredCredential:
         """Keep a new one.

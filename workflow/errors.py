@@ -149,7 +149,7 @@ class VersionConflictError(JobsprintError):
 
 
 class WebhookPathTakenError(JobsprintError):
-    """Another workflow listens on this path already; which one is told only to its owner."""
+    """Another workflow listens on this path already; the error names it only to its owner."""
 
     code = "webhook_path_taken"
     kind = ErrorKind.CONFLICT
@@ -239,7 +239,7 @@ class ConcurrencyLimitError(JobsprintError):
 
 
 class PlanChangedError(JobsprintError):
-    """A run would not do any more what was planned; nothing was started."""
+    """A run would now do something else than what was planned; nothing was started."""
 
     code = "plan_changed"
     kind = ErrorKind.CONFLICT
@@ -341,7 +341,7 @@ class OutboundError(JobsprintError):
 
 
 class StorageError(JobsprintError):
-    """The store did not do as it was told: it is gone, full or locked."""
+    """The store failed: it cannot be reached, is full or is locked."""
 
     code = "storage_failed"
     kind = ErrorKind.UNAVAILABLE
@@ -367,7 +367,7 @@ class MalformedJobError(JobsprintError):
 
 
 class LeaseLostError(StorageError):
-    """Another process has taken an execution in hand: this one was taken for gone, and must leave it alone."""
+    """Another process has claimed the execution, since this one's lease expired: this process must not write it."""
 
     code = "lease_lost"
 

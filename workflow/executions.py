@@ -1,4 +1,4 @@
-"""Executions and node runs as they are recorded, and jobs and events as they are carried."""
+"""Executions as they are recorded, and the records of their journals: node runs, effects, suspensions, resumptions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 from workflow.identity import Initiator
 from workflow.items import ItemOrigin, JsonObject, Outputs
-from workflow.states import ACTIVE_STATES, ExecutionState
+from workflow.states import ACTIVE_STATES, ExecutionEvent, ExecutionState, next_state
 
 Trigger = Literal["manual", "webhook", "workflow"]
 Priority = Literal["low", "normal", "high"]
@@ -131,8 +131,8 @@ class EffectStart:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class EffectStep:
-    """A part of an effect that is done, a model's answer or a tool's result: what takes the effect up again goes on
-    behind it. ``step`` names it within the effect."""
+    """A step of an effect that is done: a model's answer, or a tool's result. An effect that is run again goes on after
+    its last step. ``step`` names it within the effect."""
 
     key: EffectKey
     at: datetime
@@ -190,14 +190,23 @@ class Execution:
     answer: JsonObject | None = None
 
     def changed(self, **members: Any) -> Execution:
-        """A copy with other members, as :func:`dataclasses.replace` makes it, at a fifth of the cost."""
+        """A copy with other members, as :func:`dataclasses.replace` makes it, at a fifth of the cost. Its state changes
+        by :meth:`moved` alone."""
         made = object.__new__(Execution)
         made.__dict__.update(self.__dict__, **members)
         return made
 
+    def moved(self, event: ExecutionEvent, **members: Any) -> Execution:
+        """A copy in the state that the event leads to, with other members.
+
+        Raises:
+            IllegalTransitionError: the event cannot happen in this state.
+        """
+        return self.changed(state=next_state(self.state, event), **members)
+
     @property
     def is_active(self) -> bool:
-        """Whether a process has it in hand: it holds its lease, and another takes over when it is gone."""
+        """Whether it is queued or running: a process holds its lease, and another one claims it when that expires."""
         return self.state in ACTIVE_STATES
 
     @property

@@ -99,12 +99,12 @@ class Initiator(NamedTuple):
 
 
 NOBODY = Initiator("nobody", "none")
-"""Of what is executed in thought only."""
+"""The initiator of dry runs, which nobody started."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Actor:
-    """Whoever a request comes from, and what they may do.
+    """Who sends a request, and what they may do.
 
     ``user_id`` is a user's, or names what acts by itself (``machine:…``, ``webhook``). Everything happens in one
     workspace. ``scopes`` are what they may do now, ``attainable`` what their role would let them do if they asked for
@@ -124,7 +124,7 @@ class Actor:
         return Initiator(self.user_id, self.client)
 
     def require(self, needed: Scopes) -> None:
-        """Let the actor pass who has every scope that is needed.
+        """Check that the actor has every scope that is needed.
 
         Raises:
             InsufficientScopeError: one is missing.
@@ -134,7 +134,7 @@ class Actor:
 
 
 LOCAL_ID = "local"
-"""The one user of a server that asks nobody who they are, and their workspace."""
+"""The one user of a server without logins, and their workspace."""
 
 LOCAL_ACTOR = Actor(
     user_id=LOCAL_ID, workspace_id=LOCAL_ID, scopes=ALL_SCOPES, attainable=ALL_SCOPES, client="this machine"
@@ -142,7 +142,7 @@ LOCAL_ACTOR = Actor(
 
 
 def bearer_of_link(workspace_id: str) -> Actor:
-    """Whoever was given a link that lets one thing happen in a workspace. They have no rights of their own."""
+    """The actor of a request by a signed link, which lets one thing happen. They have no rights of their own."""
     return Actor(
         user_id="link", workspace_id=workspace_id, scopes=NO_SCOPES, attainable=NO_SCOPES, client="a signed link"
     )

@@ -189,12 +189,11 @@ class WorkflowRepository(Protocol):
         ...
 
     async def purge(self, *, deleted_before: datetime, limit: int) -> int:
-        """Delete up to ``limit`` workflows for good that were deleted before then, whosever they are; how many that
-        was."""
+        """Delete for good up to ``limit`` workflows, of all workspaces, that were deleted before then; how many."""
         ...
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
-        """The workflow that listens on ``path``, in its published version; whoever knows the path may call it.
+        """The workflow that listens on ``path``, in its published version. Anybody who knows the path may call it.
 
         Raises:
             WebhookNotFoundError: none does.
@@ -214,7 +213,7 @@ class ExecutionFilter:
 
 
 class ExecutionStore(Protocol):
-    """Executions and their journals. Whoever holds an execution's lease is the only one who writes it.
+    """Executions and their journals. Only the holder of an execution's lease writes it.
 
     ``owner`` is the workspace that asks. What belongs to another one is not there for it.
     """
@@ -222,8 +221,8 @@ class ExecutionStore(Protocol):
     def save(self, execution: Execution, records: Sequence[Record] = (), *, job: Job | None = None) -> None:
         """Note an execution as it is now, and what to add to its journal; the next batch takes both to the disk.
 
-        Of several states noted before a batch only the last is written. Never waits. With a ``job`` it is nobody's in
-        particular from then on: the broker gets the job for sure, for any worker, or for the dead letters where the
+        Of several states noted before a batch only the last is written. Never waits. With a ``job`` this process
+        releases the lease: the broker gets the job for sure, for any worker, or for the dead letters where the
         execution is dead.
         """
         ...
@@ -234,7 +233,7 @@ class ExecutionStore(Protocol):
         Raises:
             StorageError: the batch could not be written. A new execution is forgotten then; of one that was
                 stored before, what is noted stays noted for the next batch.
-            LeaseLostError: another process has the execution in hand, and nothing of it was written.
+            LeaseLostError: another process holds the execution's lease, and nothing of it was written.
         """
         ...
 
@@ -271,7 +270,7 @@ class ExecutionStore(Protocol):
         ...
 
     async def owner_of(self, execution_id: str) -> str:
-        """Whose the execution is, for those who were given a link to it.
+        """The workspace that the execution belongs to, for requests that come by a signed link.
 
         Raises:
             ExecutionNotFoundError: no such execution.
@@ -288,11 +287,11 @@ class IdempotencyKeys(Protocol):
 
 
 class EventBus(Protocol):
-    """Events to whoever listens now. Delivery is at most once: listeners read the store for the truth."""
+    """Sends events to those who listen now. Delivery is at most once: listeners read the store for the truth."""
 
     @property
     def hears_others(self) -> bool:
-        """Whether events of other processes come by it now; where not, their readers ask the store more often."""
+        """Whether events of other processes arrive now; where they do not, listeners ask the store more often."""
         ...
 
     def publish(self, event: Event) -> None:
@@ -300,11 +299,11 @@ class EventBus(Protocol):
         ...
 
     def is_heard(self, aggregate_id: str, event_type: str) -> bool:
-        """Whether anybody may want such an event of the aggregate now: what nobody hears need not be made."""
+        """Whether somebody may listen for such an event of the aggregate now; where nobody does, do not make it."""
         ...
 
     def on_gap(self, callback: Callable[[], None]) -> None:
-        """Call this whenever events may have been missed: whoever caches by events forgets what it has."""
+        """Have ``callback`` called whenever events may have been missed, so that caches drop what may be old."""
         ...
 
     def subscribe(
@@ -319,7 +318,7 @@ class EventBus(Protocol):
 class HttpRequest:
     """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
 
-    ``credential`` names what is to be added to it at the last moment; whoever made the request never sees that.
+    ``credential`` names what is added to it just before it is sent; the maker of the request never sees the secret.
     ``max_response_bytes`` is for those who want less than the client would read.
     """
 

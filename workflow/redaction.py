@@ -131,8 +131,8 @@ def holds_secret(name: str, text: str, *, parent: str = "") -> bool:
 def restored(value: Any, original: Any) -> Any:
     """``value`` with the secrets of ``original`` back in their places.
 
-    Whoever reads a definition and sends it back sends what the hidden values looked like; those places keep what
-    they held. Elsewhere ``value`` stays as it is.
+    A definition that was shown and is sent back has :data:`HIDDEN` where secrets were; those places keep what they
+    held. All other places of ``value`` stay as they are.
     """
     return _restored(value, original, redacted(original))
 

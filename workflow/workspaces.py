@@ -32,7 +32,7 @@ class Member:
 
 
 class WorkspaceNotFoundError(JobsprintError):
-    """There is no such workspace, or the caller does not belong to it; which of the two is not told."""
+    """There is no such workspace, or the caller does not belong to it; the error does not say which."""
 
     code = "workspace_not_found"
     kind = ErrorKind.NOT_FOUND
@@ -85,7 +85,7 @@ class Invitation:
 
 
 class InvitationNotFoundError(JobsprintError):
-    """No such invitation, or it does not count for whoever shows it; which of the two is not told."""
+    """There is no such invitation, or it is not for this user; the error does not say which."""
 
     code = "invitation_not_found"
     kind = ErrorKind.NOT_FOUND

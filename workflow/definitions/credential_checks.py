@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def named_credentials(document: Any, catalogue: NodeCatalogue) -> Mapping[str, str]:
-    """The credential that each node names, by the nodes' names; ``document`` may be wrong elsewhere."""
+    """The credential that each node names, by the nodes' names; ``document`` may have other mistakes."""
     nodes = document.get("nodes") if isinstance(document, dict) else None
     named: dict[str, str] = {}
     for name, node in (nodes if isinstance(nodes, dict) else {}).items():

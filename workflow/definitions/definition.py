@@ -40,7 +40,7 @@ class ConcurrencyDefinition(BaseModel):
 
 
 class NodeDefinition(BaseModel):
-    """One step.
+    """One node.
 
     ``parameters`` hold JSON; a string that starts with ``=`` is a template whose ``{{ … }}`` are expressions.
     ``on_error`` says what a failure does: ``stop`` ends the execution, ``continue`` passes ``{"error": …}``
@@ -56,7 +56,7 @@ class NodeDefinition(BaseModel):
     retry: RetryDefinition | None = Field(default=None, description="For nodes that reach outside.")
     on_recovery: Literal["repeat", "ask"] = Field(
         default="repeat",
-        description="What a crash in the middle of the node's effect does: repeat it, or wait to be told.",
+        description="What a crash in the middle of the node's effect does: repeat it, or ask and wait.",
     )
     disabled: bool = Field(default=False, description="A disabled node passes its items on unchanged.")
     notes: str | None = Field(default=None, max_length=10_000)
@@ -74,7 +74,7 @@ class WorkflowSettings(BaseModel):
     error_workflow: str | None = Field(default=None, description="Id of a workflow to run when an execution fails.")
     concurrency: ConcurrencyDefinition | None = None
     priority: Literal["low", "normal", "high"] = "normal"
-    timezone: str = Field(default="UTC", description="IANA name; what $now and $today are told in.")
+    timezone: str = Field(default="UTC", description="IANA name; the time zone of $now and $today.")
 
     @field_validator("timezone")
     @classmethod

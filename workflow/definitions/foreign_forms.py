@@ -1,7 +1,7 @@
 """Definitions in forms that other tools taught: lists of nodes, n8n's connections, JSON as text.
 
 What such a form means is evident, so each finding has the patch that puts it into the native form; n8n's own
-workflows are told as a whole, since their node types differ too.
+workflows get one finding for the whole, since their node types differ too.
 """
 
 from __future__ import annotations

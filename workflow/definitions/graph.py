@@ -1,4 +1,4 @@
-"""The graph that a definition's connections draw, and questions about it."""
+"""The graph that a definition's edges (its member ``connections``) draw, and questions about it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class End(NamedTuple):
-    """One end of a connection: a node, and the output or input named after the dot, if any."""
+    """One end of an edge: a node, and the output or input named after the dot, if any."""
 
     node: str
     port: str | None
 
 
 class Edge(NamedTuple):
-    """One connection with every default filled in."""
+    """One edge with every default filled in."""
 
     source: str
     output: str
@@ -43,7 +43,7 @@ def format_end(end: End) -> str:
 
 
 def successors(edges: Iterable[Edge]) -> dict[str, list[str]]:
-    """Targets by source, each once, in the order of the connections."""
+    """Targets by source, each once, in the order of the edges."""
     targets: dict[str, list[str]] = {}
     for edge in edges:
         known = targets.setdefault(edge.source, [])

@@ -1,6 +1,6 @@
 """JSON Schema's keywords so that no schema can hold up the process: linear patterns, and a bound on all steps together.
 
-Schemas come from whoever writes workflows. ``jsonschema`` by itself would run their patterns with backtracking, compare
+Schemas come from the authors of workflows. ``jsonschema`` by itself would run their patterns with backtracking, compare
 every two elements of a list, and follow references that double at each step.
 """
 

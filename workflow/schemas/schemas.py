@@ -1,6 +1,6 @@
 """JSON Schemas that workflows bring along: checked as such, and values held against them.
 
-A schema must be whole in itself: what it refers to elsewhere is never fetched.
+A schema must be whole in itself: nothing outside of it that it refers to is fetched.
 """
 
 from __future__ import annotations

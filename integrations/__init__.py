@@ -1,4 +1,4 @@
-"""Other people's systems: outgoing HTTP today; Zapier, upstream MCP servers and n8n come here too.
+"""Other people's systems: Zapier, MCP servers, described APIs, mail; all outgoing HTTP, and the credentials in it.
 
 Must not: know who calls it (a node, a tool or a route).
 """

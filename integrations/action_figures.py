@@ -1,4 +1,4 @@
-"""What became of calls, counted in memory and added to the store now and then: no call waits for it."""
+"""How calls ended, counted in memory and added to the store every few seconds: no call waits for it."""
 
 from __future__ import annotations
 

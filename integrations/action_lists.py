@@ -1,4 +1,4 @@
-"""Which actions connections have: kept, asked anew when that is old, and only those that the workspace allows."""
+"""Which actions connections have: stored, asked for again when old, and only those that the workspace allows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from workflow.connections import ActionList, Connection, ConnectionStore
 from workflow.ports import Clock
 
 FRESH = timedelta(minutes=10)
-"""How old a list may be before it is asked for again, by the way."""
+"""How old a list may be before it is asked for again in the background."""
 PATIENCE_SECONDS = 2.0
-"""How long who looks at all connections waits for those that were never asked."""
+"""How long a look at all connections waits for those that were never asked."""
 
 logger = logging.getLogger(__name__)
 
 
 class ActionLists:
-    """The lists of actions. Whoever made it closes it."""
+    """The lists of actions. Its maker closes it."""
 
     def __init__(self, *, store: ConnectionStore, sources: Sources, events: ConnectionEvents, clock: Clock) -> None:
         self._store = store

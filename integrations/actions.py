@@ -1,4 +1,4 @@
-"""Actions found and done: allowed ones only, with arguments that fit, past a breaker, counted."""
+"""Finds and runs actions: allowed ones only, with arguments that fit, behind a circuit breaker, counted."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from workflow.ports import Clock
 from workflow.schemas.schemas import InputSchema
 
 NOTED_EVERY = timedelta(minutes=1)
-"""How often a connection's last use is written that is as well as before."""
+"""How often a connection's last use is written while its health stays the same."""
 MOST_FINDINGS_TEXT = 2_000
 
 
@@ -72,7 +72,7 @@ class ConnectedActions:
         return await self._found(await self._store.get(owner, connection), name)
 
     async def run(self, call: ActionCall) -> ActionResult:
-        """Do it, once; see the port."""
+        """Run an action once; see the port."""
         connection = await self._store.get(call.owner, call.connection)
         _require_consent(connection)
         action = await self._found(connection, call.action)
@@ -123,7 +123,7 @@ class ConnectedActions:
         self._lists.note_changed(connection)
 
     def note_fallback(self, owner: str, connection: str, action: str) -> None:
-        """Count a call that another action has done in this one's place; see the port."""
+        """Count a call that another action has done instead of this one; see the port."""
         self._figures.add(
             owner, ActionFigures(connection=connection, action=action, day=self._figures.today(), fallbacks=1)
         )
@@ -156,7 +156,7 @@ class ConnectedActions:
             await self._note(connection, error)
 
     async def _note(self, connection: Connection, error: ActionError | None, *, is_use: bool = True) -> None:
-        """Keep how the connection does, where that is news."""
+        """Store the connection's status and health, where they have changed."""
         now = self._clock.now()
         status = _status_after(error)
         used = now if is_use else connection.last_used_at

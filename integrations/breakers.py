@@ -71,5 +71,5 @@ def target_of(url: str) -> str:
     try:
         parts = urlsplit(url)
     except ValueError:
-        return url  # whoever sends it will say what is wrong with it
+        return url  # the client that sends it says what is wrong with it
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,4 +1,4 @@
-"""What happens to connections, told to the event bus."""
+"""Publishes what happens to connections on the event bus."""
 
 from __future__ import annotations
 

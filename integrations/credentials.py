@@ -111,7 +111,7 @@ class Credentials:
         return stored
 
     async def replace(self, actor: Actor, name: str, document: Any) -> StoredCredential:
-        """Put something else in its place, whole: whoever changes where a secret may go has to know it.
+        """Replace it as a whole: to change where a secret may go, one has to send the secret.
 
         Raises:
             InvalidArgumentsError: the document does not fit its kind. Nothing of it is repeated.

@@ -34,11 +34,11 @@ class ActionSource(Protocol):
         ...
 
     async def run(self, connection: Connection, action: Action, call: ActionCall) -> ActionResult:
-        """Do it, once.
+        """Run an action once.
 
         Raises:
             ActionAsksError: the other side asks something first.
-            ActionError: it was not done, or nobody knows.
+            ActionError: it was not done, or it is unknown whether it was.
         """
         ...
 
@@ -51,7 +51,7 @@ class ActionSource(Protocol):
         ...
 
     async def forget(self, connection: Connection) -> None:
-        """Let go of what is kept open for it: it was changed, or is gone."""
+        """Close what is kept open for it: it was changed or deleted."""
         ...
 
 

@@ -16,7 +16,7 @@ from workflow.errors import OutboundError
 from workflow.ports import HttpClient, HttpRequest, HttpResponse
 
 USUAL_SECONDS = 300
-"""How long a token is kept whose end nobody tells. One that ends sooner is replaced when it is refused."""
+"""How long a token without a stated lifetime is kept. One that ends sooner is replaced when it is refused."""
 LONGEST_SECONDS = 30 * 86_400
 
 _ERROR = re.compile(r"[a-z_]{1,60}")

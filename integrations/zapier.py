@@ -1,8 +1,8 @@
 """Zapier over MCP: each enabled action is one of ours, in whichever of its two modes the server is set up.
 
 In managed mode there is a tool per action. In agentic mode there are tools that list actions and execute them, and
-others that change what is enabled or connected: those are never called, since they would let whoever can call them
-widen what they may do. What the tools are called and what their arguments are called is read from the server: it
+others that change what is enabled or connected: those are never called, since they would let their callers widen what
+they may do. What the tools are called and what their arguments are called is read from the server: it
 varies.
 """
 
@@ -27,7 +27,7 @@ from workflow.items import JsonObject
 
 ENDPOINT = "https://mcp.zapier.com/api/v1/connect"
 AS_GIVEN = "Use the given values as they are."
-"""What is told where nobody says in words what is to be done."""
+"""The instructions to Zapier where the caller gives none."""
 
 LISTING = re.compile(r"^(?:inspect|list_enabled)_zapier_actions?$")
 META = re.compile(
@@ -71,7 +71,7 @@ class Zapier:
         return [*managed, *await self._enabled(connection, listing, executing)]
 
     async def run(self, connection: Connection, action: Action, call: ActionCall) -> ActionResult:
-        """Do it; see the port."""
+        """Run an action; see the port."""
         wanted = _tool_call(action, call)
         tool = replace(action, name=wanted.action)
         return result(action, await self._server.result(connection, tool, wanted))

@@ -55,7 +55,7 @@ def content(action: Action, answer: types.CallToolResult) -> Any:
             said = orjson.loads(text)
         except orjson.JSONDecodeError:
             said = None
-    # Some failures are told in the text only, as users have seen.
+    # Some failures are only in the text, as users have seen.
     if answer.is_error or (isinstance(said, dict) and said.get("isError") is True):
         why = said.get("error") if isinstance(said, dict) else None
         raise refused(action, str(why or text or "it does not say why"))

@@ -1,6 +1,6 @@
 """What is enabled in Zapier's agentic mode, as actions.
 
-The tool that tells it gives the apps; asked for an app it gives the app's actions; and asked for one action, what its
+The listing tool gives the apps; asked for an app it gives the app's actions; and asked for one action, what its
 params are. Where it gives more at once, less is asked. What it and its arguments are called has changed before.
 """
 
@@ -54,14 +54,14 @@ class Listing:
         Raises:
             ActionError: Zapier does not say.
         """
-        told = await self.ask({})
-        apps = told.get("apps") if isinstance(told, dict) else None
+        answer = await self.ask({})
+        apps = answer.get("apps") if isinstance(answer, dict) else None
         entries: list[JsonObject] = []
         if isinstance(apps, list):
             for app in [each for each in apps if isinstance(each, dict)][:MOST_APPS]:
                 entries += [{**app, **each} for each in _entries(await self.ask(self._asking(app)))]
         else:
-            entries = _entries(told)
+            entries = _entries(answer)
         made = [self._action(each) for each in await self._all_with_params(entries)]
         return list({each.name: each for each in made if each is not None}.values())
 
@@ -130,12 +130,12 @@ class Listing:
         )
 
 
-def _entries(told: Any) -> list[JsonObject]:
+def _entries(answer: Any) -> list[JsonObject]:
     """The actions in an answer: alone, in groups by app, or in an object; each with its group's app."""
-    if isinstance(told, dict):
-        told = [told] if isinstance(told.get("actions"), list) else told.get("results")
+    if isinstance(answer, dict):
+        answer = [answer] if isinstance(answer.get("actions"), list) else answer.get("results")
     found: list[JsonObject] = []
-    for each in told if isinstance(told, list) else []:
+    for each in answer if isinstance(answer, list) else []:
         if isinstance(each, dict) and isinstance(each.get("actions"), list):
             of_group = {name: each[name] for name in ("app", "selected_api") if name in each}
             found += [{**of_group, **inner} for inner in each["actions"] if isinstance(inner, dict)]

@@ -1,4 +1,4 @@
-"""What a model is told: guides and prompt templates, conversations and the windows of them, how models are reached.
+"""What models are sent: guides and prompt templates, conversations and the windows of them, how models are reached.
 
 Must not: run workflows, or import engine, integrations or storage.
 """

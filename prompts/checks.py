@@ -1,4 +1,4 @@
-"""What is wrong with a template before anybody renders it: every problem at once, with its fix."""
+"""Finds what is wrong with a template before it is rendered: every problem at once, with its fix."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Unfit:
 
 
 def template_findings(parts: Parts, unfit: Unfit) -> list[Finding]:
-    """Everything that there is to say against a template, errors and warnings; pointers lead into its document."""
+    """All errors and warnings about a template; pointers lead into its document."""
     template = parts.template
     findings = [*_variable_findings(template), *_form_findings(template)]
     texts = [*_text_findings(template), *_include_findings(template, unfit)]
@@ -118,10 +118,10 @@ def _undeclared(parts: Parts) -> Iterator[Finding]:
     declared = [each.name for each in template.variables]
     assigned = {name for source in parts.sources for name in analysis(source).assigns}
     has_list = bool(declared)
-    told: set[str] = set()
+    reported: set[str] = set()
     for number, each in enumerate(template.messages):
-        for name in sorted(analysis(each.content).names - set(declared) - told):
-            told.add(name)
+        for name in sorted(analysis(each.content).names - set(declared) - reported):
+            reported.add(name)
             near = nearest(name, declared)
             message = f"The variable {name!r} is used and not declared.{did_you_mean(near)}"
             at = f"/messages/{number}/content"
@@ -136,8 +136,8 @@ def _undeclared(parts: Parts) -> Iterator[Finding]:
             yield Finding(code="undeclared_variable", pointer=at, message=message, patch=(patch,))
     for included, partial in parts.partials.items():
         for variable in partial.variables:
-            if variable.required and variable.name not in {*declared, *assigned, *told}:
-                told.add(variable.name)
+            if variable.required and variable.name not in {*declared, *assigned, *reported}:
+                reported.add(variable.name)
                 yield Finding(
                     code="undeclared_variable",
                     pointer="/messages",

@@ -1,4 +1,4 @@
-"""The context manager: keeps what was said, and builds the window that a model is shown of it."""
+"""The context manager: stores conversations, and builds the window that a model is shown of one."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ STAND_IN_TOKENS = 80
 """More than the words around a summary take."""
 LEAST_SUMMARY_TOKENS = 40
 REST = timedelta(seconds=60)
-"""How long no summary of a conversation is asked for after one did not come."""
+"""How long no summary of a conversation is asked for after a model did not give one."""
 MISSING = "[An attachment ({media_type}) is not there any more.]"
 
 
@@ -83,9 +83,9 @@ class ContextManager:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Let go of what others say is deleted, until the context is left."""
+        """Drop the tails of conversations that other processes delete, until the context is left."""
         async with self._bus.subscribe(event_types=[CONVERSATION_DELETED]) as events:
-            task = asyncio.create_task(self._let_go(events))
+            task = asyncio.create_task(self._drop_deleted(events))
             try:
                 yield
             finally:
@@ -170,7 +170,7 @@ class ContextManager:
         return await self._store.page(owner, text=text, limit=limit, cursor=cursor)
 
     async def delete(self, owner: str, key: str) -> None:
-        """Forget a conversation, and tell everybody.
+        """Delete a conversation, and publish that.
 
         Raises:
             ConversationNotFoundError: there is none.
@@ -203,7 +203,7 @@ class ContextManager:
         return _cut_off(tail, held, longest)
 
     async def _summarised(self, owner: str, tail: Tail, held: Frame, asker: Asker) -> tuple[Summary, Walk] | None:
-        """A new summary, and the turns that are shown behind it; nothing while somebody else waits for one."""
+        """A new summary, and the turns that are shown after it; nothing while another request waits for one."""
         place = (owner, tail.head.key)
         max_tokens = min(MAX_SUMMARY_TOKENS, held.room // SUMMARY_ROOM_SHARE)
         if self._summariser is None or place in self._summarising or max_tokens < LEAST_SUMMARY_TOKENS:
@@ -214,7 +214,7 @@ class ContextManager:
         try:
             newest = await self._store.summary(owner, tail.head.key)
             if newest is not None and (tail.summary is None or newest.upto > tail.summary.upto):
-                # Somebody else has just made one: the window is as good with it.
+                # Another request has just made one: the window is as good with it.
                 cost = message_tokens(stand_in(tail.head.last_position, summary=newest.text))
                 _, walked = await self._readings.walk(owner, tail, held, room=held.room - cost, after=newest.upto)
                 return (newest, walked) if walked.has_all else None
@@ -251,7 +251,7 @@ class ContextManager:
             return window
         return replace(window, messages=tuple(_without(message, missing) for message in window.messages))
 
-    async def _let_go(self, events: AsyncIterator[Event]) -> None:
+    async def _drop_deleted(self, events: AsyncIterator[Event]) -> None:
         async for event in events:
             self._tails.drop(str(event.data.get("workspaceId")), str(event.data.get("key")))
 
@@ -327,9 +327,9 @@ def _without(message: Message, missing: set[str]) -> Message:
     gone = [each for each in message.attachments if each.url in missing]
     if not gone:
         return message
-    told = [MISSING.format(media_type=each.media_type[:40]) for each in gone]
+    notes = [MISSING.format(media_type=each.media_type[:40]) for each in gone]
     return replace(
         message,
-        content="\n".join([message.content, *told] if message.content else told),
+        content="\n".join([message.content, *notes] if message.content else notes),
         attachments=tuple(each for each in message.attachments if each.url not in missing),
     )

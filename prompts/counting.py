@@ -39,7 +39,7 @@ def learned(margin: int, window: Window, input_tokens: int) -> int:
 
 
 def spread(turns: Sequence[NewTurn], window: Window, input_tokens: int) -> list[NewTurn]:
-    """The turns with what the provider has counted for them, as far as that can be told.
+    """The turns with what the provider has counted for them, as far as that can be derived.
 
     Where the rest of the window was counted before, the difference belongs to what came next. One message has it all;
     several, or one beside others that are not kept, share it as their estimates have it, with a tenth more, for they

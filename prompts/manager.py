@@ -71,7 +71,7 @@ class Preview:
 
 @dataclass(slots=True, frozen=True)
 class Imported:
-    """What became of one template of an import."""
+    """What an import did with one template."""
 
     template: PromptTemplate
     outcome: Literal["created", "updated", "unchanged"]
@@ -182,7 +182,7 @@ class PromptManager:
         return await self.save(actor, old, expected_version=expected_version)
 
     async def delete(self, actor: Actor, name: str) -> None:
-        """Take a template of the workspace's away with all its versions. A built-in one of the name is back then.
+        """Delete a template of the workspace with all its versions. A built-in one of the same name is used again then.
 
         Raises:
             PromptNotFoundError: the workspace has none of this name.
@@ -212,7 +212,7 @@ class PromptManager:
                     ]
                 ) from error
         done: dict[str, Imported] = {}
-        # Partials first, so that whoever renders in between finds them.
+        # Partials first, so that a render in between finds them.
         for each in sorted(templates, key=lambda template: not template.is_partial):
             try:
                 current = await self.repository.get(owner, each.name)
@@ -350,7 +350,7 @@ class PromptManager:
         return found
 
     async def _in_thread(self, work: Callable[..., R], *arguments: Any) -> R:
-        """What ``work`` returns. It takes its time, which the event loop must not wait for."""
+        """What ``work`` returns. It runs in a thread, since it takes too long for the event loop."""
         async with self._turns:
             return await asyncio.to_thread(work, *arguments)
 

@@ -54,7 +54,7 @@ class Meter:
         """Make a list or object on the way, of members that may be large and in it more than once.
 
         A list that holds another one twice, which holds another one twice, is small in memory and without bounds for
-        whoever goes through it. Every one that is made is gone through here, as far as may be.
+        code that walks through it. So every one that is made is walked through here, as far as the limits allow.
 
         Raises:
             PromptRenderError: that is too far.

@@ -18,7 +18,7 @@ MOST_TO_SUMMARISE = 500
 
 
 class Readings:
-    """Tails of conversations that are as new as the store's head says."""
+    """Gives tails of conversations that are as new as the store's head."""
 
     def __init__(self, *, store: ConversationStore, tails: TailCache) -> None:
         self._store = store

@@ -31,7 +31,7 @@ class Parts:
         return tuple(each.content for part in (self.template, *self.partials.values()) for each in part.messages)
 
     def defaults(self) -> dict[str, Any]:
-        """What the partials' variables are where nobody says anything else."""
+        """The default values of the partials' variables."""
         return {
             variable.name: variable.default
             for partial in self.partials.values()

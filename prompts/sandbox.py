@@ -139,7 +139,7 @@ class _Partials(BaseLoader):
         self._made: dict[str, Template] = {}
 
     def load(self, environment: Environment, name: str, globals: Any = None) -> Template:  # noqa: A002
-        """The partial of this name. It is asked for at each ``include`` that is come to."""
+        """The partial of this name. The environment calls this at each ``include``."""
         if name not in self._codes:
             raise TemplateNotFound(name)
         environment.meter.step(STEPS_OF_PARTIAL)  # type: ignore[attr-defined]

@@ -1,6 +1,6 @@
 """What templates are written in: the part of Jinja that cannot do harm, checked, and compiled with its bounds built in.
 
-Let through is what shows, chooses, repeats and includes. There are no macros, no calls (``range`` excepted), no
+Allowed is what shows, chooses, repeats and includes. There are no macros, no calls (``range`` excepted), no
 attributes of Python's objects: ``{{ x.y }}`` is a member of an object.
 """
 

@@ -12,9 +12,9 @@ from workflow.conversations import Tail, TailCache, Turn
 CACHE_BYTES = 64 << 20
 """Memory for tails in one process, as far as their texts go."""
 LARGEST_SHARE = 4
-"""A tail may take one part in this many; of a larger one the oldest turns are let go."""
+"""A tail may take one part in this many; of a larger one the oldest turns are dropped."""
 SHARED_EVERY = 50
-"""Turns by which the shared cache may be behind: whoever takes a tail from there reads the rest from the store."""
+"""Turns by which the shared cache may be behind: the reader of a tail reads the rest from the store."""
 TURN_BYTES = 600
 """About what a turn takes beside its texts."""
 
@@ -62,13 +62,13 @@ class MemoryTails:
             await self._shared.put(owner, key, tail)
 
     async def forget(self, owner: str, key: str) -> None:
-        """Let go of a tail, here and in the shared cache; see the port."""
+        """Drop a tail, here and in the shared cache; see the port."""
         self.drop(owner, key)
         if self._shared is not None:
             await self._shared.forget(owner, key)
 
     def drop(self, owner: str, key: str) -> None:
-        """Let go of a tail here."""
+        """Drop a tail here."""
         kept = self._tails.pop((owner, key), None)
         if kept is not None:
             self.size_bytes -= kept.tail.size_bytes

@@ -19,7 +19,7 @@ from workflow.ports import HttpClient, HttpRequest, HttpResponse
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 IDEMPOTENT = READING | {"PUT", "DELETE"}  # RFC 9110, 9.2.2
 MOST_SAID = 500
-"""Characters of a refusal that are told on."""
+"""Characters of a refusal that our error repeats."""
 
 Place = Literal["path", "query", "header", "body"]
 
@@ -99,10 +99,10 @@ async def perform(
     http: HttpClient,
     credential: CredentialRef | None,
 ) -> ActionResult:
-    """Do it, once.
+    """Run the operation once.
 
     Raises:
-        ActionError: it was not done, or nobody knows.
+        ActionError: it was not done, or it is unknown whether it was.
     """
     what = f"{action.connection}/{action.name}"
     request = operation.request(base_url, call, credential)

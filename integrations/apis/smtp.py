@@ -87,7 +87,7 @@ class Smtp:
         """Send it.
 
         Raises:
-            ActionError: it was not sent, or nobody knows.
+            ActionError: it was not sent, or it is unknown whether it was.
         """
         what = f"{action.connection}/{action.name}"
         message, recipients = _message(connection, call)

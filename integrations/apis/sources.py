@@ -52,7 +52,7 @@ class _HttpApi:
         self._http = http
 
     async def run(self, connection: Connection, action: Action, call: ActionCall) -> ActionResult:
-        """Do it; see the port."""
+        """Run an action; see the port."""
         details = {name: value for name, value in action.details.items() if name != BASE}
         operation = HttpOperation.model_validate(details)
         credential = None
@@ -188,7 +188,7 @@ class Connectors(_HttpApi):
         return found
 
     async def run(self, connection: Connection, action: Action, call: ActionCall) -> ActionResult:
-        """Do it; see the port."""
+        """Run an action; see the port."""
         if connection.settings["connector"] == SMTP:
             return await self._smtp.run(connection, action, call)
         return await super().run(connection, action, call)

@@ -1,6 +1,6 @@
 """What became of the HTTP request behind a call: the SDK's client tells neither its status nor its headers.
 
-The SDK sends a call's request in the context of whoever called, so a context variable brings the note there and back.
+The SDK sends a call's request in the caller's context, so a context variable brings the note there and back.
 What breaks on the way becomes an answer, too: an exception in there would end the session, and all other calls on it.
 """
 

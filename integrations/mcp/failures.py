@@ -36,5 +36,5 @@ def failed(what: str, action: Action | None, error: MCPError | None, note: HttpE
         f"{what} answered with an error: {error.error.message if error is not None else 'it does not say which'}",
         code="action_result" if note.status < 300 else "action_refused",
         may_have_happened=action is not None and not action.is_repeatable,
-        fix="See on the other side whether it has happened, and report what it answers to whoever runs it.",
+        fix="See on the other side whether it has happened, and report what it answers to its operator.",
     )

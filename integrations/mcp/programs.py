@@ -75,7 +75,7 @@ class OverStdio:
                 pointer="/settings/program",
                 fix=f"Name one of {listed(there)}."
                 if there
-                else "Whoever runs the server lists programs in JOBSPRINT_MCP_PROGRAMS.",
+                else "The operator of the server lists programs in JOBSPRINT_MCP_PROGRAMS.",
             )
         return kept
 
@@ -87,7 +87,7 @@ class OverStdio:
                 f"The program {connection.settings['program']!r} of the connection {connection.name} is not there.",
                 code="connection_failed",
                 is_unavailable=True,
-                fix="Whoever runs the server lists programs in JOBSPRINT_MCP_PROGRAMS.",
+                fix="The operator of the server lists programs in JOBSPRINT_MCP_PROGRAMS.",
             )
         passed = {name: os.environ[name] for name in program.pass_env if name in os.environ}
         parameters = StdioServerParameters(

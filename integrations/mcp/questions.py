@@ -1,7 +1,7 @@
 """What a server asks in the middle of a call, in both eras of the protocol.
 
 Newer servers end the call with their questions and are called again with the answers. Older ones ask while the call is
-open: they are told that nobody answers, so that the call ends without effect, and the next call answers at once.
+open: our answer is that nobody answers, so that the call ends without effect, and the next call answers at once.
 """
 
 from __future__ import annotations

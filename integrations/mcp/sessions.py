@@ -1,7 +1,7 @@
 """Sessions with servers: one per connection, shared by its calls, kept open while it is used.
 
-Each lives in a task of its own, since the SDK's client has to be entered and left in one: whoever gives up a call
-ends nothing but the call.
+Each lives in a task of its own, since the SDK's client has to be entered and left in one task. So a caller that gives
+up a call ends nothing but the call.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class McpSession:
             logger.info("The session of connection %s ended: %r", self.connection.id, error)
         else:
             self._ready.set_exception(error)
-            self._ready.exception()  # whoever waits is told; if nobody does, that is no news
+            self._ready.exception()  # marks it as retrieved: asyncio would log it where no caller waits
 
 
 class McpSessions:

@@ -206,5 +206,5 @@ def _unreadable(what: str, action: Action | None, error: Exception) -> ActionErr
         f"{what} gave an answer that cannot be read: {str(error)[:500]}",
         code="action_result",
         may_have_happened=doubt,
-        fix="It has most likely happened; see on the other side, and report the answer to whoever runs it.",
+        fix="It has most likely happened; see on the other side, and report the answer to its operator.",
     )

@@ -30,7 +30,7 @@ DOCUMENT_PATH = "/.well-known/jobsprint-client.json"
 
 
 class Authorizations:
-    """Implements :class:`integrations.connections.Authorizer`, and sees to what the browser brings back."""
+    """Implements :class:`integrations.connections.Authorizer`, and processes what the browser brings back."""
 
     def __init__(
         self, *, store: ConnectionStore, vault: Vault, http: HttpClient, clock: Clock, base_url: str | None
@@ -203,7 +203,7 @@ class Authorizations:
 
 
 class ConsentError(Exception):
-    """Nothing was granted; the text is for who sits in front of the browser."""
+    """Nothing was granted; the text is for the person at the browser."""
 
     def __init__(self, message: str, *, denied: bool = False) -> None:
         super().__init__(message)

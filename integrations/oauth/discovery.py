@@ -47,7 +47,7 @@ class ProtectedResource:
 
 
 class Discovery:
-    """Asks. Every address is looked at by ``http`` before it is connected to."""
+    """Asks resources and authorization servers. ``http`` checks every address before it connects."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
@@ -104,7 +104,7 @@ class Discovery:
         )
 
     async def _challenge(self, url: str) -> dict[str, str]:
-        """What the resource says to who comes without a token."""
+        """What the resource answers to a request without a token."""
         answer = await self._asked(url, accept="application/json, text/event-stream")
         if answer is None or answer.status not in (401, 403):
             return {}
@@ -164,5 +164,5 @@ def _wrong(url: str, why: str) -> ActionError:
         f"{urlsplit(url).hostname} cannot be authorized: {why}.",
         code="connection_unauthorized",
         is_unavailable=True,
-        fix="Tell whoever runs it; or give the connection a token.",
+        fix="Tell its operator; or give the connection a token.",
     )

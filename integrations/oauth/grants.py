@@ -20,7 +20,7 @@ from workflow.ports import Clock, HttpClient
 EARLY = timedelta(seconds=30)
 """How long before its end a token is not used any more: the request takes time, and clocks differ."""
 CLAIM = timedelta(seconds=60)
-"""After which somebody else refreshes, should who does it now have been killed."""
+"""After which another process refreshes, should the one with the claim have been killed."""
 LOOK_AGAIN_SECONDS = 0.2
 
 
@@ -28,11 +28,11 @@ class RefreshClaims(Protocol):
     """Who refreshes a grant, of all processes; see :class:`workflow.connections.ConnectionStore`."""
 
     async def claim_refresh(self, credential: CredentialRef, *, now: datetime, until: datetime) -> bool:
-        """Be the only one."""
+        """Claim the refreshing for this process; false where another one has the claim."""
         ...
 
     async def release_refresh(self, credential: CredentialRef) -> None:
-        """Let others."""
+        """Release the claim."""
         ...
 
 
@@ -71,7 +71,7 @@ class GrantTokens:
             ) from None
 
     async def _refreshed(self, ref: CredentialRef, refused: str | None, timeout_seconds: float) -> GrantCredential:
-        """The grant with a good token, refreshed by us or by whoever has the claim."""
+        """The grant with a good token, refreshed by this task or by the one with the claim."""
         while True:
             opened = await self._vault.open(ref)
             form = _grant(opened)
@@ -82,7 +82,7 @@ class GrantTokens:
             now = self._clock.now()
             if await self._claims.claim_refresh(ref, now=now, until=now + CLAIM):
                 try:
-                    # Whoever had the claim before may have refreshed it since it was read.
+                    # The task or process that had the claim before may have refreshed it since it was read.
                     opened = await self._vault.open(ref)
                     if self._is_good(_grant(opened), refused):
                         return _grant(opened)

@@ -16,7 +16,7 @@ _PLACE = re.compile(r"\{\{(?P<name>\w+)(?:\|(?P<default>[^}]*))?\}\}")
 
 @dataclass(slots=True, frozen=True)
 class GuideArgument:
-    """Something that a guide is told."""
+    """An argument of a guide."""
 
     name: str
     description: str

@@ -1,4 +1,4 @@
-"""The model adapter: what nodes reach models by, with fallback, limits, memory and history in it."""
+"""The model adapter, by which nodes reach models: fallback, limits, memory and history together."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class ModelAdapter:
         return [AGENT if target is None else target.name for target in self.catalogue.order(models)]
 
     async def answered(self, request: ChatRequest, text: str, *, model: str = AGENT) -> ChatAnswer:
-        """What somebody else answered, checked and kept; see the port."""
+        """What the connected assistant answered, checked and stored; see the port."""
         value = None
         if request.schema is not None:
             try:

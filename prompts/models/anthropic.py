@@ -48,12 +48,12 @@ class AnthropicProvider:
                 response = await self._client.messages.with_raw_response.create(**arguments)
                 content = response.http_response.content
                 return _reply(_object(content))
-            heard = _StreamedAnswer()
+            streamed = _StreamedAnswer()
             stream = await self._client.messages.create(**arguments, stream=True)
             async with stream:
                 async for event in stream:
-                    heard.take(event.model_dump(), on_text)
-            return _reply(heard.whole())
+                    streamed.take(event.model_dump(), on_text)
+            return _reply(streamed.whole())
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_seconds: float) -> Vectors:
         """Nothing: there is no such interface.
@@ -82,14 +82,14 @@ class AnthropicProvider:
         except anthropic.APIStatusError as error:
             # An error that came as an event of a stream has status 200; its type says what it is.
             status, kind = error.response.status_code, _error_of(error.body, "type")
-            told = _STATUS_OF_TYPE.get(str(kind), 500) if status < 400 else status
+            true_status = _STATUS_OF_TYPE.get(str(kind), 500) if status < 400 else status
             message = _error_of(error.body, "message") or error.response.reason_phrase
             out_of_money = "credit balance" in str(message).lower()
-            row = failures.of_status(told, "insufficient_quota" if out_of_money else None)
+            row = failures.of_status(true_status, "insufficient_quota" if out_of_money else None)
             raise ProviderError(
                 row,
-                f"status {told}: {self._shown(str(message))}",
-                status=told,
+                f"status {true_status}: {self._shown(str(message))}",
+                status=true_status,
                 retry_after_seconds=failures.retry_after_seconds(error.response.headers.get("retry-after")),
             ) from error
         except httpx2.TimeoutException as error:
@@ -142,8 +142,8 @@ class _StreamedAnswer:
             block["partial"] += delta.get("partial_json") or ""
         elif kind == "message_delta":
             self._stop = event["delta"].get("stop_reason") or self._stop
-            told = event.get("usage") or {}
-            self._usage |= {name: value for name, value in told.items() if value is not None}
+            usage = event.get("usage") or {}
+            self._usage |= {name: value for name, value in usage.items() if value is not None}
 
     def whole(self) -> dict[str, Any]:
         """All of it, as an answer that did not come in pieces.

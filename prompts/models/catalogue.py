@@ -72,7 +72,7 @@ class ModelCatalogue:
         return Target(name, provider, model)
 
     def known(self) -> list[str]:
-        """The models that can be told: those of the default order and of the providers' lists, and the agent."""
+        """The known models: those of the default order and of the providers' lists, and the agent."""
         listed = [f"{name}/{model}" for name, each in self._providers.items() for model in each.config.models]
         return list(dict.fromkeys([*self.default, *listed, AGENT]))
 

@@ -20,7 +20,7 @@ from workflow.exchanges import OK
 
 @dataclass(slots=True)
 class Course:
-    """How one request has gone so far: whom it was put to, what that used, and who can be asked when."""
+    """How one request has gone so far: which models were asked, what that used, and when each can be asked."""
 
     attempts: list[ChatAttempt] = field(default_factory=list)
     usage: Usage = NOTHING
@@ -173,11 +173,11 @@ def _all_failed(course: Course) -> ModelError:
     decisive = last
     if not last.failure.transient and last.failure.code in (failures.REJECTED.code, failures.OUT_OF_QUOTA.code):
         decisive = next((error for _, error in course.errors if error.failure.transient), last)
-    told = "; ".join(f"{name}: {error.message}" for name, error in course.errors)
+    reasons = "; ".join(f"{name}: {error.message}" for name, error in course.errors)
     if course.has_begun:
-        told += " (a part of the answer was passed on already, so no other model was asked)"
+        reasons += " (a part of the answer was passed on already, so no other model was asked)"
     return ModelError(
-        f"No model gave a usable answer. {told}.",
+        f"No model gave a usable answer. {reasons}.",
         code=decisive.failure.code,
         transient=decisive.failure.transient,
         fix=decisive.failure.fix,

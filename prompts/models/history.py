@@ -29,16 +29,16 @@ class History:
 
     async def answered(self, request: ChatRequest, answer: ChatAnswer) -> None:
         """Keep an answer."""
-        told: JsonObject = {"text": answer.text}
+        kept: JsonObject = {"text": answer.text}
         if request.schema is not None and not answer.tool_calls:
-            told["data"] = answer.data
+            kept["data"] = answer.data
         if answer.tool_calls:
-            told["tool_calls"] = [_call(call.name, call.arguments, call.raw_arguments) for call in answer.tool_calls]
+            kept["tool_calls"] = [_call(call.name, call.arguments, call.raw_arguments) for call in answer.tool_calls]
         await self._note(
             request,
             model=answer.model,
             outcome=OK,
-            answer=told,
+            answer=kept,
             usage=answer.usage,
             latency_ms=answer.latency_ms,
             attempts=answer.attempts,
@@ -55,12 +55,12 @@ class History:
         error: ModelError | None = None,
     ) -> None:
         """Keep what did not end in an answer."""
-        told: JsonObject = {} if error is None else {"error": {"code": error.model_code, "message": error.message}}
+        kept: JsonObject = {} if error is None else {"error": {"code": error.model_code, "message": error.message}}
         await self._note(
             request,
             model=attempts[-1].model if attempts else ", ".join(request.models) or "none",
             outcome=outcome,
-            answer=told,
+            answer=kept,
             usage=usage,
             latency_ms=sum(attempt.latency_ms for attempt in attempts),
             attempts=tuple(attempts),

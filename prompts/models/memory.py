@@ -66,7 +66,7 @@ class InProcessMemory:
 
 
 class SingleFlight(Generic[T]):
-    """Lets those who want the same at the same time wait for one who gets it."""
+    """Joins calls that want the same at the same time: one does the work, the others wait for its result."""
 
     def __init__(self) -> None:
         self._flights: dict[str, tuple[asyncio.Task[T], list[None]]] = {}
@@ -74,7 +74,7 @@ class SingleFlight(Generic[T]):
     async def share(self, key: str, make: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """What ``make`` gives, and whether it was made for this caller.
 
-        It is broken off when the last of those who wait for it has gone.
+        It is cancelled when the last caller that waits for it is gone.
         """
         flight = self._flights.get(key)
         is_mine = flight is None
@@ -99,7 +99,7 @@ class SingleFlight(Generic[T]):
 
 
 def content_hash(request: ChatRequest, *models: str) -> str:
-    """What the answer depends on: the workspace, the models, and everything that they are told."""
+    """What the answer depends on: the workspace, the models, and everything that they are sent."""
     content: list[Any] = [
         request.asker.owner,
         models,

@@ -28,7 +28,7 @@ class OpenAIProvider:
         import openai
 
         self.config = config
-        # It reads these from the environment where they are not told; they belong to OpenAI's own server.
+        # Without values it reads these from the environment; they are meant for OpenAI's own server.
         foreign = {"OpenAI-Organization": openai.omit, "OpenAI-Project": openai.omit}
         headers: Any = {**({} if config.name == "openai" else foreign), **config.headers}
         self._client = openai.AsyncOpenAI(
@@ -88,11 +88,11 @@ class OpenAIProvider:
         stream = await self._client.chat.completions.create(
             **arguments, stream=True, stream_options={"include_usage": True}
         )
-        heard = _StreamedAnswer()
+        streamed = _StreamedAnswer()
         async with stream:
             async for chunk in stream:
-                heard.take(chunk.model_dump() if hasattr(chunk, "model_dump") else chunk, on_text)
-        return _reply(heard.whole())
+                streamed.take(chunk.model_dump() if hasattr(chunk, "model_dump") else chunk, on_text)
+        return _reply(streamed.whole())
 
     def _object(self, body: bytes) -> dict[str, Any]:
         try:
@@ -221,7 +221,7 @@ def _reply(answer: dict[str, Any]) -> Reply:
     if choices[0].get("finish_reason") == FILTERED and not calls:
         raise ProviderError(failures.REFUSED, "the provider's filter has taken the answer away")
     usage = answer.get("usage") or {}
-    cost = usage.get("cost")  # OpenRouter tells it, in dollars
+    cost = usage.get("cost")  # OpenRouter gives it, in dollars
     return Reply(
         text=text,
         tool_calls=calls,

@@ -47,7 +47,7 @@ def read(text: str, schema: JsonObject) -> Any:
 
 
 def instruction(schema: JsonObject) -> Message:
-    """What a model is told that cannot be given a schema."""
+    """The instructions for a model whose provider takes no schema."""
     written = orjson.dumps(schema).decode()
     return Message(
         role="system",
@@ -56,7 +56,7 @@ def instruction(schema: JsonObject) -> Message:
 
 
 def repair(text: str, unfit: UnfitAnswerError) -> list[Message]:
-    """What a model is told whose answer does not fit: the answer, and what is wrong with it."""
+    """The messages to a model whose answer does not fit: the answer, and what is wrong with it."""
     findings = "\n".join(f"- {each}" for each in unfit.findings)
     asked = (
         f"This does not fit the schema:\n{findings}\nAnswer again: the whole JSON value, corrected, and nothing else."

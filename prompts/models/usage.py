@@ -13,12 +13,12 @@ NOTHING = Usage(input_tokens=0, output_tokens=0)
 def usage_of(target: Target, question: ProviderRequest, reply: Reply) -> Usage:
     """What one question and its answer used."""
     is_estimate = reply.input_tokens is None or reply.output_tokens is None
-    asked, told = reply.input_tokens, reply.output_tokens
-    if asked is None:
-        asked = request_tokens(question.messages, tools=question.tools, schema=question.schema)
-    if told is None:
-        told = message_tokens(Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls))
-    return priced(target, asked, told, is_estimate=is_estimate, cost_micros=reply.cost_micros)
+    input_tokens, output_tokens = reply.input_tokens, reply.output_tokens
+    if input_tokens is None:
+        input_tokens = request_tokens(question.messages, tools=question.tools, schema=question.schema)
+    if output_tokens is None:
+        output_tokens = message_tokens(Message(role="assistant", content=reply.text, tool_calls=reply.tool_calls))
+    return priced(target, input_tokens, output_tokens, is_estimate=is_estimate, cost_micros=reply.cost_micros)
 
 
 def usage_of_texts(target: Target, texts: list[str], counted: int | None) -> Usage:

@@ -266,7 +266,7 @@ class ExecutionStore(Protocol):
         ...
 
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
-        """Delete up to ``limit`` executions that ended before then, or are not among the latest ``keep``."""
+        """Delete up to ``limit`` ended executions that were made before then, or are not among the latest ``keep``."""
         ...
 
     async def owner_of(self, execution_id: str) -> str:

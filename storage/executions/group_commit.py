@@ -1,8 +1,4 @@
-"""Writes of all running executions, put into shared transactions: each costs a share of one fsync, not one each.
-
-While a batch is on its way to the disk the next one gathers, so batches grow with the load by themselves and a
-lone write never waits for company.
-"""
+"""Writes of all running executions, put into shared transactions: each costs a share of one fsync, not one each."""
 
 from __future__ import annotations
 
@@ -14,6 +10,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+from storage.database.batch_loop import BatchLoop, settle
 from storage.executions.batches import Letter
 from workflow.errors import LeaseLostError, NotAcceptedError, StorageError
 
@@ -25,7 +22,7 @@ RETRY_SECONDS = 0.5
 """How long after a failed batch it is tried again."""
 TOKEN_BITS = 62
 REMEMBERED_REFUSALS = 10_000
-"""New executions that could not be stored, for whoever asks of them later."""
+"""New executions that could not be stored, for callers that ask about them later."""
 MAX_EXECUTIONS = 500
 MAX_BYTES = 8 << 20
 """Bounds of one batch; more goes into the next, so that no transaction holds others up for long."""
@@ -36,9 +33,9 @@ class Note:
     """What is to be written of one execution: its row, and entries of its journal.
 
     ``is_active`` says whether more is to come; otherwise the row is the execution's last for now. ``letter`` goes to
-    the broker when it is written. ``token`` tells one attempt to write it from others; ``in_doubt`` are those of failed
-    attempts, each with how many of the ``entries`` it has written if it was committed after all: the connection may
-    have broken just then. ``waiters`` are told when it is on the disk, or why it is not.
+    the broker when it is written. ``token`` names one attempt to write it; ``in_doubt`` are the tokens of failed
+    attempts, each with how many of the ``entries`` it has written if it was committed after all. ``waiters`` wait until
+    it is on the disk, or has failed.
     """
 
     row: tuple[Any, ...]
@@ -52,45 +49,59 @@ class Note:
     def __len__(self) -> int:
         return len(self.row[-1]) + sum(map(len, self.entries))
 
-    def tell(self, error: StorageError | None) -> None:
-        """End the waiting of those who wait."""
-        for waiter in self.waiters:
-            if waiter.done():
-                continue
-            if error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
-        self.waiters.clear()
+    def settle(self, error: StorageError | None) -> None:
+        """End the waiting for it."""
+        if self.waiters:
+            settle(self.waiters, error)
+            self.waiters.clear()
 
 
 Notes = dict[str, Note]
 Write = Callable[[Collection[tuple[str, Note]]], Awaitable[Collection[str]]]
-"""Writes a batch; gives the ids of those that another process has in hand, of which nothing was written."""
+"""Writes a batch; returns the ids of those whose lease another process has, of which nothing was written."""
 
 
 class GroupCommit:
-    """Gathers notes and writes them batch by batch; an async context manager that writes what is left at the end."""
+    """Gathers notes and writes them batch by batch; an async context manager that writes what is left at the end.
+
+    What can happen to an execution's note, besides what :class:`~storage.database.batch_loop.BatchLoop` says:
+
+    1. It is noted again while its note is on its way. ``_take`` has removed that one from ``_gathered``, so the new
+       note gathers by itself. One batch is written at a time, so the journal keeps the order of the notes.
+    2. :meth:`committed` is asked while a note is on its way and a newer one has gathered. The caller waits for the
+       newer one, which is written after the other; so both are on the disk when it returns.
+    3. A batch fails. Nothing was noted of its new executions since, for nothing runs before :meth:`committed` has
+       returned: they are forgotten and remembered as refused. The notes of stored ones go back in front of what has
+       gathered since: older entries before newer ones, and the newest row counts.
+    4. A batch fails though it is committed: its connection broke before the answer. Each attempt writes its own token
+       into the row, in one transaction with the entries. The next attempt names the earlier tokens, and the writer
+       leaves out the entries of the one that it finds in the row.
+    5. The same happens to a new execution: it is stored, and its caller has learnt that it was not accepted. One with
+       a letter runs when the outbox is swept; one without stays queued until this process ends, and its lease with it.
+    6. Another process has the lease. The writer writes neither row nor entries, and the waiters get a
+       :class:`LeaseLostError`; all others of the batch are written.
+    """
 
     def __init__(self, write: Write) -> None:
         self._write = write
-        self._wanted = asyncio.Event()
         self._gathered: Notes = {}
         self._writing: Notes = {}
         self._stored: set[str] = set()
         self._refused: OrderedDict[str, StorageError] = OrderedDict()
-        self._task: asyncio.Task[None] | None = None
-        self._is_closing = False
+        self._batches = BatchLoop(
+            "group-commit",
+            write_batch=self._write_batch,
+            has_gathered=lambda: bool(self._gathered),
+            lazy_seconds=LAZY_SECONDS,
+            retry_seconds=RETRY_SECONDS,
+        )
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="group-commit")
+        await self._batches.__aenter__()
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        self._is_closing = True
-        self._wanted.set()
-        if self._task is not None:
-            await self._task
+        await self._batches.__aexit__(*exc_info)
 
     def note(self, execution_id: str, note: Note) -> None:
         """Write this with the next batch; of several rows of an execution only the last. Never waits."""
@@ -100,7 +111,7 @@ class GroupCommit:
             noted.entries += note.entries
             return
         if not self._gathered:
-            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wanted.set)
+            self._batches.soon()
         self._gathered[execution_id] = note
 
     def is_stored(self, execution_id: str) -> None:
@@ -112,12 +123,12 @@ class GroupCommit:
 
         Raises:
             NotAcceptedError: it was new, and is forgotten.
-            LeaseLostError: another process has it in hand.
+            LeaseLostError: another process has its lease.
             StorageError: the batch failed; what is noted stays so.
         """
         note = self._gathered.get(execution_id)
         if note is not None:
-            self._wanted.set()
+            self._batches.now()
         else:
             note = self._writing.get(execution_id)
             if note is None:
@@ -133,17 +144,6 @@ class GroupCommit:
                 raise
             raise _not_accepted(error) from error
 
-    async def _run(self) -> None:
-        while not (self._is_closing and not self._gathered):
-            await self._wanted.wait()
-            self._wanted.clear()
-            while self._gathered:
-                if await self._write_batch():
-                    continue
-                if self._is_closing:
-                    return
-                await asyncio.sleep(RETRY_SECONDS)
-
     async def _write_batch(self) -> bool:
         batch = self._writing = self._take()
         try:
@@ -152,7 +152,7 @@ class GroupCommit:
             logger.warning("%d executions could not be written: %s", len(batch), error.message)
             self._keep(batch, error)
             for note in batch.values():
-                note.tell(error)
+                note.settle(error)
             return False
         finally:
             self._writing = {}
@@ -161,7 +161,7 @@ class GroupCommit:
                 self._stored.add(execution_id)
             else:
                 self._stored.discard(execution_id)
-            note.tell(lost_lease(execution_id) if execution_id in lost else None)
+            note.settle(lost_lease(execution_id) if execution_id in lost else None)
         return True
 
     def _take(self) -> Notes:
@@ -205,8 +205,8 @@ def _not_accepted(error: StorageError) -> NotAcceptedError:
 
 
 def lost_lease(execution_id: str) -> LeaseLostError:
-    """Another process has it in hand."""
+    """The error of writing an execution whose lease another process has."""
     return LeaseLostError(
-        f"Another process has execution {execution_id} in hand: this one had not renewed its lease in time.",
-        fix="Nothing: the other one goes on with it.",
+        f"Another process holds the lease of execution {execution_id}: this one had not renewed it in time.",
+        fix="Nothing: the other process continues it.",
     )

@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from storage.database.batch_loop import BatchLoop, settle
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.database import Database
 from storage.tables.accounts import audit_entries
@@ -33,7 +34,7 @@ RETRY_SECONDS = 0.5
 BATCH = 500
 """Entries of one transaction; more go into the next, so that none holds other writers up for long."""
 KEPT = 10_000
-"""Entries held while the database fails, some ten megabytes; those beyond go to the server's log."""
+"""Entries kept in memory while the database fails, some ten megabytes; those beyond go to the server's log."""
 LONGEST_TEXT = 300
 LONGEST_ACTION = 40
 """Characters; longer ones are cut."""
@@ -53,7 +54,7 @@ class AuditFilter:
 class SqlAuditLog:
     """Implements :class:`workflow.audit.AuditLog`; an async context manager that writes what is left at its end.
 
-    While the database fails entries stay noted, so many of them; the rest is in the server's log, and nowhere else.
+    While the database fails it keeps up to ``kept`` entries in memory; those beyond are in the server's log only.
     """
 
     def __init__(self, database: Database, *, clock: Clock, new_id: NewId, kept: int = KEPT) -> None:
@@ -65,21 +66,22 @@ class SqlAuditLog:
         self._insert = dialect.insert(audit_entries)
         self._gathered: deque[AuditEntry] = deque()
         self._waiters: list[tuple[str, asyncio.Future[None]]] = []
-        self._wanted = asyncio.Event()
-        self._is_closing = False
-        self._task: asyncio.Task[None] | None = None
+        self._batches = BatchLoop(
+            "audit-log",
+            write_batch=self._write_batch,
+            has_gathered=lambda: bool(self._gathered),
+            lazy_seconds=LAZY_SECONDS,
+            retry_seconds=RETRY_SECONDS,
+        )
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._run(), name="audit-log")
+        await self._batches.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        self._is_closing = True
-        self._wanted.set()
-        if self._task is not None:
-            await self._task
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._batches.__aexit__(*exc_info)
         for entry in self._gathered:
-            _tell_the_log(entry)
+            _log_unstored(entry)
 
     def note(self, actor: Actor, action: str, subject: str, details: JsonObject | None = None) -> None:
         """Take an entry; see the port."""
@@ -94,10 +96,10 @@ class SqlAuditLog:
             details=_storable(details) if details is not None else None,
         )
         if len(self._gathered) >= self._kept:
-            _tell_the_log(entry)
+            _log_unstored(entry)
             return
         if not self._gathered:
-            asyncio.get_running_loop().call_later(LAZY_SECONDS, self._wanted.set)
+            self._batches.soon()
         self._gathered.append(entry)
 
     async def written(self) -> None:
@@ -106,7 +108,7 @@ class SqlAuditLog:
             return
         waiter = asyncio.get_running_loop().create_future()
         self._waiters.append((self._gathered[-1].id, waiter))
-        self._wanted.set()
+        self._batches.now()
         await waiter
 
     async def page(self, owner: str, where: AuditFilter, *, limit: int, cursor: str | None) -> Page[AuditEntry]:
@@ -143,45 +145,35 @@ class SqlAuditLog:
             gone = await connection.execute(delete(audit_entries).where(audit_entries.c.id.in_(due)))
         return gone.rowcount
 
-    async def _run(self) -> None:
-        while not (self._is_closing and not self._gathered):
-            await self._wanted.wait()
-            self._wanted.clear()
-            while self._gathered:
-                if await self._write_batch():
-                    continue
-                if self._is_closing:
-                    return
-                await asyncio.sleep(RETRY_SECONDS)
-
     async def _write_batch(self) -> bool:
-        """Whether the first of what was gathered is on the disk now. It stays gathered until then."""
+        """Whether the first of what has gathered is on the disk now.
+
+        1. Entries stay gathered until their batch is written, and new ones go behind them: a failed batch is written
+           again with the same entries first, in their order.
+        2. A batch may be committed though its connection broke before the answer. Then it is written once more, and
+           the entries' ids keep the first copies.
+        3. Somebody begins to wait while a batch is on its way, for an entry of it or behind it. ``_settle`` looks at
+           all who wait when the batch has ended, and leaves those whose entries are behind it.
+        """
         batch = [self._gathered[place] for place in range(min(len(self._gathered), BATCH))]
         try:
             async with self._database.writing(), self._database.transaction() as connection:
-                # A batch whose commit was not heard of may be there already.
                 await connection.execute(self._insert.on_conflict_do_nothing(), [_row(entry) for entry in batch])
         except StorageError as error:
             logger.warning("%d audit entries could not be written yet: %s", len(self._gathered), error.message)
-            self._tell(error)
+            self._settle(error)
             return False
         for _ in batch:
             self._gathered.popleft()
-        self._tell(None, until=batch[-1].id)
+        self._settle(None, until=batch[-1].id)
         return True
 
-    def _tell(self, error: StorageError | None, *, until: str | None = None) -> None:
-        """End the waiting of those whose entries come up to ``until``, also where they began to wait meanwhile."""
+    def _settle(self, error: StorageError | None, *, until: str | None = None) -> None:
+        """End the waiting for entries up to the id ``until``; without it for all."""
         waiters, self._waiters = self._waiters, []
-        for awaited, waiter in waiters:
-            if until is not None and awaited > until:
-                self._waiters.append((awaited, waiter))
-            elif waiter.done():
-                continue
-            elif error is None:
-                waiter.set_result(None)
-            else:
-                waiter.set_exception(error)
+        if until is not None:
+            self._waiters = [each for each in waiters if each[0] > until]
+        settle((waiter for awaited, waiter in waiters if until is None or awaited <= until), error)
 
 
 def _row(entry: AuditEntry) -> dict[str, Any]:
@@ -206,6 +198,6 @@ def _cut(value: Any) -> Any:
     return str(value)[:LONGEST_TEXT]
 
 
-def _tell_the_log(entry: AuditEntry) -> None:
+def _log_unstored(entry: AuditEntry) -> None:
     """The entry as JSON in the server's log, where it is not lost."""
     logger.error("this audit entry could not be stored: %s", orjson.dumps(entry).decode())

@@ -26,10 +26,10 @@ FIGURES = Path(__file__).parent / "figures" / "cluster.json"
 LOCAL_CORES = 2
 LARGEST_BATCH = 500
 SERVER_TRANSACTIONS, WORKER_TRANSACTIONS = 1, 2
-"""What an execution needs where it shares none: one write of the server's; the worker's taking, and its write."""
+"""Transactions of an execution that shares none: one write of the server; the worker's claim, and its write."""
 
 QUEUE_SHARE = 0.25
-"""Of the broker's CPU, what a quorum queue's own process takes: by its reductions under load, with RabbitMQ 3.10."""
+"""The share of the broker's CPU of a quorum queue's own process: by its reductions under load, with RabbitMQ 3.10."""
 
 Steps = Generator[simpy.Event, Any, None]
 
@@ -42,7 +42,7 @@ class Line:
     transaction: float
 
     def at(self, transactions: float) -> float:
-        """CPU per execution where each takes part in so many."""
+        """CPU per execution at so many transactions per execution."""
         return self.execution + self.transaction * transactions
 
 
@@ -61,7 +61,7 @@ class Costs:
 
     @classmethod
     def fitted(cls, figures: Mapping[str, Any]) -> Self:
-        """From executions handed in by few and by many callers at once."""
+        """From loads with few and with many callers at once."""
         shared = figures["shared"]
         transactions = [cost["transactions"] for cost in shared]
 

@@ -1,4 +1,4 @@
-"""What it costs that processes share the work, and what more of them bring.
+"""The cost of sharing the work between processes, and the gain from more of them.
 
 ``python -m benchmarks.cluster [FILE]``: on the local PostgreSQL, RabbitMQ and Redis, in a database and under names of
 its own; about four minutes. Ratios of one sitting count, not times. ``FILE`` gets the figures, which
@@ -44,7 +44,7 @@ EFFECT_SECONDS = 0.1
 CONCURRENCY = 10
 SERVICES = ("postgres", "redis-server", "beam.smp")
 ASK_SECONDS = 0.2
-"""Between two questions of how many have ended: what asking costs is PostgreSQL's, too."""
+"""Between two counts of the ended executions: counting costs PostgreSQL CPU too."""
 LOADS = {1: 400, 4: 1_200, 20: 4_000, 60: 4_000}
 """Executions, by how many callers hand them in at once."""
 LOAD_NAMES = {"waiting": f"each waits {EFFECT_SECONDS} s for an effect", "busy": "three nodes, CPU only"}
@@ -53,7 +53,7 @@ NOTHING_CARRIED = {"transactions": 0.0, "wal_bytes": 0.0, "disk_bytes": 0.0, "re
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Installation:
-    """Where processes of ours would meet."""
+    """The services that processes of ours share."""
 
     database: str
     environment: Mapping[str, str]
@@ -109,7 +109,7 @@ async def publish(server: JobsprintProcess, definition: Definition) -> None:
 
 
 async def send(server: JobsprintProcess, path: str, count: int, *, callers: int = 20) -> float:
-    """Hand so many in; the seconds that it took."""
+    """Submit so many; returns the seconds that it took."""
     began = time.perf_counter()
     left = iter(range(count))
 
@@ -273,7 +273,7 @@ async def until_settled(server: JobsprintProcess) -> None:
 
 
 async def drained(here: Installation, definition: Definition, count: int, *, workers: int) -> tuple[float, Cost]:
-    """Executions a second that so many workers run of what was handed in before they came, and what each costs."""
+    """Executions a second of so many workers on a full queue, and the cost of each."""
     path = definition["nodes"]["hook"]["parameters"]["path"]
     with tempfile.TemporaryDirectory(prefix="jobsprint-") as folder:
         cluster = Cluster.of(here.environment, Path(folder), servers=1, workers=workers, concurrency=CONCURRENCY)

@@ -23,7 +23,7 @@ LEGACY, MODERN = "2025-11-25", "2026-07-28"
 CLIENT = {"name": "bench", "version": "1"}
 BOTH_TYPES = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
 ID = "@id@"
-"""Stands in a body where each request has a number of its own: a session tells requests apart by it."""
+"""Placeholder in a body for the request's own id: a session distinguishes requests by it."""
 
 WRK_SCRIPT = """
 local before, after, number = [==[{before}]==], [==[{after}]==], 1000

@@ -1,7 +1,7 @@
 """pip-audit over the lock file: known vulnerabilities of what is installed with Jobsprint.
 
-It asks PyPI and OSV. Where neither can be reached nothing is audited: that is said aloud, and is no failure, for it
-says nothing about the packages. A vulnerability is one, and so is a package that alone could not be looked up.
+It asks PyPI and OSV. If neither can be reached, nothing is audited: the script says so and succeeds, since that is no
+finding about the packages. It fails for a vulnerability, and for a single package that could not be looked up.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 300
 
 
 def main() -> int:
-    """0 where nothing is known against any package, or nothing could be asked."""
+    """0 if no vulnerability is known in any package, or if no source could be reached."""
     done = subprocess.run(  # noqa: S603 - fixed parts
         [*COMMAND, "--requirement", str(ROOT / "requirements.lock")],
         check=False,

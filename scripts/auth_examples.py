@@ -1,4 +1,4 @@
-"""Real examples of the codes of accounts and sessions, made to a server of their own in this process."""
+"""Real examples of the codes of accounts and sessions, provoked at a separate server in this process."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def auth_examples() -> dict[str, Example]:
 async def _sharing_examples(
     http: httpx2.AsyncClient, header: dict[str, str], *, workspace_id: str
 ) -> dict[str, Example]:
-    """What an owner is refused with workspaces, members, invitations and keys."""
+    """Errors of workspaces, members, invitations and keys that an owner meets."""
     mine = f"/api/workspaces/{workspace_id}"
     other = (await http.post("/api/workspaces", json={"name": "other"}, headers=header)).json()["id"]
     invited = (await http.post(f"{mine}/invitations", json={"role": "viewer"}, headers=header)).json()

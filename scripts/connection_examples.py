@@ -1,4 +1,4 @@
-"""Real examples of the codes of connections and their actions, made with a connector to the target of the others."""
+"""Real examples of the codes of connections and their actions, provoked with a connector to a local HTTP server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every code that the sources can answer with, read off the sources themselves."""
+"""Every code that the sources can answer with, read from the sources themselves."""
 
 from __future__ import annotations
 

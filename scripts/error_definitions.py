@@ -1,4 +1,4 @@
-"""Definitions that are wrong, and such as go wrong when they run: an example for each code that they come to."""
+"""Definitions that are wrong, and definitions that fail when they run: an example for each of their codes."""
 
 from __future__ import annotations
 

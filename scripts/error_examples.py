@@ -1,6 +1,6 @@
-"""Real examples of the codes: wrong definitions, calls, runs and requests, made to a server in this process.
+"""Real examples of the codes: wrong definitions, calls, runs and requests, sent to a server in this process.
 
-``examples`` gives what came back. Ids, hashes and ports, which differ from time to time, are written alike.
+``examples`` returns the answers. Ids, hashes and ports, which differ each time, are replaced by fixed ones.
 """
 
 from __future__ import annotations
@@ -132,7 +132,7 @@ async def _runs(client: Client, url: str, found: dict[str, Example]) -> None:
     stops = await _content(client, "create_workflow", definition=RUNS["stopped"](url))
     for name, definition in RUNS.items():
         text = json.dumps(definition(url)).replace("<stops>", stops["workflow_id"])
-        # Several requests leave at once, and which one fails first is chance.
+        # Several requests leave at once, and it is chance which one fails first.
         found[name] = await _run(client, json.loads(text), items[:1] if '"http_request"' in text else items)
     found["agent_step_limit"] = await _step_limit(client)
     for _ in range(5):

@@ -1,7 +1,7 @@
 """Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types,
 docs/errors.md from the catalogue of codes and what a server answers, and server.json from pyproject.toml.
 
-Run it with ``make docs``; a test holds the pages against the code.
+Run it with ``make docs``; a test compares the pages with the code.
 """
 
 from __future__ import annotations

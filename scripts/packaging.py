@@ -1,4 +1,4 @@
-"""What registries and clients are told of Jobsprint: ``server.json`` and the manifest of the ``.mcpb`` bundle.
+"""Jobsprint's entries for registries and clients: ``server.json`` and the manifest of the ``.mcpb`` bundle.
 
 Both say what ``pyproject.toml`` says, so that a version is written in one place.
 

@@ -1,8 +1,9 @@
-"""``python -m scripts.structure [ROOM …]``: the order inside the rooms, as a table made from the code's own imports.
+"""``make structure``, or ``python -m scripts.structure [ROOM …]``: the order inside the rooms, as a table made from
+the code's own imports.
 
 A room's *children* are the modules and folders directly in it. An *arrow* leads from one child to another that it
-imports. A *circle* is a set of children that reach each other; an *upward* arrow is one that would have to go for its
-circle to be none. *Layers* are the floors that the arrows draw: a child stands one above the highest that it imports.
+imports. A *circle* is a set of children that reach each other; an *upward* arrow is one whose removal breaks a circle.
+*Layers* are the levels of the arrows: a child stands one above the highest child that it imports.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _child(module: str, depth: int) -> str:
 
 
 def upward(found: Arrows) -> list[tuple[str, str]]:
-    """Arrows without which nothing goes round: of each circle that is met, the one whose start imports the most."""
+    """Arrows whose removal leaves no circle: of each circle found, the arrow whose start imports the most."""
     rest, gone = {child: set(others) for child, others in found.items()}, []
     while circle := _circle(rest):
         start, end = max(circle, key=lambda arrow: (len(rest[arrow[0]]), arrow))
@@ -58,7 +59,7 @@ def _circle(found: Arrows) -> list[tuple[str, str]]:
 
 
 def layers(found: Arrows) -> int:
-    """How many floors the arrows draw, upward ones aside."""
+    """How many levels the arrows have, without upward ones."""
     against = set(upward(found))
     down = {child: {o for o in others if (child, o) not in against} for child, others in found.items()}
     floor: dict[str, int] = {}

@@ -18,21 +18,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.announcements import Announcements
-from engine.dispatch.local import LocalDispatch
 from engine.dispatch.local_executions import LocalExecutions
-from engine.executions.service import ExecutionService
+from engine.executions.reader import ExecutionReader
 from server.commands.cli import calm_garbage_collector
 from server.commands.http_server import new_event_loop
 from storage.clock import SystemClock
 from storage.database.database import Database
 from storage.events.in_process import InProcessEventBus
 from storage.executions.blobs import BlobStore
-from storage.executions.idempotency import SqlIdempotencyKeys
 from storage.executions.lease import Lease
 from storage.executions.store import SqlExecutionStore
 from storage.ids import UuidFactory
 from storage.people.audit import SqlAuditLog
-from storage.queue.embedded import EmbeddedQueue
 from tools.execution_views import execution_summary, overview
 from workflow.identity import LOCAL_ID
 
@@ -44,26 +41,15 @@ async def serve(data_dir: Path) -> None:
     lease = Lease(owner=new_id(), seconds=60)
     async with (
         Database(f"sqlite:///{data_dir / 'jobsprint.db'}") as database,
-        SqlAuditLog(database, clock=clock, new_id=new_id) as audit,
         SqlExecutionStore(database, blobs=BlobStore(data_dir / "blobs"), lease=lease) as store,
     ):
-        local = LocalExecutions()
-        service = ExecutionService(
-            store=store,
-            local=local,
-            dispatch=LocalDispatch(local=local, queue=EmbeddedQueue(capacity=1), capacity=1),
-            remote=None,
-            announcements=Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id),
-            keys=SqlIdempotencyKeys(database),
-            audit=audit,
-            clock=clock,
-            new_id=new_id,
-        )
+        announcements = Announcements(bus=InProcessEventBus(), clock=clock, new_id=new_id)
+        reader = ExecutionReader(store=store, local=LocalExecutions(), remote=None, announcements=announcements)
 
         async def inspect(request: Request) -> Response:
             """The overview of an execution, with nothing done to it: no secrets looked for, no tokens counted."""
             asked = orjson.loads(await request.body())
-            inspection = await service.inspect(LOCAL_ID, asked["execution_id"])
+            inspection = await reader.inspect(LOCAL_ID, asked["execution_id"])
             body = orjson.dumps({**execution_summary(inspection.execution), **overview(inspection)})
             return Response(body, media_type="application/json")
 

@@ -57,7 +57,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
     )
     webhooks = Webhooks(
         intake=services.webhooks,
-        service=services.executions,
+        reader=services.reader,
         response_timeout_seconds=settings.webhook_response_timeout_seconds,
         leaving=services.leaving,
     )
@@ -70,7 +70,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
                 Exception: handle_unexpected,
             },
         )
-        # A path with a slash too many is another one, and no reason to send anybody where they did not ask to go.
+        # A path with a slash too many is a different path: it gets 404, not a redirect.
         app.router.redirect_slashes = False
         in_sessions = DirectSessionCalls(app, offers=services.offers)
         calls = DirectCalls(in_sessions, offers=services.offers, server=services.mcp)
@@ -86,7 +86,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
 def _routes(
     settings: Settings, services: Services, identity: IdentityParts, manager: ResumableSessions, webhooks: Webhooks
 ) -> list[Route]:
-    api = RestApi(services.authoring, services.executions, services.control)
+    api = RestApi(services.authoring, services.requests, services.reader, services.control)
 
     async def health(request: Request) -> Response:
         """The process is up."""
@@ -102,7 +102,7 @@ def _routes(
 
     async def openapi(request: Request) -> Response:
         """The description of the REST API."""
-        # Nothing in it is a secret, but some names are such as secrets have.
+        # Nothing in it is secret, but some names look like those of secrets, which a redacting answer would hide.
         return Response(description(), media_type="application/json")
 
     routes = [
@@ -122,7 +122,7 @@ def _routes(
         ).routes(),
         *IntegrationRoutes(services.integrations.connections, services.clock).routes(),
         *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),
-        *Resume(services.links, services.control, services.executions).routes(),
+        *Resume(services.links, services.control, services.reader).routes(),
         Route("/healthz", health),
         Route("/readyz", readiness),
         Route("/openapi.json", openapi),

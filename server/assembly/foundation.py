@@ -25,7 +25,7 @@ from workflow.ports import Clock, EventBus, NewId
 
 VERSION = version("jobsprint")
 PROGRAM = f"jobsprint/{VERSION}"
-"""What we call ourselves to others (User-Agent)."""
+"""The User-Agent of outgoing requests."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
     """The parts over a migrated database, until the context is left.
 
     Raises:
-        BadSettingsError: another process uses the data folder, or nobody can.
+        BadSettingsError: another process uses the data folder, or the folder cannot be used.
         StorageError: the database cannot be used.
     """
     async with AsyncExitStack() as stack:

@@ -45,7 +45,7 @@ async def running_ai(
 
     Raises:
         BadSettingsError: the settings of models are wrong.
-        StorageError: Redis' address is none.
+        StorageError: the address of Redis is not valid.
     """
     async with AsyncExitStack() as stack:
 
@@ -81,7 +81,7 @@ def catalogue_of(settings: Settings, providers: Mapping[str, Provider]) -> Model
     """The models that the settings name, over these providers.
 
     Raises:
-        BadSettingsError: one is not there.
+        BadSettingsError: a model's provider is not configured.
     """
     embedding = settings.embedding_model
     catalogue = ModelCatalogue(providers, default=settings.models, embedding=embedding)
@@ -102,10 +102,10 @@ def providers_of(
     *,
     environment: Mapping[str, str | None] | None = None,
 ) -> dict[str, Provider]:
-    """The providers that the settings name. A client is made where there is one that needs it.
+    """The providers that the settings name. An HTTP client is made only if a provider needs one.
 
     Raises:
-        BadSettingsError: one lacks something.
+        BadSettingsError: a provider lacks something.
     """
     environment = {**dotenv_values(ENV_FILE), **os.environ} if environment is None else environment
     configs = provider_configs(settings.model_providers, named=_named(settings), environment=environment)

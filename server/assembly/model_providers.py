@@ -24,7 +24,7 @@ class PriceSettings(BaseModel):
 
 
 class ProviderSettings(BaseModel):
-    """One provider. Of a preset everything may be left out; else ``kind`` and ``base_url`` are needed."""
+    """One provider. With a preset every member is optional; otherwise ``kind`` and ``base_url`` are required."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class ProviderSettings(BaseModel):
 
 
 class Preset(NamedTuple):
-    """What is known of a provider. ``key`` is the environment variable that holds its key by custom."""
+    """What is known of a provider. ``key`` is the environment variable that usually holds its key."""
 
     base_url: str
     kind: Literal["openai", "anthropic"] = "openai"
@@ -71,7 +71,7 @@ def provider_configs(
     """The providers that are set up, and the presets that the models ``named`` in other settings are of.
 
     Raises:
-        BadSettingsError: one lacks something.
+        BadSettingsError: a provider lacks something.
     """
     wanted = dict(given)
     for name in named:

@@ -65,7 +65,7 @@ class LogoutBody(BaseModel):
 
 
 class PasswordBody(BaseModel):
-    """Body of ``POST /auth/password``. Who has no password yet leaves ``current_password`` out."""
+    """Body of ``POST /auth/password``. A user without a password leaves ``current_password`` out."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -126,7 +126,7 @@ class AuthApi:
         return await self.release_deferred(user, tokens, 200)
 
     async def refresh(self, request: Request) -> Response:
-        """200 with new tokens; the old refresh token is spent, and ends the session if it comes again."""
+        """200 with new tokens; the old refresh token is spent, and ends the session if it is used again."""
         body = validated(RefreshBody, await _json_in(request))
         scopes = None if body.scope is None else scopes_in(body.scope)
         tokens = await self.logins.sessions.refresh(body.refresh_token, scopes=scopes)
@@ -179,7 +179,7 @@ class AuthApi:
         return Response(status_code=204, headers=NO_STORE)
 
     async def release_deferred(self, user: User, tokens: Tokens, status: int) -> Response:
-        """The answer to somebody who has shown who they are: the user, and the tokens of the session."""
+        """The answer to a user who has just authenticated: the user, and the tokens of the session."""
         session = await self.logins.sessions.get(tokens.session_id)
         content = {
             "user_id": user.id,
@@ -209,6 +209,6 @@ def _tokens_content(tokens: Tokens) -> dict[str, Any]:
 
 
 def _answer(content: dict[str, Any], status: int = 200) -> Response:
-    """JSON with what is the caller's own, so that nothing in it is hidden and nobody keeps it."""
+    """JSON with the caller's own secrets: not redacted, and not cached."""
     body = orjson.dumps(content, option=orjson.OPT_UTC_Z)
     return Response(body, status_code=status, media_type="application/json", headers=NO_STORE)

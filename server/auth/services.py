@@ -33,7 +33,7 @@ from workflow.sessions import SessionStore
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class AuthServices:
-    """What knows who somebody is."""
+    """The services that authenticate users."""
 
     users: SqlAccounts
     workspaces: SqlWorkspaces

@@ -43,7 +43,7 @@ Toolset = Annotated[
 ]
 
 ConformanceFixtures = Annotated[
-    bool, typer.Option("--conformance-fixtures", help="Offer what the MCP conformance suite asks for, too.")
+    bool, typer.Option("--conformance-fixtures", help="Also offer what the MCP conformance suite asks for.")
 ]
 
 
@@ -115,7 +115,7 @@ def worker(
     ] = None,
     with_parent: Annotated[bool, typer.Option("--with-parent", hidden=True)] = False,
 ) -> None:
-    """Run executions that a broker brings (JOBSPRINT_BROKER_URL), and serve nothing."""
+    """Run executions from a broker (JOBSPRINT_BROKER_URL), without serving HTTP or MCP."""
     settings = _settings()
 
     async def run() -> None:
@@ -131,7 +131,7 @@ def worker(
 
 @cli.command()
 def doctor() -> None:
-    """Look at the database, the broker, Redis and the secrets that the settings name, and say what is wrong."""
+    """Check the database, the broker, Redis and the secrets that the settings name, and say what is wrong."""
     settings = _settings()
 
     async def run() -> None:
@@ -163,7 +163,7 @@ def vault_rotate(
         bool, typer.Option("--new-key", help="First put a new key in front of those in the file or keyring.")
     ] = False,
 ) -> None:
-    """Encrypt every credential with the first key; a server may run meanwhile. Can be stopped and started again."""
+    """Encrypt every credential with the first key; a server may keep running. Can be interrupted and run again."""
     settings = _settings()
 
     async def run() -> None:
@@ -181,10 +181,10 @@ def main() -> None:
 
 
 def calm_garbage_collector() -> None:
-    """Leave what is loaded out of every collection, and collect less often.
+    """Exempt what is loaded from garbage collection, and collect less often.
 
-    Items are many and hold no cycles; with Python's defaults a third of the time of large executions went into
-    looking for some (``benchmarks/items.py``).
+    Items are many and hold no cycles; with Python's defaults a third of the time of large executions was spent on
+    garbage collection (``benchmarks/items.py``).
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""``jobsprint doctor``: looks at everything that the settings name, changes nothing, and says what is wrong."""
+"""``jobsprint doctor``: checks everything that the settings name, changes nothing, and says what is wrong."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from storage.redis.facts import redis_facts
 from workflow.errors import JobsprintError
 
 SLOW_SECONDS = 0.05
-"""An answer that takes longer comes from too far away: every execution asks several times."""
+"""A slower answer means a service that is too far away: every execution makes several requests to it."""
 MOST_SKEW_SECONDS = 2.0
-"""Leases are counted by each process's own clock."""
+"""Each process measures leases by its own clock."""
 
 Verdict = Literal["well", "look", "wrong"]
 
 
 @dataclass(slots=True, frozen=True)
 class Symptom:
-    """What was looked at, how it is, and what to do about it."""
+    """What was checked, the verdict, and what to do about it."""
 
     verdict: Verdict
     subject: str

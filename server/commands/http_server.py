@@ -1,4 +1,4 @@
-"""uvicorn, told how Jobsprint wants to be served, started and stopped."""
+"""uvicorn with Jobsprint's settings, start and shutdown."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from server.walls.bounded_protocol import bounded_protocol
 
 
 class HttpServer(uvicorn.Server):
-    """Serves until SIGINT or SIGTERM, then calls ``on_stop``, finishes what is under way and returns.
+    """Serves until SIGINT or SIGTERM, then calls ``on_stop``, finishes the open requests and returns.
 
-    ``is_first_run`` says that nobody has an account, so that it asks nobody who they are.
+    ``is_first_run``: there is no account yet, so the server does not ask for logins.
     """
 
     def __init__(self, settings: Settings, app: ASGIApp, *, on_stop: Callable[[], None], is_first_run: bool) -> None:
@@ -41,8 +41,8 @@ class HttpServer(uvicorn.Server):
         self._settings = settings
         self._on_stop = on_stop
         self._is_first_run = is_first_run
-        # When it is done uvicorn raises the signals again that it caught, for whoever listened before it did.
-        # That is us: the services behind it have yet to stop.
+        # At its end uvicorn raises the signals that it caught again, for the handlers that were set before its own.
+        # Those are ours, and they would cut off the services behind it, which have yet to stop.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
@@ -53,7 +53,7 @@ class HttpServer(uvicorn.Server):
             sys.stderr.write(_welcome(self._settings, is_first_run=self._is_first_run))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams that would go on for ever, then wait for the other requests."""
+        """End the endless streams, then wait for the other requests."""
         self._on_stop()
         await super().shutdown(sockets)
 

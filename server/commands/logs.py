@@ -44,9 +44,9 @@ def configure_logging(level: str, style: Literal["text", "json"]) -> None:
         JsonFormatter() if style == "json" else TextFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     )
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # These tell of every request or statement at the level info; httpcore2 shows the headers of every answer at debug,
-    # and some answers repeat the secrets that they were sent.
-    # The client of the broker prints a traceback whenever a connection ends; we say it in a line where we notice.
+    # These log every request or statement at the level info; httpcore2 logs the headers of every answer at debug, and
+    # some answers repeat the secrets of their requests.
+    # The broker's client logs a traceback whenever a connection ends; we log one line.
     logging.getLogger("aiormq").setLevel(logging.CRITICAL)
     for noisy in ("httpx2", "httpcore2", "alembic", "mcp", "aiosqlite"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

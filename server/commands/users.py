@@ -1,4 +1,4 @@
-"""``jobsprint users``: accounts, managed by whoever runs the server."""
+"""``jobsprint users``: accounts, managed by the server's operator."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def list_users() -> None:
 
 @users.command()
 def disable(email: Email, undo: Again = False) -> None:
-    """Let a user in no more; their sessions end, their work stays."""
+    """Disable a user; their sessions end, their work stays."""
 
     async def work(auth: AuthServices) -> None:
         user = await auth.accounts.set_disabled(email, is_disabled=not undo, client=CLIENT)
@@ -127,7 +127,7 @@ async def _opened(settings: Settings) -> AsyncIterator[AuthServices]:
 
 
 def _claim(settings: Settings, stack: AsyncExitStack) -> None:
-    """Keep out of the way of a server on the same folder: it would not notice what is changed behind its back."""
+    """Take the lock of the data folder: a server that runs on it would not notice the changes made here."""
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
         stack.enter_context(FileLock(settings.data_dir / "jobsprint.lock", timeout=0))

@@ -1,4 +1,4 @@
-"""``jobsprint vault``: credentials encrypted anew."""
+"""``jobsprint vault``: encrypts credentials with a new key."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from storage.secrets.vault import SqlVault
 
 
 async def rotated_vault(settings: Settings, *, make_key: bool) -> tuple[list[str], bool]:
-    """Encrypt every credential with the first key, on request with one made now.
+    """Encrypt every credential with the first key, or with a new one made now.
 
-    It does not take the data folder for itself: a server that runs there looks for new keys when it meets one that it
-    does not know. Gives what to tell, and whether nothing is left to do.
+    It does not lock the data folder: a server that runs there looks for new keys when it finds a credential with an
+    unknown one. Returns the lines to print, and whether nothing is left to do.
 
     Raises:
-        VaultKeyError: there are no keys, or none can be made from here.
-        StorageError: the database failed; what was encrypted until then stays so.
+        VaultKeyError: there are no keys, or no key can be made here.
+        StorageError: the database failed; the credentials encrypted before that stay so.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     sources, lines = key_sources(settings), []
@@ -48,7 +48,7 @@ async def rotated_vault(settings: Settings, *, make_key: bool) -> tuple[list[str
 
 
 async def _migrated_if_alone(database: Database, settings: Settings) -> None:
-    """Bring the database to the newest schema, unless a server runs that has seen to it."""
+    """Migrate the database to the newest schema, unless a running server has done so."""
     try:
         with FileLock(settings.data_dir / LOCK_FILE, timeout=0):
             await migrate(database)

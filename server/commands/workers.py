@@ -1,4 +1,4 @@
-"""Worker processes: what one is, and a few of them kept alive beside a server."""
+"""Worker processes: the main function of one, and a pool of them kept alive beside a server."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from server.settings.settings import BadSettingsError, Settings
 logger = logging.getLogger(__name__)
 
 RESTART_SECONDS = (0.2, 1.0, 5.0)
-"""Pauses before a worker that has ended is started again; the last one holds for all that follow."""
+"""Pauses before a worker that has ended is started again; the last one applies from then on."""
 STEADY_SECONDS = 30.0
-"""A worker that has lived so long counts as started well."""
+"""A worker that ran for so long counts as healthy: the next pause is the first one again."""
 BEYOND_GRACE_SECONDS = 5.0
 
 
 async def work(settings: Settings, *, concurrency: int, parent: BinaryIO | None) -> None:
-    """Run executions that a broker brings, until SIGTERM or SIGINT, or until ``parent`` is at its end.
+    """Run executions from a broker, until SIGTERM or SIGINT, or until ``parent`` ends.
 
     Raises:
-        BadSettingsError: there is no broker to bring any.
+        BadSettingsError: no broker is set.
         StorageError: the database or the broker cannot be used.
     """
     if settings.broker_url is None:
@@ -49,7 +49,7 @@ async def work(settings: Settings, *, concurrency: int, parent: BinaryIO | None)
 
 
 async def _ended(parent: BinaryIO, stopped: asyncio.Event) -> None:
-    """Stop when the other end of the pipe is closed: whoever has started this is gone."""
+    """Stop when the other end of the pipe is closed: the process that started this one is gone."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), parent)
     await reader.read()
@@ -58,8 +58,8 @@ async def _ended(parent: BinaryIO, stopped: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def worker_processes(count: int, *, grace_seconds: float) -> AsyncIterator[None]:
-    """So many worker processes, each started again when it ends, until the context is left. They have the settings of
-    the environment that this process has, and end with it, however it ends."""
+    """So many worker processes, each started again when it ends, until the context is left. They inherit the
+    environment of this process, and end with it, however it ends."""
     tasks = [asyncio.create_task(_keep_alive(grace_seconds), name=f"worker-process-{n}") for n in range(count)]
     try:
         yield
@@ -88,7 +88,7 @@ async def _keep_alive(grace_seconds: float) -> None:
 
 
 async def _end(process: asyncio.subprocess.Process, grace_seconds: float) -> None:
-    """Let a process finish what it runs, and kill it where it takes too long."""
+    """Let a process finish its executions, and kill it if it takes too long."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         try:

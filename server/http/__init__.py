@@ -1,4 +1,4 @@
-"""What every HTTP route builds on: who is calling, JSON in and out, problems, shutdown.
+"""What every HTTP route builds on: the actor, JSON in and out, problem documents, shutdown.
 
 Must not know a single route.
 """

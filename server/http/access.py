@@ -1,4 +1,4 @@
-"""The actor of a request, and routes that let only those pass who may."""
+"""The actor of a request, and routes that require scopes."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class TokenVerifier(Protocol):
-    """Knows the actors behind one kind of bearer token."""
+    """Finds the actor of one kind of bearer token."""
 
     async def actor(self, token: str) -> Actor | None:
-        """Whose token it is, or ``None`` where it is of another kind.
+        """The actor of the token, or ``None`` where it is of another kind.
 
         Raises:
-            NotAuthenticatedError: it is of this kind and does not count (any more).
+            NotAuthenticatedError: it is of this kind and is not valid, or no longer.
         """
         ...
 
 
 def actor_of(connection: HTTPConnection | AsgiScope) -> Actor:
-    """Whose request it is.
+    """The actor of the request.
 
     Raises:
-        NotAuthenticatedError: nobody knows.
+        NotAuthenticatedError: the request is not authenticated.
     """
     scope = connection.scope if isinstance(connection, HTTPConnection) else connection
     actor: Actor | None = scope.get(ACTOR)
@@ -48,9 +48,9 @@ def actor_of(connection: HTTPConnection | AsgiScope) -> Actor:
 
 
 class GuardedRoute(Route):
-    """A route for those who have all of its ``scopes``; with none, for everybody who is known.
+    """A route for actors who have all of its ``scopes``; with none, for every authenticated actor.
 
-    A plain ``Route`` is for strangers.
+    A plain ``Route`` needs no token.
     """
 
     def __init__(self, path: str, endpoint: Endpoint, *, methods: Sequence[str], scopes: Iterable[Scope]) -> None:

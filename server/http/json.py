@@ -28,7 +28,7 @@ class PageQuery(BaseModel):
 
 VERSION = re.compile(r"[0-9]{1,9}")
 KEY_MAX_LENGTH = 200
-"""As the tool has it."""
+"""The same as of the tools' ``idempotency_key``."""
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -45,7 +45,7 @@ def expected_version(request: Request) -> int | None:
     """The version in ``If-Match``.
 
     Raises:
-        InvalidArgumentsError: it is none.
+        InvalidArgumentsError: it is not a version.
     """
     match = request.headers.get("if-match", "").strip().strip('"')
     if match and not VERSION.fullmatch(match):
@@ -61,7 +61,7 @@ def idempotency_key(request: Request) -> str | None:
     """The header ``Idempotency-Key``.
 
     Raises:
-        InvalidArgumentsError: it is too long to be kept.
+        InvalidArgumentsError: it is too long to be stored.
     """
     key = request.headers.get("idempotency-key")
     if key is not None and len(key) > KEY_MAX_LENGTH:
@@ -83,7 +83,7 @@ async def definition_in(request: Request) -> Any:
     """The body's JSON.
 
     Raises:
-        InvalidDefinitionError: an object names something twice.
+        InvalidDefinitionError: an object has a member twice.
         InvalidArgumentsError: it is not JSON.
     """
     document, twice = parse_document(await request.body())
@@ -93,7 +93,7 @@ async def definition_in(request: Request) -> Any:
 
 
 def query_in(request: Request, model: type[M]) -> M:
-    """The query as the model has it.
+    """The query, validated by the model.
 
     Raises:
         InvalidArgumentsError: it does not fit.
@@ -102,7 +102,7 @@ def query_in(request: Request, model: type[M]) -> M:
 
 
 def validated(model: type[M], document: Any) -> M:
-    """A body as the model has it.
+    """A body, validated by the model.
 
     Raises:
         InvalidArgumentsError: it does not fit.

@@ -1,4 +1,4 @@
-"""Failures as ``application/problem+json`` (RFC 9457), mapped from the domain's errors in this one place."""
+"""Failures as ``application/problem+json`` (RFC 9457): the one place that maps the domain's errors to HTTP."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STATUS_BY_KIND = {
 
 
 def problem(status: int, *, code: str, title: str, headers: dict[str, str] | None = None, **members: Any) -> Response:
-    """A problem document; ``members`` that are ``None`` are left out."""
+    """A problem document; ``members`` that are ``None`` are omitted."""
     content = {"type": "about:blank", "title": title, "status": status, "code": code}
     content |= {name: member for name, member in members.items() if member is not None}
     return Response(orjson.dumps(content), status_code=status, media_type="application/problem+json", headers=headers)
@@ -46,15 +46,15 @@ def problem_of(error: JobsprintError) -> Response:
         headers["retry-after"] = str(getattr(error, "retry_after_seconds", 1))
     status = STATUS_BY_KIND[error.kind]
     if status == 401:
-        # RFC 9110 (15.5.2) wants one with every 401.
+        # RFC 9110 (15.5.2) requires one with every 401.
         headers["www-authenticate"] = "Bearer"
     return problem(status, title=content.pop("message"), headers=headers, **content)
 
 
 def refusal(scope: Scope, error: JobsprintError) -> Response:
-    """The answer to a request that went no further: a problem document, and for MCP an error of JSON-RPC.
+    """The answer to a request that is refused before its route: a problem document, and for MCP a JSON-RPC error.
 
-    Its ``id`` is null, for nobody has looked into the request for one.
+    The JSON-RPC ``id`` is null, since the request's body was not read.
     """
     if scope["path"] != MCP_PATH or scope["method"] != "POST":
         return problem_of(error)
@@ -75,12 +75,12 @@ async def handle_expected(request: Request, error: Exception) -> Response:
 
 
 async def handle_unexpected(request: Request, error: Exception) -> Response:
-    """Starlette's handler for faults of ours: nothing of them is shown, the log has them."""
+    """Starlette's handler for bugs of ours: the answer shows no detail, the log has them."""
     return internal_error()
 
 
 def internal_error() -> Response:
-    """The problem document of a fault of ours."""
+    """The problem document of a bug of ours."""
     return problem(
         500,
         code="internal_error",

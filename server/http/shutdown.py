@@ -1,4 +1,4 @@
-"""What requests that wait for something are told when their server is about to end."""
+"""Ends waiting requests when the server shuts down."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 IN_TIME_SECONDS = 1.0
-"""So long before the end of the grace time nothing more is waited for, so that what is known still gets out."""
+"""How long before the end of the grace time waiting ends, so that the answers can still be sent."""
 
 
 class Shutdown:
-    """The end of a server, once it has begun. ``at_once`` is called then; who waits is let go of a little later."""
+    """The shutdown of a server. ``at_once`` is called when it begins; requests that wait are ended a little later."""
 
     def __init__(self, *, grace_seconds: float, at_once: Callable[[], None]) -> None:
         self._grace_seconds = grace_seconds
@@ -20,20 +20,20 @@ class Shutdown:
         self._awaited: set[asyncio.Future[Any]] = set()
 
     def begin(self) -> None:
-        """The server ends: no new requests come."""
+        """Begin the shutdown: no new requests come."""
         self._at_once()
         seconds = max(0.0, self._grace_seconds - IN_TIME_SECONDS)
-        asyncio.get_running_loop().call_later(seconds, self._let_go)
+        asyncio.get_running_loop().call_later(seconds, self._cancel_all)
 
     @contextmanager
     def waiting(self, awaited: asyncio.Future[Any]) -> Iterator[None]:
-        """What is waited for meanwhile is cancelled when there is no time left."""
+        """While in the context, ``awaited`` is cancelled when the grace time is nearly over."""
         self._awaited.add(awaited)
         try:
             yield
         finally:
             self._awaited.discard(awaited)
 
-    def _let_go(self) -> None:
+    def _cancel_all(self) -> None:
         for awaited in list(self._awaited):
             awaited.cancel()

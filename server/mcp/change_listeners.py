@@ -1,4 +1,4 @@
-"""What one client listens to, and what it has not been told yet."""
+"""What one client listens to, and the changes it has yet to receive."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflow.messages import Event
 
 @dataclass(slots=True)
 class _Hearing:
-    """One workflow that is listened to, for how many of the client's resources."""
+    """One workflow that a client listens to, and for how many of its resources."""
 
     task: asyncio.Task[None]
     stack: AsyncExitStack
@@ -27,7 +27,7 @@ class _Hearing:
 
 
 class ChangeListener:
-    """Changes for one client, each told once however often it happened since: clients read what is there now.
+    """Changes for one client. Repeated changes of one resource are sent once: the client reads the present state.
 
     ``owner`` is the client's workspace. An async context manager; iterating it waits for the next change and ends
     with :meth:`close`.
@@ -67,21 +67,21 @@ class ChangeListener:
 
     @property
     def watched(self) -> int:
-        """How many resources it listens for."""
+        """How many resources the client listens to."""
         return len(self._watched)
 
     def tell(self, change: ServerEvent) -> None:
-        """A list has changed; the client is told if it asked for that."""
+        """Note that a list has changed, if the client asked for that."""
         if change in self._lists:
             self._put(change)
 
     def close(self) -> None:
-        """End, after what is yet to be told."""
+        """End, after the pending changes are sent."""
         self._is_closed = True
         self._arrived.set()
 
     async def watch(self, uri: str, watched: Watched) -> None:
-        """Listen for changes of a resource, which the client calls ``uri``."""
+        """Listen for changes of a resource with the client's ``uri`` of it."""
         if uri in self._watched:
             return
         self._watched[uri] = watched
@@ -95,7 +95,7 @@ class ChangeListener:
         hearing.resources += 1
 
     async def forget(self, uri: str) -> None:
-        """Listen no more for changes of what the client calls ``uri``."""
+        """Stop listening for changes of ``uri``."""
         watched = self._watched.pop(uri, None)
         self._pending.pop(ResourceUpdated(uri), None)
         if watched is None:

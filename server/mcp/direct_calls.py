@@ -39,8 +39,8 @@ _PARAM_HEADER = MCP_PARAM_HEADER_PREFIX.lower()
 class DirectCalls:
     """An ASGI application in front of the one that serves MCP.
 
-    It stands behind :class:`~server.walls.guards.Guards`, who checked Host, Origin and the body's length as the SDK
-    would, and behind whatever finds out who the user is.
+    It stands behind :class:`~server.walls.guards.Guards`, which checks Host, Origin and the body's length as the SDK
+    would, and behind authentication.
     """
 
     def __init__(self, app: ASGIApp, *, offers: Offers, server: Server[Any]) -> None:

@@ -1,7 +1,7 @@
 """Plain calls in sessions of the era with handshakes, answered in front of the SDK: see :mod:`server.mcp.quick_calls`.
 
-The answer is plain JSON, where the SDK sends a stream of one event that a client could take up again if it broke. A
-call that only reads can be made again instead.
+The answer is plain JSON, where the SDK sends a stream of one event that a client could resume if it broke. A call that
+only reads can be repeated instead.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from server.mcp.quick_calls import (
 from workflow.identity import Actor
 
 VERSIONS = frozenset({"2025-06-18", "2025-11-25"})
-"""Those of the era that know structured content and links; what becomes of them before is left to the SDK."""
+"""The protocol versions of the era that have structured content and links; older ones are left to the SDK."""
 SHOWN_SECONDS = 60.0
-"""How often the SDK sees a call of a session that is in use: it ends those that are idle for half an hour."""
+"""How often a call of a session goes to the SDK: it ends sessions that it sees idle for half an hour."""
 SESSIONS_KEPT = 10_000
 """As many as the SDK keeps."""
 
@@ -53,8 +53,8 @@ class _Session(NamedTuple):
 class DirectSessionCalls:
     """An ASGI application in front of the one that serves MCP.
 
-    Sessions are learned as they pass: one counts once the SDK has taken its client's ``notifications/initialized``,
-    until a request of it is answered with 404 or it is ended, for the actor who used it so.
+    It learns sessions from the traffic: a session is known from when the SDK accepts its client's
+    ``notifications/initialized`` until a request of it gets 404 or it is ended, and only for its actor.
     """
 
     def __init__(self, app: ASGIApp, *, offers: Offers, now: Callable[[], float] = time.monotonic) -> None:
@@ -93,7 +93,7 @@ class DirectSessionCalls:
             self._shown_until.pop(_Session(session_id, version, actor.workspace_id, actor.user_id), None)
 
     def _learning(self, session: _Session, actor: Actor, send: Send) -> Send:
-        """Note what the SDK's answer says of the session."""
+        """Note from the SDK's answer whether the session lives."""
 
         async def note(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -121,7 +121,7 @@ def _read(body: bytes, version: str) -> QuickCall | None:
 
 
 def _is_initialized(body: bytes) -> bool:
-    """Whether the client says that it is ready."""
+    """Whether the message is ``notifications/initialized``."""
     try:
         decoded = json.loads(body)
     except (ValueError, RecursionError):

@@ -27,7 +27,7 @@ INSTRUCTIONS = (
 
 
 class McpServer(IdentifiedServer):
-    """The server, which tells clients of the legacy era too that lists can change."""
+    """The server, which also declares to clients of the legacy era that lists can change."""
 
     def create_initialization_options(
         self,
@@ -66,7 +66,7 @@ def build_mcp_server(
         on_unsubscribe_resource=subscriptions.unsubscribe,
     )
     server.add_notification_handler("notifications/initialized", types.NotificationParams, subscriptions.begin_session)
-    # In place of the SDK's own, which makes spans for OpenTelemetry at each message: nobody here would take them.
+    # In place of the SDK's middleware, which makes OpenTelemetry spans for each message: no exporter is set up.
     server.middleware[:] = [request_state_boundary(request_state_key)]
     task_methods.join(server)
     server.extensions[APPS] = {}

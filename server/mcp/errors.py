@@ -1,4 +1,4 @@
-"""Our failures as JSON-RPC errors, for requests whose results have no place for them."""
+"""Our failures as JSON-RPC errors, for requests whose results cannot carry an error."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _OURS = frozenset({ErrorKind.UNAVAILABLE, ErrorKind.OVERLOADED, ErrorKind.FAILED
 
 
 def protocol_error(error: JobsprintError, **data: Any) -> MCPError:
-    """The error with the numbers of JSON-RPC; ``data`` says what it is about, beside code, pointer and fix."""
+    """The error with JSON-RPC's number; ``data`` has code, pointer and fix beside the members given."""
     number = types.INTERNAL_ERROR if error.kind in _OURS else types.INVALID_PARAMS
     known = {"code": error.code, "pointer": error.pointer, "fix": error.fix}
     return MCPError(number, error.message, {**data, **{name: each for name, each in known.items() if each is not None}})

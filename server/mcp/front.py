@@ -1,4 +1,4 @@
-"""In front of the SDK: whose session is whose, and the answer to calls whose scopes the caller could ask for."""
+"""In front of the SDK: binds sessions to their users, and answers calls whose scopes the caller could ask for."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ SCOPES_OF_METHOD = {
 
 
 class Front:
-    """An ASGI application in front of the SDK's, behind whatever finds out who is calling.
+    """An ASGI application in front of the SDK's, behind authentication.
 
     The SDK lets only the principal that began a session use it. Modern requests say in their headers what they are
     for, so that one that lacks scopes is answered with 403 and what to ask for (MCP, "Scope challenge handling").
-    Where the caller's role does not have them there is nothing to ask for, and the call fails as any other may; so it
-    does in sessions. What is checked here is checked again where it is done.
+    Where the caller's role does not have the scopes, asking for them would not help, and the call fails like any other;
+    so it does in sessions. The tool checks the scopes again.
     """
 
     def __init__(self, app: ASGIApp, *, offers: Offers, base_url: str) -> None:
@@ -36,7 +36,7 @@ class Front:
         self._metadata = f"{base_url}/.well-known/oauth-protected-resource/mcp"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or say which scopes it takes."""
+        """Pass the request on, or answer 403 with the scopes that it needs."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -55,7 +55,7 @@ class Front:
         await refusal(scope, receive, send)
 
     async def _needed(self, headers: Headers, actor: Actor) -> Scopes:
-        """What the request takes, as far as its headers tell."""
+        """The scopes that the request needs, as far as its headers show."""
         method, name = headers.get(MCP_METHOD_HEADER), decode_header_value(headers.get(MCP_NAME_HEADER))
         if method == "tools/call" and name is not None:
             tool = await self._offers.tools.get(actor.workspace_id, name)
@@ -66,7 +66,7 @@ class Front:
 
 
 def _user(actor: Actor) -> AuthenticatedUser:
-    """The actor as the SDK knows principals: by client and subject."""
+    """The actor as the SDK identifies users: by client and subject."""
     subject = f"{actor.workspace_id}:{actor.user_id}"
     no_token = AccessToken(token="", client_id=actor.client, scopes=[], subject=subject)  # nosec B106
     return AuthenticatedUser(no_token)

@@ -1,4 +1,4 @@
-"""Who the server says it is: with its mark where a client meets it, and in two words everywhere else."""
+"""The server's ``serverInfo``: with its icon in the first answers to a client, without it in all others."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ DESCRIPTION = "Durable workflow automation that AI agents drive themselves."
 
 
 class IdentifiedServer(Server[Any]):
-    """A server that gives its icon on ``initialize`` and ``server/discover`` only.
+    """A server that sends its icon on ``initialize`` and ``server/discover`` only.
 
-    The SDK puts the whole of ``serverInfo`` on every result of protocol 2026-07-28, icons and all: half a kilobyte
-    that each answer of a few hundred bytes would carry. Name and version are what the specification asks for there.
+    The SDK puts the whole of ``serverInfo`` on every result of protocol 2026-07-28, icons included: half a kilobyte on
+    answers of a few hundred bytes. The specification asks for name and version there.
     """
 
     def __init__(self, *, version: str, **members: Any) -> None:
@@ -28,7 +28,7 @@ class IdentifiedServer(Server[Any]):
 
     @property
     def server_info_stamp(self) -> dict[str, Any]:
-        """What goes on every result."""
+        """The ``serverInfo`` of every result."""
         return {"name": self.name, "version": self.version}
 
     async def _discover(
@@ -40,7 +40,7 @@ class IdentifiedServer(Server[Any]):
 
 
 def server_icon() -> types.Icon:
-    """The mark as a data URI, so that no client has to fetch anything."""
+    """The icon as a data URI, so that no client has to fetch it."""
     drawing = files("tools").joinpath("icons/jobsprint.svg").read_bytes()
     return types.Icon(
         src=f"data:image/svg+xml;base64,{b64encode(drawing.strip()).decode()}", mime_type="image/svg+xml", sizes=["any"]

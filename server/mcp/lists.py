@@ -18,7 +18,7 @@ from workflow.identity import READS_PROMPTS
 Page = types.PaginatedRequestParams | None
 
 CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
-    # What the caller's very next request can change is stale at once; subscriptions say when it is.
+    # The caller's own next request can change a list, so nothing may be cached; subscriptions announce changes.
     "tools/list": CacheHint(ttl_ms=0, scope="private"),
     "prompts/list": CacheHint(ttl_ms=0, scope="private"),
     "resources/list": CacheHint(ttl_ms=0, scope="private"),
@@ -36,7 +36,7 @@ class Lists:
         self._resources = offers.resources
 
     async def tools(self, context: Context, params: Page) -> types.ListToolsResult:
-        """The caller's tools, as far as they want them and may be let use them; a page may be short."""
+        """The caller's tools: those selected by the URL and allowed by their scopes; a page may be short."""
         selection = self._selection.narrowed(wanted_tools(context.request))
         try:
             page = await self._tools.page(owner_of(context), _cursor(params))
@@ -47,7 +47,7 @@ class Lists:
         return types.ListToolsResult(tools=seen, next_cursor=page.next_cursor)
 
     async def prompts(self, context: Context, params: Page) -> types.ListPromptsResult:
-        """The caller's prompts, for those who may read them: the list says what a workspace's templates are about."""
+        """The caller's prompts, if their scopes allow reading: the list reveals what a workspace's templates do."""
         if not actor_of(context).scopes >= READS_PROMPTS:
             return types.ListPromptsResult(prompts=[])
         try:
@@ -67,7 +67,7 @@ class Lists:
         return types.ListResourcesResult(resources=[*apps, *page.items], next_cursor=page.next_cursor)
 
     async def templates(self, context: Context, params: Page) -> types.ListResourceTemplatesResult:
-        """Every template; they are few, so that there is one page."""
+        """Every template, in one page: they are few."""
         if _cursor(params) is not None:
             error = InvalidArgumentsError("This list has one page.", pointer="/cursor", fix="Leave the cursor out.")
             raise protocol_error(error)

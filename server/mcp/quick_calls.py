@@ -1,8 +1,8 @@
 """Calls of quick tools that need not go through the SDK, which costs more than such a tool does.
 
-Whether one is valid is for the SDK's own functions to say. What is not plain goes on to the SDK as it came, so that
-whatever is odd or wrong is answered by the SDK alone; so does a call whose tool fails as none should, for it only reads
-and can be called again.
+The SDK's own functions decide whether a call is valid. A call that is not plain goes to the SDK unchanged, so that the
+SDK alone answers what is odd or wrong; so does a call whose tool fails unexpectedly, since it only reads and can be
+called again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 PATH = "/mcp"
 METHOD = "tools/call"
 EXACT_INTEGERS = 1 << 53
-"""Up to here every JSON implementation gives back the number that it was sent (RFC 8259, 6)."""
+"""Up to here every JSON implementation keeps an integer exact (RFC 8259, 6)."""
 
 _BOTH_TYPES = frozenset({"application/json", "text/event-stream"})
 _MEMBERS = frozenset({"jsonrpc", "id", "method", "params"})
@@ -44,38 +44,38 @@ class QuickCall(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class QuickCaller:
-    """A :class:`tools.protocol.caller.Caller` that is told nothing and asked nothing before it has its answer."""
+    """A :class:`tools.protocol.caller.Caller` that can receive nothing but the answer: no progress, no questions."""
 
     actor: Actor
     takes_tasks: bool = False
     goes_on_with: str | None = None
 
     async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Nobody asked for it: a call with a progress token is not plain."""
+        """Drop the progress: a call with a progress token is not plain."""
 
     async def ask(
         self, questions: Sequence[Elicitation], *, about: str | None = None
     ) -> Mapping[str, JsonObject | None]:
-        """Nobody can be asked."""
+        """Answer every question with ``None``: nobody is asked."""
         return {question.key: None for question in questions}
 
 
 async def answer(offers: Offers, call: QuickCall, actor: Actor) -> JsonObject | None:
-    """The result as it is sent, or ``None`` where the SDK has to answer: the tool is not quick, is not for the actor to
-    call, or has failed."""
+    """The result's JSON, or ``None`` where the SDK has to answer: the tool is not quick, the actor may not call it, or
+    it has failed."""
     tool = offers.quick_tool(call.tool)
     if tool is None or not tool.scopes <= actor.scopes:
         return None
     try:
         result = await tool.call(call.arguments, QuickCaller(actor))
     except Exception:
-        logger.info("%s is called again, for the SDK to tell of its failure", tool.name)
+        logger.info("%s is called again, so that the SDK reports its failure", tool.name)
         return None
     return None if isinstance(result, Pending) else _wire(result)
 
 
 def _wire(result: types.CallToolResult) -> JsonObject:
-    """The structured content, the bulk of a result, is JSON already."""
+    """The result's JSON around its structured content, which is JSON already."""
     wire = result.model_dump(mode="json", by_alias=True, exclude_none=True, exclude={"structured_content"})
     if result.structured_content is not None:
         wire["structuredContent"] = result.structured_content
@@ -92,7 +92,7 @@ async def send_result(send: Send, call: QuickCall, result: JsonObject, *headers:
 
 
 def plain_headers(scope: Scope) -> dict[str, str] | None:
-    """The headers of a POST to the MCP endpoint, where they are such as every client sends."""
+    """The headers of a POST to the MCP endpoint, or ``None`` where they are unusual."""
     if scope["type"] != "http" or scope["path"] != PATH or scope["method"] != "POST" or scope["query_string"]:
         return None
     headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
@@ -115,10 +115,10 @@ def whole_body(message: Message) -> bytes | None:
 
 
 def plain_call(request: types.JSONRPCRequest, decoded: Mapping[str, Any]) -> QuickCall | None:
-    """The call in a request that is valid, where nothing in it wants more than an answer.
+    """The call in a valid request, or ``None`` where it wants more than an answer.
 
     Raises:
-        ValidationError: it is none.
+        ValidationError: it is not a valid call of a tool.
     """
     params = types.CallToolRequestParams.model_validate(request.params, by_name=False)
     arguments = params.arguments or {}
@@ -133,12 +133,12 @@ def plain_call(request: types.JSONRPCRequest, decoded: Mapping[str, Any]) -> Qui
 
 
 def _is_plain_id(request_id: types.RequestId) -> bool:
-    """Whether the id can be sent back without a thought: other text may hold half a surrogate pair."""
+    """Whether the id can be sent back unchecked: other text may hold half a surrogate pair."""
     return request_id.isascii() if isinstance(request_id, str) else abs(request_id) <= EXACT_INTEGERS
 
 
 def replayed(first: Message, receive: Receive) -> Receive:
-    """What gives the message that was taken already, and then the others."""
+    """A ``receive`` that returns the message that was read already, and then the others."""
     taken = [first]
 
     async def replay() -> Message:

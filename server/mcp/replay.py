@@ -1,4 +1,4 @@
-"""Streams of the legacy era that break and are taken up again where they broke (SEP-1699)."""
+"""Streams of the legacy era that a client can resume where they broke (SEP-1699)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp_types.jsonrpc import JSONRPCMessage
 
 KEPT_BYTES = 256 << 10
-"""What is kept for one session. Executions and workflows are on the disk; this spares asking for them again."""
+"""What is kept for one session. Executions and workflows are on the disk; replay only saves reading them again."""
 RETRY_MS = 1_000
-"""How long a client waits before it takes up a stream again."""
+"""How long a client waits before it resumes a stream."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,7 +27,7 @@ class _Kept:
 
 
 class Replay(EventStore):
-    """The latest messages of one session, of all its streams; the oldest make room for new ones."""
+    """The latest messages of one session, of all its streams; the oldest are dropped for new ones."""
 
     def __init__(self) -> None:
         self._kept: deque[_Kept] = deque()
@@ -35,9 +35,9 @@ class Replay(EventStore):
         self._number = 0
 
     async def store_event(self, stream_id: StreamId, message: JSONRPCMessage | None) -> EventId:
-        """Keep a message (``None`` marks the beginning of a stream); its id."""
+        """Keep a message (``None`` marks the beginning of a stream); returns its id."""
         self._number += 1
-        # What stands around a message weighs too, or markers would cost nothing and be kept for ever.
+        # The overhead of a message counts too; otherwise markers would cost nothing and be kept for ever.
         size_bytes = 100 + (len(message.model_dump_json(exclude_none=True)) if message is not None else 0)
         self._kept.append(_Kept(self._number, stream_id, message, size_bytes))
         self._kept_bytes += size_bytes
@@ -46,7 +46,7 @@ class Replay(EventStore):
         return str(self._number)
 
     async def replay_events_after(self, last_event_id: EventId, send_callback: EventCallback) -> StreamId | None:
-        """Send what came on the same stream after the message of this id; nothing where it is not kept any more."""
+        """Send the messages of the same stream after the one with this id; none where it is not kept any more."""
         last = next((kept for kept in self._kept if str(kept.number) == last_event_id), None)
         if last is None:
             return None
@@ -59,8 +59,8 @@ class Replay(EventStore):
 class ResumableSessions(StreamableHTTPSessionManager):
     """The SDK's session manager, with a store for each session.
 
-    The SDK means one for all of them, but tells it only the request's id, which every session counts from the start:
-    one would be sent the messages of another. It asks for the store once for each session that begins.
+    The SDK means one store for all sessions, but gives it only the request's id, which each session counts from the
+    start: a session would get the messages of another. The SDK reads the attribute once for each new session.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class ResumableSessions(StreamableHTTPSessionManager):
 
     @property
     def event_store(self) -> EventStore | None:
-        """A new one."""
+        """A new store."""
         return Replay()
 
     @event_store.setter
     def event_store(self, value: EventStore | None) -> None:
-        """The SDK's constructor sets what it was given: none."""
+        """Ignore what the SDK's constructor sets, which is ``None``."""

@@ -1,4 +1,4 @@
-"""Which tools one MCP request asks for: ``/mcp?toolset=running&read_only=1`` narrows what the settings leave."""
+"""Which tools one MCP request asks for: ``/mcp?toolset=running&read_only=1`` narrows the selection of the settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tools.protocol.selection import EVERYTHING, Selection, ToolsetChoice
 
 
 class SelectionQuery(BaseModel):
-    """The query of the MCP endpoint's URL; what it does not know it leaves to others."""
+    """The query of the MCP endpoint's URL; unknown parameters are ignored."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -20,10 +20,10 @@ class SelectionQuery(BaseModel):
 
 
 def wanted_tools(request: object) -> Selection:
-    """The selection in the URL of an HTTP request; over stdio there is no request, and everything is wanted.
+    """The selection in the URL of an HTTP request; over stdio there is no request, and everything is selected.
 
     Raises:
-        MCPError: a value is none that there is. To ignore it would show more than was asked for.
+        MCPError: a value is unknown. Ignoring it would show more than was asked for.
     """
     if not isinstance(request, Request) or not request.scope["query_string"]:
         return EVERYTHING

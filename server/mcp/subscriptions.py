@@ -1,4 +1,4 @@
-"""Who is told of changes: streams of ``subscriptions/listen`` in the modern era, sessions in the legacy one."""
+"""Sends changes to clients: streams of ``subscriptions/listen`` in the modern era, sessions in the legacy one."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ONLY_CONNECTION = ""
 
 
 class Subscriptions:
-    """The handlers, and the one task that hears of workflows coming and going."""
+    """The handlers, and the one task that receives the events of workflows that come and go."""
 
     def __init__(self, announcements: Announcements, offers: Offers) -> None:
         self._announcements = announcements
@@ -48,7 +48,7 @@ class Subscriptions:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Clients are told of changed lists until the context is left; then whoever listens is told that it is over."""
+        """Sends list changes to clients until the context is left; then ends every stream in order."""
         async with self._announcements.listen_to_changes() as events:
 
             async def hear() -> None:
@@ -69,7 +69,7 @@ class Subscriptions:
                     await hearing
 
     def close(self) -> None:
-        """Let every stream end in order: they would hold up a server that wants to stop."""
+        """End every stream in order: open streams would delay the server's shutdown."""
         self._is_closing = True
         for ear in self._ears:
             ear.close()
@@ -82,7 +82,7 @@ class Subscriptions:
     async def listen(
         self, context: Context, params: types.SubscriptionsListenRequestParams
     ) -> types.SubscriptionsListenResult:
-        """Serve one stream of the modern era; its first message says what of the wishes is honoured."""
+        """Serve one stream of the modern era; its first message says which parts of the filter are honoured."""
         if context.request_id is None:
             raise MCPError(types.INVALID_REQUEST, "subscriptions/listen is a request.")
         asked = params.notifications
@@ -119,7 +119,7 @@ class Subscriptions:
         return types.SubscriptionsListenResult(_meta=meta)
 
     async def begin_session(self, context: Context, params: types.NotificationParams) -> None:
-        """Tell a session of the legacy era of changes, as long as it lasts.
+        """Send changes to a session of the legacy era, as long as it lasts.
 
         The SDK runs this in the session's own task group: it is cancelled when the session ends, however it ends.
         """
@@ -136,14 +136,14 @@ class Subscriptions:
                 del self._sessions[key]
 
     async def subscribe(self, context: Context, params: types.SubscribeRequestParams) -> types.EmptyResult:
-        """Add a resource to what a session of the legacy era is told of."""
+        """Subscribe a session of the legacy era to a resource."""
         error = await self._watch(self._session_ear(context), str(params.uri), actor_of(context))
         if error is not None:
             raise protocol_error(error, uri=str(params.uri)) from error
         return types.EmptyResult()
 
     async def unsubscribe(self, context: Context, params: types.UnsubscribeRequestParams) -> types.EmptyResult:
-        """Take a resource away again; one that was not there is no error."""
+        """Unsubscribe from a resource; one that was not subscribed is no error."""
         await self._session_ear(context).forget(str(params.uri))
         return types.EmptyResult()
 
@@ -166,7 +166,7 @@ class Subscriptions:
         return ear
 
     async def _watch(self, ear: ChangeListener, uri: str, actor: Actor) -> JobsprintError | None:
-        """Have the ear listen for changes of a resource that the actor may read; why not, where it cannot."""
+        """Listen for changes of a resource that the actor may read; returns why not, where it cannot."""
         if ear.watched >= MAX_WATCHED:
             return InvalidArgumentsError(
                 f"One client can subscribe to {MAX_WATCHED} resources.",
@@ -181,7 +181,7 @@ class Subscriptions:
 
 
 def _session(context: Context) -> str:
-    """What tells the sessions of the legacy era apart."""
+    """The key of a session of the legacy era."""
     headers = getattr(context.request, "headers", None)
     return headers.get("mcp-session-id", ONLY_CONNECTION) if headers is not None else ONLY_CONNECTION
 

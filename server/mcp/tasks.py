@@ -24,7 +24,7 @@ from workflow.items import JsonObject
 logger = logging.getLogger(__name__)
 
 TASKS_AT_ONCE = 100
-"""Tasks that one stream tells of; the acknowledgement names them."""
+"""Tasks that one stream follows; the acknowledgement names them."""
 
 Listen = Callable[[Context, types.SubscriptionsListenRequestParams], Awaitable[types.SubscriptionsListenResult]]
 
@@ -36,7 +36,7 @@ class TaskParams(types.RequestParams):
 
 
 class UpdateParams(TaskParams):
-    """Answers by the keys of what was asked. Those of other keys may be anything: they are left alone."""
+    """Answers by the keys of the questions. Values under other keys are ignored."""
 
     input_responses: dict[str, Any] = Field(default_factory=dict)
 
@@ -62,7 +62,7 @@ class TaskMethods:
         server.extensions[EXTENSION] = {}
 
     async def created(self, context: Context, execution_id: str) -> JsonObject:
-        """The result of a call whose answer is still to come."""
+        """The result of a call whose answer comes later."""
         return {"resultType": "task", **await self._tasks.handle(execution_id, actor=actor_of(context))}
 
     def listening(self, listen: Listen) -> Listen:
@@ -90,7 +90,7 @@ class TaskMethods:
         return handler
 
     async def _follow(self, context: Context, task_id: str, acknowledged: asyncio.Event) -> None:
-        """Tell of one task until it has ended."""
+        """Send the notifications of one task until it has ended."""
         await acknowledged.wait()
         meta = {SUBSCRIPTION_ID_META_KEY: context.request_id}
         try:
@@ -100,7 +100,7 @@ class TaskMethods:
                     cast("types.ServerNotification", notification), related_request_id=context.request_id
                 )
         except JobsprintError as error:
-            logger.warning("task %s is told of no more: %s", task_id, error.message)
+            logger.warning("task %s is not followed any more: %s", task_id, error.message)
 
     async def _get(self, context: Context, params: TaskParams) -> JsonObject:
         _check(context, params)
@@ -127,7 +127,7 @@ class TaskMethods:
 
 
 class _Acknowledging:
-    """The session of a stream that tells of tasks: names them in the acknowledgement, and notes that it was sent."""
+    """The session of a stream that follows tasks: names them in the acknowledgement, and notes that it was sent."""
 
     def __init__(self, session: ServerSession, task_ids: Sequence[str], acknowledged: asyncio.Event) -> None:
         self._session = session

@@ -23,7 +23,7 @@ from workflow.ports import Clock, HttpClient, HttpRequest
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 MAX_LENGTH = 16 << 10
 MAX_LIFETIME = timedelta(hours=1)
-"""Nobody needs more for one request, and so long its id is remembered."""
+"""Longest lifetime of an assertion; its id is remembered for as long."""
 LEEWAY = timedelta(seconds=30)
 KEYS_KEPT = timedelta(minutes=10)
 MAX_KEY_SETS = 1_000
@@ -31,7 +31,7 @@ MAX_KEYS_BYTES = 64 << 10
 
 
 class Assertions:
-    """Checks signed assertions: whose they are, that they are for us, and that each comes once."""
+    """Verifies signed assertions: their client, their audience, and that each is used once."""
 
     def __init__(self, *, store: SqlOAuthClients, http: HttpClient, clock: Clock, audiences: tuple[str, ...]) -> None:
         self._store = store
@@ -41,14 +41,14 @@ class Assertions:
         self._fetched: OrderedDict[str, tuple[datetime, JsonObject]] = OrderedDict()
 
     async def check(self, client: OAuthClient, assertion: str) -> None:
-        """Let the assertion pass that the client has made for us, now, and for this request only.
+        """Check that the client made the assertion for this server, for now, and for this request only.
 
         Raises:
             OAuthError: ``invalid_client``.
         """
         claims = _verified(assertion, await self._keys(client))
         audience = claims["aud"]
-        # One audience only: what is made for several could be shown to us by one of the others.
+        # One audience only: another audience of a shared assertion could replay it here.
         if audience not in self._audiences and audience not in [[each] for each in self._audiences]:
             raise _refused(f"its aud is not {self._audiences[0]}")
         if not claims["iss"] == claims["sub"] == client.id:
@@ -99,7 +99,7 @@ class Assertions:
 
 
 def _verified(assertion: str, keys: JsonObject) -> dict[str, Any]:
-    """The claims, if one of the keys has signed them; times are not looked at."""
+    """The claims, if one of the keys has signed them; times are not checked."""
     if len(assertion) > MAX_LENGTH:
         raise _refused("it is too long")
     try:
@@ -119,7 +119,7 @@ def _verified(assertion: str, keys: JsonObject) -> dict[str, Any]:
                 algorithms=[algorithm],
                 options={
                     "require": ["iss", "sub", "aud", "exp", "jti"],
-                    # By our own clock, and more narrowly, where this is called.
+                    # The caller checks times by our own clock, and more strictly.
                     "verify_aud": False,
                     "verify_exp": False,
                     "verify_iat": False,

@@ -1,4 +1,4 @@
-"""``/oauth/authorize``: a client sends its user here, who lets it in or not (OAuth 2.1, 4.1)."""
+"""``/oauth/authorize``: a client sends its user here, who allows or refuses it (OAuth 2.1, 4.1)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CODE_LIFETIME = timedelta(seconds=60)
 
 
 class Authorization:
-    """Asks users about clients, every time anew: a client that has registered itself may be anybody."""
+    """Asks users for consent, each time anew: a client that has registered itself may be anybody."""
 
     def __init__(
         self,
@@ -58,25 +58,25 @@ class Authorization:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """The page and what is sent from it."""
+        """The page, and the target of its form."""
         path = "/oauth/authorize"
         return [Route(path, self.ask, methods=["GET"]), Route(path, self.decide, methods=["POST"])]
 
     async def ask(self, request: Request) -> Response:
-        """The consent page; the login page before it."""
+        """The consent page, or a redirect to the login page."""
         visitor = await self._visitors.visitor(request)
         if visitor is None:
             return login_redirect(request)
         try:
             asked = await self._read(request, visitor)
         except NoReturnError as error:
-            return _told(error)
+            return _refusal(error)
         except ReturnedError as error:
             return _returned(error)
         return self._page(request, asked, visitor)
 
     async def decide(self, request: Request) -> Response:
-        """Back to the client: with a code, or with the news that there is none."""
+        """Redirect to the client with a code, or with a refusal."""
         visitor = await self._visitors.visitor(request)
         if visitor is None:
             return login_redirect(request)
@@ -89,7 +89,7 @@ class Authorization:
         except OAuthError as error:
             return refusal_page("This form cannot be read", error.description)
         except NoReturnError as error:
-            return _told(error)
+            return _refusal(error)
         except ReturnedError as error:
             return _returned(error)
         way = self._requests.way_back(asked)
@@ -104,7 +104,7 @@ class Authorization:
     async def _read(self, request: Request, visitor: Visitor) -> AuthorizationRequest:
         asked = await self._requests.read(request.url.query, user_id=visitor.user_id)
         if not asked.scopes & attainable(visitor):
-            error = OAuthError("access_denied", "The user may do nothing of what the client asks for.")
+            error = OAuthError("access_denied", "The user has none of the scopes that the client asks for.")
             raise ReturnedError(error, self._requests.way_back(asked))
         return asked
 
@@ -139,7 +139,7 @@ class Authorization:
 
 
 def _allowed(asked: AuthorizationRequest, visitor: Visitor, form: Parameters) -> tuple[str | None, Scopes]:
-    """The workspace that was chosen, and what the client may do there: what it asked for, was left, and can be."""
+    """The chosen workspace, and the client's scopes there: asked for, left checked, and held by the user."""
     chosen = one(form, WORKSPACE_FIELD)
     membership = next((each for each in visitor.memberships if each.workspace_id == chosen), None)
     if membership is None:
@@ -148,13 +148,13 @@ def _allowed(asked: AuthorizationRequest, visitor: Visitor, form: Parameters) ->
     return membership.workspace_id, left & SCOPES_OF_ROLE[membership.role]
 
 
-def _told(error: NoReturnError) -> Response:
+def _refusal(error: NoReturnError) -> Response:
     return refusal_page("This client cannot be let in", error.cause.description)
 
 
 def _returned(error: ReturnedError) -> Response:
-    """Back to a program on the user's device at once. To a site only if the user wants to: anybody can register one,
-    and have links of ours lead there without a question (RFC 9700, 4.11.2)."""
+    """Redirect to a program on the user's device at once; show a link to a site instead: anybody can register one, and
+    make links of ours redirect there without a question (RFC 9700, 4.11.2)."""
     if error.location.startswith("https:"):
         return wrong_request_page(error.cause.description, error.location)
     return _redirect(error.location)

@@ -1,4 +1,4 @@
-"""What a client asks a user for, checked before the user sees it (OAuth 2.1, 4.1.1)."""
+"""Authorization requests of clients, checked before the user sees them (OAuth 2.1, 4.1.1)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class AuthorizationRequest:
-    """A request that a user may decide about."""
+    """A valid request, which a user decides about."""
 
     client: OAuthClient
     redirect_uri: str
@@ -34,29 +34,29 @@ class AuthorizationRequest:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Return:
-    """Where answers go back to. Each says whose it is, so that none is taken for another server's (RFC 9207)."""
+    """Where answers go to. Each carries ``iss``, so that no client takes it for another server's (RFC 9207)."""
 
     redirect_uri: str
     state: str | None
     issuer: str
 
     def with_code(self, code: str) -> str:
-        """The address that brings the code."""
+        """The address that carries the code."""
         return self._with({"code": code})
 
     def with_error(self, error: OAuthError) -> str:
-        """The address that brings the refusal."""
+        """The address that carries the refusal."""
         return self._with({"error": error.name, "error_description": error.description})
 
     def _with(self, answer: dict[str, str]) -> str:
         state = {} if self.state is None else {"state": self.state}
-        # Put behind it as it is: whoever registered a query has to find it unchanged.
+        # Appended: a query that the client registered stays unchanged.
         joint = "&" if "?" in self.redirect_uri else "?"
         return f"{self.redirect_uri}{joint}{urlencode({**answer, **state, 'iss': self.issuer})}"
 
 
 class NoReturnError(Exception):
-    """The request does not show beyond doubt whom to answer, so that only the user is told. ``cause`` is what."""
+    """The redirect URI is not certain, so the error is shown to the user and not sent to the client."""
 
     def __init__(self, cause: OAuthError) -> None:
         super().__init__(cause.description)
@@ -64,7 +64,7 @@ class NoReturnError(Exception):
 
 
 class ReturnedError(Exception):
-    """The request is wrong, and its client may be told. ``location`` is where that is."""
+    """The request is wrong, and the error is sent to its client. ``location`` is the address of the redirect."""
 
     def __init__(self, cause: OAuthError, way: Return) -> None:
         super().__init__(cause.description)
@@ -81,11 +81,11 @@ class AuthorizationRequests:
         self._issuer = issuer
 
     def way_back(self, asked: AuthorizationRequest) -> Return:
-        """Where the answer goes."""
+        """Where the answer goes to."""
         return Return(redirect_uri=asked.redirect_uri, state=asked.state, issuer=self._issuer)
 
     async def read(self, query: str, *, user_id: str) -> AuthorizationRequest:
-        """The request in a query that the user's browser brings.
+        """The request in the query of the user's browser.
 
         Raises:
             NoReturnError: its client or redirect URI is not certain.
@@ -114,7 +114,7 @@ class AuthorizationRequests:
             raise OAuthError("invalid_request", "response_mode has to be query.")
         if "request" in given or "request_uri" in given:
             raise OAuthError("invalid_request", "Send the parameters themselves, not a request object.")
-        # The default, plain, would prove nothing to whoever reads the address.
+        # The default, plain, would prove nothing: anybody who reads the address has the verifier.
         if one(given, "code_challenge_method") != "S256":
             raise OAuthError("invalid_request", "code_challenge_method has to be S256 (PKCE).")
         challenge = needed(given, "code_challenge")

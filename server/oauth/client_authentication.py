@@ -21,17 +21,17 @@ _NOBODYS = hashed("")
 
 
 class ClientAuthentication:
-    """Knows the client of a request: by its secret, its signature, or its name alone where it has neither."""
+    """Authenticates the client of a request: by its secret, its signature, or, for public clients, its id alone."""
 
     def __init__(self, *, clients: Clients, assertions: Assertions) -> None:
         self._clients = clients
         self._assertions = assertions
 
     async def client_of(self, request: Request, form: Parameters) -> OAuthClient:
-        """The client, proved as it was registered.
+        """The client, authenticated by its registered method.
 
         Raises:
-            OAuthError: ``invalid_client``, or ``invalid_request`` where it proves itself in two ways.
+            OAuthError: ``invalid_client``, or ``invalid_request`` where it uses two methods.
         """
         header = request.headers.get("authorization")
         secret, assertion = one(form, "client_secret"), one(form, "client_assertion")
@@ -50,7 +50,7 @@ class ClientAuthentication:
         client = await self._clients.find(client_id)
         method = "none" if client is None else authentication_method(client)
         if secret is not None:
-            # Compared even where there is nothing to compare with: how long it takes tells nobody which ids exist.
+            # Compared even for an unknown client, so that the time does not reveal which ids exist.
             kept = (client and client.secret_hash) or _NOBODYS
             if is_hash_of(kept, secret) and client is not None and method.startswith("client_secret"):
                 return client
@@ -79,7 +79,7 @@ def _basic(header: str) -> tuple[str, str]:
 
 
 def _named_in(assertion: str) -> str:
-    """Whose the assertion says to be; nothing is proved yet."""
+    """The client that the assertion claims, unverified."""
     try:
         return str(jwt.decode(assertion, options={"verify_signature": False})["sub"])
     except (PyJWTError, KeyError, ValueError):

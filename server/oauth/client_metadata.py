@@ -1,4 +1,4 @@
-"""What a client says of itself (RFC 7591, 2), when it registers or in a document of its own."""
+"""Client metadata (RFC 7591, 2), from a registration or from a client's own document."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow.items import JsonObject
 from workflow.schemas.model_findings import model_findings
 
 GRANTS = ("authorization_code", "refresh_token")
-"""What clients may do that came by themselves; machines are made by an admin."""
+"""The grants of clients that registered themselves; machines are made by an admin."""
 
 BY_SIGNATURE = "private_key_jwt"
 KEY_TYPES = ("RSA", "EC", "OKP")
@@ -23,7 +23,7 @@ MIN_RSA_BITS = 2_048
 
 
 class ClientMetadata(BaseModel):
-    """The members that mean something here; the standard has others ignored."""
+    """The members that are used here; others are ignored, as the standard says."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -42,23 +42,23 @@ class ClientMetadata(BaseModel):
     @field_validator("client_name")
     @classmethod
     def _printable(cls, name: str) -> str:
-        """Without what is not seen or turns the text around: people decide by this name."""
+        """Without invisible characters and changes of direction: people decide by this name."""
         return "".join(each for each in name if each.isprintable()).strip()
 
     def to_json(self) -> JsonObject:
-        """The members that are there, to keep and to answer with."""
+        """The members that are set, to store and to answer with."""
         return self.model_dump(mode="json", exclude_none=True)
 
 
 def client_metadata(document: Any, *, method: str) -> ClientMetadata:
-    """A client's own words, checked; ``method`` is how it proves itself where it does not say.
+    """A client's metadata, checked; ``method`` is its authentication method if it names none.
 
     Raises:
         OAuthError: ``invalid_client_metadata`` or ``invalid_redirect_uri``.
     """
     if not isinstance(document, dict):
         raise OAuthError("invalid_client_metadata", "The metadata is no JSON object.")
-    # SDKs write members that they do not have as null or "".
+    # SDKs send members that they do not have as null or "".
     given = {name: value for name, value in document.items() if value is not None and value != ""}
     given.setdefault("token_endpoint_auth_method", method)
     try:
@@ -89,7 +89,7 @@ def client_metadata(document: Any, *, method: str) -> ClientMetadata:
 
 
 def check_keys(jwks: JsonObject) -> None:
-    """Let only public keys pass that signatures can be checked with.
+    """Check that there are only public keys of accepted types.
 
     Raises:
         OAuthError: ``invalid_client_metadata``.

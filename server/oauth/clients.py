@@ -1,4 +1,4 @@
-"""Which client an id stands for."""
+"""Finds the client of an id."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from workflow.ports import Clock
 FETCHES = 60
 FETCH_WINDOW = timedelta(hours=1)
 UNUSED_KEPT = timedelta(days=1)
-"""How long a client is known that nobody has let in."""
+"""How long a client is kept that no user has allowed."""
 GRANT_LIFETIME = timedelta(days=30)
-"""How long a client goes on without its user, as long as it comes back: consent is asked for once a month."""
+"""How long a client's session lasts without its user, if it keeps refreshing: consent is asked for once a month."""
 USED_KEPT = GRANT_LIFETIME + UNUSED_KEPT
 
 
 class Clients:
-    """Clients that registered or were made here, and those that are known by their documents."""
+    """Clients that registered or were made here, and those that their own documents describe."""
 
     def __init__(self, *, store: SqlOAuthClients, documents: ClientDocuments, clock: Clock) -> None:
         self._store = store
@@ -30,16 +30,16 @@ class Clients:
         self._fetches = Quota(clock=clock, times=FETCHES, window=FETCH_WINDOW)
 
     async def find(self, client_id: str) -> OAuthClient | None:
-        """A client as it is known; nothing is fetched."""
+        """A known client; nothing is fetched."""
         return await self._store.find(client_id)
 
     async def asked_for(self, client_id: str, *, user_id: str) -> OAuthClient:
-        """The client that a user is to decide about; its document is fetched where that has to be.
+        """The client that a user decides about; its document is fetched if it is not known or stale.
 
-        That happens for users who are logged in only, so that strangers cannot have us fetch addresses.
+        That happens for users who are logged in only, so that strangers cannot make the server fetch addresses.
 
         Raises:
-            OAuthError: there is no such client, or its document is not what it must be.
+            OAuthError: there is no such client, or its document is not valid.
         """
         known = await self._store.find(client_id)
         if self._documents.is_document(client_id):
@@ -56,22 +56,22 @@ class Clients:
         return known
 
     async def release_deferred(self, client_id: str) -> None:
-        """Note that a user let the client in."""
+        """Note that a user allowed the client."""
         await self._store.touch(client_id, now=self._clock.now())
 
     async def forget_unused(self) -> None:
-        """Forget clients that came by themselves and that nobody has let in for long."""
+        """Delete clients that registered themselves and that no user has allowed for long."""
         now = self._clock.now()
         await self._store.forget_unused(created_before=now - UNUSED_KEPT, used_before=now - USED_KEPT)
 
 
 def redirect_uris(client: OAuthClient) -> list[str]:
-    """Where the client lets browsers be sent back to."""
+    """The redirect URIs of the client."""
     return [str(each) for each in client.metadata.get("redirect_uris") or []]
 
 
 def authentication_method(client: OAuthClient) -> str:
-    """How the client proves itself at the token endpoint."""
+    """The client's authentication method at the token endpoint."""
     return str(client.metadata.get("token_endpoint_auth_method", "none"))
 
 
@@ -81,6 +81,6 @@ def may_refresh(client: OAuthClient) -> bool:
 
 
 def host_of(uri: str) -> str:
-    """Where an address leads, as people can judge it."""
+    """Where an address leads, in a form that people can judge."""
     parts = urlsplit(uri)
     return parts.netloc if parts.scheme in ("http", "https") else f"{parts.scheme}:"

@@ -1,4 +1,4 @@
-"""The page on which a user lets a client in, or does not."""
+"""The page on which a user allows or refuses a client."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ DECISION_FIELD = "decision"
 
 
 def attainable(visitor: Visitor) -> Scopes:
-    """What the visitor could let somebody do, in one workspace or another."""
+    """The scopes that the visitor can grant in at least one of their workspaces."""
     return frozenset[Scope]().union(*(SCOPES_OF_ROLE[each.role] for each in visitor.memberships))
 
 
 def consent_page(
     asked: AuthorizationRequest, visitor: Visitor, *, field: Html, query: str, wrong: str | None = None
 ) -> Response:
-    """Who asks, for what, and the choice. ``query`` is the request's own, which the form sends again."""
+    """The consent form: the client, its scopes, and the choice. ``query`` is the request's, which the form repeats."""
     boxes = [_box(scope) for scope in Scope if scope in asked.scopes & attainable(visitor)]
     return page(
         "Let this client in?",
@@ -67,7 +67,7 @@ def consent_page(
 
 
 def refusal_page(title: str, message: str, *, status: int = 400) -> Response:
-    """What went wrong, where nobody but the user can be told."""
+    """An error that is shown to the user, since it must not be sent to the client."""
     return page(
         title,
         element("p", {"role": "alert", "class": "wrong"}, message),
@@ -77,7 +77,7 @@ def refusal_page(title: str, message: str, *, status: int = 400) -> Response:
 
 
 def wrong_request_page(message: str, location: str) -> Response:
-    """What is wrong with a client's request, and the way back to it, which the user goes or not."""
+    """What is wrong with a client's request, and a link back to the client, which the user may follow."""
     host = host_of(location)
     return page(
         "This client asks for something that cannot be",

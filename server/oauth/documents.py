@@ -1,4 +1,4 @@
-"""Clients that are known by the address of a document of theirs (OAuth Client ID Metadata Document)."""
+"""Clients whose id is the address of their metadata (OAuth Client ID Metadata Document)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workflow.errors import OutboundError
 from workflow.ports import Clock, HttpClient, HttpRequest
 
 MAX_BYTES = 16 << 10
-"""The draft (8.7) has servers read 5 KB at least; keys take some room."""
+"""The draft (8.7) requires at least 5 KB; keys take more."""
 TIMEOUT_SECONDS = 5.0
 KEPT_BY_DEFAULT = timedelta(hours=1)
 KEPT_AT_LEAST = timedelta(minutes=1)
@@ -41,7 +41,7 @@ class ClientDocuments:
 
         Raises:
             OAuthError: ``invalid_client``, ``invalid_client_metadata`` or ``invalid_redirect_uri``: its address or
-                what stands there is not what it must be.
+                its content is not valid.
         """
         self._check_address(client_id)
         request = HttpRequest(
@@ -83,7 +83,7 @@ class ClientDocuments:
         )
 
     def _check_address(self, client_id: str) -> None:
-        """The draft's section 3; plain http and the bare host of a loopback address are for trying things out."""
+        """The draft's section 3; plain http and a loopback host are allowed for development."""
         try:
             parts = urlsplit(client_id)
             _ = parts.port
@@ -100,7 +100,7 @@ class ClientDocuments:
 
 
 def _kept_until(now: datetime, cache_control: str) -> datetime:
-    """As long as its server says, within bounds: a change has to arrive, and nobody has us fetch it all the time."""
+    """As long as its server says, within bounds: changes must arrive, and nobody can make us fetch it all the time."""
     found = _MAX_AGE.search(cache_control)
     kept = timedelta(seconds=int(found[1])) if found else KEPT_BY_DEFAULT
     if "no-store" in cache_control or "no-cache" in cache_control:

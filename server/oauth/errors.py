@@ -1,4 +1,4 @@
-"""Refusals in OAuth's own form (RFC 6749, 5.2), and answers that nobody may keep."""
+"""Refusals in OAuth's own form (RFC 6749, 5.2), and answers that must not be cached."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class OAuthError(Exception):
 
     Attributes:
         name: the standard's name for it.
-        description: what is wrong and what to do, for whoever builds the client.
+        description: what is wrong and what to do, for the client's developer.
     """
 
     def __init__(self, name: ErrorName, description: str) -> None:
@@ -52,7 +52,7 @@ class OAuthError(Exception):
 
 
 def json_answer(content: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """JSON as it is, secrets included; to be kept by nobody unless ``headers`` say otherwise."""
+    """JSON without redaction; not to be cached unless ``headers`` say otherwise."""
     return Response(
         orjson.dumps(content),
         status_code=status,

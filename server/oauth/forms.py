@@ -1,4 +1,4 @@
-"""What comes in: bodies of bounded size, and parameters that are there once."""
+"""Reads requests: bodies of bounded size, and parameters that may stand once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from server.oauth.errors import OAuthError
 MAX_BYTES = 32 << 10
 MAX_FIELDS = 50
 REPEATABLE = ("resource", "scope_box")
-"""RFC 8707 lets a client name several resources; the consent page's boxes have one name."""
+"""Parameters that may be repeated: RFC 8707 allows several resources; the consent page's boxes share one name."""
 
 Parameters = Mapping[str, list[str]]
 
@@ -35,7 +35,7 @@ async def form_in(request: Request) -> Parameters:
     """The form in the body.
 
     Raises:
-        OAuthError: ``invalid_request``: it is none, or names something twice.
+        OAuthError: ``invalid_request``: it is not a form, or repeats a parameter.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
@@ -44,10 +44,10 @@ async def form_in(request: Request) -> Parameters:
 
 
 def parameters(encoded: bytes | str) -> Parameters:
-    """The parameters of a form or query; empty ones count as left out (RFC 6749, 3.1).
+    """The parameters of a form or query; empty ones count as omitted (RFC 6749, 3.1).
 
     Raises:
-        OAuthError: ``invalid_request``: it cannot be read, or names something twice.
+        OAuthError: ``invalid_request``: it cannot be read, or repeats a parameter.
     """
     try:
         text = encoded.decode("ascii") if isinstance(encoded, bytes) else encoded
@@ -64,7 +64,7 @@ def parameters(encoded: bytes | str) -> Parameters:
 
 
 def one(given: Parameters, name: str) -> str | None:
-    """The parameter, or ``None`` where it was left out."""
+    """The parameter, or ``None`` where it was omitted."""
     return given[name][0] if name in given else None
 
 
@@ -72,7 +72,7 @@ def needed(given: Parameters, name: str) -> str:
     """The parameter.
 
     Raises:
-        OAuthError: ``invalid_request``: it was left out.
+        OAuthError: ``invalid_request``: it was omitted.
     """
     value = one(given, name)
     if value is None:

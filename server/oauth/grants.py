@@ -1,4 +1,4 @@
-"""``/api/grants``: the clients that a user has let in, to look at and to shut out again."""
+"""``/api/grants``: lists and revokes the clients that a user has allowed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from workflow.sessions import Session, SessionStore
 
 
 class GrantNotFoundError(JobsprintError):
-    """The user has let in no client in this session, or it has ended."""
+    """The user has no grant of this id, or it has ended."""
 
     code = "grant_not_found"
     kind = ErrorKind.NOT_FOUND
@@ -33,7 +33,7 @@ class GrantNotFoundError(JobsprintError):
 
 
 class Grants:
-    """Each grant is a session that a client has; its id is the session's."""
+    """The routes. Each grant is the session of a client; its id is the session's."""
 
     def __init__(self, *, store: SessionStore, sessions: Sessions, audit: AuditLog, clock: Clock) -> None:
         self._store = store
@@ -42,14 +42,14 @@ class Grants:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """Every user has their own; it takes no scope to shut a client out."""
+        """The routes; every user manages their own grants, without a scope."""
         return [
             GuardedRoute("/api/grants", self.list_grants, methods=["GET"], scopes=[]),
             GuardedRoute("/api/grants/{grant_id}", self.revoke_grant, methods=["DELETE"], scopes=[]),
         ]
 
     async def list_grants(self, request: Request) -> Response:
-        """The clients that the user has let in, the latest first."""
+        """The clients that the user has allowed, the latest first."""
         grants = [
             {
                 "id": each.id,
@@ -65,7 +65,7 @@ class Grants:
         return json_answer({"grants": grants})
 
     async def revoke_grant(self, request: Request) -> Response:
-        """204 when the client's tokens count no more."""
+        """204 when the client's tokens are revoked."""
         actor, grant_id = actor_of(request), request.path_params["grant_id"]
         if grant_id not in [each.id for each in await self._of(actor)]:
             raise GrantNotFoundError(grant_id)
@@ -75,10 +75,10 @@ class Grants:
         return Response(status_code=204)
 
     async def _of(self, actor: Actor) -> Sequence[Session]:
-        """The user's grants; for themselves only, so that no client they let in sees the others or shuts them out.
+        """The user's grants; for the users themselves only, so that no client sees or revokes the others.
 
         Raises:
-            OwnLoginNeededError: it is not the user.
+            OwnLoginNeededError: the actor is not a user who logged in.
         """
         await require_user(actor, self._sessions)
         found = await self._store.of_user(actor.user_id, now=self._clock.now())

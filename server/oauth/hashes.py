@@ -1,4 +1,4 @@
-"""Hashes of secrets that are random: nothing slower is needed, and nothing else is kept of them."""
+"""Hashes of random secrets: they need no slow hash, and only the hash is stored."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ def hashed(secret: str) -> str:
 
 
 def is_hash_of(kept: str, secret: str) -> bool:
-    """Whether the hash is the secret's; it takes as long for a wrong one."""
+    """Whether the hash is the secret's; compared in constant time."""
     return hmac.compare_digest(kept, hashed(secret))

@@ -1,4 +1,4 @@
-"""``/api/machines``: OAuth clients that act by themselves, in one workspace, with scopes that an admin gave them."""
+"""``/api/machines``: OAuth clients without a user, in one workspace, with scopes that an admin gave them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Machines:
         self._new_id = new_id
 
     def routes(self) -> list[Route]:
-        """All of them for admins of the workspace."""
+        """The routes; all for admins of the workspace."""
         path, scopes = "/api/machines", [Scope.ADMIN]
         return [
             GuardedRoute(path, self.create_machine, methods=["POST"], scopes=scopes),
@@ -71,12 +71,12 @@ class Machines:
         ]
 
     async def create_machine(self, request: Request) -> Response:
-        """201 with the machine and its secret, which nobody can read again."""
+        """201 with the machine and its secret, which cannot be read again."""
         actor = actor_of(request)
         await require_user(actor, self._sessions)
         body = validated(MachineBody, await definition_in(request))
         scopes = scopes_in(body.scopes)
-        # Nobody gives more than they have.
+        # Nobody may grant more than they have.
         actor.require(scopes)
         metadata: JsonObject = {
             "grant_types": ["client_credentials"],
@@ -116,7 +116,7 @@ class Machines:
         return json_answer({"machines": [_content(each) for each in machines]})
 
     async def revoke_machine(self, request: Request) -> Response:
-        """204 when it is let in no more, and its tokens count no more."""
+        """204 when the machine and its tokens are revoked."""
         actor, machine_id = actor_of(request), request.path_params["machine_id"]
         now = self._clock.now()
         if not await self._store.revoke_machine(machine_id, workspace_id=actor.workspace_id, now=now):

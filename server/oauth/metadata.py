@@ -1,4 +1,4 @@
-"""What clients find out about us before they ask for anything: RFC 9728 and RFC 8414."""
+"""The server's metadata for clients: protected resource (RFC 9728) and authorization server (RFC 8414)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT = {"cache-control": "public, max-age=300"}
 TOKEN_AUTHENTICATION = ("none", "client_secret_basic", "client_secret_post", "private_key_jwt")
 SIGNING_ALGORITHMS = ("RS256", "PS256", "ES256", "ES384", "EdDSA")
 ASKED_BY_DEFAULT: Scopes = ALL_SCOPES - {Scope.ADMIN}
-"""What a client asks for that does not know better: clients take the resource's list for what they need."""
+"""The scopes that the resource lists: clients without other knowledge ask for all of them."""
 
 
 def listed(scopes: Scopes) -> list[str]:
@@ -26,8 +26,8 @@ def listed(scopes: Scopes) -> list[str]:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ResourceMetadata:
-    """What is protected, and whose tokens open it. ``issuers`` are ours or outside ones, which may write something
-    before the names of our scopes."""
+    """The metadata of the MCP endpoint. ``issuers`` are ours or outside ones, which may put a prefix before the names
+    of our scopes."""
 
     base_url: str
     issuers: tuple[str, ...]
@@ -39,7 +39,7 @@ class ResourceMetadata:
         return f"{self.base_url}/mcp"
 
     def routes(self) -> list[Route]:
-        """For the endpoint as RFC 9728 (3.1) puts it, and for clients that look at the root."""
+        """The path for the endpoint (RFC 9728, 3.1), and the root's, for clients that look there."""
         path = "/.well-known/oauth-protected-resource"
         return [Route(path, self.show, methods=["GET"]), Route(f"{path}/mcp", self.show, methods=["GET"])]
 
@@ -66,11 +66,11 @@ class ServerMetadata:
 
     @property
     def token_endpoint(self) -> str:
-        """Where codes, refresh tokens and machines' proofs are exchanged."""
+        """The token endpoint."""
         return f"{self.base_url}/oauth/token"
 
     def routes(self) -> list[Route]:
-        """Where OAuth's clients look, and where OpenID's do."""
+        """The paths where OAuth's and OpenID's clients look."""
         return [
             Route("/.well-known/oauth-authorization-server", self.show, methods=["GET"]),
             Route("/.well-known/openid-configuration", self.show, methods=["GET"]),

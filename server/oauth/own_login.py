@@ -1,4 +1,4 @@
-"""Who may give others a lasting way in, or take it back: users themselves, not what acts for them."""
+"""Only users themselves may grant or revoke lasting access, not the clients that act for them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from workflow.identity import LOCAL_ID, Actor
 
 
 async def require_user(actor: Actor, sessions: Sessions) -> None:
-    """Let a user pass who logged in with us, and this machine's own, who need not.
+    """Check that the actor is a user who logged in with us, or this machine's local user, who need not.
 
     Raises:
         OwnLoginNeededError: it is a client, a key or a machine.

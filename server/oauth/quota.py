@@ -1,4 +1,4 @@
-"""How often somebody may do what costs the server something before anybody knows who they are."""
+"""Quotas for costly requests of unauthenticated callers."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from workflow.ports import Clock
 
 MAX_KEYS = 10_000
-"""Of how many the count is kept; beyond it the oldest is forgotten."""
+"""How many counters are kept; beyond it the oldest is dropped."""
 
 
 class Quota:
-    """So many times in a window of time for each key."""
+    """At most so many uses in a window of time for each key."""
 
     def __init__(self, *, clock: Clock, times: int, window: timedelta) -> None:
         self._clock = clock
@@ -21,7 +21,7 @@ class Quota:
         self._counts: OrderedDict[str, tuple[datetime, int]] = OrderedDict()
 
     def take(self, key: str) -> bool:
-        """Whether it may be done once more; counts it where it may."""
+        """Whether one more use is allowed; counts it if so."""
         now = self._clock.now()
         begun, count = self._counts.get(key, (now, 0))
         if begun + self._window <= now:

@@ -1,4 +1,4 @@
-"""Addresses that a browser may be sent back to: which may be registered, and which is the same as another."""
+"""Redirect URIs: which may be registered, and which match a registered one."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _NOT_FOR_APPLICATIONS = frozenset(
         "wss",
     }
 )
-"""Schemes that browsers give a meaning of their own."""
+"""Schemes with a special meaning in browsers."""
 
 
 def redirect_problem(uri: str) -> str | None:
-    """What is wrong with the address as one to be sent back to, or ``None``.
+    """What is wrong with the address as a redirect URI, or ``None``.
 
-    Right are https, http on the loopback interface, and private-use schemes (RFC 8252, 7).
+    Allowed are https, http on the loopback interface, and private-use schemes (RFC 8252, 7).
     """
     if len(uri) > MAX_LENGTH:
         return f"is longer than {MAX_LENGTH} characters"
-    # Browsers and servers do not read these alike, or not at all.
+    # Browsers and servers parse these differently, or not at all.
     if not _ALLOWED.fullmatch(uri) or any(each in uri for each in '\\"<>^`{|}'):
         return "has characters that an address must not have"
     if "#" in uri:
@@ -62,9 +62,9 @@ def redirect_problem(uri: str) -> str | None:
 
 
 def is_same_redirect(registered: str, asked: str) -> bool:
-    """Whether ``asked`` is what was registered: character for character, but for the port on the loopback interface.
+    """Whether ``asked`` equals the registered URI, except for the port on the loopback interface.
 
-    A native application learns its port only when it listens (RFC 8252, 7.3).
+    A native application knows its port only when it listens (RFC 8252, 7.3).
     """
     if registered == asked:
         return True
@@ -77,15 +77,15 @@ def is_same_redirect(registered: str, asked: str) -> bool:
 
 
 def is_loopback(parts: SplitResult) -> bool:
-    """Whether the address leads to the machine that it is opened on."""
+    """Whether the address is on the loopback interface."""
     return parts.hostname in LOOPBACK
 
 
 def origin_for_policy(uri: str) -> str:
-    """The source expression that lets a form's answer redirect there (CSP, ``form-action``)."""
+    """The CSP source expression (``form-action``) that allows a form's answer to redirect there."""
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or ":" in (parts.hostname or ""):
-        # A policy has no words for private schemes' hosts, nor for IPv6 addresses.
+        # CSP cannot express hosts of private schemes, nor IPv6 addresses.
         return f"{parts.scheme}:"
     return f"{parts.scheme}://{parts.netloc}"
 

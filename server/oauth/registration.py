@@ -1,4 +1,4 @@
-"""``/oauth/register``: clients that introduce themselves (RFC 7591), for those that have no document of their own."""
+"""``/oauth/register``: dynamic registration (RFC 7591), for clients without a metadata document."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from workflow.ports import Clock, NewId
 
 MAX_BYTES = 16 << 10
 MAX_UNUSED = 10_000
-"""Clients that nobody has let in yet; they are gone after a day."""
+"""Clients that no user has allowed yet; they are deleted after a day."""
 
 
 class Registration:
-    """Takes clients in, so many an hour from each address; what nobody uses is forgotten."""
+    """Registers clients, so many an hour from each address; unused ones are deleted."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Registration:
         return [Route("/oauth/register", self.register, methods=["POST"])]
 
     async def register(self, request: Request) -> Response:
-        """201 with what was registered and, where the client wants one, its secret."""
+        """201 with the registered metadata and, if the client wants one, its secret."""
         try:
             return await self._register(request)
         except OAuthError as error:
@@ -85,6 +85,6 @@ class Registration:
         await self._store.add(client)
         answer = {**client.metadata, "client_id": client.id, "client_id_issued_at": int(now.timestamp())}
         if secret is not None:
-            # It does not run out.
+            # 0: it does not expire.
             answer |= {"client_secret": secret, "client_secret_expires_at": 0}  # nosec B105
         return json_answer(answer, status=201)

@@ -1,4 +1,4 @@
-"""What tokens may be asked for (RFC 8707): this server, and nothing else."""
+"""The resources that tokens may be asked for (RFC 8707): this server only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ResourceIndicators:
         self._names = frozenset({self.mcp, f"{self.mcp}/", base_url, f"{base_url}/"})
 
     def check(self, named: Sequence[str]) -> None:
-        """Let names pass that are all ours.
+        """Check that every name is one of ours.
 
         Raises:
             OAuthError: ``invalid_target``.

@@ -1,4 +1,4 @@
-"""The authorization server put together."""
+"""Puts the authorization server together."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from workflow.ports import Clock, HttpClient, NewId
 
 
 class EmbeddedServer:
-    """The parts of the embedded authorization server. ``http`` has to keep away from addresses that are not public."""
+    """The parts of the embedded authorization server. ``http`` has to refuse addresses that are not public."""
 
     def __init__(
         self,
@@ -73,12 +73,12 @@ class EmbeddedServer:
         )
 
     def routes(self) -> list[Route]:
-        """Everything that clients, their users and admins ask for."""
+        """The routes for clients, their users and admins."""
         return [route for part in self._parts for route in part.routes()]
 
 
 def oauth_routes(settings: Settings, embedded: EmbeddedServer) -> list[Route]:
-    """The embedded server's routes; where others give out the tokens, we only say who they are."""
+    """The embedded server's routes; with an outside issuer only the metadata that names it."""
     if settings.oauth_issuer is None:
         return embedded.routes()
     outside = ResourceMetadata(

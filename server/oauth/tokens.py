@@ -1,4 +1,4 @@
-"""``/oauth/token`` and ``/oauth/revoke``: codes, refresh tokens and machines' proofs become tokens, and end."""
+"""``/oauth/token`` and ``/oauth/revoke``: tokens for codes, refresh tokens and machines' proofs, and their end."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from workflow.identity import Scope, Scopes, scopes_text
 from workflow.ports import Clock
 
 MACHINE_LIFETIME = timedelta(hours=1)
-"""A machine needs no refreshing: it proves itself again."""
+"""A machine gets no refresh token: it authenticates again."""
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 
 class TokenEndpoint:
-    """Gives tokens out and takes them back. Sessions and their tokens themselves are made by :mod:`server.auth`."""
+    """Issues and revokes tokens. :mod:`server.auth` makes the sessions and their tokens."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class TokenEndpoint:
         return json_answer(content)
 
     async def revoke(self, request: Request) -> Response:
-        """200 whether or not there was such a token of the client's (RFC 7009); its whole session ends."""
+        """200 whether or not the client had such a token (RFC 7009); its whole session ends."""
         try:
             form = await form_in(request)
             client = await self._authentication.client_of(request, form)
@@ -106,7 +106,7 @@ class TokenEndpoint:
             raise await self._replayed(code)
         if code.expires_at <= self._clock.now():
             raise _no_grant("The code is over")
-        # OAuth 2.1 (10.2) has clients leave it out; those of OAuth 2.0 send it.
+        # Clients of OAuth 2.1 omit it (10.2); those of OAuth 2.0 send it.
         if one(form, "redirect_uri") not in (None, code.redirect_uri):
             raise _no_grant("redirect_uri is not the one that the code was sent to")
         if code.resource is not None and not {code.resource}.issuperset(form.get("resource", [])):
@@ -131,7 +131,7 @@ class TokenEndpoint:
         return tokens
 
     async def _replayed(self, code: AuthorizationCode) -> OAuthError:
-        """The refusal of a code that was shown twice: one of the two has stolen it, so that both get nothing."""
+        """The refusal of a code that was used twice: one of the two uses is a thief's, so the session ends too."""
         session_id = await self._codes.replay(code.hash, now=self._clock.now())
         if session_id is not None:
             await self._sessions.end(session_id)
@@ -146,7 +146,7 @@ class TokenEndpoint:
         if client.kind != "machine" or client.workspace_id is None or client.scopes is None:
             raise OAuthError("unauthorized_client", "Only machines, made with POST /api/machines, act by themselves.")
         asked = one(form, "scope")
-        # Clients ask for all that the resource lists; what comes of it is in the answer.
+        # Clients ask for all scopes that the resource lists; the answer has those that were granted.
         scopes = client.scopes if asked is None else client.scopes & known_scopes(asked)
         if not scopes:
             raise OAuthError("invalid_scope", f"This machine's scopes are: {scopes_text(client.scopes)}.")
@@ -162,12 +162,12 @@ class TokenEndpoint:
 
 
 def machine_user(client_id: str) -> str:
-    """Who a machine is where a user would be."""
+    """The user id of a machine."""
     return f"machine:{client_id}"
 
 
 def known_scopes(asked: str) -> Scopes:
-    """The scopes among the words; clients also ask for those of other standards, which mean nothing here.
+    """The known scopes among the words; clients also ask for scopes of other standards, which are ignored.
 
     Raises:
         OAuthError: ``invalid_scope``: none is known.

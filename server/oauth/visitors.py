@@ -1,4 +1,4 @@
-"""Who decides about clients: the user who is logged in, or this machine's own while nobody has an account."""
+"""Who decides about clients: the user who is logged in, or this machine's local user while there is no account."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORM_PATH = "/oauth"
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Visitor:
-    """Somebody who may let clients in, to the workspaces that they belong to. ``here`` is the one they are in."""
+    """A user who may allow clients in the workspaces they belong to. ``here`` is the current workspace."""
 
     user_id: str
     name: str
@@ -34,7 +34,7 @@ class Visitor:
 
 
 class Visitors:
-    """Knows whose browser it is, and the forms that were made for it."""
+    """Finds the visitor of a browser, and verifies the forms that were made for it."""
 
     def __init__(self, *, sessions: PageSessions, workspaces: SqlWorkspaces, first_run: FirstRun) -> None:
         self._sessions = sessions
@@ -42,7 +42,7 @@ class Visitors:
         self._first_run = first_run
 
     async def visitor(self, request: Request) -> Visitor | None:
-        """Who it is; ``None`` where they have to log in."""
+        """The visitor; ``None`` where they have to log in."""
         user = await self._sessions.page_user(request)
         if user is not None:
             return Visitor(
@@ -60,17 +60,17 @@ class Visitors:
         )
 
     def field(self, visitor: Visitor, request: Request) -> tuple[Html, str | None]:
-        """What a form of theirs carries, and the cookie that it goes with if it is not their session's."""
+        """The token that the visitor's forms carry, and its cookie if it is not the session's."""
         if visitor.page_user is not None:
             return self._sessions.csrf_field(visitor.page_user), None
         return self._sessions.strangers_form(request)
 
     def with_cookie(self, response: R, cookie: str | None) -> R:
-        """The response, with that cookie."""
+        """The response, with the form's cookie."""
         return response if cookie is None else self._sessions.with_form(response, cookie, path=FORM_PATH)
 
     def require_own_form(self, visitor: Visitor, request: Request, form: Parameters) -> None:
-        """Return where the form was made for this browser.
+        """Check that the form was made for this browser.
 
         Raises:
             ForgedFormError: it was not.

@@ -1,4 +1,4 @@
 """The REST API: one module per subject.
 
-Must not decide anything that a tool of the same name would decide otherwise.
+Must not decide anything differently from the tool of the same name.
 """

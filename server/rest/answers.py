@@ -1,6 +1,6 @@
-"""What the REST API answers, as models: ``openapi.py`` describes it by them, and ``make fuzz`` holds it to that.
+"""Models of the REST API's answers: ``server/rest/openapi.py`` describes them, and ``make fuzz`` checks them.
 
-Members that are not always there are optional; what is data of workflows may be anything.
+Members that are not always there are optional; the data of workflows may be anything.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class _Answer(BaseModel):
 
 
 class WorkflowHeader(_Answer):
-    """Which version of which workflow it is."""
+    """A version of a workflow, identified."""
 
     workflow_id: str
     version: int
@@ -38,7 +38,7 @@ class WorkflowAnswer(WorkflowHeader):
 
 
 class PublishedAnswer(WorkflowHeader):
-    """The version in use, where it listens, and the tool that it has become."""
+    """The published version, its webhook addresses, and its tool."""
 
     webhooks: list[str] = []
     tool: str = ""
@@ -75,7 +75,7 @@ class VersionsAnswer(_Answer):
 
 
 class DifferenceAnswer(_Answer):
-    """What has changed: in lines, and as a JSON Patch."""
+    """A difference: in lines, and as a JSON Patch."""
 
     base_version: int
     version: int
@@ -136,7 +136,7 @@ class CallerAnswer(_Answer):
 
 
 class HealthAnswer(_Answer):
-    """That it is well."""
+    """The answer of the health routes."""
 
     status: Literal["ok", "ready"]
 
@@ -159,7 +159,7 @@ class ConversationsAnswer(_Answer):
 
 
 class TurnAnswer(_Answer):
-    """A message of a conversation; members of tools and attachments are there where it has them."""
+    """A message of a conversation; the members for tools and attachments are optional."""
 
     position: int
     role: Literal["system", "user", "assistant", "tool"]
@@ -178,7 +178,7 @@ class ConversationAnswer(ConversationSummary):
 
 
 class ConnectionAnswer(_Answer):
-    """A connection without its secret. ``authorization_url`` is where somebody has to consent."""
+    """A connection without its secret. ``authorization_url`` is where a user has to consent."""
 
     name: str
     kind: ConnectionKind
@@ -220,7 +220,7 @@ class ActionsAnswer(_Answer):
 
 
 class FiguresEntry(_Answer):
-    """What became of the calls of an action on a day."""
+    """The outcomes of the calls of an action on a day."""
 
     action: str
     day: str
@@ -275,4 +275,4 @@ ANSWERS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("GET", "/healthz"): HealthAnswer,
     ("GET", "/readyz"): HealthAnswer,
 }
-"""The body of each operation's answer when all is well."""
+"""The model of each operation's answer when it succeeds."""

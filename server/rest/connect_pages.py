@@ -1,4 +1,4 @@
-"""What browsers see where a user consents to a connection: the way out, the way back, and who we are."""
+"""The pages where a user consents to a connection: the redirect, the callback, and our client metadata."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ConnectPages:
     base_url: str
 
     def routes(self) -> list[Route]:
-        """Every route; what people open, not programs."""
+        """Every route; people open them in browsers."""
         return [
             Route(f"{CONNECT_PATH}/{{state}}", self.leave, methods=["GET"]),
             Route(CALLBACK_PATH, self.come_back, methods=["GET"]),
@@ -48,7 +48,7 @@ class ConnectPages:
         ]
 
     async def leave(self, request: Request) -> Response:
-        """The way on to the other side, for the user who began it; they alone may come back, with this browser."""
+        """The link to the other side, for the user who began; only they may come back, with this browser."""
         state = request.path_params["state"]
         pending = await self.authorizations.waiting(state)
         if pending is None:
@@ -61,7 +61,7 @@ class ConnectPages:
                 return _refusal("Somebody else has begun this connection. Nobody can consent for another person.", 403)
         browser, location = secrets.token_urlsafe(32), pending.details["location"]
         await self.authorizations.leave(state, browser)
-        # A link, and no redirect: whoever comes from our login form may not be sent on to another site by it.
+        # A link, not a redirect: the form-action policy of our login form forbids redirects to other sites.
         response = page(
             "Connect",
             element(
@@ -85,7 +85,7 @@ class ConnectPages:
         return response
 
     async def come_back(self, request: Request) -> Response:
-        """The other side has sent the browser back: keep what was granted."""
+        """The callback of the other side: store what was granted."""
         try:
             pending, form = await self.authorizations.exchanged(
                 dict(request.query_params), browser=request.cookies.get(COOKIE)
@@ -112,14 +112,14 @@ class ConnectPages:
         return response
 
     async def document(self, request: Request) -> Response:
-        """Who we are, for authorization servers that look it up (OAuth client ID metadata document)."""
+        """Our client metadata, for authorization servers that fetch it (OAuth Client ID Metadata Document)."""
         metadata = client_metadata(self.base_url, f"{self.base_url}{CALLBACK_PATH}")
         proof = {"token_endpoint_auth_method": "none"}  # a public client has no secret  # nosec B105
         return json_response({"client_id": f"{self.base_url}{DOCUMENT_PATH}", **proof, **metadata})
 
 
 def _actor(pending: PendingAuthorization) -> Actor:
-    """Whoever began it, as far as this goes."""
+    """An actor with the identity of the user who began, for this purpose only."""
     scopes = frozenset({Scope.INTEGRATIONS_WRITE})
     return Actor(
         user_id=pending.user_id, workspace_id=pending.owner, scopes=scopes, attainable=scopes, client="a browser"

@@ -68,7 +68,7 @@ class IntegrationRoutes:
         return json_response({"connections": [connection_content(each) for each in listed]})
 
     async def connect(self, request: Request) -> Response:
-        """Make a connection and try it: 201; with ``authorization_url`` where somebody has to consent in a browser."""
+        """Make a connection and test it: 201; with ``authorization_url`` where a user has to consent in a browser."""
         made = await self.connections.connect(actor_of(request), await optional_json(request))
         location = {"location": f"/api/integrations/{made.connection.name}"}
         return json_response(connected_content(made), 201, location)
@@ -78,26 +78,26 @@ class IntegrationRoutes:
         return json_response(connection_content(await self.connections.get(actor_of(request), _name(request))))
 
     async def change_connection(self, request: Request) -> Response:
-        """Give it other settings, or another secret, and try it."""
+        """Change its settings or its secret, and test it."""
         made = await self.connections.change(actor_of(request), _name(request), await optional_json(request))
         return json_response(connected_content(made))
 
     async def disconnect(self, request: Request) -> Response:
-        """204 when it is forgotten, and what was granted is given back."""
+        """204 when it is deleted, and its grant is revoked."""
         await self.connections.disconnect(actor_of(request), _name(request))
         return Response(status_code=204)
 
     async def check_connection(self, request: Request) -> Response:
-        """Ask the other side now, and say how that went."""
+        """Test the connection now; the answer has the result."""
         return json_response(connected_content(await self.connections.check(actor_of(request), _name(request))))
 
     async def authorize_connection(self, request: Request) -> Response:
-        """Where somebody has to consent in a browser, for the first time or anew."""
+        """The address where a user has to consent in a browser, for the first time or again."""
         begun: Connected = await self.connections.authorize(actor_of(request), _name(request))
         return json_response(connected_content(begun))
 
     async def list_actions(self, request: Request) -> Response:
-        """Its allowed actions with their schemas, the best first where words are given."""
+        """Its allowed actions with their schemas; with search words the best match first."""
         query = query_in(request, ActionsQuery)
         actions = await self.connections.actions(actor_of(request), _name(request))
         found = search(actions, query.text)
@@ -105,7 +105,7 @@ class IntegrationRoutes:
         return json_response({"actions": shown, "total": len(found)})
 
     async def list_figures(self, request: Request) -> Response:
-        """What became of its calls, by action and day, the latest day first."""
+        """The outcomes of its calls, by action and day, the latest day first."""
         query = query_in(request, FiguresQuery)
         since = (self.clock.now() - timedelta(days=query.days - 1)).date().isoformat()
         figures = await self.connections.figures(actor_of(request), _name(request), since=since)

@@ -1,4 +1,4 @@
-"""REST routes for conversations: the routes that show and forget what the context manager keeps."""
+"""REST routes that list, show and delete conversations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ConversationRoutes:
 
     def routes(self) -> list[Route]:
         """Every route; ``server.rest.openapi`` describes the same ones."""
-        # Keys may have slashes in them.
+        # Keys may contain slashes.
         one = "/api/conversations/{key:path}"
         return [
             GuardedRoute("/api/conversations", self.list_conversations, methods=["GET"], scopes=READS_EXECUTIONS),
@@ -63,7 +63,7 @@ class ConversationRoutes:
         return json_response({**_head(head), "turns": list(map(_turn, turns)), "next_before": next_before})
 
     async def delete_conversation(self, request: Request) -> Response:
-        """204 when it is forgotten."""
+        """204 when it is deleted."""
         actor, key = actor_of(request), request.path_params["key"]
         await self.memory.delete(actor.workspace_id, key)
         self.audit.note(actor, "conversation.deleted", f"conversation:{key}")
@@ -85,7 +85,7 @@ def _turn(turn: Turn) -> dict[str, Any]:
     message = message_to_json(turn.message)
     for call in message.get("tool_calls", ()):
         if call["arguments"] is not None:
-            # Secrets in what was read as JSON are hidden by their names; in the text of it they would not be.
+            # Secrets are redacted by their members' names in parsed JSON; in its text they could not be found.
             del call["raw_arguments"]
     return {
         "position": turn.position,

@@ -111,7 +111,7 @@ class CredentialRoutes:
         return json_response(credential_content(await self.credentials.get(actor_of(request), _name(request))))
 
     async def replace_credential(self, request: Request) -> Response:
-        """Put something else in its place, whole: whoever changes where it may be sent sends the secret, too."""
+        """Replace it as a whole: who changes its hosts must send the secret again."""
         stored = await self.credentials.replace(actor_of(request), _name(request), await optional_json(request))
         return json_response(credential_content(stored))
 
@@ -123,7 +123,7 @@ class CredentialRoutes:
         )
 
     async def delete_credential(self, request: Request) -> Response:
-        """204 when it is forgotten."""
+        """204 when it is deleted."""
         await self.credentials.delete(actor_of(request), _name(request))
         return Response(status_code=204)
 
@@ -137,7 +137,7 @@ class CredentialRoutes:
 
 
 def credential_content(stored: StoredCredential) -> dict[str, Any]:
-    """All that is ever shown of a credential."""
+    """Everything that is ever shown of a credential."""
     return {
         "name": stored.name,
         "kind": stored.kind,

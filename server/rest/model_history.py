@@ -1,4 +1,4 @@
-"""The route that shows what was said to models."""
+"""The route that lists exchanges with models."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ExchangeRoutes:
         return [GuardedRoute("/api/exchanges", self.list_exchanges, methods=["GET"], scopes=READS_EXECUTIONS)]
 
     async def list_exchanges(self, request: Request) -> Response:
-        """A page of what the workspace's workflows said to models and heard from them, newest first."""
+        """A page of the exchanges of the workspace's workflows with models, newest first."""
         query = query_in(request, ExchangesQuery)
         where = ExchangeFilter(
             owner=actor_of(request).workspace_id,
@@ -53,7 +53,7 @@ class ExchangeRoutes:
 
 
 def shown(exchange: Exchange) -> dict[str, Any]:
-    """An exchange as it is shown: what it was about, which model answered, and what it took."""
+    """An exchange as it is shown: its purpose, the model that answered, and its cost."""
     asker, usage = exchange.asker, exchange.usage
     return {
         "id": exchange.id,
@@ -67,7 +67,7 @@ def shown(exchange: Exchange) -> dict[str, Any]:
         "conversation_id": exchange.conversation_id,
         "request": exchange.request,
         "answer": exchange.answer,
-        # Not "tokens": values under such a name are hidden as secrets.
+        # Not "tokens": values under such a name are redacted as secrets.
         "usage": {
             "input": usage.input_tokens,
             "output": usage.output_tokens,

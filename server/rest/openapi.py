@@ -47,7 +47,7 @@ _REFERENCE = "#/components/schemas/{model}"
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Operation:
-    """What a route's code does not say of itself: models of its input, and the answer when all is well."""
+    """What a route's code does not show: the models of its input, and its answer when it succeeds."""
 
     success: Mapping[int, str]
     body: type[BaseModel] | None = None
@@ -356,8 +356,8 @@ def _describe_answer(described: dict[str, Any], answer: type[BaseModel] | None) 
 
 
 def _guard(described: dict[str, Any], route: GuardedRoute) -> None:
-    """Say what whoever calls the route must have."""
-    # OpenAPI 3.1 (4.8.30): for schemes other than OAuth2 the list names the roles that it takes.
+    """Describe the token and scopes that the route requires."""
+    # OpenAPI 3.1 (4.8.30): for schemes other than OAuth2 the list names the required roles.
     described["security"] = [{"caller": sorted(route.scopes)}]
     refusals = {"401": "The caller is not known."}
     if route.scopes:

@@ -56,7 +56,7 @@ class PromptDifferenceQuery(BaseModel):
 
 
 class PreviewBody(BaseModel):
-    """Body of ``POST /api/prompts/{name}/preview``; with ``template`` that one is tried, which is not saved."""
+    """Body of ``POST /api/prompts/{name}/preview``; ``template`` is an unsaved one to render instead."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,7 +67,7 @@ class PreviewBody(BaseModel):
 
 
 class PromptExport(RootModel[dict[str, list[NamedDocument]]]):
-    """``{"prompts": […]}``, as an export has it; or the same as TOML."""
+    """``{"prompts": […]}`` in the form of an export; or the same as TOML."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -135,7 +135,7 @@ class PromptRoutes:
         return json_response(_saved(saved), headers={"etag": f'"{saved.template.version}"'})
 
     async def delete_prompt(self, request: Request) -> Response:
-        """204 when the template is gone with all its versions."""
+        """204 when the template is deleted with all its versions."""
         await self.manager.delete(actor_of(request), request.path_params["name"])
         return Response(status_code=204)
 
@@ -163,7 +163,7 @@ class PromptRoutes:
         return json_response({"name": name, "version": after, "base_version": before, "changes": list(lines)})
 
     async def preview(self, request: Request) -> Response:
-        """The messages that the template comes to with these variables. No model is asked."""
+        """The rendered messages of the template with these variables. No model is called."""
         owner, name = actor_of(request).workspace_id, request.path_params["name"]
         body = validated(PreviewBody, await optional_json(request))
         content: dict[str, Any] = {}

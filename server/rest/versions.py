@@ -83,7 +83,7 @@ class Publications:
         return json_response({**versions_content(page, current), "next_cursor": page.next_cursor})
 
     async def restore_version(self, request: Request) -> Response:
-        """Make an old version the draft again, as the next version. ``If-Match`` as for PUT."""
+        """Store an old version again as the next one, the draft. ``If-Match`` as for PUT."""
         version = validated(_VersionInPath, {"version": request.path_params["version"]}).version
         saved = await self.authoring.restore_version(
             actor_of(request), request.path_params["workflow_id"], version, expected_version=expected_version(request)
@@ -99,7 +99,7 @@ class Publications:
         return json_response({"version": version, **difference_content(base, found)})
 
     async def publish(self, request: Request) -> Response:
-        """Put a version into use, and offer it as a tool where asked; an older version rolls back."""
+        """Publish a version, and offer it as a tool if asked; an older version rolls back."""
         actor, body = actor_of(request), validated(PublishBody, await optional_json(request))
         exposure = body.tool.exposure(actor.workspace_id) if body.tool is not None else None
         published = await self.publishing.publish(
@@ -108,13 +108,13 @@ class Publications:
         return json_response(published_content(published, exposure, self.publishing))
 
     async def unpublish(self, request: Request) -> Response:
-        """Take a workflow out of use."""
+        """Unpublish a workflow."""
         actor, workflow_id = actor_of(request), request.path_params["workflow_id"]
         await self.publishing.unpublish(actor, workflow_id)
         return json_response(workflow_header(await self.authoring.version(actor.workspace_id, workflow_id, None)))
 
     async def withdraw_tool(self, request: Request) -> Response:
-        """Offer a workflow as a tool no more; it stays published."""
+        """Stop offering a workflow as a tool; it stays published."""
         await self.publishing.withdraw_tool(actor_of(request), request.path_params["workflow_id"])
         return Response(status_code=204)
 

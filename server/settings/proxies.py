@@ -1,4 +1,4 @@
-"""Whose request it is that a reverse proxy passes on."""
+"""The client's address behind reverse proxies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Address = IPv4Address | IPv6Address
 
 
 class TrustedProxies:
-    """Proxies whose word counts, as addresses and networks. Anybody else's ``X-Forwarded-For`` is not looked at."""
+    """Trusted proxies, as addresses and networks. The ``X-Forwarded-For`` of anybody else is ignored."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         """Raises:
-        ValueError: one is no network.
+        ValueError: one is not a network.
         """
         self._networks = tuple(ip_network(each) for each in networks)
 
@@ -23,9 +23,10 @@ class TrustedProxies:
         """Put the address of the client into the scope, in place of the proxy's."""
         if not self._networks or scope.get("client") is None or not self._is_trusted(scope["client"][0]):
             return
-        told = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1").split(",")
-        # Each proxy adds at the end whom it heard from; what stands before the last one that is not ours is hearsay.
-        for hop in reversed([each.strip() for each in told]):
+        hops = b",".join(value for name, value in headers if name == b"x-forwarded-for").decode("latin-1").split(",")
+        # Each proxy appends the address of its peer; what stands before the last address that is not ours is not
+        # verified.
+        for hop in reversed([each.strip() for each in hops]):
             address = _address(hop)
             if address is None:
                 return

@@ -1,4 +1,4 @@
-"""The key that links are signed with: given as a setting, or made once and kept beside the data."""
+"""The key that links are signed with: set, or made once and kept in the data folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY_BYTES = 32
 
 
 def derived_key(secret: bytes, purpose: str) -> bytes:
-    """A key of 32 bytes of its own for each purpose, so that what is made for one is worth nothing for another."""
+    """A separate key of 32 bytes for each purpose, so that a signature for one is not valid for another."""
     return hmac.new(secret, purpose.encode(), hashlib.sha256).digest()
 
 

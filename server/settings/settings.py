@@ -175,7 +175,7 @@ class Settings(BaseSettings):
     )
     issuer_registration: bool = Field(
         default=False,
-        description="Whoever oauth_issuer or oidc_issuer vouches for gets an account, whatever registration says.",
+        description="Users of oauth_issuer and oidc_issuer get an account even where registration is closed.",
     )
     puter_sign_in: bool = Field(default=False, description="Take tokens of Puter's browser SDK at POST /auth/puter.")
     puter_api_origin: str = Field(
@@ -286,7 +286,7 @@ class Settings(BaseSettings):
     @field_validator("oauth_issuer", "oidc_issuer", "puter_api_origin")
     @classmethod
     def _is_safe(cls, value: str | None) -> str | None:
-        """Refuse addresses on the way to which somebody could answer in the issuer's place."""
+        """Refuse plain http, where an attacker on the network could answer in the issuer's place."""
         if value is None:
             return value
         parts = urlsplit(value)
@@ -345,7 +345,7 @@ class Settings(BaseSettings):
 
     @property
     def redis_prefix(self) -> str:
-        """What the names of our keys and channels in Redis begin with."""
+        """The prefix of our keys and channels in Redis."""
         return f"{self.namespace}:"
 
     @property
@@ -357,7 +357,7 @@ class Settings(BaseSettings):
 
     @property
     def is_local(self) -> bool:
-        """Whether only this machine can reach the server, as far as the settings tell."""
+        """Whether only this machine can reach the server, as far as the settings show."""
         public = urlsplit(self.public_url).hostname if self.public_url else None
         hosts = [self.host, *map(_without_port, self.allowed_hosts), *([public] if public else [])]
         return all(map(_is_loopback, hosts))

@@ -1,4 +1,4 @@
-"""Where the settings say that the vault's keys are, and the lock that a data folder has one owner by."""
+"""Where the settings put the vault's keys, and the lock of the data folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ LOCK_FILE = "jobsprint.lock"
 
 
 def key_sources(settings: Settings) -> VaultKeySources:
-    """Where the settings say that the keys are."""
+    """The source of the keys, as the settings name it."""
     service, _, user = (settings.vault_keyring or "").partition("/")
     return VaultKeySources(
         text=settings.vault_keys.get_secret_value() if settings.vault_keys is not None else None,

@@ -1,4 +1,4 @@
-"""What every request passes before anybody asks who it comes from.
+"""The checks that every request passes before authentication.
 
 Must not know routes or users.
 """

@@ -1,6 +1,6 @@
-"""The bodies of requests: read whole, within bounds of size and shape, before anything behind sees them.
+"""The bodies of requests: read as a whole, within bounds of size and shape, before the application sees them.
 
-How long they may take is the business of :mod:`server.walls.bounded_protocol`, where waiting costs nothing.
+:mod:`server.walls.bounded_protocol` bounds how long they may take, where waiting costs nothing.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class EncodedBodyError(JobsprintError):
 
 
 class ClientGoneError(Exception):
-    """The client went away before its body was there; nobody waits for an answer."""
+    """The client disconnected before its body was complete; nobody waits for an answer."""
 
 
 class Bodies:
-    """An ASGI application in front of another, which gets each body in one message."""
+    """An ASGI application in front of another one, which gets each body in one message."""
 
     def __init__(self, app: ASGIApp, *, max_bytes: int, max_members: int) -> None:
         self._app = app
@@ -89,13 +89,13 @@ class Bodies:
 
 
 def _is_json(path: str, headers: dict[bytes, bytes]) -> bool:
-    """Whether somebody will read it as JSON: webhooks do where its type says so, routes of ours unless it is a form."""
+    """Whether it will be parsed as JSON: at webhooks if its type says so, at our routes unless it is a form."""
     media_type = headers.get(b"content-type", b"").lower()
     return b"json" in media_type or not (path.startswith(WEBHOOKS) or b"form" in media_type)
 
 
 def _whole(body: bytes, receive: Receive) -> Receive:
-    """What gives the body in one message, and then whatever else the server says."""
+    """A ``receive`` that returns the body in one message, and then the server's other messages."""
     is_given = False
 
     async def replay() -> dict[str, object]:

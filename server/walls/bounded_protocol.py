@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol with bounds that it lacks: on requests that never end, and on connections.
+"""uvicorn's HTTP protocol with bounds that it lacks: on the time of requests, and on the number of sockets.
 
-A timer runs only while a request has begun and is not there as a whole: those that come in one piece cost nothing.
+A timer runs only while a request is incomplete: requests that come in one piece cost nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import orjson
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 << 10
-"""Request line and headers. nginx takes 32 KiB of it, Node 16 KiB."""
+"""Request line and headers. nginx allows 32 KiB, Node 16 KiB."""
 
 
 def bounded_protocol(*, request_seconds: float, max_connections: int) -> type[HttpToolsProtocol]:
-    """The protocol with its bounds: uvicorn makes the objects itself, and knows no settings of ours."""
+    """The protocol class with its bounds: uvicorn makes the objects, and has no place for our settings."""
 
     class BoundedProtocol(_BoundedProtocol):
         pass
@@ -85,7 +85,7 @@ class _BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP, in our words."""
+        """Answer input that is not HTTP with a problem document."""
         self._refuse(400, code="bad_http", title="This is no valid HTTP request.", fix="Correct the request.")
 
     def _start_timer(self) -> None:

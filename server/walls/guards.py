@@ -1,4 +1,4 @@
-"""What every request passes before anything else sees it: header hygiene, Host, Origin, and CORS for those we know."""
+"""The outer checks of every request: size of the headers, Host, Origin, and CORS for allowed origins."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ STRANGERS = ("/webhooks/", "/resume/")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 16 << 10
-"""All together, as Node has it."""
+"""Of all headers together; Node's bound."""
 MAX_TARGET_BYTES = 8_000
-"""Path and query; RFC 9110 (4.1) wants 8,000 octets to be taken."""
+"""Path and query; RFC 9110 (4.1) asks for at least 8,000 octets."""
 
 ALLOWED_METHODS = b"GET, POST, PUT, PATCH, DELETE"
 ALLOWED_HEADERS = frozenset(
@@ -59,10 +59,10 @@ def allowed_origins(settings: Settings) -> list[str]:
 
 
 class Guards:
-    """An ASGI application in front of another.
+    """An ASGI application in front of another one.
 
-    Pages of other sites cannot reach a server on somebody's own machine through it. Pages of origins that are allowed
-    can read what it answers, and never with cookies: those are for our own pages.
+    It keeps pages of other sites from reaching a server on a user's own machine. Pages of allowed origins can read its
+    answers, but never with cookies: those are for our own pages.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Guards:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        # httptools keeps blanks after a header's value, which RFC 9110 (5.5) says are not part of it.
+        # httptools keeps blanks after a header's value, which are not part of it (RFC 9110, 5.5).
         headers = scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
         sent = dict(headers)
         self._proxies.see_through(scope, headers)
@@ -94,8 +94,7 @@ class Guards:
             await self._app(scope, receive, _readable_by(origin, send))
 
     def _stranger(self, scope: Scope, sent: dict[bytes, bytes]) -> Response | None:
-        # Webhooks and resume links are for strangers: they come by whatever name the outside knows, and prove
-        # themselves in other ways.
+        # Webhooks and resume links come from outside under any host name, and carry their own proof.
         if scope["path"].startswith(STRANGERS):
             return None
         if not _matches(sent.get(b"host", b"").decode("latin-1"), self._hosts):
@@ -137,7 +136,7 @@ def _too_much(scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> Response 
 
 
 def _preflight(origin: bytes, sent: dict[bytes, bytes]) -> Response:
-    """What a page of an allowed origin may send, told before it does; nobody has to say who they are for that."""
+    """The answer to a CORS preflight of an allowed origin; it needs no token."""
     asked = sent.get(b"access-control-request-headers", b"").decode("latin-1").lower().split(",")
     names = [name for each in asked if (name := each.strip()) in ALLOWED_HEADERS or _is_parameter(name)]
     return Response(

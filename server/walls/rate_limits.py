@@ -1,4 +1,4 @@
-"""How many requests a minute a caller may send: token buckets per user, and per address for strangers."""
+"""Rate limits in requests a minute: token buckets per user, and per address for unauthenticated requests."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from workflow.identity import LOCAL_ID, Actor
 
 MINUTE = 60.0
 CALLERS_KEPT = 50_000
-"""Buckets in memory, about 200 bytes each. Of more callers at once the one that was quiet for longest starts anew."""
+"""Buckets in memory, about 200 bytes each. With more callers the least recently used bucket is dropped."""
 WEBHOOKS = "/webhooks/"
 PROVING = ("/auth/", "/oauth/", "/token", "/register", "/authorize")
-"""Where strangers prove who they are: guesses are dearer than other requests."""
+"""Paths where callers prove who they are: guesses cost more tokens than other requests."""
 
 Now = Callable[[], float]
 
@@ -69,7 +69,7 @@ class TokenBuckets:
         self._rate = per_minute / MINUTE
         self._now = now
         self._callers_kept = callers_kept
-        # The last to be used stand at the end.
+        # In the order of their last use.
         self._buckets: dict[str, tuple[float, float]] = {}
 
     async def take(self, caller: str, tokens: float = 1.0) -> TokensTaken:
@@ -91,7 +91,7 @@ class TokenBuckets:
 
 
 class SharedBuckets:
-    """Implements :class:`Buckets` for servers that share their callers; while Redis is away each counts alone."""
+    """Implements :class:`Buckets` for servers behind one address; while Redis is down each server counts alone."""
 
     def __init__(self, name: str, *, shared: RedisBuckets, own: TokenBuckets) -> None:
         self.per_minute = own.per_minute
@@ -103,7 +103,7 @@ class SharedBuckets:
         """Take tokens; see the protocol."""
         try:
             drawn = await self._shared.take(f"{self._name}:{caller}", size=self.per_minute, tokens=tokens)
-        except StorageError:  # it is logged where it was found out
+        except StorageError:  # the shared buckets have logged it
             return await self._own.take(caller, tokens)
         rate = self.per_minute / MINUTE
         wait = 0.0 if drawn.passes else (tokens - drawn.left) / rate
@@ -111,10 +111,10 @@ class SharedBuckets:
 
 
 class RateLimits:
-    """An ASGI application in front of another, behind :mod:`server.auth.sessions.authentication`.
+    """An ASGI application in front of another one, behind :mod:`server.auth.sessions.authentication`.
 
-    Whoever is known counts as a user, with all of their sessions and keys; everybody else as an address. With
-    ``clients``, each key and client of a user counts by itself, too. The local user of a server that only this machine
+    Authenticated requests count for their user, with all sessions and keys; others count for their address. With
+    ``clients``, each key and client of a user also counts separately. The local user of a server that only this machine
     reaches is not counted, and neither are webhooks, unless that is set.
     """
 
@@ -159,10 +159,10 @@ class RateLimits:
 
 
 class AttemptLimits:
-    """An ASGI application in front of another, in front of :mod:`server.auth.sessions.authentication`.
+    """An ASGI application in front of another one, in front of :mod:`server.auth.sessions.authentication`.
 
-    Counts by address what proves who somebody is (login, registration, tokens), and what fails to: tokens and keys are
-    guessed wherever they are taken.
+    Counts by address the requests that authenticate (login, registration, tokens), and those whose token fails: tokens
+    and keys can be guessed at every route.
     """
 
     def __init__(self, app: ASGIApp, *, attempts: Buckets) -> None:
@@ -197,7 +197,7 @@ class AttemptLimits:
 
 
 def address_of(scope: Scope) -> str:
-    """The address that a request comes from; of IPv6 the network, for whoever has one address has 2⁶⁴."""
+    """The address that a request comes from; of IPv6 its network, since a host with one address has 2⁶⁴."""
     client = scope.get("client")
     try:
         address = ip_address(client[0]) if client else None
@@ -216,13 +216,13 @@ async def _limited(buckets: Buckets, caller: str, app: ASGIApp, scope: Scope, re
         (b"ratelimit", b'"default";r=%d;t=%d' % (taken.left, math.ceil(taken.full_in_seconds))),
     ]
 
-    async def told(message: Message) -> None:
+    async def with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), *headers]}
         await send(message)
 
     if taken.wait_seconds:
         error = RateLimitedError(buckets.per_minute, retry_after_seconds=math.ceil(taken.wait_seconds))
-        await refusal(scope, error)(scope, receive, told)
+        await refusal(scope, error)(scope, receive, with_headers)
     else:
-        await app(scope, receive, told)
+        await app(scope, receive, with_headers)

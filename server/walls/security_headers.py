@@ -1,4 +1,4 @@
-"""Headers that tell browsers what they may not do with an answer, on every one of them."""
+"""Security headers for browsers, on every answer."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ ALWAYS: tuple[Header, ...] = (
     (b"cross-origin-opener-policy", b"same-origin"),
 )
 NO_PAGE: Header = (CSP, b"default-src 'none'; frame-ancestors 'none'")
-"""For every answer that does not bring a policy of its own, as our pages do."""
+"""For every answer without a policy of its own, which our pages have."""
 FOREIGN_PAGE: Header = (
     CSP,
     b"sandbox allow-downloads allow-forms allow-modals allow-popups allow-scripts",
 )
-"""For what workflows answer: their pages have an origin of their own, and so no part in anybody's session with us."""
+"""For answers of workflows: their pages get an opaque origin, and so cannot use a user's session with us."""
 HTTPS_ONLY: Header = (b"strict-transport-security", b"max-age=31536000")
 WEBHOOKS = "/webhooks/"
 
 
 class SecurityHeaders:
-    """An ASGI application around another; headers that it sets itself are left alone."""
+    """An ASGI application around another one; headers that the inner one sets are kept."""
 
     def __init__(self, app: ASGIApp, *, is_https: bool) -> None:
         self._app = app
@@ -44,7 +44,7 @@ class SecurityHeaders:
                 names = {name for name, _ in headers}
                 headers += [each for each in self._always if each[0] not in names]
                 if is_foreign:
-                    headers.append(FOREIGN_PAGE)  # beside the workflow's own policy: browsers keep to both
+                    headers.append(FOREIGN_PAGE)  # beside the workflow's own policy: browsers apply both
                 elif CSP not in names:
                     headers.append(NO_PAGE)
                 message = {**message, "headers": headers}

@@ -1,4 +1,4 @@
-"""Everything that requests pass before anybody asks who they come from, in its order."""
+"""Puts the checks that requests pass before authentication together, in their order."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def walled(
         max_bytes=settings.request_max_bytes,
         max_members=settings.request_max_members,
     )
-    if not settings.is_local:  # else there are no strangers
+    if not settings.is_local:  # otherwise every request is the local user's
         app = AttemptLimits(app, attempts=buckets("attempts", settings.attempt_limit_per_minute))
     app = Guards(app, hosts=hosts, origins=origins, proxies=TrustedProxies(settings.trusted_proxies))
     return SecurityHeaders(app, is_https=settings.base_url.startswith("https://"))

@@ -1,4 +1,4 @@
-"""Accounts: who may make one, and what becomes of it."""
+"""Accounts: who may make one, and how they are changed and disabled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflow.ports import Clock, NewId
 Registration = Literal["open", "invitation", "closed"]
 
 OPERATOR = "operator"
-"""In the audit log, whoever runs the server."""
+"""The name of the server's operator in the audit log."""
 
 LONGEST_EMAIL = 254
 """RFC 5321 (4.5.3.1.3), without the angle brackets."""
@@ -38,22 +38,22 @@ class RegistrationClosedError(JobsprintError):
             message, fix = "Accounts are made by invitation.", "Send the invitation that you were given."
         else:
             message = "Nobody may make an account here."
-            fix = "Whoever runs the server can: `jobsprint users add EMAIL`, or JOBSPRINT_REGISTRATION."
+            fix = "The server's operator can: `jobsprint users add EMAIL`, or JOBSPRINT_REGISTRATION."
         super().__init__(message, fix=fix)
 
 
 class AccountDisabledError(JobsprintError):
-    """The account is there, and out of use."""
+    """The account exists and is disabled."""
 
     code = "account_disabled"
     kind = ErrorKind.FORBIDDEN
 
     def __init__(self) -> None:
-        super().__init__("The account is disabled.", fix="Ask whoever runs the server.")
+        super().__init__("The account is disabled.", fix="Ask the server's operator.")
 
 
 class EmailNotVerifiedError(JobsprintError):
-    """Somebody signs in elsewhere with the address of an account here, and nobody says that it is theirs."""
+    """An issuer's user has the e-mail address of an account here, and the issuer does not say that it is verified."""
 
     code = "email_not_verified"
     kind = ErrorKind.FORBIDDEN
@@ -111,8 +111,8 @@ class Accounts:
         """A new user. ``is_first``: on a server that has none and asks nobody; they own what the local user had.
 
         Raises:
-            RegistrationClosedError: nobody may register so.
-            InvalidArgumentsError: the address, name or password will not do.
+            RegistrationClosedError: registration is closed, or needs an invitation.
+            InvalidArgumentsError: the address, name or password is not valid.
             EmailTakenError, InvitationNotFoundError, NotFirstError: see there.
         """
         if not is_first:
@@ -128,7 +128,7 @@ class Accounts:
         return user
 
     async def add(self, *, email: str, password: str, name: str | None = None, client: str) -> User:
-        """A new user, made by whoever runs the server. What the local user had is theirs if it is nobody's.
+        """A new user, made by the server's operator. The local user's workspace becomes theirs if nobody owns it.
 
         Raises:
             InvalidArgumentsError, EmailTakenError: as for :meth:`register`.
@@ -143,8 +143,8 @@ class Accounts:
         """The user whom an issuer vouches for; a new one where there is none and they may have an account.
 
         They may where registration is open, with an invitation, or where ``may_register`` says so of this issuer. An
-        account with the same e-mail address becomes theirs only if the issuer says that the address is. Its password
-        and sessions end then: whoever chose and opened them may be somebody else.
+        account with the same e-mail address becomes theirs only if the issuer says that the address is verified. The
+        account's password and sessions end then: another person may have chosen and opened them.
 
         Raises:
             AccountDisabledError, RegistrationClosedError, EmailNotVerifiedError, InvitationNotFoundError: see there.
@@ -165,16 +165,16 @@ class Accounts:
         """Give a user another password. Their sessions go on.
 
         Raises:
-            InvalidArgumentsError: it will not do.
+            InvalidArgumentsError: the password is not valid.
         """
         await self.store.set_password(user.id, await self._passwords.hash(password))
 
     async def reset_password(self, email: str, password: str, *, client: str) -> User:
-        """Give a user another password on behalf of whoever runs the server. Their sessions end.
+        """Give a user another password on behalf of the server's operator. The user's sessions end.
 
         Raises:
             UserNotFoundError: there is none with this address.
-            InvalidArgumentsError: it will not do.
+            InvalidArgumentsError: the password is not valid.
         """
         user = await self.of_email(email)
         await self.set_password(user, password)
@@ -183,7 +183,7 @@ class Accounts:
         return user
 
     async def set_disabled(self, email: str, *, is_disabled: bool, client: str) -> User:
-        """Disable a user and end their sessions, or let them in again, on behalf of whoever runs the server.
+        """Disable a user and end their sessions, or enable them again, on behalf of the server's operator.
 
         Raises:
             UserNotFoundError: there is none with this address.
@@ -232,7 +232,7 @@ class Accounts:
                 pointer="/email",
                 fix="Let it share your address with this server, and sign in again.",
             )
-        # An invitation may be for an address: then it is for whoever has that.
+        # An invitation may be for one address: then only the user with that address may use it.
         if invitation is not None and not signed_in.is_email_verified:
             raise EmailNotVerifiedError
         entry = Entry(identity=identity, invitation_hash=None if invitation is None else token_hash(invitation))
@@ -263,7 +263,7 @@ class Accounts:
     async def _note(
         self, user: User, action: str, client: str, details: dict[str, str], *, by: str | None = None
     ) -> None:
-        """Note what was done to an account in the log of its user's own workspace; ``by`` is who else did it."""
+        """Note a change of an account in the audit log of its user's own workspace; ``by`` is another actor."""
         actor = Actor(
             user_id=by or user.id,
             workspace_id=await self.store.home(user.id),
@@ -284,7 +284,7 @@ def checked_email(email: str) -> str:
     """The address as it is kept.
 
     Raises:
-        InvalidArgumentsError: it is none.
+        InvalidArgumentsError: it is not an e-mail address.
     """
     address = email_key(email)
     if not is_email(address):

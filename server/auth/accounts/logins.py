@@ -1,4 +1,4 @@
-"""Logging in and out with us: the password is looked at, the session opened, and what it is in said."""
+"""Logging in and out with a password: the password is checked, and a session is opened in a workspace."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 class WrongCredentialsError(JobsprintError):
-    """There is no account with this e-mail address and password; which of the two is wrong is not told."""
+    """There is no account with this e-mail address and password; the answer does not say which of the two is wrong."""
 
     code = "wrong_credentials"
     kind = ErrorKind.UNAUTHENTICATED
@@ -65,7 +65,7 @@ class Logins:
         """The user, and the tokens of a new session in the workspace, by default their own.
 
         Raises:
-            LoginThrottledError, TooManyLoginsError: it was not looked at.
+            LoginThrottledError, TooManyLoginsError: the password was not checked.
             WrongCredentialsError, AccountDisabledError: see there.
             WorkspaceNotFoundError: the user does not belong to it.
         """
@@ -77,7 +77,7 @@ class Logins:
     async def open(
         self, user: User, *, caller: Caller, workspace_id: str | None = None, has_refresh: bool = True
     ) -> Tokens:
-        """The tokens of a new session of somebody who has shown who they are.
+        """The tokens of a new session of a user who is authenticated.
 
         Raises:
             WorkspaceNotFoundError: the user does not belong to it.
@@ -96,7 +96,7 @@ class Logins:
         return tokens
 
     async def end_of_token(self, token: str, *, caller: Caller) -> None:
-        """End the session of somebody's refresh or access token; one that counts no more is no error."""
+        """End the session of a refresh or access token; a token that is not valid is no error."""
         ended = await self.sessions.end_of_token(token)
         if ended is not None:
             await self._note("session.ended", ended.user_id, ended.workspace_id, ended.id, caller)
@@ -109,13 +109,13 @@ class Logins:
             await self._note("session.ended", session.user_id, session.workspace_id, session_id, caller)
 
     async def change_password(self, actor: Actor, current: str | None, new: str, *, caller: Caller) -> None:
-        """Give the user another password; their other sessions end. One who has none needs not say it.
+        """Give the user another password; their other sessions end. A user without a password leaves ``current`` out.
 
         Raises:
-            OwnLoginNeededError: the actor did not log in, but is a client that was let in, or a key.
-            LoginThrottledError, TooManyLoginsError: it was not looked at.
+            OwnLoginNeededError: the actor is not a user who logged in, but an OAuth client or an API key.
+            LoginThrottledError, TooManyLoginsError: the password was not checked.
             WrongCredentialsError: ``current`` is not the password.
-            InvalidArgumentsError: ``new`` will not do.
+            InvalidArgumentsError: ``new`` is not valid.
         """
         await require_own_login(actor, self.sessions)
         user = await self._accounts.store.get(actor.user_id)
@@ -151,9 +151,9 @@ class Logins:
         await self._audit.written()
 
     async def _note_refusal(self, user: User | None, caller: Caller) -> None:
-        """Somebody did not know a user's password: the log of the user's own workspace says so.
+        """Note a wrong password in the audit log of the user's own workspace.
 
-        It takes as long where there is no such user, so that the time does not tell.
+        It takes as long where there is no such user, so that the time does not reveal which addresses have accounts.
         """
         home = await self._accounts.store.home(user.id if user is not None else "")
         if user is not None:
@@ -165,7 +165,7 @@ class Logins:
         Raises:
             LoginThrottledError, TooManyLoginsError, WrongCredentialsError, AccountDisabledError: see there.
         """
-        # An address that nobody can have is looked at like one that nobody has.
+        # An address that is not valid takes the same way as one without an account.
         account = email_key(email[: LONGEST_EMAIL + 1])
         self._throttle.begin(account, caller.address)
         user = await self._accounts.store.by_email(account) if is_email(account) else None
@@ -175,7 +175,7 @@ class Logins:
             self._throttle.withdraw(account, caller.address)
             raise
         if user is None or not is_right:
-            # Not with which address: that is the business of whoever has it, and people type passwords there.
+            # Not with which address: it is personal data, and people type passwords into that field by mistake.
             logger.info("A login from %s failed.", caller.address)
             await self._note_refusal(user, caller)
             raise WrongCredentialsError

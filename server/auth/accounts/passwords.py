@@ -23,11 +23,11 @@ MAX_CHARACTERS = 1_000
 AT_ONCE = 2
 """Each takes 64 MiB and about 50 ms of four cores (RFC 9106, the second recommended choice; argon2-cffi's default)."""
 MAX_WAITING = 64
-"""About two seconds of work; whoever comes then is asked to come again."""
+"""About two seconds of work; further logins are refused with a time to try again."""
 
 
 class TooManyLoginsError(JobsprintError):
-    """More passwords are to be checked at once than the server does.
+    """The server is checking as many passwords as it may at once.
 
     Attributes:
         retry_after_seconds: when to try again.
@@ -89,7 +89,7 @@ class Passwords:
         return await self._in_thread(lambda: self._verify(against, normal)) and password_hash is not None
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether it was made with other parameters than would be taken today."""
+        """Whether it was made with other parameters than new hashes are."""
         try:
             return self._hasher.check_needs_rehash(password_hash)
         except InvalidHashError:
@@ -101,7 +101,7 @@ class Passwords:
         except VerifyMismatchError:
             return False
         except (VerificationError, InvalidHashError):
-            # Not one of ours: nobody's password.
+            # Not an argon2 hash: no password fits it.
             return False
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
@@ -115,8 +115,8 @@ class Passwords:
 
 
 def _nobodys(hasher: PasswordHasher) -> str:
-    """What the password of an unknown user is held against: it takes as long to check as any, and no password has it
-    but by chance. It is made up, since to hash one would take each start of the server a tenth of a second."""
+    """The hash that the password of an unknown user is compared with: it takes as long as any other, and fits no
+    password. It is random: hashing one would add a tenth of a second to each start of the server."""
     salt, digest = (
         b64encode(secrets.token_bytes(length)).decode().rstrip("=") for length in (hasher.salt_len, hasher.hash_len)
     )
@@ -125,7 +125,7 @@ def _nobodys(hasher: PasswordHasher) -> str:
 
 
 def _normal(password: str) -> str | None:
-    """The password as every keyboard sends it (NFKC, as RFC 8265 has it); ``None`` where it is no text."""
+    """The password in one Unicode form for all keyboards (NFKC, RFC 8265); ``None`` where it is not valid Unicode."""
     try:
         password.encode()
     except UnicodeEncodeError:

@@ -1,7 +1,7 @@
 """Slows down those who guess passwords, without letting a stranger lock anybody's account.
 
-Failures are counted per account and address together, per address, and per account. The last takes many, and does
-not hold up addresses from which the account's user has logged in before. No delay is longer than five minutes.
+Failures are counted per account and address together, per address, and per account. The last allows many failures,
+and does not delay addresses from which the account's user has logged in before. No delay exceeds five minutes.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from workflow.errors import ErrorKind, JobsprintError
 from workflow.ports import Clock
 
 FORGIVEN_AFTER = timedelta(hours=1)
-"""Failures count until there was none for so long."""
+"""Failures are forgotten when none has come for this long."""
 LONGEST_DELAY = timedelta(minutes=5)
 KEPT_AT_MOST = 20_000
-"""Counters of each kind, about 5 MB; then the one unused longest goes."""
+"""Counters of each kind, about 5 MB; beyond it the least recently used one is dropped."""
 
 
 class LoginThrottledError(JobsprintError):
@@ -84,7 +84,7 @@ class _Counters:
 
 
 class LoginThrottle:
-    """Asked before a password is looked at, and told when it was right."""
+    """Decides before a password is checked whether it may be, and counts how the check ended."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -92,7 +92,7 @@ class LoginThrottle:
         # Several people may sit behind one address.
         self._addresses = _Counters(free=30)
         self._accounts = _Counters(free=50)
-        # Where accounts' users were let in from.
+        # The addresses from which the users of accounts have logged in.
         self._familiar: OrderedDict[Hashable, None] = OrderedDict()
 
     def begin(self, account: str, address: str) -> None:
@@ -113,17 +113,17 @@ class LoginThrottle:
         self._accounts.count(account, now)
 
     def withdraw(self, account: str, address: str) -> None:
-        """The attempt was not looked at, so it was none."""
+        """Take the attempt back: its password was not checked."""
         network = _network(address)
         self._pairs.forgive((account, network))
         self._addresses.forgive(network)
         self._accounts.forgive(account)
 
     def succeeded(self, account: str, address: str) -> None:
-        """The attempt was the account's user."""
+        """Note that the attempt was the account's user."""
         network = _network(address)
         self._pairs.drop((account, network))
-        # Whoever has one account must not clear what they did to others from the same address.
+        # A user of one account must not clear the failures that they caused at other accounts from the same address.
         self._addresses.forgive(network)
         self._accounts.forgive(account)
         self._familiar.pop((account, network), None)

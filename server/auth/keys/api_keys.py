@@ -1,4 +1,4 @@
-"""API keys: how they look, and who is behind one."""
+"""API keys: their form, and the verifier that finds the actor of one."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ SECRET_BYTES = 32
 CHECKSUM_LENGTH = 6
 HINT_LENGTH = 4
 KNOWN_FOR = timedelta(seconds=5)
-"""How old what we know of a key may be: so long another process's revocation of it is not seen here."""
+"""How long a verified key is cached: a revocation by another process takes effect here after this time at most."""
 KNOWN_AT_MOST = 10_000
-"""Keys that are remembered; about 10 MB."""
+"""Keys that are cached; about 10 MB."""
 USES_EVERY_SECONDS = 60.0
-"""How often the times of use are written."""
+"""How often the times of use are stored."""
 
 _FORM = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}[0-9A-Za-z]{{{CHECKSUM_LENGTH}}}")
 _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -40,7 +40,7 @@ _DIGITS = string.digits + string.ascii_uppercase + string.ascii_lowercase
 def new_key() -> str:
     """A key of 256 random bits.
 
-    The prefix and a checksum at the end (CRC-32 in base 62) let scanners for secrets know one for certain.
+    The prefix and a checksum at the end (CRC-32 in base 62) let scanners for secrets recognise one for certain.
     """
     body = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     return body + _checksum(body)
@@ -61,7 +61,7 @@ def _checksum(body: str) -> str:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class _Known:
-    """A verified key, for a few seconds."""
+    """A verified key, cached for a few seconds."""
 
     key_id: str
     actor: Actor
@@ -69,13 +69,13 @@ class _Known:
 
 
 class ApiKeys:
-    """Knows who is behind an API key (a :class:`server.http.access.TokenVerifier`), and when each was used."""
+    """Finds the actor of an API key (a :class:`server.http.access.TokenVerifier`), and notes when each was used."""
 
     def __init__(self, *, store: SqlApiKeys, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        # Counts what was forgotten, so that a key that was being looked up meanwhile is not remembered.
+        # Counts invalidations, so that a key whose lookup began before one is not cached after it.
         self._forgotten = 0
         self._uses: dict[str, datetime] = {}
 
@@ -83,7 +83,7 @@ class ApiKeys:
         """Whose key it is.
 
         Raises:
-            NotAuthenticatedError: it is a key and does not count (any more).
+            NotAuthenticatedError: it has the form of a key and is not valid, or no longer.
         """
         if not token.startswith(PREFIX):
             return None
@@ -96,17 +96,17 @@ class ApiKeys:
         return known.actor
 
     def forget(self, *, key_id: str | None = None, user_id: str | None = None) -> None:
-        """Look up a key, or all of a user's, when they come next: it was revoked, or their role has changed."""
+        """Drop a key, or all of a user's, from the cache: it was revoked, or the user's role has changed."""
         self._forgotten += 1
         for key_hash, known in list(self._known.items()):
             if known.key_id == key_id or known.actor.user_id == user_id:
                 del self._known[key_hash]
 
     async def write_uses(self) -> None:
-        """Keep when keys were used since this was done last.
+        """Store when keys were used since the last flush.
 
         Raises:
-            StorageError: they could not be written; they stay noted.
+            StorageError: they could not be stored; the next flush tries again.
         """
         uses, self._uses = self._uses, {}
         try:
@@ -117,7 +117,7 @@ class ApiKeys:
 
     @asynccontextmanager
     async def noting_uses(self) -> AsyncIterator[None]:
-        """Write the times of use now and again until the context is left, and then once more."""
+        """Store the times of use at intervals until the context is left, and then once more."""
         task = asyncio.create_task(self._forever(), name="api-key-uses")
         try:
             yield

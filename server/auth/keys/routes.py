@@ -28,7 +28,7 @@ USUAL_DAYS = 90
 
 
 class KeyBody(BaseModel):
-    """Body of ``POST /api/keys``; ``null`` for the days lets an owner's key count until it is revoked."""
+    """Body of ``POST /api/keys``; with ``null`` for the days an owner's key is valid until it is revoked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -99,7 +99,7 @@ class KeyRoutes:
         return shown_once({"key": text, **_shown(key)}, status=201)
 
     async def list_keys(self, request: Request) -> Response:
-        """A page of keys that count, newest first: your own, or with ``?all=true`` the workspace's."""
+        """A page of valid keys, newest first: your own, or with ``?all=true`` the workspace's."""
         actor = actor_of(request)
         query = query_in(request, KeysQuery)
         if query.all:
@@ -114,7 +114,7 @@ class KeyRoutes:
         return json_response({"keys": [_shown(key) for key in page.items], "next_cursor": page.next_cursor})
 
     async def revoke_key(self, request: Request) -> Response:
-        """204 when the key does not count any more. Owners revoke everybody's."""
+        """204 when the key is revoked. Owners may revoke everybody's."""
         actor = actor_of(request)
         key = await self.store.revoke(
             actor.workspace_id,
@@ -133,7 +133,7 @@ def _is_admin(actor: Actor) -> bool:
 
 
 def _shown(key: ApiKey) -> dict[str, Any]:
-    """A key without what is secret of it."""
+    """A key without its secret."""
     times = {"created_at": key.created_at, "expires_at": key.expires_at, "last_used_at": key.last_used_at}
     return {
         "id": key.id,

@@ -1,4 +1,4 @@
-"""Answers that hold a secret on purpose: it is shown once, to whoever asked for it, and kept by nobody on the way."""
+"""Answers that hold a secret on purpose: shown once, to the caller who asked for it, and cached nowhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 
 def shown_once(content: dict[str, Any], *, status: int) -> Response:
-    """A JSON answer in which nothing is hidden, and which no cache keeps."""
+    """A JSON answer in which no secret is redacted, and which no cache may store."""
     return Response(
         orjson.dumps(content),
         status_code=status,

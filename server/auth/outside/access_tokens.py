@@ -20,10 +20,10 @@ from workflow.errors import InvalidArgumentsError
 from workflow.identity import SCOPES_OF_ROLE, Actor, NotAuthenticatedError, Scope, Scopes, scopes_in
 
 KNOWN_SECONDS = 60.0
-"""How long a token is not verified again. What its user may do is looked up each time."""
+"""How long a verified token is cached. Its user's rights are looked up for each request."""
 KNOWN_AT_MOST = 10_000
 TOKEN_TYPES = ("at+jwt", "application/at+jwt", "jwt")
-"""Not every issuer says that it is an access token; those that say it is another kind are believed (RFC 8725, 3.11)."""
+"""The kinds that count as access tokens. Not every issuer sets ``typ``; other kinds are refused (RFC 8725, 3.11)."""
 MAX_CLIENT_LENGTH = 100
 
 
@@ -65,7 +65,7 @@ class OutsideTokens:
         """Whose token it is, in their own workspace; ``None`` where it is not the issuer's.
 
         Raises:
-            NotAuthenticatedError: it does not count (any more), or its user may not come in any more.
+            NotAuthenticatedError: it is not valid, or no longer, or its user has no access any more.
             IssuerUnavailableError: the issuer's keys cannot be fetched.
             RegistrationClosedError: its user has no account, and may not have one.
         """
@@ -84,7 +84,7 @@ class OutsideTokens:
             self._known.pop(digest, None)
             raise NotAuthenticatedError(
                 "The token's user is disabled, or does not belong to the workspace any more.",
-                fix="Ask whoever runs the server.",
+                fix="Ask the server's operator.",
             )
         granted = SCOPES_OF_ROLE[role]
         return Actor(
@@ -102,7 +102,7 @@ class OutsideTokens:
             raise NotAuthenticatedError(
                 f"The token is of the kind {kind!r:.40}.", fix="Send an access token of the issuer."
             )
-        if "cnf" in claims:  # RFC 9449 (7.2), RFC 8705 (3): whoever only holds it has not shown that it is theirs
+        if "cnf" in claims:  # RFC 9449 (7.2), RFC 8705 (3): holding it proves nothing
             raise NotAuthenticatedError(
                 "The token is bound to a key (cnf), of which no proof is taken here.",
                 fix="Ask the issuer for a plain bearer token.",
@@ -125,7 +125,7 @@ class OutsideTokens:
 
 
 def scopes_of(claims: Claims, *, prefix: str) -> Scopes:
-    """Those of our scopes that a token grants, in ``scope`` (RFC 9068) or ``scp``; others are passed over."""
+    """The scopes of ours that a token grants, in ``scope`` (RFC 9068) or ``scp``; others are ignored."""
     named: list[str] = []
     for claim in ("scope", "scp"):
         value: Any = claims.get(claim)
@@ -141,7 +141,7 @@ def scopes_of(claims: Claims, *, prefix: str) -> Scopes:
 
 
 def client_of(claims: Claims, issuer: str) -> str:
-    """Through what a token's user comes, in words."""
+    """The client of a token, as the audit log names it."""
     client = next((each for name in ("client_id", "azp") if isinstance(each := claims.get(name), str)), "a client")
     return f"{shown_name(client)[:MAX_CLIENT_LENGTH]} of {urlsplit(issuer).netloc}"
 

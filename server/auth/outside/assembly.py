@@ -1,4 +1,4 @@
-"""What the settings say of services that vouch for our users, put together."""
+"""Puts together the outside identity providers that the settings name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from workflow.ports import Clock, HttpClient
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Outside:
-    """The ways in that the settings open: tokens' verifiers, links for the login page, and routes."""
+    """What the settings turn on: verifiers of tokens, links for the login page, and routes."""
 
     verifiers: Sequence[TokenVerifier]
     options: tuple[SignInOption, ...]
@@ -37,7 +37,7 @@ def ways_in(settings: Settings, auth: AuthServices, *, secret: bytes, http: Http
     """All of them; nothing is fetched yet.
 
     Raises:
-        BadSettingsError: a setting is missing that another one needs.
+        BadSettingsError: a setting that another one needs is missing.
     """
     users = VouchedUsers(accounts=auth.accounts, first_run=auth.first_run)
     oidc = _oidc(settings, auth, users, secret=secret, http=http, clock=clock)

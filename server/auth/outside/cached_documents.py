@@ -1,4 +1,4 @@
-"""Something of somebody else's that is fetched when it is needed, and kept for a while."""
+"""A remote document that is fetched when it is needed, and cached."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from workflow.ports import Clock
 T = TypeVar("T")
 
 FRESH = timedelta(minutes=10)
-"""How long it is taken as it is. A key that an issuer withdraws counts for so long at most while the issuer is up."""
+"""How long the cached value is fresh. A key that an issuer withdraws is trusted for this long at most."""
 KEPT = timedelta(hours=24)
-"""How long it is used while it cannot be fetched again."""
+"""How long a stale value is used while fetching fails."""
 PAUSE = timedelta(seconds=10)
 """The least time between two fetches, whatever callers send us."""
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 class Remembered(Generic[T]):
-    """A value with its last fetch. Of callers that need a fetch at the same time one makes it, the others wait."""
+    """A value with its last fetch. When several callers need a fetch, one makes it and the others wait."""
 
     def __init__(self, fetch: Callable[[], Awaitable[T]], *, clock: Clock) -> None:
         self._fetch = fetch
@@ -36,9 +36,9 @@ class Remembered(Generic[T]):
         self._failure: IssuerUnavailableError | None = None
 
     async def value(self) -> T:
-        """The value; fetched where there is none or it is not fresh any more.
+        """The value; fetched where there is none or it is stale.
 
-        While one caller waits for an issuer that is slow, the others have what was fetched before.
+        While one caller waits for a slow issuer, the others get the cached value.
 
         Raises:
             IssuerUnavailableError: there is none, and it cannot be fetched.
@@ -49,7 +49,7 @@ class Remembered(Generic[T]):
         return await self._fetched(unless_after=self._fetched_at)
 
     async def renewed(self) -> T:
-        """The value, fetched again unless that was tried a moment ago.
+        """The value, fetched again unless a fetch was tried a moment ago.
 
         Raises:
             IssuerUnavailableError: there is none, and it cannot be fetched.
@@ -59,14 +59,14 @@ class Remembered(Generic[T]):
     async def _fetched(self, *, unless_after: datetime | None) -> T:
         async with self._lock:
             if self._value is not None and self._fetched_at != unless_after:
-                return self._value  # somebody else fetched it while this caller waited
+                return self._value  # another caller fetched it while this one waited
             if self._age(self._tried_at) >= PAUSE:
                 await self._try()
             if self._value is not None and self._age(self._fetched_at) < KEPT:
                 return self._value
             if self._failure is None:
                 raise IssuerUnavailableError("The issuer was not asked yet.", fix="Try again.")
-            # Raised for each caller by itself: one exception that many raise collects all of their tracebacks.
+            # A new exception for each caller: one that many raise collects all of their tracebacks.
             raise IssuerUnavailableError(self._failure.message, fix=self._failure.fix)
 
     async def _try(self) -> None:

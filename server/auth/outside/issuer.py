@@ -1,4 +1,4 @@
-"""An issuer of tokens that is not us: what it says of itself, and the keys it signs with.
+"""An outside issuer of tokens: its metadata, and the keys it signs with.
 
 Metadata by OpenID Connect Discovery 1.0 and RFC 8414, keys by RFC 7517. Nothing is fetched before it is needed, so the
 server starts while an issuer is down.
@@ -26,13 +26,13 @@ MIN_RSA_BITS = 2048
 """RFC 7518 (3.3)."""
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Signatures that only the issuer can make. With HS256 whoever checks could forge, and ``none`` is nobody's."""
+"""Signatures that only the issuer can make. With HS256 every verifier could forge them; ``none`` is no signature."""
 CURVES = {"ES256": "secp256r1", "ES384": "secp384r1", "ES512": "secp521r1"}
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class IssuerMetadata:
-    """What an issuer says of itself; the endpoints that it may lack are ``None``."""
+    """An issuer's metadata; endpoints that it lacks are ``None``."""
 
     issuer: str
     jwks_uri: str
@@ -40,20 +40,20 @@ class IssuerMetadata:
     token_endpoint: str | None = None
     userinfo_endpoint: str | None = None
     token_endpoint_auth_methods: Sequence[str] = ("client_secret_basic",)
-    # Whether it says in its answers who it is (RFC 9207).
+    # Whether its authorization responses carry ``iss`` (RFC 9207).
     names_itself: bool = False
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SigningKey:
-    """One of an issuer's keys, and the algorithm that it keeps it for, where it says so."""
+    """One of an issuer's keys, and the algorithm that it is for, where the issuer says so."""
 
     id: str | None
     algorithm: str | None
     key: PublicKey
 
     def fits(self, algorithm: str) -> bool:
-        """Whether signatures of this algorithm can be this key's."""
+        """Whether this key can make signatures of the algorithm."""
         if self.algorithm not in (None, algorithm):
             return False
         if algorithm.startswith(("RS", "PS")):
@@ -74,18 +74,18 @@ class Issuer:
         self._keys = Remembered(self._fetch_keys, clock=clock)
 
     async def metadata(self) -> IssuerMetadata:
-        """What the issuer says of itself.
+        """The issuer's metadata.
 
         Raises:
-            IssuerUnavailableError: it cannot be asked, or its answer is not an issuer's.
+            IssuerUnavailableError: it cannot be reached, or its answer is not an issuer's metadata.
         """
         return await self._metadata.value()
 
     async def keys(self, key_id: str | None, algorithm: str) -> Sequence[SigningKey]:
-        """The keys that may have made such a signature; with an unknown ``key_id`` the issuer is asked again.
+        """The keys that may have made such a signature; with an unknown ``key_id`` the keys are fetched again.
 
         Raises:
-            IssuerUnavailableError: it cannot be asked, or its answer is no set of keys.
+            IssuerUnavailableError: it cannot be reached, or its answer is not a key set.
         """
         return _fitting(await self._keys.value(), key_id, algorithm) or _fitting(
             await self._keys.renewed(), key_id, algorithm
@@ -125,7 +125,7 @@ class Issuer:
 
     def _endpoint(self, content: dict[str, Any], name: str) -> str | None:
         url = content.get(name)
-        # What is sent there is secret, and what comes from there decides who somebody is.
+        # Secrets are sent there, and its answers authenticate users.
         if url is None or (isinstance(url, str) and url.startswith(("https://", f"{urlsplit(self.url).scheme}://"))):
             return url
         raise self.asking.unavailable(f"names an address that is not https ({name})")
@@ -152,7 +152,7 @@ def _fitting(keys: Sequence[SigningKey], key_id: str | None, algorithm: str) -> 
 
 
 def _signing_key(entry: Any) -> SigningKey | None:
-    """The key of a JWKS's entry, or ``None`` where it is none that we take: other kinds, too short, for encryption."""
+    """The key of a JWKS entry; ``None`` where we do not take it: of another kind, too short, or for encryption."""
     if not isinstance(entry, dict) or entry.get("kty") not in ("RSA", "EC", "OKP"):
         return None
     if entry.get("use", "sig") != "sig":

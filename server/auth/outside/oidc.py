@@ -1,7 +1,7 @@
 """Signing in through an OpenID Connect issuer: authorization code with PKCE (Core 1.0; RFC 7636, RFC 9207, RFC 9700).
 
-What must not be lost between leaving for the issuer and coming back is the browser's to keep, signed: so only the
-browser that left can come back, and nothing is stored of those who never do.
+The state between the redirect to the issuer and the callback is in a signed cookie: only the browser that left can
+come back, and nothing is stored for sign-ins that are never finished.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from workflow.identity import NotAuthenticatedError
 
 TIME_TO_SIGN_IN = timedelta(minutes=10)
 SPENT_AT_MOST = 10_000
-"""Sign-ins of the last ten minutes that are remembered as done."""
+"""How many sign-ins of the last ten minutes are remembered as finished."""
 SCOPE = "openid email profile"
 AGAIN = "Start again from the page to sign in."
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Departure:
-    """A browser on its way to the issuer: to ``url``, with ``cookie`` in its keeping."""
+    """Where to redirect a browser that signs in, and the cookie to set."""
 
     url: str
     cookie: str
@@ -42,7 +42,7 @@ class Departure:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Arrival:
-    """Somebody who came back, where on this server they wanted to go, and the invitation that they left with."""
+    """A person who signed in, the path on this server to continue at, and the invitation they began with."""
 
     person: SignIn
     next: str
@@ -50,7 +50,7 @@ class Arrival:
 
 
 class OidcSignIn:
-    """``client_id`` and ``client_secret`` are what the issuer knows this server by; ``key`` signs the cookies."""
+    """``client_id`` and ``client_secret`` identify this server to the issuer; ``key`` signs the cookies."""
 
     def __init__(
         self, *, issuer: Issuer, client_id: str, client_secret: str | None, redirect_uri: str, key: bytes
@@ -63,12 +63,12 @@ class OidcSignIn:
         self._spent: OrderedDict[str, None] = OrderedDict()
 
     async def depart(self, next_path: str, *, invitation: str | None = None) -> Departure:
-        """Send a browser to the issuer; ``next_path`` is where it wants to go in the end.
+        """Send a browser to the issuer; ``next_path`` is where it continues afterwards.
 
-        With an ``invitation`` whoever comes back may have an account by it.
+        The person who comes back may get an account through the ``invitation``.
 
         Raises:
-            IssuerUnavailableError: the issuer cannot be asked where to send it.
+            IssuerUnavailableError: the issuer's metadata cannot be fetched.
         """
         metadata = await self._issuer.metadata()
         if metadata.authorization_endpoint is None:
@@ -99,11 +99,11 @@ class OidcSignIn:
         )
 
     async def arrive(self, query: Mapping[str, str], cookie: str | None) -> Arrival:
-        """Whoever comes back from the issuer with ``query``, in the browser that kept ``cookie``; at most once.
+        """The person who comes back from the issuer with ``query`` and ``cookie``; each sign-in works once.
 
         Raises:
-            SignInFailedError: they did not sign in, or it was not this browser that left.
-            IssuerUnavailableError: the issuer cannot be asked who they are.
+            SignInFailedError: the person did not sign in, or another browser began the sign-in.
+            IssuerUnavailableError: the issuer cannot be reached.
         """
         flow = self._flow_of(query, cookie)
         metadata = await self._issuer.metadata()
@@ -149,7 +149,7 @@ class OidcSignIn:
         if self._client_secret is None:
             form["client_id"] = self._client_id
         elif "client_secret_basic" in metadata.token_endpoint_auth_methods:
-            # RFC 6749 (2.3.1): both are encoded as in a form first.
+            # RFC 6749 (2.3.1): both are form-encoded first.
             pair = f"{quote_plus(self._client_id)}:{quote_plus(self._client_secret)}"
             headers["authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         else:
@@ -181,7 +181,7 @@ class OidcSignIn:
         return claims
 
     async def _with_userinfo(self, claims: Claims, endpoint: str, access_token: Any) -> Claims:
-        """The claims with those that the issuer tells only there (Core 1.0, 5.3.2 and 5.4)."""
+        """The claims, with those that only the UserInfo endpoint gives (Core 1.0, 5.3.2 and 5.4)."""
         found = await self._issuer.asking.object_at(endpoint, token=str(access_token))
         if found.get("sub") != claims["sub"]:
             raise SignInFailedError("The issuer speaks of somebody else now.", fix=AGAIN)

@@ -1,4 +1,4 @@
-"""Somebody whom another service vouches for."""
+"""A person whom an outside identity provider has authenticated."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
 
 
 class SignInFailedError(JobsprintError):
-    """Another service did not vouch for whoever wanted to sign in, or not for us."""
+    """The identity provider did not authenticate the person who wanted to sign in, or not for this server."""
 
     code = "sign_in_failed"
     kind = ErrorKind.UNAUTHENTICATED
 
 
 def person_of_claims(issuer: str, claims: Mapping[str, Any]) -> SignIn:
-    """Whoever the verified claims of an OpenID Connect issuer are about (Core 1.0, 5.1)."""
+    """The person whom the verified claims of an OpenID Connect issuer describe (Core 1.0, 5.1)."""
     names = (claims.get(each) for each in ("name", "preferred_username", "email"))
     return SignIn(
         issuer=issuer,
@@ -39,7 +39,7 @@ def checked_email(email: Any) -> str | None:
 
 
 def shown_name(*names: Any) -> str:
-    """The first of the names that is one, in one line and not too long."""
+    """The first usable name of those given, in one line and of bounded length."""
     for name in names:
         if isinstance(name, str) and (clean := " ".join("".join(c if c.isprintable() else " " for c in name).split())):
             return clean[: accounts.LONGEST_NAME]

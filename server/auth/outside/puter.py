@@ -1,8 +1,7 @@
-"""Signing in with a token of Puter's browser SDK (``@heyputer/puter.js`` 2.6): Puter itself is asked whose it is.
+"""Signing in with a token of Puter's browser SDK (``@heyputer/puter.js`` 2.6), which Puter itself verifies.
 
 ``puter.auth.signIn()`` gives a page a token that Puter bound to the page's origin, as an "app"; with it the SDK asks
-``GET /whoami``. The answer names the app that the token was made for, so a token that another site was given does not
-sign in here.
+``GET /whoami``. The answer names the app that the token was made for, so another site's token does not sign in here.
 """
 
 from __future__ import annotations
@@ -22,21 +21,21 @@ from workflow.ports import HttpClient
 API_ORIGIN = "https://api.puter.com"
 """The SDK's own default."""
 APP_NAMESPACE = uuid.UUID("33de3768-8ee0-43e9-9e73-db192b97a5d8")
-"""From which Puter makes the ids of sites that are not registered with it as apps: UUIDs of version 5 of the origin."""
+"""The namespace of the ids of sites that are not registered with Puter as apps: version 5 UUIDs of their origins."""
 FOR_APPS = ("app-under-user", "au")
-"""What a token says it is that a user gave an app, in full and as Puter shortens it."""
+"""The type of a token that a user gave an app, in full and as Puter shortens it."""
 MAX_LENGTH = 8 << 10
 _TOKEN = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+){2}")
 
 
 def app_of(url: str) -> str:
-    """The id by which Puter knows the site at a URL that is not registered with it."""
+    """Puter's id of the site at a URL that is not registered with it."""
     parts = urlsplit(url)
     return f"app-{uuid.uuid5(APP_NAMESPACE, f'{parts.scheme}://{parts.netloc}'.lower())}"
 
 
 class Puter:
-    """``app`` is the id by which Puter knows the site whose tokens are taken."""
+    """``app`` is Puter's id of the site whose tokens are accepted."""
 
     def __init__(self, *, api_origin: str, app: str, http: HttpClient) -> None:
         self._api_origin = api_origin.rstrip("/")
@@ -44,11 +43,11 @@ class Puter:
         self._asking = Asking(f"Puter ({self._api_origin})", http=http)
 
     async def person(self, token: str) -> SignIn:
-        """Whoever gave this site the token.
+        """The person to whom the token belongs.
 
         Raises:
-            SignInFailedError: Puter does not know the token (any more), or it was not made for this site.
-            IssuerUnavailableError: Puter cannot be asked.
+            SignInFailedError: the token is not valid, or no longer, or was not made for this site.
+            IssuerUnavailableError: Puter cannot be reached.
         """
         self._check_kind(token)
         status, answer = await self._asking.get(f"{self._api_origin}/whoami", token=token)
@@ -64,10 +63,10 @@ class Puter:
         return self._person_of(answer)
 
     def _check_kind(self, token: str) -> None:
-        """Refuse what a user does not give an app to be known by.
+        """Refuse tokens of other kinds than those that identify a user to an app.
 
-        Access tokens, with which an app lets others at one file, name the same user and the same app. What a token
-        says here is true once Puter has accepted it, because Puter signed it.
+        Access tokens, with which an app shares one file, name the same user and the same app. The token's claims are
+        trusted once Puter has accepted it, because Puter signed them.
         """
         claims: dict[str, Any] = {}
         if len(token) <= MAX_LENGTH and _TOKEN.fullmatch(token):
@@ -89,7 +88,7 @@ class Puter:
         return SignIn(
             issuer=self._api_origin,
             subject=subject,
-            # Apps are told the address only where the user allowed it.
+            # Puter gives apps the address only if the user allowed it.
             email=checked_email(answer.get("email")),
             is_email_verified=answer.get("email_confirmed") in (True, 1),
             name=shown_name(answer.get("username"), subject),

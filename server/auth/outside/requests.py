@@ -1,4 +1,4 @@
-"""Asking somebody who vouches for people: JSON over HTTP within bounds, and every failure of theirs as one error."""
+"""Requests to identity providers: JSON over HTTP within bounds, and every failure as one error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class IssuerUnavailableError(JobsprintError):
-    """Whoever vouches for the caller cannot be asked now, or does not answer as they should."""
+    """The identity provider cannot be reached, or its answer is not valid."""
 
     code = "issuer_unavailable"
     kind = ErrorKind.UNAVAILABLE
@@ -48,7 +48,7 @@ class Asking:
         """The JSON object at an address.
 
         Raises:
-            IssuerUnavailableError: there is none.
+            IssuerUnavailableError: there is no answer, or it is not a JSON object.
         """
         status, content = await self.get(url, token=token)
         if status != 200:
@@ -58,10 +58,10 @@ class Asking:
     async def send(
         self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
     ) -> tuple[int, dict[str, Any]]:
-        """Status of the answer to a request, and its JSON object; a refusal's is empty where it has none.
+        """Status of the answer to a request, and its JSON object; empty where a refusal has none.
 
         Raises:
-            IssuerUnavailableError: there is no answer, it is too large, or it is no JSON object.
+            IssuerUnavailableError: there is no answer, it is too large, or it is not a JSON object.
         """
         request = HttpRequest(
             method=method,
@@ -74,7 +74,7 @@ class Asking:
         try:
             response = await self._http.send(request)
         except OutboundError as error:
-            # For the log only: it may name addresses that are not for strangers.
+            # For the log only: it may name internal addresses.
             log.warning("%s cannot be asked: %s", self._whom, error.message)
             raise self.unavailable("cannot be asked now") from error
         if len(response.body) > MAX_BYTES:
@@ -93,5 +93,5 @@ class Asking:
         """The error that says what they did."""
         return IssuerUnavailableError(
             f"{self._whom} {what}.",
-            fix="Try again in a while; if it stays so, whoever runs this server has to look at its settings.",
+            fix="Try again later; if it fails again, the server's operator has to check its settings.",
         )

@@ -1,4 +1,4 @@
-"""Routes to sign in through somebody else: OpenID Connect for browsers, Puter for pages with its SDK."""
+"""Routes to sign in through outside identity providers: OpenID Connect for browsers, Puter for pages with its SDK."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MAX_INVITATION_LENGTH = 200
 
 
 class OidcRoutes:
-    """``name`` is what people know the issuer by; cookies are for https only where ``is_secure``."""
+    """``name`` is the issuer's name for people; cookies are for https only where ``is_secure``."""
 
     def __init__(
         self,
@@ -46,16 +46,16 @@ class OidcRoutes:
         self._pages = pages
         self._may_register = may_register
         self._is_secure = is_secure
-        # Other servers under the same domain cannot set a cookie of such a name, so they cannot slip a browser their
-        # own sign-in (RFC 6265bis, 4.1.3.2).
+        # Other servers under the same domain cannot set a cookie of such a name, so they cannot make a browser finish
+        # a sign-in of theirs (RFC 6265bis, 4.1.3.2).
         self._cookie = f"__Host-{COOKIE}" if is_secure else COOKIE
 
     def routes(self) -> Sequence[Route]:
-        """Both are for strangers."""
+        """The two routes; neither needs a token."""
         return [Route(START_PATH, self.start, methods=["GET"]), Route(CALLBACK_PATH, self.callback, methods=["GET"])]
 
     async def start(self, request: Request) -> Response:
-        """Send the browser to the issuer; it comes back to ``next``, a path of ours, and brings the ``invitation``."""
+        """Redirect the browser to the issuer; afterwards it continues at ``next``, a path of ours."""
         next_path = own_path(request.query_params.get("next")) or ACCOUNT_PATH
         invitation = request.query_params.get("invitation") or None
         try:
@@ -76,7 +76,7 @@ class OidcRoutes:
         return _not_kept(response)
 
     async def callback(self, request: Request) -> Response:
-        """Let whoever comes back from the issuer in, and send them on; a page says why not."""
+        """Open a session for the person who comes back from the issuer, and redirect; a page says why not."""
         try:
             arrival = await self._sign_in.arrive(request.query_params, request.cookies.get(self._cookie))
             user = await self._users.user(
@@ -123,12 +123,13 @@ class PuterRoutes:
         self._pages = pages
 
     def routes(self) -> Sequence[Route]:
-        """The one route; it is for strangers."""
+        """The one route; it needs no token."""
         return [Route(PUTER_PATH, self.sign_in, methods=["POST"])]
 
     async def sign_in(self, request: Request) -> Response:
         """200 with the user and the tokens of a new session, and the session as the browser's on our pages."""
-        # Only JSON: pages of other sites can send forms without asking, and would sign their visitors in as somebody.
+        # Only JSON: pages of other sites can send forms without a CORS preflight, and would sign their visitors in
+        # with an account of the attacker's.
         if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
             raise InvalidArgumentsError(
                 "The body is not sent as JSON.", pointer="", fix="Send it with Content-Type: application/json."
@@ -142,7 +143,7 @@ class PuterRoutes:
 
 
 def _not_kept(response: Response) -> Response:
-    """The response, of which no cache keeps anything, and whose address (with the code) goes to nobody else."""
+    """The response with headers: not cached, and its address (with the code) sent to no other site."""
     response.headers["cache-control"] = "no-store"
     response.headers["referrer-policy"] = "no-referrer"
     return response

@@ -1,4 +1,4 @@
-"""JSON Web Tokens of an outside issuer: which of them count (RFC 7519, RFC 8725, OpenID Connect Core 3.1.3.7)."""
+"""JSON Web Tokens of an outside issuer: which are valid (RFC 7519, RFC 8725, OpenID Connect Core 3.1.3.7)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from server.auth.outside.issuer import ALGORITHMS, Issuer
 from workflow.identity import NotAuthenticatedError
 
 LEEWAY = timedelta(seconds=30)
-"""How far the issuer's clock may be from ours."""
+"""How far the issuer's clock may differ from ours."""
 MAX_LENGTH = 16 << 10
 """A token is a header's value, and servers take headers of 8 to 16 KiB."""
 MAX_SUBJECT_LENGTH = 255
@@ -23,7 +23,7 @@ Claims = Mapping[str, Any]
 
 
 def unverified_issuer(token: str) -> str | None:
-    """Who is said to have issued the token, ``None`` where it is no JWT. Anybody can write this."""
+    """The issuer that the token claims, unverified; ``None`` where it is not a JWT."""
     if len(token) > MAX_LENGTH or token.count(".") != 2:
         return None
     try:
@@ -34,10 +34,10 @@ def unverified_issuer(token: str) -> str | None:
 
 
 async def verified_claims(token: str, *, issuer: Issuer, audience: str) -> Claims:
-    """The claims of a token that ``issuer`` signed for ``audience``, and that counts now.
+    """The claims of a token that ``issuer`` signed for ``audience``, and that is valid now.
 
     Raises:
-        NotAuthenticatedError: it does not count; the message says why.
+        NotAuthenticatedError: it is not valid; the message says why.
         IssuerUnavailableError: the issuer's keys cannot be fetched.
     """
     claims = await _signed_claims(token, issuer)
@@ -82,7 +82,7 @@ async def _signed_claims(token: str, issuer: Issuer) -> Claims:
 
 _ONLY_SIGNATURE: Any = {
     "verify_signature": True,
-    # Checked above, by our own clock, and so that each says why it refuses.
+    # Checked above, by our own clock, each with its own message.
     **{f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss", "sub", "jti")},
 }
 

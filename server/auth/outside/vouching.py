@@ -1,4 +1,4 @@
-"""Users whom another service vouches for: found, or made where registration lets them have an account."""
+"""Users whom an outside identity provider has authenticated: found, or made where registration allows it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from storage.people.accounts import OutsideIdentity, User
 
 
 class VouchedUsers:
-    """Turns what a service says of somebody into one of our users."""
+    """Finds or makes the user for a person whom an identity provider has authenticated."""
 
     def __init__(self, *, accounts: Accounts, first_run: FirstRun) -> None:
         self._accounts = accounts
@@ -24,7 +24,7 @@ class VouchedUsers:
     async def user(self, signed_in: SignIn, *, may_register: bool, invitation: str | None = None, client: str) -> User:
         """The user; see :meth:`.Accounts.sign_in_as` for who gets an account and what it raises."""
         identity = OutsideIdentity(issuer=signed_in.issuer, subject=signed_in.subject)
-        # An agent that comes for the first time sends several requests at once: they are one new user.
+        # A new agent sends several requests at once: they must make one user, not several.
         lock = self._locks.setdefault(identity, asyncio.Lock())
         async with lock:
             user = await self._accounts.sign_in_as(
@@ -35,9 +35,9 @@ class VouchedUsers:
 
 
 def with_address(signed_in: SignIn) -> SignIn:
-    """The same with an address: accounts have one, and not every service tells it.
+    """The same person with an e-mail address: accounts need one, and not every identity provider gives it.
 
-    The one made up for that is nobody's: ``.invalid`` never exists (RFC 2606), and nobody can guess it beforehand.
+    The made-up address belongs to nobody: ``.invalid`` never exists (RFC 2606), and it cannot be guessed.
     """
     if signed_in.email is not None:
         return signed_in

@@ -29,7 +29,7 @@ R = TypeVar("R", bound=Response)
 
 
 class ForgedFormError(JobsprintError):
-    """A form that was not made for this browser, or long ago."""
+    """The form was not made for this browser, or has expired."""
 
     code = "forged_form"
     kind = ErrorKind.FORBIDDEN
@@ -78,12 +78,12 @@ class PageSessions:
         )
 
     async def release_deferred(self, user: User, request: Request, *, next_path: str | None) -> Response:
-        """Send a user on, who has just shown who they are, with a session for their browser."""
+        """Redirect a user who has just authenticated, with a session for their browser."""
         tokens = await self._logins.open(user, caller=caller_of(request, through="browser"), has_refresh=False)
         return self.with_session(RedirectResponse(own_path(next_path) or ACCOUNT_PATH, 303), tokens.session_id)
 
     def with_session(self, response: R, session_id: str) -> R:
-        """The response, which puts the browser into a session."""
+        """The response, with the cookie of the session."""
         response.set_cookie(
             SESSION_COOKIE,
             f"{session_id}.{self._proof('session', session_id)}",
@@ -95,20 +95,20 @@ class PageSessions:
         return response
 
     def without_session(self, response: R) -> R:
-        """The response, which takes the browser out of its session."""
+        """The response, which deletes the session's cookie."""
         response.delete_cookie(SESSION_COOKIE, httponly=True, samesite="lax", secure=self._is_secure)
         return response
 
     def csrf_token(self, user: PageUser) -> str:
-        """What a form of this user's session carries."""
+        """The token that forms of this user's session carry."""
         return self._proof("csrf", user.session_id)
 
     def csrf_field(self, user: PageUser) -> Html:
-        """The field of a form of this user's session."""
+        """The hidden field with that token."""
         return hidden(CSRF_FIELD, self.csrf_token(user))
 
     def require_csrf(self, user: PageUser, form: dict[str, str]) -> None:
-        """Return where the form was made for this user's session.
+        """Check that the form was made for this user's session.
 
         Raises:
             ForgedFormError: it was not.
@@ -124,12 +124,12 @@ class PageSessions:
         return hidden(CSRF_FIELD, self._proof("form", cookie)), cookie
 
     def with_form(self, response: R, cookie: str, *, path: str = "/auth") -> R:
-        """The response, which gives the browser the cookie of its form."""
+        """The response, with the cookie of its form."""
         response.set_cookie(FORM_COOKIE, cookie, httponly=True, samesite="lax", secure=self._is_secure, path=path)
         return response
 
     def require_strangers_form(self, request: Request, form: dict[str, str]) -> None:
-        """Return where the form goes with the browser's cookie.
+        """Check that the form was made with the browser's cookie.
 
         Raises:
             ForgedFormError: it does not.
@@ -161,17 +161,17 @@ def own_path(path: str | None) -> str | None:
 
 
 def caller_of(request: Request, *, through: str) -> Caller:
-    """Where a request comes from: its address, and through what, with the first of what the client says it is."""
+    """Where a request comes from: its address, and its client with the first product of its User-Agent."""
     agent = "".join(filter(str.isprintable, request.headers.get("user-agent", "")))[:80]
     address = request.client.host if request.client else ""
     return Caller(address=address, client=f"{through} ({agent})" if agent else through)
 
 
 async def form_in(request: Request) -> dict[str, str]:
-    """The fields of a form; of several with one name the last.
+    """The fields of a form; where a name is repeated, the last value.
 
     Raises:
-        InvalidArgumentsError: it is none.
+        InvalidArgumentsError: the body is not a form.
     """
     body = await request.body()
     try:

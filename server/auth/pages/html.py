@@ -1,4 +1,4 @@
-"""Pages for browsers: made of elements that escape what is put into them, without scripts or anything from elsewhere.
+"""Pages for browsers: made of elements that escape their texts, without scripts and without remote resources.
 
 They work without JavaScript, in light and dark.
 """
@@ -58,7 +58,7 @@ def labelled(label: str, name: str, attributes: Mapping[str, str | bool | None])
 
 
 def hidden(name: str, value: str) -> Html:
-    """A field that is sent and not seen."""
+    """A hidden field."""
     return element("input", {"type": "hidden", "name": name, "value": value})
 
 

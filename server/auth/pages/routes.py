@@ -58,7 +58,7 @@ class AuthPages:
         ]
 
     async def login_page(self, request: Request) -> Response:
-        """The form to log in; whoever is logged in goes on to ``next``."""
+        """The form to log in; a user who is logged in is redirected to ``next``."""
         next_path = own_path(request.query_params.get("next"))
         if await self.sessions.page_user(request) is not None:
             return RedirectResponse(next_path or ACCOUNT_PATH, 303)
@@ -130,7 +130,7 @@ class AuthPages:
             try:
                 self.sessions.require_csrf(user, await form_in(request))
             except ForgedFormError as error:
-                return page("Log out", _told(error), status=_status(error))
+                return page("Log out", _notice(error), status=_status(error))
             await self.logins.end(user.session_id, caller=caller_of(request, through="browser"))
         return self.sessions.without_session(RedirectResponse(LOGIN_PATH, 303))
 
@@ -146,7 +146,7 @@ class AuthPages:
             others.append(element("p", None, element("a", {"href": _with_next(REGISTER_PATH, next_path)}, "Register")))
         response = page(
             "Log in",
-            *([] if error is None else [_told(error)]),
+            *([] if error is None else [_notice(error)]),
             element(
                 "form",
                 {"method": "post", "action": LOGIN_PATH},
@@ -175,14 +175,14 @@ class AuthPages:
         error: JobsprintError | None = None,
     ) -> Response:
         if not await self._may_register():
-            closed = element("p", None, "Whoever runs this server makes the accounts; ask them for one.")
+            closed = element("p", None, "The server's operator makes the accounts; ask them for one.")
             return page("Register", closed, status=403)
         field, cookie = self.sessions.strangers_form(request)
         sent = form or {}
         asks_for_invitation = self.accounts.registration == "invitation" and not await self.first_run.is_on()
         response = page(
             "Register",
-            *([] if error is None else [_told(error)]),
+            *([] if error is None else [_notice(error)]),
             element(
                 "form",
                 {"method": "post", "action": REGISTER_PATH},
@@ -229,7 +229,7 @@ def _with_next(path: str, next_path: str | None) -> str:
     return path if next_path is None else f"{path}?{urlencode({'next': next_path})}"
 
 
-def _told(error: JobsprintError) -> Html:
+def _notice(error: JobsprintError) -> Html:
     return element("p", {"role": "alert", "class": "wrong"}, error.message, *([f" {error.fix}"] if error.fix else []))
 
 

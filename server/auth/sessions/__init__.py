@@ -1,4 +1,4 @@
-"""Sessions and tokens: who is calling, found out before any route sees the request.
+"""Sessions and tokens: authentication of requests before any route sees them.
 
 Must not know how the session was opened.
 """

@@ -1,4 +1,4 @@
-"""Stands in front of everything that is not for strangers, and finds out who is calling."""
+"""Stands in front of the routes that need an actor, and authenticates each request."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ STRANGERS_PATHS = frozenset(
         "/auth/register",
         "/auth/login",
         "/auth/refresh",
-        # It ends the session of whatever token is shown to it, and takes the pages' form.
+        # It ends the session of the token in its body, and takes the pages' form.
         "/auth/logout",
         "/auth/account",
         "/auth/puter",
-        # A browser comes back here from a consent; what it brings proves itself.
+        # A browser comes back here from a consent; its query carries the proof.
         "/api/integrations/callback",
     }
 )
@@ -34,21 +34,21 @@ STRANGERS_PATHS = frozenset(
 STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/connect/", "/oauth/", "/webhooks/", "/resume/")
 
 _PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
-"""Headers of proxies: what one passes on does not come from this machine, whatever the address says."""
+"""Headers of proxies: a request with one does not come from this machine, even if its address is loopback."""
 
 
 def is_passed_on(headers: Iterable[tuple[bytes, bytes]]) -> bool:
-    """Whether a proxy has passed the request on, so that it need not come from this machine."""
+    """Whether a proxy has forwarded the request, so that it may come from another machine."""
     return any(name in _PASSED_ON for name, _ in headers)
 
 
 def is_for_strangers(path: str) -> bool:
-    """Whether everybody may ask for this path."""
+    """Whether the path needs no token."""
     return path in STRANGERS_PATHS or path.startswith(STRANGERS_FOLDERS)
 
 
 class Authentication:
-    """An ASGI application in front of another: the actor is in the ASGI scope, or the answer is 401.
+    """An ASGI application in front of another: it puts the actor into the ASGI scope, or answers 401.
 
     Tokens come in the header Authorization only, never in the address. Each verifier is asked in turn whether the
     token is of its kind.
@@ -62,7 +62,7 @@ class Authentication:
         self._challenge = f'Bearer resource_metadata="{metadata}"'
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Find out who it is and pass the request on, or refuse it."""
+        """Authenticate the request and pass it on, or refuse it."""
         if scope["type"] == "lifespan" or is_for_strangers(scope["path"]):
             await self._app(scope, receive, send)
             return
@@ -71,7 +71,7 @@ class Authentication:
         except NotAuthenticatedError as error:
             await self._refuse(self._unknown(error), scope, receive, send)
         except JobsprintError as error:
-            # The database, or an issuer, could not be asked.
+            # The database, or an issuer, could not be reached.
             await self._refuse(problem_of(error), scope, receive, send)
         else:
             await self._app(scope, receive, send)

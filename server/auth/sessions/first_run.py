@@ -1,4 +1,4 @@
-"""A server without accounts: who is let in, and where it may not run so at all."""
+"""A server without accounts: who has access, and where such a server must not run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from workflow.identity import LOCAL_ID, Role
 from workflow.ports import Clock
 
 LOOKED_AFTER = timedelta(seconds=1)
-"""How long an account that another process made is not noticed."""
+"""How long it may take to notice an account that another process made."""
 
 
 class FirstRun:
-    """Whether this machine's user is let in without saying who they are: on a server that only this machine can
-    reach, while nobody has an account."""
+    """Whether this machine's user has access without a login: on a server that only this machine can reach, while
+    nobody has an account."""
 
     def __init__(self, *, store: SqlAccounts, is_local: bool, clock: Clock) -> None:
         self._store = store
@@ -24,7 +24,7 @@ class FirstRun:
         self._looked_at: datetime | None = None
 
     async def is_on(self) -> bool:
-        """Whether it is so now. Once there was an account it never is again."""
+        """Whether it is so now. After the first account it is never so again."""
         if not self._may_be_on:
             return False
         now = self._clock.now()
@@ -35,7 +35,7 @@ class FirstRun:
         return self._may_be_on
 
     def end(self) -> None:
-        """Somebody has an account now."""
+        """Note that there is an account now."""
         self._may_be_on = False
 
 
@@ -54,10 +54,10 @@ class FirstRunStanding:
 
 
 def require_authentication(settings: Settings, *, has_users: bool) -> None:
-    """Return where strangers do not reach the server, or can be told from those who belong.
+    """Check that other machines cannot reach the server, or that it can authenticate them.
 
     Raises:
-        BadSettingsError: they reach it, and nobody could say who they are.
+        BadSettingsError: other machines can reach the server, and nobody could authenticate.
     """
     makes_accounts = settings.registration != "closed" or (
         settings.issuer_registration and (settings.oauth_issuer or settings.oidc_issuer)

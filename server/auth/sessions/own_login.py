@@ -1,6 +1,6 @@
-"""What users do themselves only: not their API keys, nor the clients that they let in, whatever scopes those have.
+"""What only users themselves may do: not their API keys, nor OAuth clients that act for them, whatever their scopes.
 
-A client that could make a key would have it still when its user has ended the client's session.
+A client that could make a key would keep it after its user has ended the client's session.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from workflow.sessions import Session
 
 
 class OwnLoginNeededError(JobsprintError):
-    """The caller is no user who has logged in themselves."""
+    """The caller is not a user who has logged in themselves."""
 
     code = "own_login_needed"
     kind = ErrorKind.FORBIDDEN
@@ -29,12 +29,12 @@ class OpenSessions(Protocol):
     """Finds sessions; :class:`server.auth.sessions.sessions.Sessions` is one."""
 
     async def get(self, session_id: str) -> Session | None:
-        """A session that goes on."""
+        """The session, if it has not ended."""
         ...
 
 
 async def require_own_login(actor: Actor, sessions: OpenSessions) -> None:
-    """Let a user pass who logged in with us.
+    """Check that the actor is a user who logged in with us.
 
     Raises:
         OwnLoginNeededError: it is not one.

@@ -1,4 +1,4 @@
-"""Sessions at work: tokens for those who opened one, new ones for old, and whose access token it is."""
+"""Sessions: opens and ends them, exchanges refresh tokens, and verifies access tokens."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from workflow.sessions import Session, SessionStore
 logger = logging.getLogger(__name__)
 
 LOGIN_LIFETIME = timedelta(hours=24)
-"""How long a session of a user who logged in is kept (contracts, flow 1)."""
+"""How long a session of a user who logged in is kept (docs/contract.md, "The flows")."""
 
 REFRESH_PREFIX = "jsr_"
 MACHINE = "machine:"
 KNOWN_FOR = timedelta(seconds=5)
-"""How old what we know of a token may be: so long another process's end of a session is not seen here."""
+"""How long a verified token is cached: a session that another process ended ends here after this time at most."""
 KNOWN_AT_MOST = 10_000
-"""Tokens that are remembered; about 10 MB."""
+"""Tokens that are cached; about 10 MB."""
 
 
 class InvalidGrantError(JobsprintError):
-    """A refresh token that does not count: unknown, spent, another client's, or its session has ended."""
+    """The refresh token is not valid: unknown, spent, another client's, or its session has ended."""
 
     code = "invalid_grant"
     kind = ErrorKind.UNAUTHENTICATED
@@ -39,7 +39,7 @@ class InvalidGrantError(JobsprintError):
 
 
 class Standing(Protocol):
-    """Knows what users may do now."""
+    """Looks up what users may do now."""
 
     async def standing(self, user_id: str, workspace_id: str) -> Role | None:
         """The user's role in the workspace; ``None`` where they are disabled, unknown, or do not belong to it."""
@@ -48,7 +48,7 @@ class Standing(Protocol):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Tokens:
-    """What a client gets. ``scopes`` are those of the access token, which is over in ``expires_in_seconds``."""
+    """What a client gets. ``scopes`` are those of the access token, which expires in ``expires_in_seconds``."""
 
     access_token: str
     refresh_token: str | None
@@ -59,7 +59,7 @@ class Tokens:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class _Known:
-    """A verified token, for a few seconds."""
+    """A verified token, cached for a few seconds."""
 
     actor: Actor
     until: datetime
@@ -77,7 +77,7 @@ class Sessions:
         self._clock = clock
         self._new_id = new_id
         self._known: OrderedDict[str, _Known] = OrderedDict()
-        # Counts what was forgotten, so that a token that was being looked up meanwhile is not remembered.
+        # Counts invalidations, so that a token whose lookup began before one is not cached after it.
         self._forgotten = 0
 
     async def open(
@@ -113,12 +113,12 @@ class Sessions:
         return self._tokens(session, scopes & granted, refresh_token)
 
     async def refresh(self, token: str, *, client_id: str | None = None, scopes: Scopes | None = None) -> Tokens:
-        """New tokens for a refresh token, which is spent by this; one that comes again ends its session.
+        """New tokens for a refresh token, which is spent by this; using a spent one ends its session.
 
         ``scopes`` narrow the new access token, not the session.
 
         Raises:
-            InvalidGrantError: it does not count.
+            InvalidGrantError: it is not valid.
         """
         spent, now = token_hash(token), self._clock.now()
         held = await self._store.holder(spent, now=now)
@@ -135,18 +135,18 @@ class Sessions:
         return self._tokens(session, asked & granted, fresh)
 
     async def get(self, session_id: str) -> Session | None:
-        """A session that goes on."""
+        """The session, if it has not ended."""
         return await self._store.get(session_id, now=self._clock.now())
 
     async def end(self, session_id: str) -> None:
-        """End a session; its access tokens do not count any more here."""
+        """End a session; its access tokens are not valid here any more."""
         await self._store.end(session_id, now=self._clock.now())
         self._forget(lambda actor: actor.session_id == session_id)
 
     async def end_of_token(self, token: str, *, client_id: str | None = None) -> Session | None:
-        """End the session of a refresh or access token, if it has one and the client is the session's; which it was.
+        """End the session of a refresh or access token, if the client is the session's; the session that ended.
 
-        A spent refresh token, and an access token that is over, will do.
+        A spent refresh token and an expired access token are accepted.
         """
         now = self._clock.now()
         session: Session | None
@@ -165,19 +165,19 @@ class Sessions:
         return session
 
     async def end_all(self, user_id: str, *, but: str | None = None) -> None:
-        """End every session of a user, or of a machine; ``but`` is the id of one that goes on."""
+        """End every session of a user, or of a machine, except the one with the id ``but``."""
         await self._store.end_all(user_id, now=self._clock.now(), but=but)
         self.forget(user_id)
 
     def forget(self, user_id: str) -> None:
-        """Look up what a user may do when they come next: their role has changed."""
+        """Drop a user's tokens from the cache: their role has changed."""
         self._forget(lambda actor: actor.user_id == user_id)
 
     async def actor(self, token: str) -> Actor | None:
         """Whose access token it is; see :class:`server.http.access.TokenVerifier`.
 
         Raises:
-            InvalidTokenError: it is ours and does not count (any more).
+            InvalidTokenError: it is ours and is not valid, or no longer.
         """
         now = self._clock.now()
         known = self._known.get(token)
@@ -215,10 +215,10 @@ class Sessions:
         )
 
     async def _granted(self, session: Session) -> Scopes:
-        """What whoever has the session may do at most now: a user what their role lets them, a machine what it got.
+        """The most scopes that the session may have now: those of its user's role, or of its machine.
 
         Raises:
-            InvalidGrantError: nothing any more.
+            InvalidGrantError: the user has no access any more.
         """
         if session.user_id.startswith(MACHINE):
             return session.scopes

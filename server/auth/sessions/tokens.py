@@ -21,7 +21,7 @@ _REQUIRED = ["iss", "aud", "sub", "sid", "scope", "iat", "exp", "jti"]
 
 
 def new_token(prefix: str) -> str:
-    """A random token of 256 bits; its prefix says of what kind it is, to people and to scanners for secrets."""
+    """A random token of 256 bits; its prefix shows people and scanners for secrets what kind it is."""
     return prefix + secrets.token_urlsafe(32)
 
 
@@ -31,7 +31,7 @@ def token_hash(token: str) -> str:
 
 
 class InvalidTokenError(NotAuthenticatedError):
-    """The access token does not count: it is wrong, over, of another server, or its session has ended."""
+    """The access token is not valid: wrong, expired, of another server, or its session has ended."""
 
     code = "invalid_token"
 
@@ -61,7 +61,7 @@ class AccessTokens:
         self._audience = [f"{base_url}/mcp", base_url]
 
     def issue(self, session: Session, scopes: Scopes, *, token_id: str, now: datetime) -> tuple[str, int]:
-        """A token and in how many seconds it is over: after its lifetime, or with its session."""
+        """A token, and in how many seconds it expires: after its lifetime, or with its session."""
         expires_at = min(now + self._lifetime, session.expires_at)
         claims: dict[str, Any] = {
             "iss": self._issuer,
@@ -70,7 +70,7 @@ class AccessTokens:
             "sid": session.id,
             "scope": scopes_text(scopes),
             "iat": int(now.timestamp()),
-            # Never sooner than the client is told.
+            # Never earlier than ``expires_in`` says.
             "exp": ceil(expires_at.timestamp()),
             "jti": token_id,
         }
@@ -80,7 +80,7 @@ class AccessTokens:
         return token, max(0, int((expires_at - now).total_seconds()))
 
     def is_ours(self, token: str) -> bool:
-        """Whether a token claims to be of this server. That proves nothing yet."""
+        """Whether a token claims to be of this server, unverified."""
         try:
             claims = jwt.decode(token, options={"verify_signature": False})
         except jwt.PyJWTError:
@@ -88,13 +88,13 @@ class AccessTokens:
         return claims.get("iss") == self._issuer
 
     def read(self, token: str) -> Claims:
-        """What a token says, over or not.
+        """The claims of a token, expired or not.
 
         Raises:
             InvalidTokenError: we did not sign it, or not for this server.
         """
         try:
-            # Whether it is over says our own clock.
+            # Expiry is checked against our own clock.
             claims = jwt.decode(
                 token,
                 self._key,

@@ -63,7 +63,7 @@ class InvitationRoutes:
         ]
 
     async def invite(self, request: Request) -> Response:
-        """201 with an invitation; its token is shown this once. Whoever has it can become a member."""
+        """201 with an invitation; its token is shown this once. Anybody who has the token can become a member."""
         actor, workspace_id = await self.within.in_it(request)
         body = validated(InvitationBody, await optional_json(request))
         now = self.within.clock.now()

@@ -1,4 +1,4 @@
-"""What follows when a user's role in a workspace changes, or they leave it: at once, in this process."""
+"""Applies a change of a user's role, or their leaving a workspace, to this process at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow.sessions import SessionStore
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class RoleChanges:
-    """Tells those who know what users may do."""
+    """Invalidates what this process has cached of users' rights."""
 
     sessions: Sessions
     store: SessionStore
@@ -20,12 +20,12 @@ class RoleChanges:
     clock: Clock
 
     def changed(self, user_id: str) -> None:
-        """The user's role has changed, or they are disabled: look it up when they come next."""
+        """The user's role has changed, or they are disabled: drop what is cached of them."""
         self.keys.forget(user_id=user_id)
         self.sessions.forget(user_id)
 
     async def left(self, user_id: str, workspace_id: str) -> None:
-        """The user does not belong to the workspace any more. Their sessions in it end, for good."""
+        """The user does not belong to the workspace any more. Their sessions in it end."""
         self.changed(user_id)
         for session in await self.store.of_user(user_id, now=self.clock.now()):
             if session.workspace_id == workspace_id:

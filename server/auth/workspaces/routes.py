@@ -25,7 +25,7 @@ LONGEST_NAME = 100
 
 
 class OtherWorkspaceError(JobsprintError):
-    """The caller belongs to the workspace, and acts in another one with this token."""
+    """The caller belongs to the workspace, but this token acts in another one."""
 
     code = "other_workspace"
     kind = ErrorKind.CONFLICT
@@ -83,7 +83,7 @@ class WorkspaceRoutes:
             {"id": each.workspace_id, "name": each.workspace_name, "role": each.role.value}
             for each in await self.workspaces.of_user(actor.user_id)
         ]
-        # The local user and machines are in theirs without being members.
+        # The local user and machines act in their workspace without being members.
         if all(each["id"] != actor.workspace_id for each in listed):
             name = await self.workspaces.name_of(actor.workspace_id)
             listed.append({"id": actor.workspace_id, "name": name, "role": None})
@@ -121,7 +121,7 @@ class WorkspaceRoutes:
         return json_response({"members": [_shown(each, has_addresses=has_addresses) for each in members]})
 
     async def change_member(self, request: Request) -> Response:
-        """The member in another role. It holds for their very next request."""
+        """The member in another role. It applies from their next request on."""
         actor, workspace_id = await self.in_it(request)
         user_id = request.path_params["user_id"]
         role = validated(RoleBody, await optional_json(request)).role
@@ -133,7 +133,7 @@ class WorkspaceRoutes:
         return json_response({"user_id": user_id, "role": role.value})
 
     async def remove_member(self, request: Request) -> Response:
-        """204 when they do not belong to it any more. Everybody may leave who has logged in themselves."""
+        """204 when they do not belong to it any more. Every user who has logged in themselves may leave."""
         actor, workspace_id = await self.in_it(request)
         user_id = request.path_params["user_id"]
         if user_id != actor.user_id:

@@ -9,7 +9,7 @@ from enum import StrEnum
 FAILURES_TO_OPEN = 5
 OPEN_SECONDS = 60.0
 SUCCESSES_TO_CLOSE = 3
-"""The figures of the contract "Failure": 5 consecutive failures, 60 s, 3 successes."""
+"""The figures of docs/contract.md, "Failure": 5 consecutive failures, 60 s, 3 successes."""
 
 
 class BreakerState(StrEnum):

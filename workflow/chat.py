@@ -135,7 +135,7 @@ class ModelError(JobsprintError):
         model_code: ``model_timeout``, ``model_unavailable``, ``model_rate_limited``, ``model_rejected``,
             ``model_refused``, ``model_answer_invalid``, ``model_quota_exceeded``, ``model_limit_reached``,
             ``no_model``.
-        transient: whether trying again later may help (contract "Failure").
+        transient: whether trying again later may help (docs/contract.md, "Failure").
         retry_after_seconds: when the first of the models can be asked again, where one has said so.
         attempts: every model that was asked.
     """

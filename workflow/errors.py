@@ -272,7 +272,7 @@ class NodeError(JobsprintError):
     """A node failed on its data. The executor turns it into the node run's failure.
 
     Attributes:
-        transient: whether trying again may help (contract "Failure").
+        transient: whether trying again may help (docs/contract.md, "Failure").
         item_index: index of the input item it failed on, or ``None`` for the node as a whole.
         retry_after_seconds: how long the other side asked to be left alone, where it did.
     """

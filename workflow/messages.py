@@ -1,4 +1,4 @@
-"""The envelopes that jobs and events travel in, member by member as the contracts fix them."""
+"""The envelopes of jobs and events, member by member (docs/contract.md, "Queue message" and "Event")."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Job:
     traceparent: str | None = None
 
     def to_message(self, *, message_id: str, timestamp: datetime) -> dict[str, Any]:
-        """The queue message (contract "Queue message", version 1.0), for queues that leave the process."""
+        """The queue message (docs/contract.md, "Queue message", version 1.0), for queues that leave the process."""
         return {
             "messageId": message_id,
             "timestamp": utc_text(timestamp),
@@ -111,7 +111,7 @@ class Event:
     data: dict[str, Any]
 
     def to_message(self) -> dict[str, Any]:
-        """The event message (contract "Event")."""
+        """The event message (docs/contract.md, "Event")."""
         return {
             "eventId": self.event_id,
             "timestamp": utc_text(self.timestamp),

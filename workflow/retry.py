@@ -13,18 +13,18 @@ RETRY_AFTER_MAX_SECONDS = 300.0
 """A server that asks for a longer pause than this is not waited for."""
 
 RETRYABLE_STATUSES = frozenset({408, 429})
-"""4xx answers that trying again may help (contract "Failure"); so do all 5xx."""
+"""4xx answers that trying again may help (docs/contract.md, "Failure"); so do all 5xx."""
 
 DEFAULT_RETRY = RetryDefinition()
-"""1, 2, 4, 8, 16 s between at most six attempts (contract "Failure")."""
+"""1, 2, 4, 8, 16 s between at most six attempts (docs/contract.md, "Failure")."""
 
 
 JOB_RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""When a job is tried again that a worker could not even begin (contract "Failure"); then it is a dead letter."""
+"""The pauses before a job is tried again that no worker could begin (docs/contract.md, "Failure")."""
 
 
 def retry_of(node: NodeDefinition) -> RetryDefinition:
-    """The node's own way to retry, or the contract's."""
+    """The node's own way to retry, or the one of docs/contract.md, "Failure"."""
     return node.retry or DEFAULT_RETRY
 
 

@@ -174,7 +174,7 @@ class EffectRun:
         return seconds > self.run.compiled.definition.settings.timeout_seconds / 2
 
     def _put_off(self, key: EffectKey, index: int, error: Exception, record: ErrorRecord) -> None:
-        """Queue an item to be tried again later, if its node says so and the failure may pass (contract "Failure").
+        """Queue an item for a later retry, if its node says so and the failure may pass (docs/contract.md, "Failure").
 
         Raises:
             SuspendError: it waits, on the disk, longer each time.

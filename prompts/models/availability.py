@@ -22,7 +22,7 @@ class LeftAlone(NamedTuple):
 
 
 class Availability:
-    """A circuit breaker for each provider and model (contract "Failure"), and the times they asked for.
+    """A circuit breaker for each provider and model (docs/contract.md, "Failure"), and the times they asked for.
 
     ``monotonic`` gives seconds that never go back.
     """

@@ -16,9 +16,9 @@ refusal, content filter              model_refused           no           no    
 answer that does not fit its schema  model_answer_invalid    no           no           no
 ===================================  ======================  ===========  ===========  =====
 
-"Tried later" is the contract's "queued for retry"; "opens" is whether it counts for the circuit breaker. A wrong key
-and a wrong name are the operator's to mend: to go on with the next model would hide them, and spend other money than
-was meant. Of broken answers only those count here of which nothing was passed on yet.
+"Tried later" is "queued for retry" of docs/contract.md, "Failure"; "opens" is whether it counts for the circuit
+breaker. A wrong key and a wrong name are the operator's to correct: going on with the next model would hide them, and
+spend other money than was meant. Of broken answers only those count here of which nothing was passed on yet.
 """
 
 from __future__ import annotations

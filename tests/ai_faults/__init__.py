@@ -1,1 +1,1 @@
-"""What becomes of everything that can go wrong with a model, by the contract "Failure": ``make ai-faults``."""
+"""The outcome of every fault of a model, as docs/contract.md, "Failure", names it: ``make ai-faults``."""

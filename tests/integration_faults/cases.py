@@ -1,6 +1,6 @@
 """Each fault in each setup, in a workflow of a real server, against doubles that keep a ledger of what has happened.
 
-What is to come of it is the contract "Failure": what certainly was not done is tried again, or done another way; what
+The right outcome is docs/contract.md, "Failure": what certainly was not done is tried again, or done another way; what
 the other side refuses is not; and what may have been done is done again only when somebody says so, with a mark.
 """
 

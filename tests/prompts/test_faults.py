@@ -1,4 +1,4 @@
-"""Every fault of a model ends as the contract "Failure" names it: the matrix that ``make ai-faults`` prints."""
+"""Every fault of a model ends as docs/contract.md, "Failure", names it: the matrix that ``make ai-faults`` prints."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The envelopes are, member by member, those of the contracts."""
+"""The envelopes are, member by member, those of docs/contract.md."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 RESTORABLE = timedelta(days=30)
-"""How long a deleted workflow can be brought back (contract of ``delete_workflow``); then it is gone for good."""
+"""How long a deleted workflow can be restored, as ``delete_workflow`` says; then it is gone for good."""
 
 TOOL_NAME_PATTERN = r"^[a-z][a-z0-9_]{0,29}$"
 """At most 30 characters: clients put their own prefix before a tool's name, and models see no more than 64."""

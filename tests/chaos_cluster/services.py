@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_listening
 from tests.support.services import go_without
 
 START_SECONDS = 60.0
@@ -72,11 +72,7 @@ class Service:
 
     async def answers(self) -> bool:
         """Whether somebody listens on its port."""
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            writer.close()
-            return True
-        return False
+        return await is_listening(self.port)
 
     async def end(self, number: signal.Signals | None = None) -> None:
         """Send it a signal, by default the one that stops it in order, and wait until it is gone."""

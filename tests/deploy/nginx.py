@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_listening
 from tests.support.services import need_program
+from tests.support.waiting import until
 
 CONFIGURATION = Path(__file__).parents[2] / "deploy" / "nginx" / "jobsprint.conf"
 
@@ -64,10 +64,4 @@ async def _is_old(nginx: str) -> bool:
 
 
 async def _answers(port: int) -> None:
-    async with asyncio.timeout(10):
-        while True:
-            with contextlib.suppress(OSError):
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.close()
-                return
-            await asyncio.sleep(0.05)
+    await until(lambda: is_listening(port))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import signal
@@ -28,6 +27,7 @@ from tests.integration_faults.cases import (
     settled,
 )
 from tests.support.here import Here
+from tests.support.waiting import until
 
 _names = (f"program-{number}" for number in itertools.count(1))
 
@@ -53,16 +53,14 @@ def at(moment: str) -> Callable[[Path], Awaitable[None]]:
 
 
 async def _killed(folder: Path) -> None:
-    """The program is gone, and whoever started it knows."""
+    """The program is gone, and its parent has noticed."""
     process_id = int((folder / "pid").read_text())
     os.kill(process_id, signal.SIGKILL)
-    async with asyncio.timeout(5):
-        while _is_there(process_id):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+    await until(lambda: not _is_there(process_id), seconds=5)
 
 
 def _is_there(process_id: int) -> bool:
-    """Whether the process is there, or nobody knows yet that it is not."""
+    """Whether the process is there, or its parent has not noticed yet that it is gone."""
     try:
         os.kill(process_id, 0)
     except ProcessLookupError:

@@ -21,10 +21,12 @@ class Target:
         self.status: int | None = None
         self.calls = 0
         self.holds: asyncio.Event | None = None
+        self.was_asked = asyncio.Event()
 
     async def send(self, request: HttpRequest) -> HttpResponse:
         """Answer."""
         self.calls += 1
+        self.was_asked.set()
         if self.holds is not None:
             await self.holds.wait()
         if self.status is None:
@@ -87,8 +89,9 @@ async def test_a_probe_that_is_broken_off_lets_the_next_one_through() -> None:
     await fail(client, 5)
     seconds.now = 61
     target.holds = asyncio.Event()
+    target.was_asked.clear()
     probe = asyncio.create_task(client.send(HttpRequest(method="GET", url=URL)))
-    await asyncio.sleep(0)
+    await target.was_asked.wait()
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe

@@ -18,6 +18,7 @@ from integrations.mcp.sessions import McpSessions
 from tests.doubles.mcp_server import McpDouble, never, running_mcp_double, tool
 from tests.integrations.conftest import OWNER, Senders
 from tests.support.engine import NOON
+from tests.support.waiting import until
 from workflow.actions import (
     Action,
     ActionAsksError,
@@ -259,11 +260,7 @@ async def test_a_list_that_changes_is_told(senders: Senders) -> None:
         await shop.run("echo", text="hi")
         shop.double.tools.append(tool("refund"))
         await shop.double.sessions[-1].send_tool_list_changed()
-        for _ in range(200):
-            if shop.changed:
-                break
-            await asyncio.sleep(0.01)
-        assert shop.changed == ["shop"]
+        await until(lambda: shop.changed == ["shop"])
 
 
 def _members(connection: Connection) -> dict[str, Any]:

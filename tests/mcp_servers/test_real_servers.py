@@ -17,7 +17,9 @@ import pytest
 
 from integrations.mcp.programs import McpProgram
 from tests.support.here import Here, here
+from tests.support.ports import is_listening
 from tests.support.services import go_without, need_program
+from tests.support.waiting import until
 from workflow.actions import ActionCall, ActionError, ActionProgress
 from workflow.identity import LOCAL_ID
 
@@ -135,15 +137,8 @@ async def test_one_over_http_is_killed_and_started_again(tmp_path: Path, program
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                    continue
-                writer.close()
-                return process
+        await until(lambda: is_listening(port), seconds=20)
+        return process
 
     process = await start()
     try:

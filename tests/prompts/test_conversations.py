@@ -22,6 +22,7 @@ from storage.ids import UuidFactory
 from storage.models.conversations import SqlConversations
 from tests.support.accounts import SetClock
 from tests.support.databases import database_of
+from tests.support.waiting import until
 from workflow.chat import (
     AgentAnswersError,
     Asker,
@@ -356,11 +357,9 @@ async def test_changes_are_told_on_the_bus_and_what_is_deleted_leaves_the_cache(
         assert there.tails.size_bytes > 0
         await here.memory.delete("w", "k")
         async with asyncio.timeout(5):
-            told = [await anext(events), await anext(events)]
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert there.tails.size_bytes == 0
-    assert [(each.event_type, each.data) for each in told] == [
+            seen = [await anext(events), await anext(events)]
+        await until(lambda: there.tails.size_bytes == 0)
+    assert [(each.event_type, each.data) for each in seen] == [
         (CONVERSATION_UPDATED, {"workspaceId": "w", "key": "k", "position": 2}),
         (CONVERSATION_DELETED, {"workspaceId": "w", "key": "k"}),
     ]

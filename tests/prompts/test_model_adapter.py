@@ -159,11 +159,12 @@ async def test_one_who_leaves_does_not_take_the_answer_from_the_others(models: M
     leaves = asyncio.create_task(models.adapter.chat(asking(may_cache=True)))
     await models.double.arrived.wait()
     stays = asyncio.create_task(models.adapter.chat(asking(may_cache=True)))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # one turn, in which it joins the question that is under way
     leaves.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaves
     assert (await stays).text == "for the other"
+    assert len(models.double.asked) == 1
 
 
 async def test_a_question_that_is_taken_back_says_nothing_of_the_model(models: ModelsHarness) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_listening
+from tests.support.waiting import until
 
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
@@ -63,14 +63,13 @@ class SdkExample:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        async with asyncio.timeout(START_SECONDS):
-            while True:
-                assert process.returncode is None, f"{module} ended with {process.returncode}"
-                with suppress(OSError):
-                    _, writer = await asyncio.open_connection("localhost", port)
-                    writer.close()
-                    return process
-                await asyncio.sleep(0.1)
+
+        async def answers() -> bool:
+            assert process.returncode is None, f"{module} ended with {process.returncode}"
+            return await is_listening(port, "localhost")
+
+        await until(answers, seconds=START_SECONDS)
+        return process
 
 
 async def _end(process: asyncio.subprocess.Process | None) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.engine import EngineHarness
 from tests.support.http_target import HttpTarget
+from tests.support.waiting import until
 from workflow.executions import ErrorRecord
 from workflow.items import Item, ItemOrigin, Pair
 from workflow.states import ExecutionState
@@ -74,8 +75,7 @@ async def test_branches_that_wait_run_at_the_same_time(harness: EngineHarness, t
     task = asyncio.create_task(executor.execute([Item({})]))
     async with asyncio.timeout(10):
         await target.arrived.wait()
-        while "after two" not in run.runs:  # noqa: ASYNC110 - bounded, and the run tells no event
-            await asyncio.sleep(0)
+    await until(lambda: "after two" in run.runs)
     assert "one" not in run.runs
     target.release.set()
     assert await task is ExecutionState.SUCCEEDED
@@ -165,14 +165,25 @@ async def test_cancellation_reaches_a_request_under_way(harness: EngineHarness, 
     assert run.runs["ask"][0].status == "cancelled"
 
 
-async def test_cancellation_reaches_javascript_that_does_not_end(harness: EngineHarness) -> None:
+async def test_cancellation_reaches_javascript_that_does_not_end(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     nodes = {"loop": {"type": "set", "parameters": {"fields": {"x": "={{ (() => { for (;;); })() }}"}}}}
     _, executor = harness.start(definition(nodes, ("start", "loop")))
+    processes, has_begun, call = set(harness.pool.process_ids), asyncio.Event(), harness.pool.call
+
+    async def noted(*arguments: Any, **options: Any) -> bytes:
+        has_begun.set()
+        return await call(*arguments, **options)
+
+    monkeypatch.setattr(harness.pool, "call", noted)
     task = asyncio.create_task(executor.execute([Item({})]))
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+    async with asyncio.timeout(10):
+        await has_begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert len(processes - set(harness.pool.process_ids)) == 1, "the process with the loop is killed"
     done = await harness.node("set", {"fields": {"x": "={{ 1 + 1 }}"}}, None)
     assert done.items("node") == [{"x": 2}]
 

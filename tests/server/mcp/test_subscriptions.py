@@ -29,6 +29,7 @@ from tests.server.conftest import connected
 from tests.support.http_target import HttpTarget, listening
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
+from tests.support.waiting import until
 
 START = {"type": "manual"}
 PATIENCE_SECONDS = 20
@@ -207,19 +208,12 @@ async def here(data_dir: Path) -> AsyncIterator[tuple[Services, str]]:
         yield services, f"{url}/mcp"
 
 
-async def eventually(is_so: Callable[[], bool]) -> None:
-    """Return when it is so."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not is_so():  # noqa: ASYNC110 - nobody tells when a connection's last task has ended
-            await asyncio.sleep(0.01)
-
-
 async def test_clients_that_go_away_leave_no_listener_and_no_task(here: tuple[Services, str]) -> None:
     services, url = here
     async with Client(url, mode="legacy") as client:
         made = await McpCaller(client).create({"start": START})
     uri = f"workflow://{made}"
-    await eventually(lambda: services.subscriptions.listeners == 0)
+    await until(lambda: services.subscriptions.listeners == 0, seconds=PATIENCE_SECONDS)
     before = len(asyncio.all_tasks())
     modes: tuple[Literal["auto", "legacy"], ...] = ("auto", "legacy")
     for mode in modes:
@@ -231,10 +225,10 @@ async def test_clients_that_go_away_leave_no_listener_and_no_task(here: tuple[Se
                 else:
                     await subscribe(McpCaller(client), uri)
             assert services.subscriptions.listeners == 3
-            assert services.executions.announcements.is_heard(made, "workflow.completed")
-        await eventually(lambda: services.subscriptions.listeners == 0)
-        assert not services.executions.announcements.is_heard(made, "workflow.completed")
-        await eventually(lambda: len(asyncio.all_tasks()) <= before)
+            assert services.announcements.is_heard(made, "workflow.completed")
+        await until(lambda: services.subscriptions.listeners == 0, seconds=PATIENCE_SECONDS)
+        assert not services.announcements.is_heard(made, "workflow.completed")
+        await until(lambda: len(asyncio.all_tasks()) <= before, seconds=PATIENCE_SECONDS)
 
 
 async def test_a_server_that_stops_ends_the_streams_and_does_not_wait_for_them(data_dir: Path) -> None:

@@ -1,9 +1,9 @@
-"""Item nodes compiled: the whole loop over a node run's items as one Python function.
+"""Item nodes compiled: the loop over all items of a node run as one Python function.
 
-Looking at an item through :meth:`ItemNode.run_item` costs what a few hundred bytes of Python cost: parameters made
-anew, a method called, an emission handed over. Where every template has a Python form, a node type can write what it
-does to an item as source (:meth:`ItemNode.write_loop`), and the loop costs a tenth. Whatever the loop is not certain
-of makes the run start again the general way, which knows how to fail.
+:meth:`ItemNode.run_item` costs, for each item, a new parameter object, a method call and an emission. Where every
+template has a Python form, a node type can write what it does to an item as source (:meth:`ItemNode.write_loop`), and
+the loop costs a tenth. Where the loop meets a value that it does not cover, it raises, and the run starts again with
+``run_item``, which reports failures exactly.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from workflow.items import Item, Items, Outputs, pairs_of
 
 Path = tuple[str | int, ...]
 _BODY = 2
-"""How deep the lines of the loop's body lie in the function."""
+"""Indentation of the loop's body in the function, in levels."""
 
 
 class ItemLoop(NamedTuple):
-    """The function, ``(items, scope)`` → the outputs that got items; and whether it reads the scope.
+    """``run``: ``(items, scope)`` → the outputs that got items. ``reads_scope``: whether it needs the scope.
 
-    It raises :class:`~engine.expressions.fast_values.FallThroughError` or a
-    :class:`~workflow.errors.JobsprintError` where the general way has to decide.
+    ``run`` raises :class:`~engine.expressions.fast_values.FallThroughError` or a
+    :class:`~workflow.errors.JobsprintError` where :meth:`ItemNode.run_item` must run instead.
     """
 
     run: Callable[[Items, ExpressionScope | None], Outputs]
@@ -32,7 +32,7 @@ class ItemLoop(NamedTuple):
 
 
 class LoopCode:
-    """What a node type writes its loop with: the body sees one item as ``item`` and its JSON as ``json``."""
+    """The source of a loop while a node type writes it. Its body has one item as ``item``, and its JSON as ``json``."""
 
     def __init__(self, templates: Mapping[Path, FastForm]) -> None:
         self._templates = templates
@@ -41,7 +41,7 @@ class LoopCode:
         self._outputs: dict[str, str] = {}
 
     def value(self, path: Path, raw: Any) -> str:
-        """An expression for what stands at ``path`` of the parameters, where ``raw`` was written."""
+        """A Python expression for the parameter at ``path``; ``raw`` is what the definition writes there."""
         form = self._templates.get(path)
         if form is not None:
             return self._code.template(form.template, form.trees, _BODY)
@@ -57,7 +57,7 @@ class LoopCode:
         return not any(each[: len(path)] == path for each in self._templates)
 
     def named(self, expression: str) -> str:
-        """A variable that holds the expression's value, for where it is used twice."""
+        """The name of a variable that holds the expression's value; for values that are used twice."""
         if expression.isidentifier():
             return expression
         name = self._code.variable()
@@ -65,11 +65,11 @@ class LoopCode:
         return name
 
     def constant(self, value: Any) -> str:
-        """A name that stands for ``value``: data, or a function to call."""
+        """A name for ``value``, which is data or a function."""
         return self._code.constant(value)
 
     def line(self, text: str) -> None:
-        """Write a line of the body."""
+        """Add a line to the body."""
         self._code.line(_BODY, text)
 
     def emission(self, output: str, json: str) -> str:
@@ -78,7 +78,7 @@ class LoopCode:
         return f"{add}.append({self._item}({json}, pair))"
 
     def finish(self) -> ItemLoop:
-        """The loop, of everything that was written."""
+        """Compile the loop."""
         each = f"{self.constant(zip)}(items, {self.constant(pairs_of)}({self.constant(len)}(items)))"
         head = f"item, pair in {each}"
         if self._code.reads_index:

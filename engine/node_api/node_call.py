@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from engine.node_api.parameters import Parameters
 from engine.node_api.ports import AiPorts, Step
-from engine.node_api.progress import ProgressReporter
+from engine.node_api.progress import Progress
 from workflow.actions import Actions
 from workflow.chat import Asker
 from workflow.executions import EffectKey, Execution, Resumption, Suspension
@@ -21,7 +21,7 @@ P_co = TypeVar("P_co", bound=Parameters, covariant=True)
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class WebhookResponse:
-    """What a ``respond`` node answers. ``body`` is JSON, or text where the headers say so."""
+    """The response to the webhook request that started the execution. ``body`` is JSON, or text with a content type."""
 
     status: int
     headers: Mapping[str, str]
@@ -29,7 +29,7 @@ class WebhookResponse:
 
 
 class NodeCall(Protocol[P_co]):
-    """One run of one node: what it works on and what it may use. Nodes do not change it."""
+    """One run of one node: its items and parameters, and the ports that it may use. Nodes do not change it."""
 
     @property
     def node(self) -> str:
@@ -38,12 +38,12 @@ class NodeCall(Protocol[P_co]):
 
     @property
     def owner(self) -> str:
-        """The workspace whose run it is; credentials are looked up there."""
+        """The workspace of the execution; credentials are looked up in it."""
         ...
 
     @property
     def inputs(self) -> Sequence[Items]:
-        """The items per input, in the order of the type's inputs."""
+        """The items of each input, in the order of the type's inputs."""
         ...
 
     @property
@@ -53,12 +53,12 @@ class NodeCall(Protocol[P_co]):
 
     @property
     def now(self) -> datetime:
-        """The execution's own time at the start of this run."""
+        """When this run started, in UTC, by the execution's own clock."""
         ...
 
     @property
     def http(self) -> HttpClient:
-        """How requests leave the process."""
+        """Sends HTTP requests, to allowed addresses only."""
         ...
 
     @property
@@ -68,26 +68,26 @@ class NodeCall(Protocol[P_co]):
 
     @property
     def actions(self) -> Actions:
-        """What has actions of connections done."""
+        """Runs actions of connections."""
         ...
 
     @property
     def asker(self) -> Asker:
-        """For whom models are asked."""
+        """The user, workflow and execution that a model's usage is counted for."""
         ...
 
     @property
     def raw(self) -> Mapping[str, Any]:
-        """The parameters as the definition writes them, expressions and all."""
+        """The parameters as the definition writes them, with their expressions."""
         ...
 
     @property
     def common(self) -> P_co:
-        """The parameters of a node that has one set for all items: those of the first item."""
+        """The parameters of the first item, for nodes that use one set for all items."""
         ...
 
     def parameters(self, item_index: int) -> P_co:
-        """The parameters with every expression evaluated for this item of the first input, made anew at each call.
+        """The parameters with every expression evaluated for this item of the first input; a new object at each call.
 
         Raises:
             ExpressionError: an expression failed for the item.
@@ -96,23 +96,24 @@ class NodeCall(Protocol[P_co]):
         ...
 
     @property
-    def progress(self) -> ProgressReporter:
-        """What tells whoever watches how far the node has come."""
+    def progress(self) -> Progress:
+        """Reports how far the node has come, to clients that follow the execution."""
         ...
 
     def respond(self, response: WebhookResponse) -> None:
-        """Answer the webhook's caller; the first answer counts."""
+        """Answer the webhook request; only the first answer of an execution is sent."""
         ...
 
     def effect_key(self, item_index: int) -> str:
-        """The item's idempotency key: the same again when the effect is repeated."""
+        """The item's idempotency key, the same when the effect is repeated. Send it to the other system."""
         ...
 
     async def start_child(
         self, item_index: int, workflow_id: str, data: Any, *, wait: bool, step: str = ""
     ) -> Execution:
-        """The execution of another workflow for this item, as it is now: started if it is not there yet. ``step`` tells
-        several of an item apart; with ``wait`` the child lets the item go on when it ends.
+        """Start another workflow for this item, unless that was done before; the child execution as it is now.
+
+        ``step`` names the child among several of one item; with ``wait`` the child's end resumes the item.
 
         Raises:
             JobsprintError: it cannot be started.
@@ -120,12 +121,13 @@ class NodeCall(Protocol[P_co]):
         ...
 
     def done(self, item_index: int, step: str) -> Any:
-        """What a step of the item's effect came to; ``None`` where it is not done."""
+        """The result of a step of the item's effect; ``None`` where the step is not done."""
         ...
 
     async def once(self, item_index: int, step: Step, work: Callable[[], Awaitable[Any]]) -> Any:
-        """What a step of the item's effect comes to, as JSON that is not null: done if it has not been, and on the
-        disk before this returns.
+        """Do a step of the item's effect unless it is done; its result, JSON that is not null.
+
+        The result is on the disk before this returns, so that a repetition of the effect does not repeat the step.
 
         Raises:
             Exception: the work failed.
@@ -133,25 +135,25 @@ class NodeCall(Protocol[P_co]):
         ...
 
     def item_key(self, item_index: int) -> EffectKey:
-        """The item's place in the journal."""
+        """The item's key in the journal."""
         ...
 
     def resumption(self, item_index: int) -> Resumption | None:
-        """Why the item goes on after it waited."""
+        """Why the item goes on; ``None`` where it has not waited, or still waits."""
         ...
 
     def suspension(self, item_index: int) -> Suspension | None:
-        """What the item waits for, or waited for last."""
+        """What the item waits for, or waited for last; ``None`` where it never waited."""
         ...
 
     def resume_url(self) -> str | None:
-        """Where somebody outside can let it go on; ``None`` where nothing listens."""
+        """The link with which a person or system resumes the execution; ``None`` where the process serves no HTTP."""
         ...
 
     async def run_script(self, source: str, each: bool) -> Sequence[Any]:
-        """What JavaScript gives for all items, or for each.
+        """Run JavaScript in the sandbox, once for all items or once for ``each``; the values that it returns.
 
         Raises:
-            ExpressionError: it failed or overran a limit.
+            ExpressionError: it failed or exceeded a limit.
         """
         ...

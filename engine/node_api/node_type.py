@@ -1,11 +1,11 @@
 """What a node type is: the interface that every file in ``engine/nodes`` implements.
 
-Four ways to be one, by what the work needs:
+A node type is of one of four kinds, by what its work needs:
 
-* :class:`ItemNode` — one item in, at most one item out, nothing leaves the process;
-* :class:`BatchNode` — all items at once, nothing leaves the process;
-* :class:`AsyncNode` — the same, in a sandbox of its own;
-* :class:`EffectNode` — waits for the world outside through a port.
+* :class:`ItemNode`: one item in, at most one item out; nothing leaves the process;
+* :class:`BatchNode`: all items at once; nothing leaves the process;
+* :class:`AsyncNode`: all items at once, and the work takes time; nothing leaves the process;
+* :class:`EffectNode`: each item does something outside the process, through a port of the call.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from engine.expressions.template import is_template
 from engine.node_api.item_loops import LoopCode
 from engine.node_api.node_call import NodeCall
 from engine.node_api.parameters import ParameterModel, Parameters
@@ -30,18 +31,23 @@ class NoParameters(Parameters):
 
 P = TypeVar("P", bound=Parameters)
 
+_CREDENTIAL = "credential"
+"""The parameter that names a credential, in every type that uses one."""
+
 
 class Emission(NamedTuple):
-    """One item's way out of an :class:`ItemNode`: which output, and its JSON."""
+    """One item that a node sends on: the output, and the item's JSON."""
 
     output: str
     json: JsonObject
 
 
 class NodeType(ABC, Generic[P]):
-    """A type of node. Instances hold no state: one serves every node of its type.
+    """A type of node. An instance holds no state: the same one runs every node of its type.
 
-    The class docstring is what ``find_nodes`` shows; ``example`` is a whole parameter object.
+    The class docstring is the documentation that ``find_nodes`` shows, its first line the summary. ``name`` is what
+    definitions write as ``type``; ``example`` is a complete parameter object without errors. A parameter
+    ``credential`` names a credential of the workspace, and no expression may choose it.
     """
 
     name: ClassVar[str]
@@ -62,7 +68,7 @@ class NodeType(ABC, Generic[P]):
 
     @property
     def summary(self) -> str:
-        """The first sentence of the documentation."""
+        """The first line of the documentation."""
         return self.documentation.partition("\n")[0]
 
     @property
@@ -72,58 +78,73 @@ class NodeType(ABC, Generic[P]):
         return "\n".join([lines[0], *(line.removeprefix("    ") for line in lines[1:])]) if lines else ""
 
     def inputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
-        """Names of the inputs; see :class:`workflow.definitions.catalogue.NodeSpec`."""
+        """Names of the inputs, the default one first; none for triggers. The parameters may be wrong."""
         del parameters
         return () if self.is_trigger else (MAIN,)
 
     def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:
-        """Names of the outputs; see :class:`workflow.definitions.catalogue.NodeSpec`."""
+        """Names of the outputs, the default one first. The parameters may be wrong."""
         del parameters
         return (MAIN,)
 
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
-        """Everything wrong with the parameters; what an expression will fill in is not judged yet."""
-        return self.schema.problems(parameters)
+        """Everything wrong with the parameters as they are written; values of expressions are checked when it runs."""
+        found = self.schema.problems(parameters)
+        if self._names_credential and is_template(parameters.get(_CREDENTIAL)):
+            # Items come from outside: an expression would let their sender choose which secret is used.
+            found.append(
+                ParameterProblem(
+                    code="bad_parameter",
+                    path=(_CREDENTIAL,),
+                    message="A credential is named as it is, not by an expression.",
+                    fix="Write the credential's name; for several credentials, use a node for each behind a switch.",
+                )
+            )
+        return found
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str | None:
-        """Where texts come in from outside through such a node, in a few words; ``None`` where nothing does.
+        """The source outside from which such a node brings texts, in a few words; ``None`` where it brings none.
 
-        Whoever shows its items, and those of the nodes behind it, marks them with this.
+        Items of the node, and of the nodes behind it, are shown to agents with this mark.
         """
         del parameters
         return None
 
     def mock(self, item: JsonObject, parameters: Mapping[str, Any], outputs: Sequence[str]) -> Emission:
-        """What an item becomes where nothing may happen, from the parameters as they are written."""
+        """The item in place of a run's result where no effect may happen (tests, plans)."""
         del parameters
         return Emission(outputs[0], {**item, "mocked": self.name})
 
     def webhook_path_of(self, parameters: Mapping[str, Any]) -> str | None:
-        """The path that it listens on; only the webhook trigger has one."""
+        """The webhook path that the node listens on; only the webhook trigger has one."""
         del parameters
         return None
 
     def credential_of(self, parameters: Mapping[str, Any]) -> str | None:
-        """The credential that it names in its parameter ``credential``; ``None`` where it names none."""
-        del parameters
-        return None
+        """The credential that the parameter ``credential`` names; ``None`` where it names none."""
+        named = parameters.get(_CREDENTIAL) if self._names_credential else None
+        return named if isinstance(named, str) else None
+
+    @property
+    def _names_credential(self) -> bool:
+        return _CREDENTIAL in self.parameter_model.model_fields
 
 
 class ItemNode(NodeType[P]):
-    """Looks at one item at a time. The executor loops, pairs, and deals with items that fail."""
+    """Looks at one item at a time. The executor loops over the items, sets their origin and handles failures."""
 
     @abstractmethod
     def run_item(self, item: Item, parameters: P, call: NodeCall[P]) -> Emission | None:
-        """Where the item goes and as what; ``None`` drops it.
+        """The item to send on, and the output; ``None`` drops the item.
 
         Raises:
             NodeError: this item failed.
         """
 
     def write_loop(self, raw: Mapping[str, Any], code: LoopCode) -> bool:
-        """Write what :meth:`run_item` does as source, for parameters as they were written; false where it cannot.
+        """Write what :meth:`run_item` does as source, for the parameters as written; false where that cannot be done.
 
-        What it writes must either do the same or raise; then :meth:`run_item` decides.
+        The source must do the same as :meth:`run_item`, or raise: then :meth:`run_item` runs in its place.
         """
         del raw, code
         return False
@@ -142,7 +163,7 @@ class BatchNode(NodeType[P]):
 
 
 class AsyncNode(NodeType[P]):
-    """Looks at all items at once and takes its time, without reaching outside: run again, it gives the same."""
+    """Looks at all items at once, and its work takes time. It has no effect outside: run again, it gives the same."""
 
     @abstractmethod
     async def run(self, call: NodeCall[P]) -> Outputs:
@@ -154,10 +175,10 @@ class AsyncNode(NodeType[P]):
 
 
 class SuspendError(Exception):
-    """Raised by an :class:`EffectNode`: the item waits, and costs nothing until it is resumed.
+    """Raised by an :class:`EffectNode`: the item waits, on the disk, and uses no memory until it is resumed.
 
-    The node is then called again for the item, and ``call.resumption`` says why. ``recheck_seconds`` has it called
-    again in any case, for where the news that it waits for might be lost.
+    Then the node is called again for the item, and ``call.resumption`` says why. At ``wake_at``, or after
+    ``recheck_seconds``, it is called in any case. ``details`` are shown to people and clients.
     """
 
     def __init__(
@@ -176,27 +197,31 @@ class SuspendError(Exception):
 
 
 class EffectNode(NodeType[P]):
-    """Waits for something outside the process, item by item, ``concurrency`` of them at once."""
+    """Does something outside the process for each item, for ``concurrency`` items at once.
+
+    A result is on the disk before the item goes on. After a crash an item without a result runs again, with the same
+    ``call.effect_key``.
+    """
 
     has_effect = True
 
     def is_repeatable(self, parameters: P) -> bool:
-        """Whether doing it twice with these parameters does no harm by its nature."""
+        """Whether the effect with these parameters may happen twice without harm, as a GET request may."""
         del parameters
         return False
 
     def target(self, parameters: P) -> str | None:
-        """Where the effect goes, for the audit log, without anything secret; ``None`` where it stays in the process."""
+        """Where the effect goes, for the audit log, without secrets; ``None`` where it stays in the process."""
         del parameters
         return None
 
     def pauses_seconds(self, parameters: P) -> Sequence[float]:
-        """How long an item waits, on the disk, before each new round of attempts after those of the first are spent."""
+        """Seconds that an item waits, on the disk, before each further round of attempts; none: it fails after one."""
         del parameters
         return ()
 
     async def foreseen(self, index: int, parameters: P, call: NodeCall[P]) -> JsonObject:
-        """What else a plan shows of the effect, found out without reaching outside.
+        """What an execution plan shows of the effect besides its parameters. It must not reach outside.
 
         Raises:
             JobsprintError: it cannot be known.
@@ -205,26 +230,26 @@ class EffectNode(NodeType[P]):
         return {}
 
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
-        """Where an item's result goes: the first output, unless the type says otherwise."""
+        """The output that gets an item's result; by default the first one."""
         return Emission(outputs[0], result)
 
     @abstractmethod
     async def run_item(self, index: int, item: Item, parameters: P, call: NodeCall[P]) -> JsonObject:
-        """The result for one item.
+        """The JSON that the item becomes.
 
         Raises:
-            NodeError: this item failed.
+            NodeError: this item failed; it is tried again where the error is ``transient``.
             SuspendError: this item waits.
         """
 
     def concurrency(self, parameters: P) -> int:
-        """How many items may be under way at once."""
+        """How many items may be at work at once."""
         del parameters
         return 1
 
 
 class TriggerNode(BatchNode[P]):
-    """Where executions start: its output is the execution's input."""
+    """Starts executions: its output is the execution's input."""
 
     is_trigger = True
 
@@ -233,12 +258,12 @@ class TriggerNode(BatchNode[P]):
 
 
 def paired(items: Sequence[JsonObject], sources: Sequence[int]) -> Items:
-    """Items that each came from one item of the first input."""
+    """An item for each JSON object; ``sources`` are the indexes of the items of the first input that they came from."""
     pairs = pairs_of(max(sources, default=-1) + 1)
     return [Item(json, pairs[source]) for json, source in zip(items, sources, strict=True)]
 
 
 def require(condition: bool, message: str, *, fix: str | None = None) -> None:
-    """Fail the item or node with ``message`` unless ``condition`` holds."""
+    """Raise a :class:`NodeError` with ``message`` unless ``condition`` holds."""
     if not condition:
         raise NodeError(message, fix=fix)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from engine.expressions.template import is_template
+from workflow.credential_forms import NAME
 from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError
 from workflow.findings import Finding, pointer
 from workflow.schemas.model_findings import existing_path, model_findings
 
 Path = tuple[str | int, ...]
+
+CredentialName = Annotated[str, StringConstraints(pattern=f"^{NAME.pattern}$")]
+"""The type of a parameter ``credential``, which names a credential of the workspace."""
 
 _FIELD_CODES = {
     "missing_field": "missing_parameter",
@@ -25,8 +29,8 @@ _FIELD_CODES = {
 class Parameters(BaseModel):
     """Root of all parameter models: unknown fields are errors, and values never change.
 
-    ``trusts_free_values`` says that its validators ask nothing of what stands in places of type ``Any``, so that an
-    expression's value can be put there unchecked.
+    ``trusts_free_values`` says that no validator looks at the fields of type ``Any``, so that an expression's value
+    is put there unchecked.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,13 +38,13 @@ class Parameters(BaseModel):
 
 
 class ParameterModel:
-    """A pydantic model that knows that any value may be an expression until the node runs."""
+    """A pydantic model in whose data any value may be an expression until the node runs."""
 
     def __init__(self, model: type[BaseModel]) -> None:
         self.model = model
 
     def problems(self, parameters: Mapping[str, Any]) -> list[ParameterProblem]:
-        """Everything wrong with ``parameters`` that no expression can still put right."""
+        """Everything that is wrong with ``parameters`` whatever their expressions evaluate to."""
         findings = model_findings(self.model, dict(parameters))
         if not findings:
             return []
@@ -50,14 +54,14 @@ class ParameterModel:
         ]
 
     def json_schema(self) -> dict[str, Any]:
-        """The JSON Schema that agents read, without the titles that repeat the names."""
+        """The JSON Schema that agents read, without the titles, which only repeat the names."""
         schema = self.model.model_json_schema()
         _drop_titles(schema)
         schema.pop("description", None)
         return schema
 
     def build(self, values: Mapping[str, Any], *, item_index: int | None = None) -> Any:
-        """The model with every expression evaluated.
+        """The model of these values; every expression among them is evaluated.
 
         Raises:
             NodeError: a value does not fit, code ``bad_parameter``.
@@ -77,7 +81,7 @@ class ParameterModel:
 
 
 def template_leaves(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
-    """Every template in ``value``, with the path that leads to it, in document order."""
+    """Path and text of every template in ``value``, in document order."""
     if is_template(value):
         return [(path, value)]
     found: list[tuple[Path, str]] = []
@@ -91,8 +95,8 @@ def template_leaves(value: Any, path: Path = ()) -> list[tuple[Path, str]]:
 
 
 def _concerns(finding: Finding, template: str) -> bool:
-    """Whether a value still to come may mend the finding: it is about the template itself, or a model
-    as a whole that holds it."""
+    """Whether the template's value may remove the finding: the finding is about the template, or about a model
+    that contains it."""
     if finding.code != "bad_value":
         return False
     at = finding.pointer

@@ -1,4 +1,4 @@
-"""What effects are made of: the ports that nodes work with, and steps that are done once each."""
+"""What effects use: the ports of AI nodes, the start of other workflows, and steps that are done once each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow.vectors import VectorStore
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class AiPorts:
-    """What AI nodes work with: models, prompt templates, memory, vectors."""
+    """The ports of AI nodes: models, prompt templates, conversations, vectors."""
 
     models: Models
     prompts: Prompts
@@ -28,7 +28,8 @@ class ChildStarter(Protocol):
     async def ensure(
         self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, step: str = ""
     ) -> Execution:
-        """The item's execution as it is now, started if it is not there yet; ``step`` tells several of an item apart.
+        """Start the item's child unless that was done before; the child as it is now. ``step`` names it among several
+        of one item.
 
         Raises:
             JobsprintError: it cannot be started.
@@ -38,9 +39,10 @@ class ChildStarter(Protocol):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Step:
-    """One step of an item's effect, as the audit log shows it. ``name`` tells it from the item's other steps.
+    """One step of an item's effect, as the audit log shows it. ``name`` is unique among the item's steps.
 
-    ``kind`` is the node type that does it; without a ``target`` it stays in the process and is not noted.
+    ``kind`` is the node type that does it. A step without ``target`` stays in the process, and the audit log does not
+    show it.
     """
 
     name: str

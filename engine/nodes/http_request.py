@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import orjson
 from pydantic import Field, model_validator
 
-from engine.expressions.template import is_template
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import EffectNode
-from engine.node_api.parameters import Parameters
-from workflow.credential_forms import NAME
+from engine.node_api.outbound import send, status_error
+from engine.node_api.parameters import CredentialName, Parameters
 from workflow.credentials import CredentialRef
-from workflow.definitions.catalogue import ParameterProblem
-from workflow.errors import NodeError, OutboundError
+from workflow.errors import NodeError
 from workflow.items import Item, JsonObject
 from workflow.ports import HttpRequest, HttpResponse
 from workflow.redaction import redacted_address
-from workflow.retry import is_transient
 
 Scalar = str | int | float | bool
 
@@ -37,9 +34,8 @@ class HttpRequestParameters(Parameters):
     json_body: Any = Field(default=None, description="Sent as application/json.")
     form: dict[str, Scalar] | None = Field(default=None, description="Sent as a URL-encoded form.")
     text_body: str | None = Field(default=None, description="Sent as it is; set Content-Type yourself.")
-    credential: str | None = Field(
+    credential: CredentialName | None = Field(
         default=None,
-        pattern=f"^{NAME.pattern}$",
         description="Name of a credential; the server adds its secret as it sends. Not an expression.",
     )
     timeout_seconds: float = Field(default=30, gt=0, le=3600)
@@ -79,24 +75,6 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
     def outside_source(self, parameters: Mapping[str, Any]) -> str:
         return f"{parameters.get('method', 'GET')} {_without_query(str(parameters.get('url', '')))}"
 
-    def credential_of(self, parameters: Mapping[str, Any]) -> str | None:
-        named = parameters.get("credential")
-        return named if isinstance(named, str) else None
-
-    def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
-        """Also where an expression would choose the credential: then data that comes in could."""
-        found = list(super().problems_of(parameters))
-        if is_template(parameters.get("credential")):
-            found.append(
-                ParameterProblem(
-                    code="bad_parameter",
-                    path=("credential",),
-                    message="A credential is named as it is, not by an expression.",
-                    fix="Write the credential's name; for several credentials, use a node for each behind a switch.",
-                )
-            )
-        return found
-
     def concurrency(self, parameters: HttpRequestParameters) -> int:
         return parameters.concurrency
 
@@ -113,32 +91,15 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
         parameters: HttpRequestParameters,
         call: NodeCall[HttpRequestParameters],
     ) -> JsonObject:
-        try:
-            response = await call.http.send(_request(parameters, call.effect_key(index), call.owner))
-        except OutboundError as error:
-            raise NodeError(
-                error.message,
-                code=error.outbound_code,
-                transient=error.transient,
-                fix=error.fix,
-                retry_after_seconds=error.retry_after_seconds,
-            ) from error
+        response = await send(call, _request(parameters, call.effect_key(index), call.owner))
         body = _read(response, parameters.response)
         if parameters.fail_on_status and response.status >= 400:
-            raise NodeError(
+            raise status_error(
+                response,
                 f"{parameters.method} {_without_query(response.url)} answered {response.status}: {body!r:.300}",
-                code="http_status",
-                transient=is_transient(response.status),
-                retry_after_seconds=_retry_after(response),
                 fix="Set fail_on_status to false to go on with the answer, or mend the request.",
             )
         return {"status": response.status, "headers": dict(response.headers), "body": body}
-
-
-def _retry_after(response: HttpResponse) -> float | None:
-    """Seconds that the header Retry-After asks for; its form as a date is rare and not read (RFC 9110, 10.2.3)."""
-    given = response.headers.get("retry-after", "")
-    return float(given) if given.isdecimal() else None
 
 
 def _request(parameters: HttpRequestParameters, key: str, owner: str) -> HttpRequest:

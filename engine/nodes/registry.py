@@ -1,12 +1,14 @@
-"""The node types there are: the built-in ones by name, third parties' through entry points."""
+"""The node types by name: the built-in ones, and those that installed packages bring through entry points."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from engine.node_api.node_type import NodeType
+from engine.node_api.node_type import AsyncNode, BatchNode, EffectNode, ItemNode, NodeType
+from engine.node_api.parameters import Parameters
 from engine.nodes.actions.api_action import ApiAction
 from engine.nodes.actions.mcp_resource import McpResource
 from engine.nodes.actions.mcp_tool import McpTool
@@ -39,8 +41,10 @@ from engine.nodes.wait import Wait
 from engine.nodes.webhook import Webhook
 from workflow.errors import JobsprintError
 
+logger = logging.getLogger(__name__)
+
 ENTRY_POINT_GROUP = "jobsprint.nodes"
-"""Packages name :class:`~engine.node_api.node_type.NodeType` subclasses under this group to add node types."""
+"""The group under which packages name their :class:`~engine.node_api.node_type.NodeType` subclasses."""
 
 BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     Manual,
@@ -78,28 +82,35 @@ BUILT_IN: tuple[type[NodeType[Any]], ...] = (
 
 
 class NodeTypeError(JobsprintError):
-    """A node type cannot be added: it is none, or its name is taken."""
+    """A class cannot be added as a node type: it is none, it is incomplete, or its name is taken."""
 
     code = "bad_node_type"
 
 
 class NodeRegistry:
-    """Node types by name: the :class:`~workflow.definitions.catalogue.NodeCatalogue` that checks of definitions ask."""
+    """Node types by name: the :class:`~workflow.definitions.catalogue.NodeCatalogue` that checks of definitions use.
+
+    Raises:
+        NodeTypeError: a class cannot be added.
+    """
 
     def __init__(self, types: Iterable[type[NodeType[Any]]]) -> None:
         self._types: dict[str, NodeType[Any]] = {}
         for node_type in types:
-            if not (isinstance(node_type, type) and issubclass(node_type, NodeType)):
-                raise NodeTypeError(
-                    f"{node_type!r} is not a subclass of engine.node_api.node_type.NodeType.",
-                    fix="Correct or uninstall the package that brings it.",
-                )
-            if node_type.name in self._types:
-                raise NodeTypeError(
-                    f"Two node types are named {node_type.name!r}: {node_type!r} is the second.",
-                    fix="Uninstall one of the packages that bring them.",
-                )
-            self._types[node_type.name] = node_type()
+            self.add(_instance(node_type))
+
+    def add(self, kind: NodeType[Any]) -> None:
+        """Add a node type.
+
+        Raises:
+            NodeTypeError: its name is taken.
+        """
+        if kind.name in self._types:
+            raise NodeTypeError(
+                f"Two node types are named {kind.name!r}: {type(kind)!r} is the second.",
+                fix="Uninstall one of the packages that bring them.",
+            )
+        self._types[kind.name] = kind
 
     def get(self, name: str) -> NodeType[Any] | None:
         """The type of this name."""
@@ -116,8 +127,52 @@ class NodeRegistry:
 def load_registry() -> NodeRegistry:
     """The built-in types and those that installed packages bring.
 
-    Raises:
-        NodeTypeError: a package brings something that is not a node type, or takes a name.
+    A package's type that cannot be added is left out, and the log says why: one broken package must not stop a server
+    whose other workflows do not need it. Of two packages that use one name, the first by the package's name wins, so
+    that every process chooses the same.
     """
-    brought = [entry_point.load() for entry_point in entry_points(group=ENTRY_POINT_GROUP)]
-    return NodeRegistry([*BUILT_IN, *brought])
+    registry = NodeRegistry(BUILT_IN)
+    for entry_point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda each: (_package(each), each.name)):
+        source = f"package {_package(entry_point)}, entry point {entry_point.name} = {entry_point.value}"
+        try:
+            kind = _instance(entry_point.load())
+            _describe(kind)
+            registry.add(kind)
+        except NodeTypeError as error:
+            logger.warning("%s: node type left out: %s %s", source, error.message, error.fix)
+        # The package's own code may raise anything; some modules even call sys.exit() when they are imported.
+        except (Exception, SystemExit):
+            logger.exception("%s: node type left out", source)
+    return registry
+
+
+def _instance(node_type: Any) -> NodeType[Any]:
+    """The one instance of a node type.
+
+    Raises:
+        NodeTypeError: it is no node type, or a class attribute is missing.
+    """
+    fix = "Correct or uninstall the package that brings it."
+    if not (isinstance(node_type, type) and issubclass(node_type, ItemNode | BatchNode | AsyncNode | EffectNode)):
+        raise NodeTypeError(
+            f"{node_type!r} is not a subclass of ItemNode, BatchNode, AsyncNode or EffectNode of engine.node_api.",
+            fix=fix,
+        )
+    for name in ("name", "title", "group"):
+        if not isinstance(getattr(node_type, name, None), str):
+            raise NodeTypeError(f"{node_type!r} has no class attribute {name!r} that is a string.", fix=fix)
+    model = getattr(node_type, "parameter_model", None)
+    if not (isinstance(model, type) and issubclass(model, Parameters)):
+        raise NodeTypeError(f"{node_type!r} has no parameter_model that is a subclass of Parameters.", fix=fix)
+    return node_type()
+
+
+def _describe(kind: NodeType[Any]) -> None:
+    """Make what ``find_nodes`` shows, so that a type that cannot be described fails now and not at an agent's call."""
+    kind.schema.json_schema()
+    kind.inputs_of(kind.example)
+    kind.outputs_of(kind.example)
+
+
+def _package(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else "unknown"

@@ -46,8 +46,8 @@ class Batch(NamedTuple):
     """Rows for the tables of executions, of journals and of letters.
 
     Journal rows begin with the execution's id and a position, which databases that count by themselves do without.
-    ``tokens`` name this attempt, one for each execution; ``in_doubt`` has, by execution, the tokens of attempts that
-    may have been committed though they failed, and how many of its journal rows each has written then.
+    ``tokens`` name this attempt, one for each execution; ``in_doubt`` has, by execution, the tokens of failed attempts
+    that may have been committed all the same, and how many of its journal rows each has written then.
     """
 
     executions: Sequence[Row]
@@ -64,10 +64,10 @@ class BatchWriter(Protocol):
     async def __aexit__(self, *exc_info: object) -> None: ...
 
     async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
-        """Write what ``prepare`` gives, which may take its time; the ids of executions that another process has in
-        hand by now: nothing of them was written.
+        """Write what ``prepare`` returns, which may take its time; the ids of executions whose lease another process
+        has by now: nothing of them was written.
 
         Raises:
-            StorageError: nothing was written.
+            StorageError: nothing was written, or all of it: see :class:`storage.executions.group_commit.GroupCommit`.
         """
         ...

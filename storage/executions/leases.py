@@ -1,4 +1,4 @@
-"""Who has an execution in hand: leases, what others tell their holders, and limits that hold across processes."""
+"""Leases of executions, signals to their holders, and concurrency limits that hold across processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.database import Database
 from storage.executions.lease import Lease
-from storage.executions.outbox import HELD, WORK, Outbox, letter_of
+from storage.executions.outbox import DEFERRED, WORK, Outbox, letter_of
 from storage.executions.records import records_to_bytes
 from storage.executions.store import SqlExecutionStore
 from storage.tables.workflows import executions, outbox
@@ -37,10 +37,10 @@ from workflow.messages import Job
 from workflow.sharing import ClaimedExecution, Signal
 from workflow.states import ACTIVE_STATES, ExecutionState
 
-_HELD_STATES = tuple(state.value for state in ACTIVE_STATES)
+_ACTIVE_STATES = tuple(state.value for state in ACTIVE_STATES)
 _QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
-_TAKE = (
+_CLAIM = (
     update(executions)
     .where(
         executions.c.id == any_(bindparam("ids", type_=ARRAY(Text))),
@@ -50,13 +50,31 @@ _TAKE = (
     .values(lease_owner=bindparam("holder"), lease_expires_at=bindparam("end"), signals=0)
     .returning(executions)
 )
-"""What is taken for every job there is."""
+"""What every job costs: the claim of its execution. The counter of signals begins anew, for the claimer reads the
+whole journal."""
 
 
 class SqlLeases:
     """Implements :class:`workflow.sharing.Leases`.
 
-    On SQLite one process has everything in hand: there nothing need be asked before it is changed.
+    On SQLite one process holds every lease: there nothing need be asked before it is changed.
+
+    Elsewhere each of these is one statement or transaction on the execution's row, so that the row's lock decides:
+
+    1. Two processes claim the same execution. The first changes its holder; the second looks at the row again when
+       it has the lock, and finds nothing to claim. Claims of many skip rows that another one has locked.
+    2. A claim meets a holder that is late but alive. Where the renewal comes first the lease is not over; where the
+       claim comes first the renewal finds no row of its own, and all that the old holder still writes is refused
+       (:class:`storage.executions.postgresql_writer.PostgresqlWriter`).
+    3. A job comes twice. Where the first is still being claimed, the second is answered ``None`` at once; later it
+       finds the row claimed.
+    4. A signal meets the end of a lease. Where the holder's last row comes first, nobody holds it: nothing is stored,
+       and the caller claims the execution itself. Where the signal comes first, it stays in the row and the journal,
+       and the holder asks for the execution's signals once it has stored its last row.
+    5. A signal comes while its holder reads an earlier one. The row counts signals, and the holder remembers up to
+       which it has seen, so a later one is never taken for the earlier.
+    6. This process ends. It has ended its work before it calls :meth:`release`; what it still writes then would only
+       make others wait for the end of a lease.
     """
 
     def __init__(
@@ -67,12 +85,13 @@ class SqlLeases:
         self._store = store
         self._outbox = outbox
         self._wanted: dict[str, asyncio.Future[ClaimedExecution | None]] = {}
-        self._taking: asyncio.Task[None] | None = None
+        self._wanted_at = _LONG_AGO
+        self._claiming: asyncio.Task[None] | None = None
 
     async def claim_expired(
         self, *, now: datetime, expired_before: datetime, unclaimed_before: datetime | None = None, limit: int
     ) -> Sequence[Execution]:
-        """Take leases that have expired; see the port."""
+        """Claim executions whose lease has expired; see the port."""
         holder, end = executions.c.lease_owner, executions.c.lease_expires_at
         is_free: ColumnElement[bool]
         if self._outbox is None:
@@ -82,17 +101,17 @@ class SqlLeases:
                 and_(holder != self._lease.owner, end < expired_before),
                 and_(holder.is_(None), end < (unclaimed_before or expired_before)),
             )
-        free = select(executions.c.id).where(executions.c.state.in_(_HELD_STATES), is_free)
-        return await self._take_all(free.order_by(executions.c.id).limit(limit), now)
+        free = select(executions.c.id).where(executions.c.state.in_(_ACTIVE_STATES), is_free)
+        return await self._claim_all(free.order_by(executions.c.id).limit(limit), now)
 
     async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Waiting executions whose time has come; see the port."""
+        """Claim waiting executions whose time has come; see the port."""
         query = select(executions).where(executions.c.wake_at <= now).order_by(executions.c.wake_at).limit(limit)
         if self._database.is_sqlite:
             async with self._database.statement() as connection:
                 return [self._store.adopted(row) for row in await connection.execute(query)]
         free = query.with_only_columns(executions.c.id).where(executions.c.state == _WAITING, _is_free(now))
-        return await self._take_all(free, now)
+        return await self._claim_all(free, now)
 
     async def next_due(self) -> datetime | None:
         """When the next waiting execution goes on; see the port."""
@@ -103,7 +122,7 @@ class SqlLeases:
     async def claim_idle(
         self, owner: str, execution_id: str, states: Collection[ExecutionState], *, now: datetime
     ) -> Execution | None:
-        """Take in hand what nobody has in hand; see the port."""
+        """Claim an execution that nobody holds; see the port."""
         if self._database.is_sqlite:
             execution = await self._store.get(owner, execution_id)
             return execution if execution.state in states else None
@@ -112,68 +131,91 @@ class SqlLeases:
             executions.c.owner == owner,
             executions.c.state.in_([state.value for state in states]),
         )
-        found = await self._take_all(select(executions.c.id).where(mine, _is_free(now)), now)
+        found = await self._claim_all(select(executions.c.id).where(mine, _is_free(now)), now)
         return found[0] if found else None
 
     async def claim_queued(self, execution_id: str, *, now: datetime) -> ClaimedExecution | None:
-        """Take a queued execution in hand; see the port. Those asked for meanwhile go in one statement."""
-        wanted = self._wanted.get(execution_id)
-        if wanted is not None:
+        """Claim a queued execution; see the port. Those asked for while a statement is on its way share the next.
+
+        1. More are asked for while a statement is on its way. They gather in a new dictionary, which the task takes
+           when it has answered the old one; it ends only when nothing has gathered, with no await in between.
+        2. The task goes on for as long as jobs keep coming. A lease counts from the latest asking, not from the first
+           one, which may be long ago by then.
+        3. The caller is cancelled while it waits, which only the end of the process does. The execution is claimed all
+           the same, and :meth:`release` ends its lease.
+        """
+        if execution_id in self._wanted:
             return None  # the same job, delivered twice
         wanted = self._wanted[execution_id] = asyncio.get_running_loop().create_future()
-        if self._taking is None:
-            self._taking = asyncio.create_task(self._take_wanted(now), name="takes")
+        self._wanted_at = now
+        if self._claiming is None:
+            self._claiming = asyncio.create_task(self._claim_wanted(), name="claims")
         return await asyncio.shield(wanted)
 
-    async def _take_wanted(self, now: datetime) -> None:
-        """Take what is asked for, statement by statement, until nothing is."""
+    async def _claim_wanted(self) -> None:
+        """Claim what is asked for, statement by statement, until nothing is."""
         while self._wanted:
-            await asyncio.sleep(0)  # those that ask in the same turn go along
+            await asyncio.sleep(0)  # what is asked for in the same turn goes along
             wanted, self._wanted = self._wanted, {}
             try:
-                taken = await self._take_queued(list(wanted), now)
-            except Exception as error:  # it is theirs who wait
+                claimed = await self._claim_all_queued(list(wanted), self._wanted_at)
+            except Exception as error:  # for the callers to handle
                 for future in wanted.values():
                     if not future.done():
                         future.set_exception(error)
                 continue
             for execution_id, future in wanted.items():
                 if not future.done():
-                    future.set_result(taken.get(execution_id))
-        self._taking = None
+                    future.set_result(claimed.get(execution_id))
+        self._claiming = None
 
-    async def _take_queued(self, execution_ids: Sequence[str], now: datetime) -> dict[str, ClaimedExecution]:
+    async def _claim_all_queued(self, execution_ids: Sequence[str], now: datetime) -> dict[str, ClaimedExecution]:
         given = {"ids": execution_ids, "holder": self._lease.owner, "end": self._lease.from_(now)}
         async with self._database.statement() as connection:
-            rows = (await connection.execute(_TAKE, given)).all()
+            rows = (await connection.execute(_CLAIM, given)).all()
         return {row.id: ClaimedExecution(self._store.adopted(row), row.is_cancelled) for row in rows}
 
     async def admit(self, execution: Execution, job: Job, *, limit: int) -> bool:
-        """Let an execution in, or hold it back; see the port."""
+        """Let a claimed execution run, or defer it; see the port.
+
+        Transactions of one workflow's limit come one after the other, for each locks the workflow in ``_room``:
+
+        1. Two processes admit at the same moment. The second counts what the first has let run.
+        2. An execution ends while another one is admitted. Its end is stored outside the lock, so the count may be
+           one too high, never too low. The process that stored the end calls :meth:`release_deferred` afterwards,
+           which waits for the lock and then finds what was deferred. Should that process die first, a duty does it.
+        3. The letter that brought the execution here is not crossed out yet, or is being swept. Its row is replaced
+           by the deferred one; crossing out names the older token. An older copy that arrives later claims the
+           execution once more and comes here again.
+        """
         if self._outbox is None:
-            raise RuntimeError("only what a broker carries can be held back")
+            raise RuntimeError("only what a broker carries can be deferred")
         mine = (executions.c.id == execution.id) & (executions.c.lease_owner == self._lease.owner)
-        letter = self._outbox.letter(execution, job)._replace(place=HELD)
+        letter = self._outbox.letter(execution, job)._replace(place=DEFERRED)
         async with self._database.transaction() as connection:
             if await _room(connection, execution.workflow_id, limit):
                 await connection.execute(update(executions).where(mine).values(state=_RUNNING))
                 return True
             await connection.execute(update(executions).where(mine).values(lease_owner=None, lease_expires_at=None))
-            await connection.execute(
-                delete(outbox).where(outbox.c.execution_id == execution.id)
-            )  # the letter that brought it here may not be crossed out yet
+            await connection.execute(delete(outbox).where(outbox.c.execution_id == execution.id))
             await connection.execute(insert(outbox).values(letter.columns()))
         return False
 
     async def release_deferred(self, workflow_id: str, *, limit: int) -> None:
-        """Send on what was held back; see the port."""
+        """Send what was deferred; see the port.
+
+        1. The process ends after the commit and before it carries the letters. Their rows are to be sent now, and old:
+           the next sweep sends them.
+        2. Two ends in a row release more than there is room for, since what is released does not run yet. Each is
+           admitted when its job has come, and deferred again where there is no room.
+        """
         if self._outbox is None:
             return
         async with self._database.transaction() as connection:
             room = await _room(connection, workflow_id, limit)
             first = (
                 select(outbox.c.execution_id)
-                .where(outbox.c.workflow_id == workflow_id, outbox.c.place == HELD)
+                .where(outbox.c.workflow_id == workflow_id, outbox.c.place == DEFERRED)
                 .order_by(outbox.c.created_at, outbox.c.execution_id)
                 .limit(room)
             )
@@ -185,8 +227,8 @@ class SqlLeases:
         self._outbox.carry(letters)
 
     async def deferred_workflows(self, *, limit: int) -> Sequence[str]:
-        """Workflows of which something is held back; see the port."""
-        query = select(outbox.c.workflow_id).where(outbox.c.place == HELD).distinct().limit(limit)
+        """Workflows that have deferred executions; see the port."""
+        query = select(outbox.c.workflow_id).where(outbox.c.place == DEFERRED).distinct().limit(limit)
         async with self._database.statement() as connection:
             return (await connection.execute(query)).scalars().all()
 
@@ -199,16 +241,16 @@ class SqlLeases:
             return set((await connection.execute(query)).scalars())
 
     async def count(self, workflow_id: str) -> int:
-        """How many of a workflow's executions have not ended and do not wait; see the port."""
+        """How many of a workflow's executions are active; see the port."""
         query = select(func.count()).where(
-            executions.c.workflow_id == workflow_id, executions.c.state.in_(_HELD_STATES)
+            executions.c.workflow_id == workflow_id, executions.c.state.in_(_ACTIVE_STATES)
         )
         async with self._database.statement() as connection:
             return int((await connection.execute(query)).scalar_one())
 
     async def signal(self, execution_id: str, records: Sequence[Record], *, is_cancelled: bool = False) -> str | None:
-        """Tell its holder something; see the port."""
-        tell = (
+        """Store something for the holder; see the port."""
+        raise_count = (
             update(executions)
             .where(executions.c.id == execution_id, executions.c.lease_owner.isnot(None))
             .values(
@@ -217,15 +259,15 @@ class SqlLeases:
             .returning(executions.c.lease_owner)
         )
         async with self._database.transaction() as connection:
-            holder: str | None = (await connection.execute(tell)).scalar_one_or_none()
+            holder: str | None = (await connection.execute(raise_count)).scalar_one_or_none()
             if holder is not None and records:
-                # Its position comes from the sequence: behind all that its holder has written.
+                # The row is locked by now, so the position is behind all that its holder has written.
                 entry = (execution_id, records_to_bytes(records))
                 await connection.exec_driver_sql("INSERT INTO journal (execution_id, data) VALUES ($1, $2)", entry)
         return holder
 
     async def signals(self, execution_id: str | None = None) -> Sequence[Signal]:
-        """What others have told of executions in hand; see the port."""
+        """Signals that others have stored; see the port."""
         if self._database.is_sqlite:
             return ()
         query = select(executions.c.id, executions.c.signals, executions.c.is_cancelled).where(executions.c.signals > 0)
@@ -242,39 +284,39 @@ class SqlLeases:
         async with self._database.statement() as connection:
             await connection.execute(
                 update(executions)
-                .where(executions.c.lease_owner == self._lease.owner, executions.c.state.in_(_HELD_STATES))
+                .where(executions.c.lease_owner == self._lease.owner, executions.c.state.in_(_ACTIVE_STATES))
                 .values(lease_expires_at=end)
             )
 
     async def release(self) -> None:
-        """Let go of the leases; see the port."""
+        """Give up the leases; see the port."""
         mine = update(executions).where(executions.c.lease_owner == self._lease.owner)
         async with self._database.statement() as connection:
             await connection.execute(mine.values(lease_expires_at=_LONG_AGO))
 
-    async def _take_all(self, free: Select[Any], now: datetime) -> list[Execution]:
-        """Take what a query of ids finds and nobody else is taking."""
+    async def _claim_all(self, free: Select[Any], now: datetime) -> list[Execution]:
+        """Claim what a query of ids finds, except what another process is claiming."""
         if not self._database.is_sqlite:
             free = free.with_for_update(skip_locked=True)
-        take = (
+        claim = (
             update(executions)
             .where(executions.c.id.in_(free))
             .values(lease_owner=self._lease.owner, lease_expires_at=self._lease.from_(now))
             .returning(executions)
         )
         async with self._database.statement() as connection:
-            rows = sorted((await connection.execute(take)).all(), key=lambda row: str(row.id))
+            rows = sorted((await connection.execute(claim)).all(), key=lambda row: str(row.id))
         return [self._store.adopted(row) for row in rows]
 
 
 def _is_free(now: datetime) -> ColumnElement[bool]:
-    """Whether nobody has it in hand; queued ones whose holder is gone are for those who claim."""
+    """Whether nobody holds it. Queued ones whose lease is over are for :meth:`SqlLeases.claim_expired`."""
     is_over = and_(executions.c.lease_expires_at < now, executions.c.state != _QUEUED)
     return or_(executions.c.lease_owner.is_(None), is_over)
 
 
 async def _room(connection: AsyncConnection, workflow_id: str, limit: int) -> int:
-    """How many more of a workflow's executions may run; until the transaction ends nobody else may ask."""
+    """How many more of a workflow's executions may run; the workflow is locked until the transaction ends."""
     await connection.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:id, 0))"), {"id": workflow_id})
     at_work = select(func.count()).where(
         executions.c.workflow_id == workflow_id,

@@ -1,7 +1,20 @@
 """Letters to the broker, written with the executions that they are about, so that neither is there without the other.
 
-Whoever has written a letter carries it at once. What is left, since the process or the broker was gone, is found by the
-next sweep of any process. A letter that was sent and not yet crossed out is sent twice, which its reader bears.
+The process that has written a letter carries it at once. What is left, since the process or the broker was gone, is
+found by the next sweep of any process. Letters arrive at least once, in any order:
+
+1. The process ends after the commit and before the broker has the letter. Its row is there, and a sweep sends it.
+2. The process ends after the broker has the letter and before its row is crossed out; or the crossing out is lost
+   with the database's power, since it waits for no disk. A sweep sends it again. The second job finds that its
+   execution is claimed, or queued no more, and does nothing.
+3. A sweep finds a letter that its writer is sending. It leaves those alone that were written just now; of older ones
+   this is case 2. Two sweeps lock the rows that they send and skip those of the other.
+4. An execution is queued again before its earlier letter is crossed out. The row is replaced, with a new token.
+   Crossing out names the token, so it does not touch the later letter.
+5. The broker refuses a batch in part. What it has confirmed is crossed out. What waits in memory is forgotten, for
+   all of it has rows; the sweep finds these when the broker is back.
+6. A letter is deferred while an older copy is under way. The copy's job claims the execution once more, and its
+   workflow's limit is asked once more: see :meth:`storage.executions.leases.SqlLeases.admit`.
 """
 
 from __future__ import annotations
@@ -29,7 +42,9 @@ from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
 
-WORK, DEAD, HELD = "work", "dead", "held"
+WORK, DEAD, DEFERRED = "work", "dead", "held"
+"""Where a letter goes: to the workers, to the dead letters, or nowhere before its workflow's limit allows it. The
+third is stored under the word that earlier versions know."""
 AT_ONCE = 200
 """Letters under way to the broker at the same time; more gained nothing on RabbitMQ 3.10."""
 CROSSING_SECONDS = 0.1
@@ -46,7 +61,7 @@ class Broker(JobQueue, DeadLetters, Protocol):
 
 
 class Outbox:
-    """Carries letters; an async context manager around its tasks."""
+    """Sends letters; an async context manager around its tasks."""
 
     def __init__(self, database: Database, *, broker: Broker, clock: Clock, new_id: NewId) -> None:
         self._database = database
@@ -90,7 +105,7 @@ class Outbox:
         )
 
     def unclaimed_end(self) -> datetime:
-        """Until when a letter that is sent now is waited for, before another is sent."""
+        """When another letter is sent if no worker has claimed the execution of one that is sent now."""
         return self._clock.now() + timedelta(seconds=UNCLAIMED_SECONDS)
 
     def carry(self, letters: Sequence[Letter]) -> None:

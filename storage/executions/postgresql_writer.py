@@ -19,10 +19,22 @@ _LETTER = tuple(column.name for column in outbox.c)
 
 
 class PostgresqlWriter:
-    """Implements :class:`storage.executions.batches.BatchWriter`; ``owner`` is whose leases allow to write.
+    """Implements :class:`storage.executions.batches.BatchWriter`; ``owner`` is the holder whose executions it writes.
 
-    A process that was stopped for longer than its lease finds that others have taken what it had in hand. What it
-    would still write of that is refused here, row by row, by the one place that knows.
+    1. The lease may be gone: a process that was stopped for longer than its lease still has batches to write. The
+       upsert changes rows of its own leases only, and entries and letters join the rows that it changed; so nothing
+       is written of an execution that another process has claimed.
+    2. Another process claims the execution at the same moment. Both change its row, so one waits for the other's
+       commit, and then looks at the row as it is: after the claim the batch leaves it out; after the batch the claim
+       looks again whether the lease is over.
+    3. Another process signals at the same moment. It changes the row before it adds to the journal, as the batch
+       does; positions are taken under the row's lock, so they rise in the order of the commits.
+    4. An earlier attempt may have been committed, or may still be about to: its connection broke, and the server goes
+       on with the statement. ``_written_before`` locks the rows, which waits for such a statement, and only then
+       reads whose token they have. The rows stay locked until this batch is committed. The pause before a retry is
+       for a statement that has not reached its rows yet.
+    5. Two batches, or a batch and a renewal, lock the same rows in different orders. PostgreSQL ends one of them,
+       which is a failure as any other: the batch is written again.
     """
 
     def __init__(self, database: Database, *, owner: str) -> None:
@@ -56,11 +68,13 @@ class PostgresqlWriter:
         return {row[0] for row in batch.executions} - kept
 
     async def _written_before(self, connection: AsyncConnection, batch: Batch) -> dict[str, int]:
-        """How many of an execution's journal rows an attempt has written that was committed and not heard of."""
+        """By execution, how many of its journal rows an earlier attempt has written that failed after its commit."""
         if not batch.in_doubt:
             return {}
         found = await connection.execute(
-            select(executions.c.id, executions.c.write_token).where(executions.c.id.in_(batch.in_doubt))
+            select(executions.c.id, executions.c.write_token)
+            .where(executions.c.id.in_(batch.in_doubt))
+            .with_for_update()
         )
         return {row.id: dict(batch.in_doubt[row.id]).get(row.write_token, 0) for row in found}
 
@@ -77,7 +91,7 @@ def _unwritten(rows: Sequence[Row], written: Mapping[str, int]) -> Iterator[Row]
 
 def _statement() -> str:
     """What writes a batch: executions by their columns, then the tokens and the holder, then entries and letters, each
-    as one array per column. It gives the ids of the executions that the holder had in hand, or that are new."""
+    as one array per column. It returns the ids of the executions that the holder has a lease of, or that are new."""
     holder = len(_WRITTEN) + 2
     saved = (*_WRITTEN, "write_token")
     changes = ", ".join(f"{name} = excluded.{name}" for name in (*CHANGING, "write_token"))

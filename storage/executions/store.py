@@ -45,8 +45,8 @@ _ENDED = tuple(state.value for state in FINISHED)
 class SqlExecutionStore:
     """Implements :class:`workflow.ports.ExecutionStore`; an async context manager around its threads.
 
-    ``lease`` is what executions are stored under that this process has in hand. Large values go to ``blobs``, where the
-    database is one file of one machine. ``outbox`` carries the jobs that are saved with executions.
+    Active executions are stored under this process's ``lease``. Large values go to ``blobs``, where the database is one
+    file of one machine. ``outbox`` carries the jobs that are saved with executions.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class SqlExecutionStore:
         self._commit.note(execution.id, Note(row, entries, is_mine, letter))
 
     def adopted(self, row: Any) -> Execution:
-        """The execution of a row that this process has taken in hand."""
+        """The execution of a row that this process has claimed."""
         self._commit.is_stored(row.id)
         return self._execution(row)
 
@@ -136,7 +136,7 @@ class SqlExecutionStore:
             return execution, await self._read_journal(connection, execution_id)
 
     async def _written(self, execution_id: str) -> None:
-        """Let what is noted go to the disk first, so that readers find what they were told of."""
+        """Return when what is noted is on the disk, so that readers find what they have seen an event of."""
         with contextlib.suppress(StorageError):
             await self._commit.committed(execution_id)
 
@@ -216,10 +216,11 @@ class SqlExecutionStore:
             return execution_from_row(row, self._got(row.id, row.data))
 
     async def _write(self, notes: Collection[tuple[str, Note]]) -> Collection[str]:
-        """One transaction for all of a batch; the executions that others have in hand, and of which nothing is written.
+        """One transaction for all of a batch; the executions whose lease another process has, and of which nothing is
+        written.
 
         Raises:
-            StorageError: nothing of it was written.
+            StorageError: see :class:`~storage.executions.batches.BatchWriter`.
         """
         positions = [next(self._positions) for _, note in notes for _ in note.entries]
         lost = await self._writer.write(lambda: self._batch(notes, positions))

@@ -11,13 +11,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, text, update
 
 from storage.database.database import Database
 from storage.executions.leadership import SqlLeadership
 from storage.executions.lease import Lease
 from storage.executions.leases import SqlLeases
 from storage.executions.outbox import Outbox
+from storage.executions.records import records_to_bytes
 from storage.executions.store import SqlExecutionStore
+from storage.tables.workflows import executions
 from tests.storage.executions.test_repositories import KEY, NOW, execution
 from tests.support.databases import database_of
 from tests.support.engine import FixedClock
@@ -148,6 +151,19 @@ async def test_what_is_accepted_is_sent_and_of_two_who_would_take_it_one_does(
     assert taken == (made, False)
 
 
+async def test_claims_that_share_statements_have_leases_from_when_they_were_asked_for(
+    one: Process, database: Database
+) -> None:
+    first, second = await accepted(one, 1), await accepted(one, 2)
+    claiming = asyncio.create_task(one.leases.claim_queued(first.id, now=NOW))
+    for _ in range(3):
+        await asyncio.sleep(0)  # its statement is on its way
+    await asyncio.gather(claiming, one.leases.claim_queued(second.id, now=NOW + 2 * LEASE))
+    query = select(executions.c.lease_expires_at).where(executions.c.id == second.id)
+    async with database.statement() as connection:
+        assert (await connection.execute(query)).scalar_one() == NOW + 3 * LEASE
+
+
 async def test_what_nobody_was_told_of_because_the_broker_was_away_is_swept_up_later(
     one: Process, two: Process, broker: Broker, clock: FixedClock
 ) -> None:
@@ -192,6 +208,29 @@ async def test_whose_lease_is_over_can_write_no_more(one: Process, two: Process)
         await one.store.committed(begun.id)
     assert (await two.store.get(LOCAL_ID, begun.id)).state is ExecutionState.RUNNING
     assert await two.store.journal(begun.id) == [], "nor does its journal grow"
+
+
+async def test_what_the_server_still_writes_after_its_connection_broke_is_not_written_twice(
+    one: Process, database: Database
+) -> None:
+    begun = await running(one)
+    said = Resumption(key=KEY, at=NOW, by="x")
+    mine, token = executions.c.id == begun.id, 77
+    async with database.transaction() as lost:
+        # What an attempt with this token would have written, and has not committed yet.
+        await lost.execute(update(executions).where(mine).values(write_token=token))
+        entry = {"execution_id": begun.id, "data": records_to_bytes([said])}
+        await lost.execute(text("INSERT INTO journal (execution_id, data) VALUES (:execution_id, :data)"), entry)
+        number = (await lost.execute(text("SELECT txid_current()"))).scalar_one()
+        one.store.save(begun, [said])
+        one.store._commit._gathered[begun.id].in_doubt = [(token, 1)]
+        again = asyncio.create_task(one.store.committed(begun.id))
+        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted AND transactionid::text = :number")
+        async with asyncio.timeout(10), database.statement() as connection:
+            while not (await connection.execute(waits, {"number": str(number)})).scalar_one():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
+    await again
+    assert await one.store.journal(begun.id) == [said]
 
 
 async def test_a_job_that_no_worker_took_is_found_when_its_patience_is_over(one: Process, two: Process) -> None:

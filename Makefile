@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs clean
+.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs structure clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -119,6 +119,9 @@ format: $(READY) ## Put the code into its standard form
 
 docs: $(READY) ## Make the generated pages under docs/ again
 	$(BIN)/python -m scripts.make_docs
+
+structure: $(READY) ## Print how the modules in each room depend on each other
+	$(BIN)/python -m scripts.structure
 
 LOCK := $(BIN)/uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-header \
 	--python-version 3.11 --quiet

@@ -2,7 +2,7 @@
 
 Most expressions are paths into an item; going through them in Python is two orders of magnitude cheaper than a
 call of the engine. Whatever is not certain falls through to JavaScript: while compiling (:class:`NotFastError`)
-what the syntax does not cover, while running (:class:`FallThroughError`) values whose treatment differs.
+what the syntax does not cover, while running (:class:`.FallThroughError`) values whose treatment differs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FastTemplate = Callable[[Any, ExpressionScope, int], Any]
 
 @dataclass(slots=True, frozen=True)
 class FastForm:
-    """A template that Python can do: its expressions' trees, and the function made of them."""
+    """A template that Python can evaluate: the syntax trees of its expressions, and the compiled function."""
 
     template: Template
     trees: tuple[Node, ...]
@@ -42,7 +42,7 @@ class FastForm:
 
 
 def compile_fast(template: Template) -> FastForm | None:
-    """The template's Python form, or ``None`` where JavaScript has to do it."""
+    """The template's Python form, or ``None`` where it needs JavaScript."""
     try:
         trees = tuple(parse(expression) for expression in template.expressions)
     except (NotFastError, RecursionError):
@@ -53,9 +53,9 @@ def compile_fast(template: Template) -> FastForm | None:
 
 
 class FastCode:
-    """Writes the source of one Python function. Values never enter the source, only the names of constants do.
+    """Writes the source of one Python function. The source has names of constants only, never a user's values.
 
-    ``reads_scope`` and ``reads_index`` say whether what was written needs those two.
+    ``reads_scope`` and ``reads_index``: whether the source uses the scope and the item's index.
     """
 
     def __init__(self) -> None:
@@ -66,29 +66,29 @@ class FastCode:
         self.reads_index = False
 
     def function(self, arguments: str, result: str, *, opening: Sequence[str] = ()) -> Callable[..., Any]:
-        """The function that runs ``opening``, then all lines written so far, and returns ``result``."""
+        """Compile the function: it runs ``opening``, then the lines written so far, and returns ``result``."""
         source = "\n".join([f"def compiled({arguments}):", *opening, *self._lines, f"    return {result}"])
         exec(compile(source, "<expression>", "exec"), self._namespace)  # noqa: S102 - built from fixed parts  # nosec B102
         function: Callable[..., Any] = self._namespace["compiled"]
         return function
 
     def constant(self, value: Any) -> str:
-        """A name that stands for ``value``."""
+        """A name for ``value``."""
         name = f"K{len(self._namespace)}"
         self._namespace[name] = value
         return name
 
     def variable(self) -> str:
-        """A name that is not in use."""
+        """A new name."""
         self._variables += 1
         return f"v{self._variables}"
 
     def line(self, depth: int, text: str) -> None:
-        """Write a line, ``depth`` levels deep."""
+        """Add a line, indented by ``depth`` levels."""
         self._lines.append("    " * depth + text)
 
     def template(self, template: Template, trees: tuple[Node, ...], depth: int) -> str:
-        """Write what computes a template; an expression for its value, ``None`` in place of undefined."""
+        """Write the lines that compute a template; an expression for its value, where ``undefined`` became ``None``."""
         names = [self._write(tree, depth) for tree in trees]
         if template.is_sole:
             name = self.variable()
@@ -102,7 +102,7 @@ class FastCode:
         return " + ".join(parts)
 
     def _write(self, node: Node, depth: int) -> str:
-        """Write what computes ``node``; the name of the variable that holds its value."""
+        """Write the lines that compute ``node``; the name that holds its value."""
         match node:
             case Constant(value):
                 return self.constant(value)
@@ -144,7 +144,7 @@ class FastCode:
         name, root = self.variable(), self._root(path)
         steps = self.constant(path.steps)
         if path.steps and all(isinstance(key, str) for key, _ in path.steps):
-            # Members that are there are found at once; everything else is walk's to judge.
+            # The usual case, all members exist, takes plain lookups; walk() knows the rules for all others.
             keys = "".join(f"[{self.constant(key)}]" for key, _ in path.steps)
             self.line(depth, "try:")
             self.line(depth + 1, f"{name} = {root}{keys}")

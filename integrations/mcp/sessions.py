@@ -32,7 +32,7 @@ Open = Callable[[Connection, "McpSession"], AbstractAsyncContextManager[Client]]
 
 
 class McpSession:
-    """One open session. Made by :class:`Sessions`. ``opening`` notes what became of the requests that opened it."""
+    """One open session. Made by :class:`McpSessions`. ``opening`` notes what became of the requests that opened it."""
 
     def __init__(self, connection: Connection, *, on_tools_changed: Callable[[Connection], None]) -> None:
         self.connection = connection

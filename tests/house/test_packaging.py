@@ -1,4 +1,4 @@
-"""What registries and desktop clients are told, held against their schemas and against the project."""
+"""What Jobsprint gives to registries and desktop clients, compared with their schemas and with the project."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class KeptRequests:
 
 @dataclass(slots=True, kw_only=True)
 class Children:
-    """Implements :class:`engine.runs.node_runner.ChildStarter`: keeps what was started."""
+    """Implements :class:`engine.node_api.ports.ChildStarter`: keeps what was started."""
 
     started: list[dict[str, Any]] = field(default_factory=list)
     state: ExecutionState = ExecutionState.SUCCEEDED

@@ -19,6 +19,8 @@ CLEAN = (
     "examples",
     "tests/house",
     "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
     "Makefile",
     "pyproject.toml",
 )

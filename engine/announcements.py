@@ -1,4 +1,4 @@
-"""What happens to executions and workflows, told to the event bus in the contract's words."""
+"""Publishes what happens to executions and workflows on the event bus (docs/contract.md, "Event")."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NODE_FINISHED, NODE_PROGRESS = "workflow.node_finished", "workflow.node_told"
 DETAILS = frozenset({NODE_FINISHED, NODE_PROGRESS})
 """Types of events that are many; they need not be told where nobody listens."""
 ANSWERED = "workflow.answered"
-EXECUTION_TOLD = "execution.told"
+EXECUTION_SIGNALLED = "execution.told"
 STATE_EVENTS = frozenset(EVENT_TYPES.values()) | {ANSWERED}
 LARGEST_ANSWER_BYTES = 32 << 10
 """What is larger is read from the store: events are small."""
@@ -111,12 +111,12 @@ class Announcements:
             answer = None
         self._publish(ANSWERED, execution.workflow_id, {"executionId": execution.id, "answer": answer})
 
-    def told(self, holder: str, execution: Execution) -> None:
-        """The process that has an execution in hand is to see what others have told of it."""
+    def signalled(self, holder: str, execution: Execution) -> None:
+        """A signal for the holder of an execution is in the store."""
         event = Event(
             event_id=self._new_id(),
             timestamp=self._clock.now(),
-            event_type=EXECUTION_TOLD,
+            event_type=EXECUTION_SIGNALLED,
             aggregate_id=holder,
             data={"workflowId": execution.workflow_id, "executionId": execution.id},
         )

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import mcp_types as types
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import ExecutionService, Inspection
+from engine.executions.reader import ExecutionReader, Inspection
 from tools.protocol.budget import fit, shown
 from tools.protocol.provenance import outside_sources
 from tools.protocol.tool import Answer
@@ -138,9 +138,9 @@ def execution_link(execution: Execution, node: str | None = None) -> types.Resou
 class ExecutionAnswers:
     """What execute_workflow says of executions: a :data:`tools.runs.Form`."""
 
-    def __init__(self, authoring: Authoring, service: ExecutionService) -> None:
+    def __init__(self, authoring: Authoring, reader: ExecutionReader) -> None:
         self._authoring = authoring
-        self._service = service
+        self._reader = reader
 
     async def __call__(self, execution: Execution) -> Answer:
         """How it stands, its output, and what to do next."""
@@ -169,7 +169,7 @@ class ExecutionAnswers:
 
     async def _asked(self, execution: Execution) -> Suspension | None:
         """The first question to the connected assistant."""
-        waiting = await self._service.waiting(execution.owner, execution.id)
+        waiting = await self._reader.waiting(execution.owner, execution.id)
         return next((each for each in waiting if each.kind == "model"), None)
 
     async def _origin(self, execution: Execution) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import jsonpointer
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import ExecutionService, Inspection
+from engine.executions.reader import ExecutionReader, Inspection
 from tools.execution_app import TOOL_META
 from tools.execution_views import execution_link, execution_summary, how_to_answer, node_run_details, overview
 from tools.protocol.budget import (
@@ -18,21 +18,22 @@ from tools.protocol.budget import (
     ROW_TOKENS,
     cursor_to,
     fit,
-    fitting,
     part_of,
     shown,
     start_of,
     tokens,
 )
 from tools.protocol.caller import Caller
+from tools.protocol.pages import page_answer, page_schema
 from tools.protocol.provenance import origin
 from tools.protocol.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from tools.running import EXECUTION
 from tools.runs import Runs
 from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
+from workflow.executions import Execution
 from workflow.findings import did_you_mean, listed, nearest, pointer
 from workflow.identity import READS_EXECUTIONS
-from workflow.ports import ExecutionFilter
+from workflow.ports import ExecutionFilter, Page
 from workflow.states import ExecutionState
 
 SUMMARY_TOKENS = 100
@@ -62,10 +63,10 @@ class ListExecutions(Arguments):
 class InspectionTools:
     """The tools' work, over the services that REST uses too."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, runs: Runs) -> None:
+    def __init__(self, *, authoring: Authoring, reader: ExecutionReader, runs: Runs) -> None:
         self._authoring = authoring
         self._runs = runs
-        self._service = service
+        self._reader = reader
 
     def tools(self) -> list[Tool[Any]]:
         """The tools, in the order in which they are listed."""
@@ -92,9 +93,7 @@ class InspectionTools:
                 description="Executions, newest first, by workflow, status, time and text of the error.",
                 arguments=ListExecutions,
                 annotations=READ_ONLY,
-                output_schema=object_schema(
-                    {"executions": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
-                ),
+                output_schema=page_schema("executions"),
                 handler=self.list_executions,
                 scopes=READS_EXECUTIONS,
                 toolsets=RUNNING,
@@ -106,7 +105,7 @@ class InspectionTools:
     async def inspect_execution(self, arguments: InspectExecution, caller: Caller) -> Answer:
         """The whole execution in a line per node run, one node in full, or the part at a path."""
         await self._runs.settle(arguments.execution_id, wait_seconds=arguments.wait_seconds, caller=caller)
-        inspection = await self._service.inspect(caller.actor.workspace_id, arguments.execution_id)
+        inspection = await self._reader.inspect(caller.actor.workspace_id, arguments.execution_id)
         whole = execution_link(inspection.execution, arguments.node)
         marks = shown(await origin(self._authoring, inspection, arguments.node))
         if arguments.path is not None:
@@ -126,15 +125,14 @@ class InspectionTools:
             text=arguments.text,
             created_after=arguments.created_after,
         )
-        page = await self._service.page(where, limit=arguments.limit, cursor=arguments.cursor)
-        rows = [fit(shown(execution_summary(each)), ROW_TOKENS)[0] for each in page.items]
-        count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
-        if count < len(rows):
-            page = await self._service.page(where, limit=count, cursor=arguments.cursor)
-        content: dict[str, Any] = {"executions": rows[:count]}
-        if page.next_cursor is not None:
-            content["next_cursor"] = page.next_cursor
-        return Answer(content)
+
+        async def read(limit: int) -> Page[Execution]:
+            return await self._reader.page(where, limit=limit, cursor=arguments.cursor)
+
+        def row_of(execution: Execution) -> dict[str, Any]:
+            return dict(fit(shown(execution_summary(execution)), ROW_TOKENS)[0])
+
+        return await page_answer("executions", read, row_of, limit=arguments.limit)
 
 
 def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any]) -> tuple[dict[str, Any], bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 
 import mcp_types as types
@@ -13,13 +12,19 @@ from prompts.manager import PromptManager, topic
 from tools.prompt_templates import prompt_header
 from tools.protocol.completions import Completer, Typed
 from tools.protocol.prompts import Prompt, PromptArgument
-from tools.protocol.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
+from tools.protocol.resources import (
+    RESOURCES_PER_PAGE,
+    SETTLED_MS,
+    Reading,
+    ResourceForm,
+    Variables,
+    json_reading,
+    json_resource,
+    version_in,
+)
 from workflow.identity import READS_PROMPTS, Actor
 from workflow.ports import Page
 from workflow.prompt_templates import PromptNotFoundError, PromptTemplate, TemplateVariable
-
-PAGE_SIZE = 50
-VERSION = re.compile(r"[0-9]{1,9}")
 
 
 class TemplatePrompts:
@@ -55,7 +60,7 @@ class TemplatePrompts:
             description=template.description,
             arguments=tuple(
                 PromptArgument(
-                    name=each.name, description=_told(each), required=each.required, completer=_completer(each)
+                    name=each.name, description=_description(each), required=each.required, completer=_completer(each)
                 )
                 for each in template.variables
             ),
@@ -101,12 +106,11 @@ class PromptResources:
         """
         if not actor.scopes >= READS_PROMPTS:
             return Page([], None)
-        page = await self._manager.repository.page(actor.workspace_id, text=None, limit=PAGE_SIZE, cursor=cursor)
+        page = await self._manager.repository.page(
+            actor.workspace_id, text=None, limit=RESOURCES_PER_PAGE, cursor=cursor
+        )
         listed = [
-            types.Resource(
-                uri=f"prompt://{each.name}", name=each.title, description=each.description, mime_type=JSON_TYPE
-            )
-            for each in page.items
+            json_resource(f"prompt://{each.name}", name=each.title, description=each.description) for each in page.items
         ]
         return Page(listed, page.next_cursor)
 
@@ -114,10 +118,10 @@ class PromptResources:
         return await self._reading(uri, actor, variables["name"], None)
 
     async def _version(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        version = variables["version"]
-        if not VERSION.fullmatch(version):
+        version = version_in(variables)
+        if version is None:
             raise PromptNotFoundError(variables["name"])
-        return await self._reading(uri, actor, variables["name"], int(version))
+        return await self._reading(uri, actor, variables["name"], version)
 
     async def _reading(self, uri: str, actor: Actor, name: str, version: int | None) -> Reading:
         template = await self._manager.get(actor.workspace_id, name, version)
@@ -139,16 +143,16 @@ class PromptResources:
         return [str(each.version) for each in versions if str(each.version).startswith(typed.value)]
 
 
-def _told(variable: TemplateVariable) -> str:
-    """What a person is told of an argument: they give everything as text."""
-    told = [variable.description] if variable.description else []
+def _description(variable: TemplateVariable) -> str:
+    """What a person reads of an argument: they give everything as text."""
+    parts = [variable.description] if variable.description else []
     if variable.enum:
-        told.append(f"One of: {', '.join(_typed(each) for each in variable.enum)}.")
+        parts.append(f"One of: {', '.join(_typed(each) for each in variable.enum)}.")
     elif variable.type in ("array", "object"):
-        told.append(f"JSON ({variable.type}).")
+        parts.append(f"JSON ({variable.type}).")
     if not variable.required and variable.default not in (None, "", [], {}):
-        told.append(f"Default: {_typed(variable.default)}.")
-    return " ".join(told)
+        parts.append(f"Default: {_typed(variable.default)}.")
+    return " ".join(parts)
 
 
 def _completer(variable: TemplateVariable) -> Completer | None:

@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.definitions.authoring import Authoring
 from engine.definitions.compiled import CompiledWorkflow
 from engine.executions.control import Control
-from engine.executions.service import ExecutionService
+from engine.executions.intake import ExecutionRequests
 from engine.runs.dry_run import Planner
 from engine.runs.submission import Submission
 from tools.execution_app import TOOL_META
@@ -88,12 +88,12 @@ class RunningTools:
     """The tools' work, over the services that REST uses too."""
 
     def __init__(
-        self, *, authoring: Authoring, service: ExecutionService, control: Control, planner: Planner, runs: Runs
+        self, *, authoring: Authoring, requests: ExecutionRequests, control: Control, planner: Planner, runs: Runs
     ) -> None:
         self._planner = planner
         self._runs = runs
         self._authoring = authoring
-        self._service = service
+        self._requests = requests
         self._control = control
 
     def tools(self) -> list[Tool[Any]]:
@@ -170,7 +170,7 @@ class RunningTools:
         if execution_id is None:
             plan, submission = await self._prepared(arguments, caller)
             is_kept = plan.definition.settings.durability != "none"
-            start = self._service.execute(plan, submission, key=arguments.idempotency_key)
+            start = self._requests.execute(plan, submission, key=arguments.idempotency_key)
             execution_id = await self._runs.begin(
                 start, caller=caller, cancel_with_request=arguments.cancel_with_request
             )

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from engine.executions.control import Control
-from engine.executions.service import ExecutionService
+from engine.executions.reader import ExecutionReader
 from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import Answer, Pending
 from tools.questions import data_of, question_of
@@ -37,8 +37,8 @@ QUESTIONS_AT_ONCE = 10
 class Runs:
     """Waits for executions that tools have started. The runs live elsewhere: none stops because nobody waits."""
 
-    def __init__(self, *, service: ExecutionService, control: Control, forms: Mapping[str, Form]) -> None:
-        self._service = service
+    def __init__(self, *, reader: ExecutionReader, control: Control, forms: Mapping[str, Form]) -> None:
+        self._reader = reader
         self._control = control
         self._forms = forms
         self._endings: set[asyncio.Task[None]] = set()
@@ -93,7 +93,7 @@ class Runs:
             if cancel_with_request:
                 self._end(caller.actor, execution_id)
             raise
-        return await self.answer(await self._service.get(owner, execution_id))
+        return await self.answer(await self._reader.get(owner, execution_id))
 
     async def settle(self, execution_id: str, *, wait_seconds: float, caller: Caller) -> None:
         """Wait for the end. Where a person is waited for on the way, ask them, if they may answer; as long as they
@@ -117,10 +117,10 @@ class Runs:
         self, owner: str, execution_id: str, settled: set[str]
     ) -> dict[str, tuple[Elicitation, Suspension]]:
         """What the execution cannot go on without, by key; nothing while it goes on."""
-        if (await self._service.get(owner, execution_id)).state is not ExecutionState.WAITING:
+        if (await self._reader.get(owner, execution_id)).state is not ExecutionState.WAITING:
             return {}
         asked: dict[str, tuple[Elicitation, Suspension]] = {}
-        for waiting in await self._service.waiting(owner, execution_id):
+        for waiting in await self._reader.waiting(owner, execution_id):
             question = question_of(waiting)
             if question is not None and question.key not in settled and len(asked) < QUESTIONS_AT_ONCE:
                 asked[question.key] = (question, waiting)
@@ -137,7 +137,7 @@ class Runs:
     ) -> None:
         """Let the item go on with the answer, or wait until somebody has answered on the page."""
         if question.url is not None and not reply:
-            await self._service.woken(actor.workspace_id, execution_id, timeout_seconds=wait_seconds)
+            await self._reader.woken(actor.workspace_id, execution_id, timeout_seconds=wait_seconds)
             return
         try:
             data = data_of(waiting, reply)
@@ -151,14 +151,14 @@ class Runs:
         """Wait until it has ended or waits, passing on each node that has run."""
         owner, ends = caller.actor.workspace_id, time.monotonic() + wait_seconds
         shown = 0.0
-        async for step in self._service.follow(owner, execution_id, timeout_seconds=wait_seconds):
+        async for step in self._reader.follow(owner, execution_id, timeout_seconds=wait_seconds):
             # MCP wants each to be more than the one before, also while a single node is at work.
             shown = max(float(step.finished), shown + A_LITTLE)
             note = f": {step.note}" if step.note is not None else ""
             of = f" of {step.total}" if step.total is not None else ""
             message = f"{step.node} ({step.finished}{of}){note}"
             await caller.report_progress(shown if note else step.finished, step.total, message)
-        await self._service.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
+        await self._reader.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
 
     def _end(self, actor: Actor, execution_id: str) -> None:
         """Cancel the execution in a task of its own: whoever asked for it is being cancelled and cannot wait."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import mcp_types as types
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import ExecutionService
+from engine.executions.reader import ExecutionReader
 from storage.database.cursors import decode_cursor, encode_cursor
 from tools.authoring import workflow_header
 from tools.execution_views import execution_summary, node_run_details, overview
@@ -16,7 +15,16 @@ from tools.node_types import node_type_details
 from tools.protocol.completions import Completers
 from tools.protocol.pictures import mermaid
 from tools.protocol.provenance import origin
-from tools.protocol.resources import JSON_TYPE, SETTLED_MS, Reading, ResourceForm, Variables, json_reading
+from tools.protocol.resources import (
+    RESOURCES_PER_PAGE,
+    SETTLED_MS,
+    Reading,
+    ResourceForm,
+    Variables,
+    json_reading,
+    json_resource,
+    version_in,
+)
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.findings import listed
@@ -24,16 +32,13 @@ from workflow.identity import NO_SCOPES, READS_EXECUTIONS, READS_WORKFLOWS, Acto
 from workflow.ports import ExecutionFilter, Page
 from workflow.states import FINISHED
 
-PAGE_SIZE = 50
-VERSION = re.compile(r"[0-9]{1,9}")
-
 
 class StoredResources:
     """A :class:`tools.protocol.resources.ResourceSource`. It lists workflows, then the latest executions."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, completers: Completers) -> None:
+    def __init__(self, *, authoring: Authoring, reader: ExecutionReader, completers: Completers) -> None:
         self._authoring = authoring
-        self._service = service
+        self._reader = reader
         self._completers = completers
 
     def forms(self) -> Sequence[ResourceForm]:
@@ -100,12 +105,10 @@ class StoredResources:
         may_read_executions = actor.scopes >= READS_EXECUTIONS
         if kind == "workflows" and actor.scopes >= READS_WORKFLOWS:
             workflows = await self._authoring.workflows.page(
-                actor.workspace_id, text=None, limit=PAGE_SIZE, cursor=inner or None
+                actor.workspace_id, text=None, limit=RESOURCES_PER_PAGE, cursor=inner or None
             )
             shown = [
-                types.Resource(
-                    uri=f"workflow://{each.id}", name=each.name, description=each.description, mime_type=JSON_TYPE
-                )
+                json_resource(f"workflow://{each.id}", name=each.name, description=each.description)
                 for each in workflows.items
             ]
             if workflows.next_cursor is not None:
@@ -113,17 +116,19 @@ class StoredResources:
             return Page(shown, encode_cursor("executions", "") if may_read_executions else None)
         if not may_read_executions:
             return Page([], None)
-        executions = await self._service.page(ExecutionFilter(owner=actor.workspace_id), limit=PAGE_SIZE, cursor=None)
+        executions = await self._reader.page(
+            ExecutionFilter(owner=actor.workspace_id), limit=RESOURCES_PER_PAGE, cursor=None
+        )
         return Page([_listed(each) for each in executions.items], None)
 
     async def _workflow(self, uri: str, variables: Variables, actor: Actor) -> Reading:
         return await self._definition(uri, actor, variables["id"], None)
 
     async def _version(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        version = variables["version"]
-        if not VERSION.fullmatch(version):
+        version = version_in(variables)
+        if version is None:
             raise WorkflowNotFoundError(variables["id"])
-        return await self._definition(uri, actor, variables["id"], int(version))
+        return await self._definition(uri, actor, variables["id"], version)
 
     async def _definition(self, uri: str, actor: Actor, workflow_id: str, version: int | None) -> Reading:
         stored = await self._authoring.workflows.get(actor.workspace_id, workflow_id, version)
@@ -135,14 +140,14 @@ class StoredResources:
         return json_reading(uri, content, ttl_ms=SETTLED_MS if version is not None else 0)
 
     async def _execution(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        inspection = await self._service.inspect(actor.workspace_id, variables["id"])
+        inspection = await self._reader.inspect(actor.workspace_id, variables["id"])
         execution = inspection.execution
         marks = await origin(self._authoring, inspection)
         content = {**execution_summary(execution), **marks, "input": execution.input, **overview(inspection)}
         return json_reading(uri, content, ttl_ms=_ttl_ms(execution))
 
     async def _node_runs(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        inspection = await self._service.inspect(actor.workspace_id, variables["id"])
+        inspection = await self._reader.inspect(actor.workspace_id, variables["id"])
         node = variables["node"]
         runs = [node_run_details(run, inspection.node_runs) for run in inspection.node_runs if run.node == node]
         if not runs:
@@ -166,7 +171,7 @@ class StoredResources:
         return (await self._authoring.workflows.get(actor.workspace_id, variables["id"])).id
 
     async def _workflow_id_of_execution(self, variables: Variables, actor: Actor) -> str:
-        return (await self._service.get(actor.workspace_id, variables["id"])).workflow_id
+        return (await self._reader.get(actor.workspace_id, variables["id"])).workflow_id
 
 
 def _ttl_ms(execution: Execution) -> int:
@@ -174,9 +179,8 @@ def _ttl_ms(execution: Execution) -> int:
 
 
 def _listed(execution: Execution) -> types.Resource:
-    return types.Resource(
-        uri=f"execution://{execution.id}",
+    return json_resource(
+        f"execution://{execution.id}",
         name=f"{execution.workflow_name}: {execution.state.value}",
         description=f"Execution of version {execution.workflow_version}, by {execution.trigger}.",
-        mime_type=JSON_TYPE,
     )

@@ -13,8 +13,9 @@ from typing import Any, Final
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
+from engine.announcements import Announcements
 from engine.executions.control import Control
-from engine.executions.service import ExecutionService
+from engine.executions.reader import ExecutionReader
 from tools.execution_views import how_to_answer
 from tools.protocol.tool import Answer, failure, result_of
 from tools.questions import Abilities, accepted, data_of, question_of, request_for
@@ -67,13 +68,15 @@ class Tasks:
     def __init__(
         self,
         *,
-        service: ExecutionService,
+        reader: ExecutionReader,
+        announcements: Announcements,
         control: Control,
         answer: Callable[[Execution], Awaitable[Answer]],
         clock: Clock,
         kept_days: float | None,
     ) -> None:
-        self._service = service
+        self._reader = reader
+        self._announcements = announcements
         self._control = control
         self._answer = answer
         self._clock = clock
@@ -81,7 +84,7 @@ class Tasks:
 
     async def handle(self, execution_id: str, *, actor: Actor) -> JsonObject:
         """The ``Task`` that a call is answered with."""
-        execution = await self._service.get(actor.workspace_id, execution_id)
+        execution = await self._reader.get(actor.workspace_id, execution_id)
         return self._task(execution, STATUS[execution.state], ())
 
     async def get(self, task_id: str, *, actor: Actor, client: Abilities) -> JsonObject:
@@ -97,7 +100,7 @@ class Tasks:
             return await self._completed(execution)
         if status != "working":
             return self._task(execution, status, ())
-        waiting = await self._service.waiting(actor.workspace_id, task_id)
+        waiting = await self._reader.waiting(actor.workspace_id, task_id)
         asked = [question for each in waiting if (question := question_of(each)) is not None]
         requests = {each.key: request for each in asked if (request := request_for(each, client)) is not None}
         if not requests:
@@ -117,7 +120,7 @@ class Tasks:
         """
         await self._owned(task_id, actor, RUNS)
         answers = []
-        for waiting in await self._service.waiting(actor.workspace_id, task_id):
+        for waiting in await self._reader.waiting(actor.workspace_id, task_id):
             question = question_of(waiting)
             given = accepted(responses.get(question.key)) if question is not None else None
             data = data_of(waiting, given) if given else None
@@ -151,7 +154,7 @@ class Tasks:
             InsufficientScopeError: the actor may not do this.
         """
         execution = await self._owned(task_id, actor, READS_EXECUTIONS)
-        async with self._service.announcements.listen(execution.workflow_id) as events:
+        async with self._announcements.listen(execution.workflow_id) as events:
             shown: JsonObject = {}
             while True:
                 seen = await self.get(task_id, actor=actor, client=client)
@@ -173,7 +176,7 @@ class Tasks:
 
     async def _owned(self, task_id: str, actor: Actor, needed: Scopes) -> Execution:
         actor.require(needed)
-        execution = await self._service.get(actor.workspace_id, task_id)
+        execution = await self._reader.get(actor.workspace_id, task_id)
         if execution.answer_form is None:
             raise ExecutionNotFoundError(task_id)
         return execution
@@ -204,7 +207,7 @@ class Tasks:
                 return f"Node {first.key.node} waits for an answer (control_execution with resume gives one as well)."
             until = f" until {utc_text(first.wake_at)}" if first.wake_at is not None else ""
             return f"Node {first.key.node} waits for a {first.kind}{until}."
-        step = self._service.progress(execution.owner, execution.id)
+        step = self._reader.progress(execution.owner, execution.id)
         return f"{step.node} ({step.finished} of {step.total})" if step is not None else None
 
     async def _completed(self, execution: Execution) -> JsonObject:

@@ -10,8 +10,9 @@ from pydantic import Field
 from engine.definitions.authoring import Authoring
 from tools.authoring import workflow_header
 from tools.definition_pages import view_answer, workflow_link
-from tools.protocol.budget import LIST_BUDGET, ROOM_FOR_CURSOR, ROW_TOKENS, fit, fitting
+from tools.protocol.budget import LIST_BUDGET, ROW_TOKENS, fit
 from tools.protocol.caller import Caller
+from tools.protocol.pages import page_answer, page_content, page_schema
 from tools.protocol.pictures import mermaid
 from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.definitions.differences import Difference
@@ -73,9 +74,7 @@ class WorkflowTools:
                 description="The workflows there are, last changed first.",
                 arguments=ListWorkflows,
                 annotations=READ_ONLY,
-                output_schema=object_schema(
-                    {"workflows": {"type": "array", "items": {"type": "object"}}}, next_cursor="string"
-                ),
+                output_schema=page_schema("workflows"),
                 handler=self.list_workflows,
                 scopes=READS_WORKFLOWS,
                 budget_tokens=LIST_BUDGET,
@@ -135,7 +134,7 @@ class WorkflowTools:
     async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
         """One page."""
 
-        async def page_of(limit: int) -> Page[WorkflowSummary]:
+        async def read(limit: int) -> Page[WorkflowSummary]:
             return await self._authoring.workflows.page(
                 caller.actor.workspace_id,
                 text=arguments.text,
@@ -144,17 +143,11 @@ class WorkflowTools:
                 deleted=arguments.deleted,
             )
 
-        page = await page_of(arguments.limit)
-        rows = [
-            {**row, "description": fit(row["description"], ROW_TOKENS)[0]} for row in map(summary_content, page.items)
-        ]
-        count = fitting(rows, LIST_BUDGET - ROOM_FOR_CURSOR)
-        if count < len(rows):
-            page = await page_of(count)
-        content: dict[str, Any] = {"workflows": rows[:count]}
-        if page.next_cursor is not None:
-            content["next_cursor"] = page.next_cursor
-        return Answer(content)
+        def row_of(summary: WorkflowSummary) -> dict[str, Any]:
+            row = summary_content(summary)
+            return {**row, "description": fit(row["description"], ROW_TOKENS)[0]}
+
+        return await page_answer("workflows", read, row_of, limit=arguments.limit)
 
     async def delete_workflow(self, arguments: DeleteWorkflow, caller: Caller) -> Answer:
         """Hide it, or bring it back."""
@@ -193,10 +186,7 @@ def versions_content(page: Page[VersionSummary], current: StoredWorkflow) -> dic
     for each in page.items:
         entry = {"version": each.version, "created_at": utc_text(each.created_at), "change": each.change}
         listed.append({**entry, "published": True} if each.version == current.published_version else entry)
-    content: dict[str, Any] = {"versions": listed}
-    if page.next_cursor is not None:
-        content["next_cursor"] = page.next_cursor
-    return content
+    return page_content("versions", listed, page.next_cursor)
 
 
 def difference_content(base_version: int, found: Difference) -> dict[str, Any]:

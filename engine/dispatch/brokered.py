@@ -1,4 +1,4 @@
-"""Executions that a broker carries: whoever takes one in stores it, and any process runs it."""
+"""Executions that a broker brings to workers: one process accepts and stores them, any process runs them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 DEPTH_SECONDS = 1.0
 """How old the queue's length may be by which callers are refused."""
 SURELY_LOST_SECONDS = 30.0
-"""A job that is written and not taken after so long, while the broker has none, is nowhere any more."""
+"""A job that is written and not claimed after so long, while the broker has none, is lost."""
 LARGEST_INPUT_BYTES = 64 << 10
 """What is larger travels in the store only, where workers read it anyway."""
 
@@ -34,7 +34,7 @@ LARGEST_INPUT_BYTES = 64 << 10
 class BrokeredDispatch:
     """Jobs go with their executions into the outbox. ``capacity`` bounds how many wait in the broker.
 
-    ``depth`` tells how many that are. Whoever waits for what they submitted hears of it by ``elsewhere``.
+    ``depth`` counts those. Callers that wait for what they submitted follow it by ``remote``.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class BrokeredDispatch:
         capacity: int,
     ) -> None:
         self._leases = leases
-        self._elsewhere = remote
+        self._remote = remote
         self._depth = depth
         self._capacity = capacity
         self._known_depth = 0
 
     @property
     def room(self) -> int:
-        """As many as there are: what is taken up goes back to the broker."""
+        """As many as there are: an execution that this process claims goes back to the broker."""
         return self._capacity
 
     async def check_room(self, compiled: CompiledWorkflow) -> None:
@@ -75,17 +75,17 @@ class BrokeredDispatch:
         return replace(job, traceparent=f"00-{trace_id}-{trace_id[16:]}-01")
 
     def unclaimed_before(self, now: datetime) -> datetime:
-        """Jobs that no worker has taken are sent again when their patience is over; sooner where the broker has none
-        left, so that they cannot be there."""
+        """Jobs that no worker has claimed are sent again after a while; sooner where the broker has no job left: then
+        they must be lost."""
         return now if self._known_depth else now + timedelta(seconds=UNCLAIMED_SECONDS - SURELY_LOST_SECONDS)
 
     async def add(self, local: LocalExecution) -> None:
         """Have its answer brought here, where a webhook waits for one."""
         if local.execution.trigger == "webhook" and local.compiled.responds:
-            await self._elsewhere.bring(local)
+            await self._remote.bring(local)
 
     async def ended(self, local: LocalExecution) -> None:
-        """Let in what its workflow's limit has held back."""
+        """Dispatch what its workflow's concurrency limit has deferred."""
         limit = local.compiled.definition.settings.concurrency
         if limit is not None:
             await self._leases.release_deferred(local.execution.workflow_id, limit=limit.limit)

@@ -19,7 +19,7 @@ class Dispatch(Protocol):
 
     @property
     def room(self) -> int:
-        """How many more executions this process takes in hand."""
+        """How many more executions this process can hold."""
         ...
 
     async def check_room(self, compiled: CompiledWorkflow) -> None:
@@ -36,15 +36,15 @@ class Dispatch(Protocol):
         ...
 
     def unclaimed_before(self, now: datetime) -> datetime:
-        """Jobs that no worker has taken, though one should have by then, are lost."""
+        """Queued executions whose job no worker has claimed by then have lost it."""
         ...
 
     async def add(self, local: LocalExecution) -> None:
-        """An execution is stored as queued: see to it that it runs."""
+        """An execution is stored as queued, or will be: bring it to a worker."""
         ...
 
     async def ended(self, local: LocalExecution) -> None:
-        """An execution that this process had in hand has ended or waits: the next of its workflow may come."""
+        """A local execution has ended or waits: the next one of its workflow may be dispatched."""
         ...
 
 
@@ -61,14 +61,14 @@ def job_of(execution: Execution, compiled: CompiledWorkflow) -> Job:
 
 
 class LocalDispatch:
-    """Whoever takes an execution in runs it, within the process's ``capacity`` and each workflow's own limit."""
+    """The process that accepts an execution runs it, within its ``capacity`` and each workflow's concurrency limit."""
 
     def __init__(self, *, local: LocalExecutions, queue: JobQueue, capacity: int) -> None:
         self._live = local
         self._queue = queue
         self._capacity = capacity
         self._at_work: Counter[str] = Counter()
-        self._held: defaultdict[str, deque[LocalExecution]] = defaultdict(deque)
+        self._deferred: defaultdict[str, deque[LocalExecution]] = defaultdict(deque)
 
     @property
     def room(self) -> int:
@@ -92,28 +92,28 @@ class LocalDispatch:
         return now
 
     async def add(self, local: LocalExecution) -> None:
-        """Take an execution in hand and queue it, or hold it back until its workflow's limit allows it."""
+        """Queue an execution, or defer it until its workflow's limit allows it."""
         self._live.add(local)
         workflow_id, limit = local.execution.workflow_id, local.compiled.definition.settings.concurrency
         if limit is not None and self._at_work[workflow_id] >= limit.limit:
-            self._held[workflow_id].append(local)
+            self._deferred[workflow_id].append(local)
             return
         await self._publish(local)
 
     async def ended(self, local: LocalExecution) -> None:
-        """Let the next one of its workflow in."""
+        """Queue the next one of its workflow."""
         workflow_id = local.execution.workflow_id
-        held = self._held.get(workflow_id)
-        if held is not None and local in held:
-            held.remove(local)
+        deferred = self._deferred.get(workflow_id)
+        if deferred is not None and local in deferred:
+            deferred.remove(local)
             return
         self._at_work[workflow_id] -= 1
         if not self._at_work[workflow_id]:
             del self._at_work[workflow_id]
-        if held:
-            await self._publish(held.popleft())
-            if not held:
-                del self._held[workflow_id]
+        if deferred:
+            await self._publish(deferred.popleft())
+            if not deferred:
+                del self._deferred[workflow_id]
 
     async def _publish(self, local: LocalExecution) -> None:
         self._at_work[local.execution.workflow_id] += 1

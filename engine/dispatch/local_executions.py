@@ -1,4 +1,4 @@
-"""The executions that this process has in hand: queued or running, and who waits for them."""
+"""The executions that are active in this process, and who waits for them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from workflow.executions import Execution, Record
 
 @dataclass(slots=True, eq=False)
 class LocalExecution:
-    """An execution in hand.
+    """An active execution of which this process holds the lease.
 
-    ``finished`` is set when it is out of hand again: ended or waiting, and that is stored. ``answered`` has the
-    webhook's answer, or is cancelled when there is none to come. ``recorded`` is the journal of what it did before;
-    ``None`` where the store has it. ``resumes`` says that something it waits for happened while it still ran,
-    ``heard`` how much of what other processes told of it is known. ``on_answer`` hands the answer to another process,
-    where that one waits for it. ``storing`` is held while what its run came to is on its way to the disk.
+    ``finished`` is set when it has left this process: it ended or waits, and that is stored. ``answered`` has the
+    webhook's answer, or is cancelled when none comes. ``recorded`` is the journal of what it did before; ``None`` where
+    the store has it. ``was_resumed`` says that something that it waits for happened while it was here;
+    ``signals_seen`` counts the signals of other processes that are processed. ``on_answer`` sends the webhook's answer
+    to the process that waits for it. ``storing`` is locked while what its run came to is on its way to the disk.
     """
 
     execution: Execution
@@ -39,7 +39,7 @@ class LocalExecution:
     storing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def answer(self, response: WebhookResponse) -> None:
-        """Hand the answer to whoever waits for it."""
+        """Give the answer to what waits for it; the first one counts."""
         if not self.answered.done():
             self.answered.set_result(response)
             if self.on_answer is not None:
@@ -65,15 +65,20 @@ class LocalExecutions:
         return iter(list(self._by_id.values()))
 
     def get(self, execution_id: str) -> LocalExecution | None:
-        """The execution, if this process has it in hand."""
+        """The execution, if it is active in this process."""
         return self._by_id.get(execution_id)
 
+    def of(self, owner: str, execution_id: str) -> LocalExecution | None:
+        """The same, if it belongs to the workspace."""
+        local = self._by_id.get(execution_id)
+        return local if local is not None and local.execution.owner == owner else None
+
     def add(self, local: LocalExecution) -> None:
-        """Take an execution in hand."""
+        """It is active here from now on."""
         self._by_id[local.execution.id] = local
 
     def discard(self, local: LocalExecution) -> bool:
-        """Let go of an execution, and wake whoever waits for it; ``False`` where it was not in hand."""
+        """It is not active here any more: what waits for it goes on. ``False`` where it was not."""
         if self._by_id.get(local.execution.id) is not local:
             return False
         del self._by_id[local.execution.id]

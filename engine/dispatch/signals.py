@@ -1,4 +1,4 @@
-"""What other processes tell of the executions that this one has in hand: answers have come, somebody cancels."""
+"""Signals of other processes for executions that this process holds: an answer has come, somebody cancels."""
 
 from __future__ import annotations
 
@@ -16,24 +16,31 @@ logger = logging.getLogger(__name__)
 
 
 class SignalListener:
-    """The store says what was told; events only say that it is time to look. ``holder`` is this process's name."""
+    """Processes signals. They are in the store; an event only says that it is time to read them, and may be lost.
+
+    ``holder`` is this process's name.
+    """
 
     def __init__(self, *, local: LocalExecutions, leases: Leases, announcements: Announcements, holder: str) -> None:
-        self._live = local
+        self._local = local
         self._leases = leases
         self._announcements = announcements
         self._holder = holder
 
     async def process_pending(self) -> None:
-        """Do what was told since the last time.
+        """Process the signals that came since the last time.
 
         Raises:
             StorageError: the store cannot be asked.
         """
-        if not len(self._live):
+        if not len(self._local):
             return
         for signal in await self._leases.signals():
-            local = self._live.get(signal.execution_id)
+            local = self._local.get(signal.execution_id)
+            # 1. It left this process while the store was read: what left it compares the counts once more after the
+            #    commit (FollowUp.after_stored), and wakes it.
+            # 2. It is being stored: likewise. To cancel it now would end a task that stores.
+            # 3. The signal was processed before: an event and a renewal of leases can both lead here.
             if local is None or local.storing.locked() or signal.times <= local.signals_seen:
                 continue
             local.signals_seen, local.was_resumed = signal.times, True
@@ -42,8 +49,8 @@ class SignalListener:
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
-        """Look whenever somebody says so, until the context is left."""
-        task = asyncio.create_task(self._listen(), name="hearing")
+        """Process signals at each event that announces one, until the context is left."""
+        task = asyncio.create_task(self._listen(), name="signals")
         try:
             yield
         finally:
@@ -55,5 +62,5 @@ class SignalListener:
             async for _ in events:
                 try:
                     await self.process_pending()
-                except StorageError as error:  # the next renewal of the leases looks again
-                    logger.info("what others have told is not known: %s", error.message)
+                except StorageError as error:  # the next renewal of the leases reads them
+                    logger.info("signals could not be read: %s", error.message)

@@ -6,7 +6,8 @@ import uuid
 from typing import Any
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import ExecutionService
+from engine.executions.intake import Intake
+from engine.executions.reader import ExecutionReader
 from engine.runs.submission import Submission
 from workflow.errors import ExecutionNotFoundError
 from workflow.executions import EffectKey, Execution, Parent
@@ -18,9 +19,10 @@ INLINE_SECONDS = 2.0
 class ChildExecutions:
     """Starts sub-workflows for nodes; implements :class:`engine.node_api.ports.ChildStarter`."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService) -> None:
+    def __init__(self, *, authoring: Authoring, reader: ExecutionReader, intake: Intake) -> None:
         self._authoring = authoring
-        self._service = service
+        self._reader = reader
+        self._intake = intake
 
     async def ensure(
         self, parent: Execution, key: EffectKey, workflow_id: str, data: Any, *, wait: bool, step: str = ""
@@ -34,12 +36,12 @@ class ChildExecutions:
         place = f"{parent.id}:{key.node}:{key.run_index}:{key.item_index}"
         child_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{place}:{step}" if step else place))
         try:
-            child = await self._service.get(parent.owner, child_id)
+            child = await self._reader.get(parent.owner, child_id)
         except ExecutionNotFoundError:
             child = await self._start(child_id, parent, key if wait else None, workflow_id, data)
         if wait and child.is_active:
-            await self._service.wait(parent.owner, child_id, timeout_seconds=INLINE_SECONDS)
-            child = await self._service.get(parent.owner, child_id)
+            await self._reader.wait(parent.owner, child_id, timeout_seconds=INLINE_SECONDS)
+            child = await self._reader.get(parent.owner, child_id)
         return child
 
     async def _start(
@@ -54,6 +56,4 @@ class ChildExecutions:
             parent=Parent(parent.id, waiting) if waiting is not None else None,
             execution_id=child_id,
         )
-        local = await self._service.submit(compiled, submission)
-        await self._service.accepted(local)
-        return local.execution
+        return (await self._intake.accept(compiled, submission)).execution

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from engine.definitions.compiled import CompiledWorkflow
 from workflow.agent_questions import read_answer
 from workflow.definitions import graph
-from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NextCall, NodeNotFoundError
+from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NextCall, NodeNotFoundError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.findings import did_you_mean, listed, nearest
-from workflow.states import ExecutionEvent, ExecutionState, next_state
+from workflow.states import ExecutionEvent
 
 
-def moved(execution: Execution, event: ExecutionEvent) -> ExecutionState:
-    """The state that the event leads to.
+def moved(execution: Execution, event: ExecutionEvent, **members: Any) -> Execution:
+    """The execution moved as a caller wishes, with an error that helps the caller where that is impossible.
 
     Raises:
         IllegalTransitionError: it cannot happen to this execution as it is.
     """
     try:
-        return next_state(execution.state, event)
+        return execution.moved(event, **members)
     except IllegalTransitionError as error:
         raise IllegalTransitionError(
             error.message, pointer="/action", fix=error.fix, next_call=look_at(execution.id)
@@ -74,3 +75,30 @@ def check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:
             fix=f'Answer {{"choice": …}} with one of: {listed(choices)}.',
             next_call=NextCall("control_execution", right) if near else look_at(execution_id),
         )
+
+
+def the_one_meant(
+    execution: Execution, waiting: Sequence[Suspension], *, node: str | None, item: int | None, kinds: Sequence[str]
+) -> Suspension:
+    """The one suspension that fits a node, an item and kinds, each of which may be left out.
+
+    Raises:
+        NotWaitingError: none fits.
+        InvalidArgumentsError: several do.
+    """
+    found = [
+        each
+        for each in waiting
+        if node in (None, each.key.node) and item in (None, each.key.item_index) and (not kinds or each.kind in kinds)
+    ]
+    if not found:
+        raise NotWaitingError(execution.id, execution.state)
+    if len(found) > 1:
+        places = ", ".join(f"{each.key.node}[{each.key.item_index}]" for each in found[:20])
+        raise InvalidArgumentsError(
+            f"{len(found)} items wait: {places}.",
+            pointer="/node" if node is None else "/item",
+            fix="Name the node that you mean, and the number of the item.",
+            next_call=look_at(execution.id),
+        )
+    return found[0]

@@ -1,4 +1,4 @@
-"""What follows from an execution's end: its error workflow runs, its parent goes on, its user is told."""
+"""What follows from an execution's end: its error workflow runs, its parent goes on, its user is notified."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from engine.announcements import Announcements
 from engine.definitions.authoring import Authoring
 from engine.definitions.compiled import CompiledWorkflow
-from engine.executions.control import Control
-from engine.executions.service import ExecutionService
+from engine.executions.intake import Intake
+from engine.executions.wakeups import Wakeups
 from engine.runs.journal import STORE_RETRY_SECONDS
 from engine.runs.submission import Submission
 from workflow.errors import JobsprintError, StorageError
@@ -21,44 +22,49 @@ logger = logging.getLogger(__name__)
 
 
 class FollowUp:
-    """Asked by the worker as an execution ends or begins to wait, and again when that is stored."""
+    """Called by the worker when an execution ends or begins to wait, and again when that is stored."""
 
     def __init__(
         self,
         *,
         authoring: Authoring,
-        service: ExecutionService,
-        control: Control,
+        intake: Intake,
+        wakeups: Wakeups,
         leases: Leases,
+        announcements: Announcements,
         on_waiting: Callable[[], None],
     ) -> None:
         self._authoring = authoring
-        self._service = service
-        self._control = control
+        self._intake = intake
+        self._wakeups = wakeups
         self._leases = leases
+        self._announcements = announcements
         self._on_waiting = on_waiting
 
     async def after_stored(self, execution: Execution, *, signals_seen: int) -> None:
-        """Do what follows. A failure of it is logged: it must not touch the execution itself.
+        """Do what follows from a state that is stored. A failure is logged: it does not touch the execution itself.
 
-        ``heard`` is how often others have told something of it that is known.
+        ``signals_seen`` counts the signals for it that this process has processed.
         """
         if execution.state is ExecutionState.WAITING:
             self._on_waiting()
+            # 1. A signal that came before the commit was stored for us, the holder, and nobody else will look at it:
+            #    it is found here, since the count in the store is then higher than ours.
+            # 2. After the commit there is no holder: whoever wants to wake the execution claims it and moves it.
             if any(signal.times > signals_seen for signal in await self._signals(execution)):
                 await self._wake(execution)
             return
         if execution.parent is not None:
             await self._wake_parent(execution.owner, execution.parent)
         if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
-            self._service.announcements.user_notified(execution)
+            self._announcements.user_notified(execution)
 
     async def _wake(self, execution: Execution) -> None:
-        """Let an execution go on that was stored as waiting when what it waits for had happened. That must not be lost,
-        so this takes as long as it takes."""
+        """Let an execution go on that was stored as waiting although a signal had come for it. The signal must not be
+        lost, so this tries until the store works."""
         while True:
             try:
-                return await self._control.wake_signalled(execution)
+                return await self._wakeups.wake_signalled(execution)
             except StorageError as error:
                 logger.warning("execution %s waits to go on: %s", execution.id, error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
@@ -66,20 +72,20 @@ class FollowUp:
                 return logger.info("execution %s need not go on: %s", execution.id, error.message)
 
     async def _signals(self, execution: Execution) -> Sequence[Signal]:
-        """What others told its holder until it was stored as waiting; from then on they move it on themselves."""
+        """The signals for an execution, as many as came until it was stored as waiting."""
         while True:
             try:
                 return await self._leases.signals(execution.id)
             except StorageError as error:
-                logger.warning("whether execution %s was told something is not known: %s", execution.id, error.message)
+                logger.warning("signals for execution %s could not be read: %s", execution.id, error.message)
                 await asyncio.sleep(STORE_RETRY_SECONDS)
 
     async def _wake_parent(self, owner: str, parent: Parent) -> None:
-        """Tell the parent. Where that fails it finds out by itself, when it looks after its child."""
+        """Wake the parent's item. Where that fails, the parent finds out when it looks after its child."""
         try:
-            await self._control.wake(owner, parent.execution_id, parent.key, data=None, by="child")
+            await self._wakeups.wake(owner, parent.execution_id, parent.key, data=None, by="child")
         except JobsprintError as error:
-            logger.info("execution %s was not told that its child has ended: %s", parent.execution_id, error.message)
+            logger.info("execution %s was not woken by its child's end: %s", parent.execution_id, error.message)
 
     async def handler_of(self, execution: Execution, compiled: CompiledWorkflow) -> CompiledWorkflow | None:
         """The error workflow that is to run after this end, if any."""
@@ -103,6 +109,6 @@ class FollowUp:
         }
         try:
             submission = Submission(trigger="workflow", initiator=execution.initiator, data=data, mode=execution.mode)
-            await self._service.submit(handler, submission)
+            await self._intake.accept_along(handler, submission)
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s could not run: %s", execution.id, error.message)

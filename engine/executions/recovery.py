@@ -1,4 +1,4 @@
-"""Leases and timers: what others left behind is taken up, and what waits goes on when its time has come."""
+"""Leases and timers: what other processes left behind is queued again, and what waits goes on when it is due."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
-from engine.executions.control import Control
-from engine.executions.service import ExecutionService
+from engine.dispatch.local import Dispatch
+from engine.executions.wakeups import Wakeups
 from workflow.errors import JobsprintError, LeaseLostError, StorageError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.ports import Clock
@@ -25,40 +25,40 @@ AFTER_EVERYTHING = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 class Recovery:
-    """Keeps this process's leases, takes up those that expired, and wakes what is due.
+    """Renews this process's leases, claims expired ones, and wakes what is due.
 
-    ``is_alone`` says that no other process works on the store, so that every lease found at the start is dead. ``heed``
-    sees what others have told of what this process has in hand.
+    ``is_alone`` says that no other process works on the store, so that every lease found at the start is dead.
+    ``process_pending`` processes the signals of other processes.
     """
 
     def __init__(
         self,
         *,
-        service: ExecutionService,
-        control: Control,
+        dispatch: Dispatch,
+        wakeups: Wakeups,
         leases: Leases,
         clock: Clock,
         lease_seconds: float,
         process_pending: Callable[[], Awaitable[None]],
         is_alone: bool,
     ) -> None:
-        self._service = service
+        self._dispatch = dispatch
         self._leases = leases
-        self._control = control
+        self._wakeups = wakeups
         self._clock = clock
         self._lease_seconds = lease_seconds
-        self._heed = process_pending
+        self._process_pending = process_pending
         self._is_alone = is_alone
         self._changed = asyncio.Event()
 
     def look_again(self) -> None:
-        """An execution has begun to wait: it may be the next that is due."""
+        """An execution began to wait: it may be the next that is due."""
         self._changed.set()
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Take up what was left behind, and watch until the context is left."""
-        await self._take_up()
+        """Queue what was left behind, and watch until the context is left."""
+        await self._claim_expired()
         tasks = [
             asyncio.create_task(self._forever(self._keep_leases, "leases"), name="leases"),
             asyncio.create_task(self._forever(self._wake_due, "timers"), name="timers"),
@@ -83,29 +83,34 @@ class Recovery:
     async def _keep_leases(self) -> None:
         await asyncio.sleep(self._lease_seconds / 3)
         await self._leases.renew(now=self._clock.now())
-        await self._heed()
-        await self._take_up()
+        await self._process_pending()
+        await self._claim_expired()
 
-    async def _take_up(self) -> None:
-        """Take what others let go of, as far as there is room; the rest comes with the next look."""
+    async def _claim_expired(self) -> None:
+        """Claim and queue what has lost its holder, as far as there is room; the rest comes with the next look.
+
+        1. A frozen process whose lease expired may wake up and go on: the store refuses all that it writes, since the
+           lease is ours (LeaseLostError), and it drops the execution.
+        2. Two processes claim at once: one statement claims each row, and skips rows that the other is claiming.
+        """
         now = self._clock.now()
         expired_before = AFTER_EVERYTHING if self._is_alone else now
-        unclaimed_before = self._service.dispatch.unclaimed_before(now)
+        unclaimed_before = self._dispatch.unclaimed_before(now)
         while True:
-            limit = min(BATCH, self._service.dispatch.room)
+            limit = min(BATCH, self._dispatch.room)
             if limit <= 0:
                 return
             found = await self._leases.claim_expired(
                 now=self._clock.now(), expired_before=expired_before, unclaimed_before=unclaimed_before, limit=limit
             )
-            await asyncio.gather(*(self._one(self._control.requeue_claimed, execution) for execution in found))
+            await asyncio.gather(*(self._one(self._wakeups.requeue_claimed, execution) for execution in found))
             if len(found) < limit:
                 return
 
     async def _wake_due(self) -> None:
         self._changed.clear()
-        due = await self._leases.claim_due(now=self._clock.now(), limit=min(BATCH, max(1, self._service.dispatch.room)))
-        await asyncio.gather(*(self._one(self._control.wake_due, execution) for execution in due))
+        due = await self._leases.claim_due(now=self._clock.now(), limit=min(BATCH, max(1, self._dispatch.room)))
+        await asyncio.gather(*(self._one(self._wakeups.wake_due, execution) for execution in due))
         if due:
             return
         following = await self._leases.next_due()

@@ -14,7 +14,7 @@ import orjson
 from engine.definitions.authoring import Authoring
 from engine.definitions.compiled import CompiledNode, CompiledWorkflow
 from engine.dispatch.local_executions import LocalExecution
-from engine.executions.service import ExecutionService
+from engine.executions.intake import Intake
 from engine.nodes.webhook import Signature, WebhookParameters
 from engine.runs.submission import Submission
 from workflow.credential_forms import SignatureCredential
@@ -65,11 +65,9 @@ class Accepted:
 class WebhookIntake:
     """Verifies webhooks and starts what listens on them."""
 
-    def __init__(
-        self, *, authoring: Authoring, service: ExecutionService, vault: Vault, secrets: Mapping[str, str]
-    ) -> None:
+    def __init__(self, *, authoring: Authoring, intake: Intake, vault: Vault, secrets: Mapping[str, str]) -> None:
         self._authoring = authoring
-        self._service = service
+        self._intake = intake
         self._vault = vault
         self._secrets = secrets
 
@@ -90,7 +88,7 @@ class WebhookIntake:
         if parameters.signature is not None:
             await self._verify(compiled.owner, parameters.signature, request)
         submission = Submission(trigger="webhook", initiator=WEBHOOK, start_node=trigger.name, data=_item(request))
-        local = await self._service.submit(compiled, submission)
+        local = await self._intake.accept(compiled, submission)
         return Accepted(local, compiled.responds)
 
     async def _verify(self, owner: str, signature: Signature, request: WebhookRequest) -> None:

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from engine.announcements import Announcements
 from engine.definitions.authoring import Authoring
 from engine.definitions.publishing import Publishing
+from engine.dispatch.milestones import Milestones
 from engine.executions.control import Control
+from engine.executions.intake import ExecutionRequests
+from engine.executions.reader import ExecutionReader
 from engine.executions.resume_links import ResumeLinks
-from engine.executions.service import ExecutionService
 from engine.executions.webhook_intake import WebhookIntake
 from integrations.credentials import Credentials
 from prompts.conversations import ContextManager
@@ -40,7 +43,9 @@ class Services:
     identity: IdentityParts | None
     authoring: Authoring
     publishing: Publishing
-    executions: ExecutionService
+    announcements: Announcements
+    requests: ExecutionRequests
+    reader: ExecutionReader
     control: Control
     prompts: PromptManager
     links: ResumeLinks
@@ -56,20 +61,22 @@ class Services:
 
 
 @asynccontextmanager
-async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterator[Services]:
-    """The whole of Jobsprint but for its edges, with a worker at work, until the context is left.
+async def running_services(
+    settings: Settings, *, has_http: bool, milestones: Milestones | None = None
+) -> AsyncIterator[Services]:
+    """All of Jobsprint except its edges, with a running worker, until the context is left.
 
-    Without HTTP there is nothing that links to waiting executions could lead to, so none are made.
+    Without HTTP nothing would serve links to waiting executions, so no links are made. ``milestones`` is for tests.
 
     Raises:
-        BadSettingsError: another process uses the data folder; or others would reach the server over HTTP, and it
-            could not tell who they are.
+        BadSettingsError: another process uses the data folder; or other machines can reach the server, and it
+            has no way to authenticate them.
         VaultKeyError: the keys of the vault cannot be read or made.
         StorageError: the database cannot be used.
     """
     async with AsyncExitStack() as stack:
         core = await stack.enter_async_context(
-            running_core(settings, has_http=has_http, concurrency=_concurrency(settings))
+            running_core(settings, has_http=has_http, concurrency=_concurrency(settings), milestones=milestones)
         )
         foundation, outgoing, engine, ai = core.foundation, core.outgoing, core.engine, core.ai
         clock, new_id, database, audit = foundation.clock, foundation.new_id, foundation.database, foundation.audit
@@ -99,7 +106,9 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             identity=identity,
             authoring=engine.authoring,
             publishing=engine.publishing,
-            executions=engine.executions,
+            announcements=engine.announcements,
+            requests=engine.requests,
+            reader=engine.reader,
             control=engine.control,
             prompts=prompts,
             links=engine.links,
@@ -108,7 +117,7 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
             ai=ai,
             webhooks=WebhookIntake(
                 authoring=engine.authoring,
-                service=engine.executions,
+                intake=engine.intake,
                 vault=outgoing.vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
             ),
@@ -121,5 +130,5 @@ async def running_services(settings: Settings, *, has_http: bool) -> AsyncIterat
 
 
 def _concurrency(settings: Settings) -> int:
-    """How much a process runs that serves: nothing where a broker takes executions to workers."""
+    """How many executions a serving process runs at once: none where a broker brings executions to workers."""
     return settings.worker_concurrency if settings.broker_url is None else 0

@@ -1,30 +1,26 @@
-"""The context manager put together from the settings, and conversations that end because nobody goes on with them."""
+"""The context manager put together from the settings; conversations that nobody continues are forgotten."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
+from engine.executions.duties import Duty
 from prompts.conversations import ContextManager
 from prompts.summaries import Summariser
 from prompts.tails import MemoryTails
+from server.assembly.duties import FORGETTING_SECONDS, duties_at_work
 from server.settings.settings import Settings
 from storage.database.database import Database
 from storage.models.conversations import SqlConversations
 from storage.redis.tails import RedisTails
 from workflow.chat import Models
 from workflow.conversations import ConversationStore
-from workflow.errors import StorageError
 from workflow.ports import Clock, EventBus, NewId
 
-logger = logging.getLogger(__name__)
-
 CHUNK = 100
-INTERVAL_SECONDS = 3_600
 
 
 @asynccontextmanager
@@ -54,39 +50,24 @@ async def running_conversations(
         await stack.enter_async_context(memory.listening())
         if settings.conversation_days is not None:
             idle = IdleConversations(store=store, clock=clock, kept=timedelta(days=settings.conversation_days))
-            await stack.enter_async_context(idle.forgetting())
+            old = Duty("idle conversations", FORGETTING_SECONDS, idle.forget)
+            await stack.enter_async_context(duties_at_work(old, database=database, clock=clock, new_id=new_id))
         yield memory
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class IdleConversations:
-    """Conversations that nothing was added to for a long time, and are forgotten."""
+    """Conversations that nothing was added to for the time that they are ``kept``."""
 
     store: ConversationStore
     clock: Clock
     kept: timedelta
 
-    async def forget(self) -> int:
-        """Forget what is due; how many conversations that was."""
-        total = 0
-        while gone := await self.store.prune(idle_before=self.clock.now() - self.kept, limit=CHUNK):
-            total += gone
-        return total
+    async def forget(self) -> None:
+        """Forget what is due.
 
-    @asynccontextmanager
-    async def forgetting(self) -> AsyncIterator[None]:
-        """Forget now and every hour until the context is left."""
-        task = asyncio.create_task(self._forever(), name="idle conversations")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def _forever(self) -> None:
-        while True:
-            try:
-                await self.forget()
-            except StorageError as error:
-                logger.warning("idle conversations could not be forgotten: %s", error.message)
-            await asyncio.sleep(INTERVAL_SECONDS)
+        Raises:
+            StorageError: not all of it is forgotten.
+        """
+        while await self.store.prune(idle_before=self.clock.now() - self.kept, limit=CHUNK):
+            pass

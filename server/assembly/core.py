@@ -1,4 +1,4 @@
-"""What serves and what works stand on alike: the engine, and all that its nodes reach."""
+"""What servers and workers have in common: the engine, and everything that its nodes reach."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from engine.dispatch.milestones import Milestones, NoMilestones
 from engine.node_api.ports import AiPorts
 from prompts.conversations import ContextManager
 from prompts.guides import load_guides
@@ -36,10 +37,12 @@ class Core:
 
 
 @asynccontextmanager
-async def running_core(settings: Settings, *, has_http: bool, concurrency: int) -> AsyncIterator[Core]:
+async def running_core(
+    settings: Settings, *, has_http: bool, concurrency: int, milestones: Milestones | None = None
+) -> AsyncIterator[Core]:
     """The parts at work, until the context is left; ``concurrency`` executions run at once in this process.
 
-    Without HTTP there is nothing that links to waiting executions could lead to, so none are made.
+    Without HTTP nothing would serve links to waiting executions, so no links are made. ``milestones`` is for tests.
 
     Raises:
         BadSettingsError: another process uses the data folder, or settings do not go together.
@@ -70,6 +73,7 @@ async def running_core(settings: Settings, *, has_http: bool, concurrency: int) 
                 ai=AiPorts(models=ai.models, prompts=prompts, conversations=conversations, vectors=vectors),
                 has_http=has_http,
                 concurrency=concurrency,
+                milestones=milestones or NoMilestones(),
             )
         )
         yield Core(

@@ -1,4 +1,4 @@
-"""Who may come in and how: accounts, sharing, the authorization server, those who vouch for others, put together."""
+"""Puts together authentication: accounts, sharing, the authorization server, outside identity providers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from starlette.routing import Route
 
+from engine.executions.duties import Duty
+from server.assembly.duties import FORGETTING_SECONDS, duties_at_work
 from server.auth.leftovers import Leftovers
 from server.auth.outside.assembly import ways_in
 from server.auth.pages.browser_sessions import PageSessions
@@ -25,8 +27,8 @@ from workflow.ports import Clock, HttpClient, NewId
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class IdentityParts:
-    """What the edges need to know of it: who knows whose tokens are and whose browser it is, and the routes that lead
-    to either."""
+    """What the edges need of authentication: verifiers of tokens and of browser sessions, and the routes that open
+    either."""
 
     first_run: FirstRun
     pages: PageSessions
@@ -48,8 +50,8 @@ async def running_identity(
     """All of it over a migrated database, until the context is left.
 
     Raises:
-        BadSettingsError: others would reach the server, and it could not tell who they are; or a setting is missing
-            that another one needs.
+        BadSettingsError: other machines can reach the server, and it has no way to authenticate them; or a setting
+            that another one needs is missing.
         StorageError: sessions are to be kept in Redis, and it does not answer.
     """
     async with AsyncExitStack() as stack:
@@ -61,7 +63,8 @@ async def running_identity(
             running_sharing(database, auth=auth, audit=audit, clock=clock, new_id=new_id)
         )
         leftovers = Leftovers(sessions=auth.session_store, invitations=SqlInvitations(database), clock=clock)
-        await stack.enter_async_context(leftovers.forgetting())
+        old = Duty("old sessions and invitations", FORGETTING_SECONDS, leftovers.forget)
+        await stack.enter_async_context(duties_at_work(old, database=database, clock=clock, new_id=new_id))
         outside = ways_in(settings, auth, secret=secret, http=http, clock=clock)
         embedded = EmbeddedServer(
             settings, auth=auth, database=database, http=http, audit=audit, clock=clock, new_id=new_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.runs.dry_run import Planner
 from prompts.manager import PromptManager
@@ -19,9 +19,6 @@ from server.mcp.subscriptions import Subscriptions
 from server.settings.secret_key import derived_key
 from server.settings.settings import Settings
 from tools.authoring import AuthoringTools
-from tools.conformance import tasks as conformance_tasks
-from tools.conformance.suite import ConformanceSuite
-from tools.conformance.tasks import ConformanceTasks
 from tools.execution_app import ExecutionApp
 from tools.execution_views import ExecutionAnswers
 from tools.inspection import InspectionTools
@@ -31,6 +28,7 @@ from tools.pinned import PinnedTools
 from tools.prompt_offers import PromptResources, TemplatePrompts
 from tools.prompt_templates import PromptTools
 from tools.protocol.completions import Completers
+from tools.protocol.offering import Offer
 from tools.protocol.prompts import guide_prompts
 from tools.protocol.selection import Selection
 from tools.protocol.tool import Tool
@@ -42,10 +40,13 @@ from tools.stored_resources import StoredResources
 from tools.tasks import Tasks
 from tools.workflows import WorkflowTools
 
+if TYPE_CHECKING:
+    from tools.conformance.suite import ConformanceSuite
+
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Surface:
-    """The MCP server, what it offers, and who is told of changes."""
+    """The MCP server, what it offers, and the clients' subscriptions to changes."""
 
     mcp: McpServer
     offers: Offers
@@ -62,20 +63,18 @@ async def running_surface(
     integrations: Integrations,
     prompts: PromptManager,
 ) -> AsyncIterator[Surface]:
-    """All of it, until the context is left; then whoever listens is told that it is over."""
-    answers = ExecutionAnswers(engine.authoring, engine.executions)
+    """All of it, until the context is left, which ends every subscription."""
+    answers = ExecutionAnswers(engine.authoring, engine.reader)
+    suite = _suite(engine) if settings.conformance_fixtures else None
     runs = Runs(
-        service=engine.executions,
+        reader=engine.reader,
         control=engine.control,
-        forms={EXECUTION_FORM: answers, **conformance_tasks.forms(answers)},
+        forms={EXECUTION_FORM: answers, **(suite.forms(answers) if suite is not None else {})},
     )
     tools = [*_authoring_tools(engine, outgoing, prompts), *_running_tools(foundation, engine, integrations, runs)]
-    suite = None
-    if settings.conformance_fixtures:
-        tools += ConformanceTasks(authoring=engine.authoring, service=engine.executions, runs=runs).tools()
-        suite = ConformanceSuite(engine.announcements)
-    engine.publishing.reserve(tool.name for tool in tools)
-    offers = _offers(settings, engine, integrations, prompts, tools, suite)
+    offered = [_offer(engine, integrations, prompts, tools), *([suite.offer(runs)] if suite is not None else [])]
+    engine.publishing.reserve(tool.name for offer in offered for tool in offer.tools)
+    offers = put_together(offered, selection=Selection.of(settings.toolset, read_only=settings.read_only))
     subscriptions = Subscriptions(engine.announcements, offers)
     async with subscriptions.running():
         mcp = build_mcp_server(
@@ -84,7 +83,8 @@ async def running_surface(
             offers=offers,
             subscriptions=subscriptions,
             tasks=Tasks(
-                service=engine.executions,
+                reader=engine.reader,
+                announcements=engine.announcements,
                 control=engine.control,
                 answer=runs.answer,
                 clock=foundation.clock,
@@ -112,7 +112,7 @@ def _running_tools(foundation: Foundation, engine: Engine, integrations: Integra
     return [
         *RunningTools(
             authoring=engine.authoring,
-            service=engine.executions,
+            requests=engine.requests,
             control=engine.control,
             planner=Planner(runner=engine.runner, clock=foundation.clock),
             runs=runs,
@@ -120,32 +120,29 @@ def _running_tools(foundation: Foundation, engine: Engine, integrations: Integra
         *IntegrationTools(
             connections=integrations.connections, actions=integrations.actions, audit=foundation.audit
         ).tools(),
-        *InspectionTools(authoring=engine.authoring, service=engine.executions, runs=runs).tools(),
+        *InspectionTools(authoring=engine.authoring, reader=engine.reader, runs=runs).tools(),
     ]
 
 
-def _offers(
-    settings: Settings,
-    engine: Engine,
-    integrations: Integrations,
-    prompts: PromptManager,
-    tools: list[Tool[Any]],
-    suite: ConformanceSuite | None,
-) -> Offers:
+def _offer(engine: Engine, integrations: Integrations, prompts: PromptManager, tools: list[Tool[Any]]) -> Offer:
     by_name = {tool.name: tool for tool in tools}
     published = PublishedTools(publishing=engine.publishing, execute=by_name["execute_workflow"])
-    pinned = PinnedTools(actions=integrations.actions, run=by_name["run_action"])
-    completers = Completers(authoring=engine.authoring, service=engine.executions)
-    return put_together(
+    completers = Completers(authoring=engine.authoring, reader=engine.reader)
+    return Offer(
         tools=tools,
-        tool_sources=[published, pinned],
-        selection=Selection.of(settings.toolset, read_only=settings.read_only),
+        tool_sources=[published, PinnedTools(actions=integrations.actions, run=by_name["run_action"])],
         prompts=guide_prompts(completers),
         prompt_sources=[PublishedPrompts(published), TemplatePrompts(prompts)],
         resources=[
-            StoredResources(authoring=engine.authoring, service=engine.executions, completers=completers),
+            StoredResources(authoring=engine.authoring, reader=engine.reader, completers=completers),
             PromptResources(prompts),
             ExecutionApp(),
         ],
-        suite=suite,
     )
+
+
+def _suite(engine: Engine) -> ConformanceSuite:
+    # Loaded only where it is asked for: no server that people use has it.
+    from tools.conformance.suite import ConformanceSuite
+
+    return ConformanceSuite(authoring=engine.authoring, requests=engine.requests, announcements=engine.announcements)

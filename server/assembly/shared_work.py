@@ -12,6 +12,7 @@ from engine.announcements import Announcements
 from engine.dispatch.brokered import BrokeredDispatch
 from engine.dispatch.local import Dispatch, LocalDispatch
 from engine.dispatch.local_executions import LocalExecutions
+from engine.dispatch.milestones import Milestones
 from engine.dispatch.remote import RemoteExecutions
 from engine.executions.duties import Duty, Sole
 from server.assembly.foundation import Foundation
@@ -31,14 +32,14 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS, SWEPT_AT_ONCE = 5.0, 2_000
 LEFT_BEHIND = timedelta(seconds=10)
-"""A letter that is older was not carried by whoever wrote it."""
+"""A letter that is older was not sent by the process that wrote it."""
 RELEASE_SECONDS = 30.0
 SIFT_SECONDS, SIFTED_AT_ONCE = 60.0, 1_000
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Work:
-    """The parts. ``elsewhere`` and ``outbox`` are there where other processes may run what this one takes in."""
+    """The parts. ``remote`` is there where other processes may run what this one accepts."""
 
     holder: str
     store: SqlExecutionStore
@@ -54,9 +55,14 @@ class Work:
 
 @asynccontextmanager
 async def shared_work(
-    settings: Settings, foundation: Foundation, announcements: Announcements, *, concurrency: int
+    settings: Settings,
+    foundation: Foundation,
+    announcements: Announcements,
+    *,
+    concurrency: int,
+    milestones: Milestones,
 ) -> AsyncIterator[Work]:
-    """The parts as the settings say, until the context is left. A process of no ``concurrency`` takes no jobs.
+    """The parts as the settings say, until the context is left. A process without ``concurrency`` gets no jobs.
 
     Raises:
         BadSettingsError: a broker is set, and the database is one that other processes cannot use.
@@ -71,7 +77,7 @@ async def shared_work(
     lease = Lease(owner=foundation.new_id(), seconds=settings.lease_seconds)
     leadership: Leadership = Sole() if database.is_sqlite else SqlLeadership(database, holder=lease.owner)
     if settings.broker_url is None:
-        async with _alone(settings, foundation, announcements, lease, leadership) as work:
+        async with _alone(settings, foundation, announcements, lease, leadership, milestones) as work:
             yield work
         return
     # It takes a tenth of a second to load, which those who have no broker need not wait for.
@@ -92,7 +98,9 @@ async def shared_work(
         )
         store = await stack.enter_async_context(SqlExecutionStore(database, lease=lease, blobs=None, outbox=outbox))
         leases = SqlLeases(database, lease=lease, store=store, outbox=outbox)
-        remote = await stack.enter_async_context(RemoteExecutions(announcements=announcements, store=store))
+        remote = await stack.enter_async_context(
+            RemoteExecutions(announcements=announcements, store=store, milestones=milestones)
+        )
         dispatch = BrokeredDispatch(leases=leases, remote=remote, depth=queue.depth, capacity=settings.queue_capacity)
         await stack.enter_async_context(dispatch.watching())
         yield Work(
@@ -111,9 +119,14 @@ async def shared_work(
 
 @asynccontextmanager
 async def _alone(
-    settings: Settings, foundation: Foundation, announcements: Announcements, lease: Lease, leadership: Leadership
+    settings: Settings,
+    foundation: Foundation,
+    announcements: Announcements,
+    lease: Lease,
+    leadership: Leadership,
+    milestones: Milestones,
 ) -> AsyncIterator[Work]:
-    """Whoever takes an execution in runs it."""
+    """The process that accepts an execution runs it."""
     database = foundation.database
     blobs = BlobStore(settings.data_dir / "blobs") if database.is_sqlite else None
     local, queue = LocalExecutions(), EmbeddedQueue(capacity=settings.queue_capacity)
@@ -121,7 +134,9 @@ async def _alone(
         store = await stack.enter_async_context(SqlExecutionStore(database, lease=lease, blobs=blobs))
         remote = None
         if not database.is_sqlite:
-            remote = await stack.enter_async_context(RemoteExecutions(announcements=announcements, store=store))
+            remote = await stack.enter_async_context(
+                RemoteExecutions(announcements=announcements, store=store, milestones=milestones)
+            )
         yield Work(
             holder=lease.owner,
             store=store,
@@ -152,6 +167,6 @@ def _duties(foundation: Foundation, queue: RabbitQueue, outbox: Outbox, leases: 
 
     return (
         Duty("outbox", SWEEP_SECONDS, sweep),
-        Duty("held executions", RELEASE_SECONDS, release_deferred),
+        Duty("deferred executions", RELEASE_SECONDS, release_deferred),
         Duty("dead letters", SIFT_SECONDS, sift),
     )

@@ -1,4 +1,4 @@
-"""``/resume/{execution}``: signed links through which somebody outside answers what an execution waits for."""
+"""``/resume/{execution}``: signed links through which a person without an account resumes an execution."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from engine.executions.control import Control
+from engine.executions.reader import ExecutionReader
 from engine.executions.resume_links import ResumeLinks
-from engine.executions.service import ExecutionService
 from server.http.json import json_response
 from server.http.problems import problem
 from tools.execution_views import execution_summary
@@ -27,18 +27,18 @@ ASKED_FROM_OUTSIDE = ("call", "approval")
 
 @dataclass(slots=True, frozen=True)
 class Resume:
-    """Checks the link, shows approvals as a page, and hands answers on."""
+    """Verifies the link, shows approvals as a page, and passes answers on."""
 
     links: ResumeLinks
     control: Control
-    service: ExecutionService
+    reader: ExecutionReader
 
     def routes(self) -> list[Route]:
-        """The one route; a call may come with any method, an approval is answered with POST only."""
+        """The one route; it takes any method, but an approval is answered with POST only."""
         return [Route("/resume/{execution_id}", self.answer, methods=["GET", "POST"])]
 
     async def answer(self, request: Request) -> Response:
-        """Let the execution go on, or show what it asks."""
+        """Resume the execution, or show its question."""
         execution_id = request.path_params["execution_id"]
         if not self.links.is_valid(execution_id, request.query_params.get("token", "")):
             return problem(
@@ -48,7 +48,7 @@ class Resume:
                 fix="Use the link as it was sent, with all of its query.",
             )
         node = request.query_params.get("node")
-        owner = await self.service.owner_of(execution_id)
+        owner = await self.reader.owner_of(execution_id)
         if request.method == "GET":
             asked = await self._approval(owner, execution_id, node)
             if asked is not None:
@@ -66,12 +66,12 @@ class Resume:
         return json_response(execution_summary(execution))
 
     async def _approval(self, owner: str, execution_id: str, node: str | None) -> Suspension | None:
-        waiting = (await self.service.inspect(owner, execution_id)).waiting
+        waiting = (await self.reader.inspect(owner, execution_id)).waiting
         return next((each for each in waiting if each.kind == "approval" and node in (None, each.key.node)), None)
 
 
 async def _data(request: Request) -> Any:
-    """What came with the call: a JSON body, a form, or the query without what belongs to the link."""
+    """The answer in the request: a JSON body, a form, or the query without the link's own parameters."""
     body = await request.body()
     if body and "json" in request.headers.get("content-type", ""):
         return parse_document(body)[0]

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.dispatch.local_executions import LocalExecution
-from engine.executions.service import ExecutionService
+from engine.executions.reader import ExecutionReader
 from engine.executions.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
 from engine.node_api.node_call import WebhookResponse
 from server.http.json import json_response
@@ -30,23 +30,23 @@ METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 @dataclass(slots=True, frozen=True)
 class Webhooks:
-    """Takes requests in and gives the workflow's own answer, or 202 where it has none.
+    """Accepts requests, and answers with the workflow's own answer, or 202 where it has none.
 
     It speaks ASGI itself and stands in front of Starlette's application, whose middleware, routing and request would
     cost as much as a small workflow.
     """
 
     intake: WebhookIntake
-    service: ExecutionService
+    reader: ExecutionReader
     response_timeout_seconds: float
     leaving: Shutdown
 
     def routes(self) -> list[Route]:
-        """The one route, for what describes and refuses; :meth:`in_front_of` is how requests come."""
+        """The one route, for OpenAPI and for refusals; requests come by :meth:`in_front_of`."""
         return [Route(PREFIX + "{path}", self, methods=METHODS)]
 
     def in_front_of(self, app: ASGIApp) -> ASGIApp:
-        """An application that takes webhooks in, and leaves everything else to ``app``."""
+        """An application that accepts webhooks, and leaves everything else to ``app``."""
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"].startswith(PREFIX) and scope["method"] in METHODS:
@@ -57,7 +57,7 @@ class Webhooks:
         return front
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Start the workflow that listens; wait for its answer where it gives one."""
+        """Start the workflow that listens; wait for its answer if it gives one."""
         try:
             response = await self._respond(await _request(scope, receive))
         except JobsprintError as error:
@@ -77,15 +77,13 @@ class Webhooks:
             return problem(405, code=error.code, title=error.message, headers={"allow": allow}, fix=error.fix)
         local = accepted.local
         answer = await self._answer(local) if accepted.responds else None
-        # What leaves must not promise more than is on the disk.
-        await self.service.accepted(local)
         if answer is not None:
             return _response(answer)
         started = {"execution_id": local.execution.id, "status": "accepted"}
         if not accepted.responds or not local.finished.is_set():
             return json_response(started, 202)
-        # It came to an end without an answer: it failed, waits, or took a way without a respond node.
-        execution = await self.service.get(local.execution.owner, local.execution.id)
+        # It stopped without an answer: it failed, waits, or took a branch without a respond node.
+        execution = await self.reader.get(local.execution.owner, local.execution.id)
         if execution.error is None:
             return json_response({**started, "status": execution.state.value}, 202)
         return problem(
@@ -97,7 +95,7 @@ class Webhooks:
         )
 
     async def _answer(self, local: LocalExecution) -> WebhookResponse | None:
-        """The workflow's own answer, or ``None`` where there is none (in time)."""
+        """The workflow's own answer, or ``None`` where there is none in time."""
         try:
             async with asyncio.timeout(self.response_timeout_seconds):
                 with self.leaving.waiting(local.answered):
@@ -111,7 +109,7 @@ class Webhooks:
 
 
 async def _request(scope: Scope, receive: Receive) -> WebhookRequest:
-    """The request as the engine takes it.
+    """The request in the engine's form.
 
     Raises:
         ClientDisconnect: the sender went away before it was there.

@@ -13,7 +13,8 @@ from starlette.routing import Route
 
 from engine.definitions.authoring import Authoring, Saved
 from engine.executions.control import Control
-from engine.executions.service import ExecutionService
+from engine.executions.intake import ExecutionRequests
+from engine.executions.reader import ExecutionReader
 from engine.runs.submission import Submission
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import (
@@ -79,7 +80,7 @@ class CreateQuery(BaseModel):
 
 
 class WorkflowsQuery(PageQuery):
-    """Query of ``GET /api/workflows``; ``deleted`` lists those that can be restored."""
+    """Query of ``GET /api/workflows``; ``deleted`` lists the workflows that can be restored."""
 
     deleted: bool = False
 
@@ -105,7 +106,8 @@ class RestApi:
     """Routes under ``/api``."""
 
     authoring: Authoring
-    service: ExecutionService
+    requests: ExecutionRequests
+    reader: ExecutionReader
     control: Control
 
     def routes(self) -> list[Route]:
@@ -193,12 +195,12 @@ class RestApi:
         return json_response(saved_content(saved))
 
     async def delete_workflow(self, request: Request) -> Response:
-        """204 when it is out of use; it can be restored for a while."""
+        """204 when it is deleted; it can be restored for a while."""
         await self.authoring.delete(actor_of(request), request.path_params["workflow_id"])
         return Response(status_code=204)
 
     async def execute_workflow(self, request: Request) -> Response:
-        """202 with the execution; 200 where ``wait_seconds`` saw its end."""
+        """202 with the execution; 200 if it ended within ``wait_seconds``."""
         body = validated(ExecuteBody, await optional_json(request))
         actor, workflow_id = actor_of(request), request.path_params["workflow_id"]
         owner = actor.workspace_id
@@ -213,9 +215,9 @@ class RestApi:
             priority=body.priority,
         )
         key = idempotency_key(request)
-        execution_id = await self.service.execute(plan, submission, key=key)
-        await self.service.wait(owner, execution_id, timeout_seconds=body.wait_seconds)
-        execution = await self.service.get(owner, execution_id)
+        execution_id = await self.requests.execute(plan, submission, key=key)
+        await self.reader.wait(owner, execution_id, timeout_seconds=body.wait_seconds)
+        execution = await self.reader.get(owner, execution_id)
         content = execution_summary(execution)
         if execution.output is not None:
             content["output"] = execution.output
@@ -232,13 +234,13 @@ class RestApi:
             text=query.text,
             created_after=query.created_after,
         )
-        page = await self.service.page(where, limit=query.limit, cursor=query.cursor)
+        page = await self.reader.page(where, limit=query.limit, cursor=query.cursor)
         listed = [execution_summary(each) for each in page.items]
         return json_response({"executions": listed, "next_cursor": page.next_cursor})
 
     async def get_execution(self, request: Request) -> Response:
         """The execution, its input, output and node runs."""
-        inspection = await self.service.inspect(actor_of(request).workspace_id, request.path_params["execution_id"])
+        inspection = await self.reader.inspect(actor_of(request).workspace_id, request.path_params["execution_id"])
         content = execution_summary(inspection.execution)
         return json_response({**content, "input": inspection.execution.input, **overview(inspection)})
 
@@ -248,7 +250,7 @@ class RestApi:
         return json_response(execution_summary(execution))
 
     async def resume_execution(self, request: Request) -> Response:
-        """The execution, which goes on with what it waited for."""
+        """The execution, resumed with the answer in the body."""
         body = validated(ResumeBody, await optional_json(request))
         execution = await self.control.resume(
             actor_of(request),

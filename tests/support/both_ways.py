@@ -128,10 +128,10 @@ async def both_ways(data_dir: Path) -> AsyncIterator[BothWays]:
     async with running_services(settings, has_http=True) as services, http_app(settings, services) as app:
         made = await services.authoring.create(LOCAL_ACTOR, DEFINITION)
         plan = services.authoring.compiled(made.workflow)
-        execution_id = await services.executions.execute(
+        execution_id = await services.requests.execute(
             plan, Submission(trigger="manual", initiator=LOCAL_ACTOR.initiator, data={"n": 1})
         )
-        await services.executions.wait(LOCAL_ID, execution_id, timeout_seconds=20)
+        await services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=20)
         yield BothWays(services, app, execution_id, made.workflow.id)
 
 

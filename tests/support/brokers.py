@@ -53,11 +53,11 @@ def _forgotten_failures() -> Iterator[None]:
     loop = asyncio.get_running_loop()
     before = loop.get_exception_handler()
 
-    def process_pending(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    def ignore_broken_connections(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         if not isinstance(context.get("exception"), ConnectionError):
             loop.default_exception_handler(context) if before is None else before(loop, context)
 
-    loop.set_exception_handler(process_pending)
+    loop.set_exception_handler(ignore_broken_connections)
     try:
         yield
     finally:

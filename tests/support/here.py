@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx2
 
+from engine.dispatch.milestones import Milestones
 from server.assembly.app import http_app
 from server.assembly.composition import Services, running_services
 from server.settings.settings import Settings
@@ -68,11 +69,11 @@ class Here:
 
 
 @asynccontextmanager
-async def here(data_dir: Path, **settings: Any) -> AsyncIterator[Here]:
+async def here(data_dir: Path, *, milestones: Milestones | None = None, **settings: Any) -> AsyncIterator[Here]:
     """The server over a data folder."""
     made = Settings(data_dir=data_dir, expression_workers=1, **settings)
     async with (
-        running_services(made, has_http=True) as services,
+        running_services(made, has_http=True, milestones=milestones) as services,
         http_app(made, services) as app,
         httpx2.AsyncClient(transport=httpx2.ASGITransport(app=app, client=("127.0.0.1", 5000)), base_url=BASE) as http,
     ):

@@ -1,18 +1,20 @@
 """Fixtures for the official conformance suite: what ``jobsprint serve --conformance-fixtures`` offers besides ours.
 
-Names, texts and schemas are the suite's. They run through the same server as everything else; a fixture gets the
-SDK's context of the request, because what it is there to show is the protocol itself.
+Names, texts and schemas are the suite's. The server lists and calls fixtures as it does every
+:class:`~tools.protocol.offering.OfferedTool` and :class:`~tools.protocol.offering.OfferedPrompt`. A fixture answers
+from the SDK's context of the request, because what it shows is the protocol itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import mcp_types as types
 from mcp.server.context import ServerRequestContext
 
+from tools.protocol.caller import Caller
 from tools.protocol.completions import Completer
 from tools.protocol.tool import BOTH, Toolset
 from workflow.identity import NO_SCOPES, Scopes
@@ -24,9 +26,30 @@ PromptResult = types.GetPromptResult | types.InputRequiredResult
 NO_ARGUMENTS: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
 
 
+@runtime_checkable
+class RequestCaller(Protocol):
+    """A :class:`~tools.protocol.caller.Caller` that shows the request itself."""
+
+    @property
+    def context(self) -> Context:
+        """The SDK's context of the request."""
+        ...
+
+    @property
+    def params(self) -> Any:
+        """What was sent: ``CallToolRequestParams`` or ``GetPromptRequestParams``."""
+        ...
+
+
+def _request(caller: Caller) -> RequestCaller:
+    if not isinstance(caller, RequestCaller):
+        raise TypeError("fixtures answer callers that show their request")
+    return caller
+
+
 @dataclass(slots=True, frozen=True)
 class FixtureTool:
-    """A tool of the suite."""
+    """A tool of the suite, an :class:`~tools.protocol.offering.OfferedTool`."""
 
     name: str
     description: str
@@ -39,6 +62,11 @@ class FixtureTool:
         """How it is listed: it has no app."""
         return self.listed
 
+    async def call(self, arguments: dict[str, Any], caller: Caller) -> ToolResult:
+        """What the handler makes of the request."""
+        request = _request(caller)
+        return await self.handler(request.context, request.params)
+
     @property
     def listed(self) -> types.Tool:
         """How it is listed."""
@@ -47,7 +75,7 @@ class FixtureTool:
 
 @dataclass(slots=True, frozen=True)
 class FixturePrompt:
-    """A prompt of the suite; all its arguments are required."""
+    """A prompt of the suite, an :class:`~tools.protocol.offering.OfferedPrompt`; all its arguments are required."""
 
     name: str
     description: str
@@ -63,8 +91,13 @@ class FixturePrompt:
         ]
         return types.Prompt(name=self.name, description=self.description, arguments=arguments)
 
+    async def get(self, arguments: Mapping[str, str], caller: Caller) -> PromptResult:
+        """What the handler makes of the request."""
+        request = _request(caller)
+        return await self.handler(request.context, request.params)
+
     def completer(self, argument: str) -> Completer | None:
-        """Who completes the argument."""
+        """What completes the argument."""
         return self.completers.get(argument)
 
 

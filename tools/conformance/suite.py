@@ -2,42 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import mcp_types as types
 from mcp.server.lowlevel.server import Server
 
 from engine.announcements import Announcements
+from engine.definitions.authoring import Authoring
+from engine.executions.intake import ExecutionRequests
 from tools.conformance.content import ContentResources, content_prompts, content_tools
-from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.conformance.rounds import round_prompts, round_tools
 from tools.conformance.session import SessionFixtures
-from tools.protocol.offering import OfferSource
+from tools.conformance.tasks import ConformanceTasks, forms
+from tools.protocol.offering import Offer
+from tools.runs import Form, Runs
 
 
 class ConformanceSuite:
-    """What it adds to what is offered."""
+    """What it adds to what is offered, and to the server."""
 
-    def __init__(self, announcements: Announcements) -> None:
+    def __init__(self, *, authoring: Authoring, requests: ExecutionRequests, announcements: Announcements) -> None:
+        self._authoring = authoring
+        self._requests = requests
         self._session = SessionFixtures(announcements)
-        self.resources = ContentResources()
 
-    def tools(self) -> list[FixtureTool]:
-        """Tools that are always there."""
-        return [*content_tools(), *self._session.tools(), *round_tools()]
+    def forms(self, answer: Form) -> Mapping[str, Form]:
+        """The forms of its tools' answers, for :class:`~tools.runs.Runs`; ``answer`` makes all others."""
+        return forms(answer)
 
-    def prompts(self) -> list[FixturePrompt]:
-        """Prompts that are always there."""
-        return [*content_prompts(), *round_prompts()]
-
-    @property
-    def passing_tools(self) -> OfferSource[FixtureTool]:
-        """A tool that comes and goes."""
-        return self._session.passing_tools
-
-    @property
-    def passing_prompts(self) -> OfferSource[FixturePrompt]:
-        """A prompt that comes and goes."""
-        return self._session.passing_prompts
+    def offer(self, runs: Runs) -> Offer:
+        """Its tools, prompts and resources; a tool and a prompt among them come and go."""
+        tasks = ConformanceTasks(authoring=self._authoring, requests=self._requests, runs=runs)
+        return Offer(
+            tools=[*tasks.tools(), *content_tools(), *self._session.tools(), *round_tools()],
+            tool_sources=[self._session.passing_tools],
+            prompts=[*content_prompts(), *round_prompts()],
+            prompt_sources=[self._session.passing_prompts],
+            resources=[ContentResources()],
+        )
 
     def install(self, server: Server[object]) -> None:
-        """Add what only the suite asks for: we log nothing to clients."""
+        """Answer ``logging/setLevel``, which only the suite sends: we log nothing to clients."""
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._session.set_level)

@@ -13,7 +13,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import ExecutionService
+from engine.executions.intake import ExecutionRequests
 from engine.runs.submission import Submission
 from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
@@ -89,9 +89,9 @@ class NoArguments(Arguments):
 class ConformanceTasks:
     """The tools' work. Their workflows are made when they are first called."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService, runs: Runs) -> None:
+    def __init__(self, *, authoring: Authoring, requests: ExecutionRequests, runs: Runs) -> None:
         self._authoring = authoring
-        self._service = service
+        self._requests = requests
         self._runs = runs
         self._making = asyncio.Lock()
 
@@ -133,7 +133,7 @@ class ConformanceTasks:
         actor = caller.actor
         stored = await self._authoring.workflows.get(actor.workspace_id, await self._workflow_id(workflow, actor))
         submission = Submission(trigger="manual", initiator=actor.initiator, data=data, answer_form=form)
-        execution_id = caller.goes_on_with or await self._service.execute(self._authoring.compiled(stored), submission)
+        execution_id = caller.goes_on_with or await self._requests.execute(self._authoring.compiled(stored), submission)
         return await self._runs.outcome(execution_id, wait_seconds=20, caller=caller)
 
     async def _workflow_id(self, name: str, actor: Actor) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import mcp_types as types
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import ExecutionService
+from engine.executions.reader import ExecutionReader
 from workflow.errors import JobsprintError
 from workflow.identity import READS_EXECUTIONS, READS_WORKFLOWS, Actor
 from workflow.ports import ExecutionFilter
@@ -45,9 +45,9 @@ async def complete(completer: Completer | None, typed: Typed) -> types.Completio
 class Completers:
     """Completers for what workflows and executions are called by."""
 
-    def __init__(self, *, authoring: Authoring, service: ExecutionService) -> None:
+    def __init__(self, *, authoring: Authoring, reader: ExecutionReader) -> None:
         self._authoring = authoring
-        self._service = service
+        self._reader = reader
 
     async def workflow_ids(self, typed: Typed) -> Sequence[str]:
         """Workflows whose id begins so or whose name contains it, last changed first."""
@@ -68,14 +68,14 @@ class Completers:
         """The latest executions (of the workflow whose ``workflow_id`` is given) whose id begins so."""
         typed.actor.require(READS_EXECUTIONS)
         where = ExecutionFilter(owner=typed.actor.workspace_id, workflow_id=typed.others.get("workflow_id"))
-        page = await self._service.page(where, limit=MAX_VALUES + 1, cursor=None)
+        page = await self._reader.page(where, limit=MAX_VALUES + 1, cursor=None)
         return _beginning(typed.value, (each.id for each in page.items))
 
     async def nodes(self, typed: Typed) -> Sequence[str]:
         """Nodes that have run in the execution whose id is given, in the order in which they ran."""
         typed.actor.require(READS_EXECUTIONS)
         execution_id = typed.others.get("id") or typed.others.get("execution_id", "")
-        inspection = await self._service.inspect(typed.actor.workspace_id, execution_id)
+        inspection = await self._reader.inspect(typed.actor.workspace_id, execution_id)
         return _beginning(typed.value, dict.fromkeys(run.node for run in inspection.node_runs))
 
     async def node_types(self, typed: Typed) -> Sequence[str]:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import mcp_types as types
 
 from storage.database.cursors import decode_cursor, encode_cursor, foreign_cursor
+from tools.protocol.caller import Caller
+from tools.protocol.completions import Completer
+from tools.protocol.resources import ResourceSource
+from tools.protocol.selection import SelectableTool
+from tools.protocol.tool import Pending
 from workflow.ports import Page
 
 PAGE_SIZE = 100
@@ -27,12 +35,68 @@ T = TypeVar("T", bound=Named)
 T_co = TypeVar("T_co", bound=Named, covariant=True)
 
 
+class OfferedTool(SelectableTool, Named, Protocol):
+    """A tool as the server lists and calls it. What answers the call is the tool's own affair."""
+
+    def listed_for(self, *, has_apps: bool) -> types.Tool:
+        """The tool as a client sees it that can show apps, or cannot."""
+        ...
+
+    async def call(
+        self, arguments: dict[str, Any], caller: Caller
+    ) -> types.CallToolResult | types.InputRequiredResult | Pending:
+        """The result, the questions that come before it, or the execution that it comes from.
+
+        Raises:
+            AnswerComesLaterError: see :meth:`tools.protocol.caller.Caller.ask`.
+        """
+        ...
+
+
+class OfferedPrompt(Named, Protocol):
+    """A prompt as the server lists and gets it."""
+
+    @property
+    def listed(self) -> types.Prompt:
+        """What ``prompts/list`` says of it."""
+        ...
+
+    async def get(
+        self, arguments: Mapping[str, str], caller: Caller
+    ) -> types.GetPromptResult | types.InputRequiredResult:
+        """The messages, or the questions that come before them.
+
+        Raises:
+            JobsprintError: the arguments do not fit, or the messages cannot be made.
+        """
+        ...
+
+    def completer(self, argument: str) -> Completer | None:
+        """What completes the argument, if anything.
+
+        Raises:
+            InvalidArgumentsError: the prompt has no such argument.
+        """
+        ...
+
+
 class OfferSource(Protocol[T_co]):
-    """Things that come and go, each workspace's own. Whoever changes them publishes a ``workflow.…`` event."""
+    """Things that come and go, each workspace's own. The code that changes them publishes a ``workflow.…`` event."""
 
     async def all(self, owner: str) -> Sequence[T_co]:
         """Every one of the workspace's, in an order that stays as long as they do."""
         ...
+
+
+@dataclass(slots=True, frozen=True, kw_only=True)
+class Offer:
+    """One contribution to what clients are offered: what every workspace has, and sources of what each one has."""
+
+    tools: Sequence[OfferedTool] = ()
+    tool_sources: Sequence[OfferSource[OfferedTool]] = ()
+    prompts: Sequence[OfferedPrompt] = ()
+    prompt_sources: Sequence[OfferSource[OfferedPrompt]] = ()
+    resources: Sequence[ResourceSource] = ()
 
 
 class Offering(Generic[T]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import mcp_types as types
 
 from prompts.guides import Guide, load_guides
+from tools.protocol.caller import Caller
 from tools.protocol.completions import Completer, Completers
 from workflow.errors import InvalidArgumentsError
 from workflow.findings import did_you_mean, nearest
@@ -19,7 +20,7 @@ Writer = Callable[[Mapping[str, str], Actor], Awaitable[types.GetPromptResult]]
 
 @dataclass(slots=True, frozen=True)
 class PromptArgument:
-    """Something that a prompt is told, and who completes what is typed of it."""
+    """A value that a prompt takes, and what completes it as it is typed."""
 
     name: str
     description: str
@@ -50,7 +51,7 @@ class Prompt:
         )
         object.__setattr__(self, "listed", listed)
 
-    async def get(self, arguments: Mapping[str, str], actor: Actor) -> types.GetPromptResult:
+    async def get(self, arguments: Mapping[str, str], caller: Caller) -> types.GetPromptResult:
         """The messages.
 
         Raises:
@@ -71,10 +72,10 @@ class Prompt:
                 pointer=f"/arguments/{missing[0]}",
                 fix="Give each of them as text.",
             )
-        return await self.write(arguments, actor)
+        return await self.write(arguments, caller.actor)
 
     def completer(self, argument: str) -> Completer | None:
-        """Who completes the argument.
+        """What completes the argument.
 
         Raises:
             InvalidArgumentsError: it has no such argument.

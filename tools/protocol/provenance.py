@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.definitions.authoring import Authoring
-from engine.executions.service import Inspection
+from engine.executions.reader import Inspection
 from engine.expressions.template import NODE_REFERENCE
 from engine.nodes.registry import NodeRegistry
 from tools.protocol.budget import fit

@@ -1,4 +1,4 @@
-"""Resources: what a client can read whole under a URI, list, and be told of when it changes."""
+"""Resources: what a client can read whole under a URI, list, and subscribe to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ JSON_TYPE = "application/json"
 SETTLED_MS = 3_600_000
 """How long a client may keep what never changes. What may change is stale at once: it can be subscribed to."""
 
+RESOURCES_PER_PAGE = 50
+
 _VARIABLE = re.compile(r"\{(\w+)\}")
+_VERSION = re.compile(r"[0-9]{1,9}")
 
 Variables = Mapping[str, str]
 
@@ -44,8 +47,8 @@ class Reading:
 
 @dataclass(slots=True, frozen=True)
 class Watched:
-    """A resource that can change: its URI in our own spelling, and the workflow, or what else is an event's aggregate,
-    whose events tell of it."""
+    """A resource that can change: its URI in our own spelling, and the id of the events' aggregate, which is a
+    workflow's or a prompt template's."""
 
     uri: str
     workflow_id: str
@@ -175,7 +178,7 @@ class Resources:
         return Watched(form.uri(variables), await form.workflow_id(variables, actor))
 
     def completer(self, template: str, variable: str) -> Completer | None:
-        """Who completes a variable of a form.
+        """What completes a variable of a form.
 
         Raises:
             ResourceNotFoundError: there is no such form, or it has no such variable.
@@ -194,6 +197,17 @@ class Resources:
                 return form, variables
         forms = ", ".join(template.uri_template for template in self.templates)
         raise ResourceNotFoundError(f"No resource has the URI {uri!r}.", fix=f"URIs have one of these forms: {forms}.")
+
+
+def json_resource(uri: str, *, name: str, description: str) -> types.Resource:
+    """A resource of JSON as ``resources/list`` has it."""
+    return types.Resource(uri=uri, name=name, description=description, mime_type=JSON_TYPE)
+
+
+def version_in(variables: Variables) -> int | None:
+    """The number in the variable ``version``; ``None`` where it is no number, which no version has."""
+    text = variables["version"]
+    return int(text) if _VERSION.fullmatch(text) else None
 
 
 def json_reading(uri: str, content: Any, *, ttl_ms: int = 0) -> Reading:

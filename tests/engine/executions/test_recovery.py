@@ -45,8 +45,8 @@ async def test_a_process_starts_though_another_one_was_quicker() -> None:
         """Nothing was told."""
 
     parts: dict[str, Any] = {
-        "service": SimpleNamespace(dispatch=SimpleNamespace(room=10, unclaimed_before=lambda now: now)),
-        "control": SimpleNamespace(requeue_claimed=requeue_claimed),
+        "dispatch": SimpleNamespace(room=10, unclaimed_before=lambda now: now),
+        "wakeups": SimpleNamespace(requeue_claimed=requeue_claimed),
         "leases": Left(),
     }
     recovery = Recovery(**parts, clock=SystemClock(), lease_seconds=30, process_pending=process_pending, is_alone=False)

@@ -73,8 +73,8 @@ async def test_what_was_said_under_a_key_goes_before_the_next_question(
                 given = {"user": 7, "text": text}
                 ran = await mcp.call("execute_workflow", workflow_id=workflow_id, input=given)
                 assert ran["status"] == "succeeded", ran
-    told = [(each["role"], each["content"]) for each in double.asked[1].body["messages"]]
-    assert told == [("user", "I am Ada."), ("assistant", "Hello Ada."), ("user", "Who am I?")]
+    messages = [(each["role"], each["content"]) for each in double.asked[1].body["messages"]]
+    assert messages == [("user", "I am Ada."), ("assistant", "Hello Ada."), ("user", "Who am I?")]
 
 
 async def test_texts_are_put_away_and_found_by_what_they_mean(

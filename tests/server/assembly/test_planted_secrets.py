@@ -52,11 +52,11 @@ class Parrot:
     """A service that repeats what it was sent: as it is, in headers, in base64; and gives out tokens."""
 
     url: str = ""
-    heard: list[str] = field(default_factory=list)
+    received: list[str] = field(default_factory=list)
 
     def _repeated(self, request: Request) -> dict[str, Any]:
         headers = dict(request.headers)
-        self.heard.append(json.dumps(headers))
+        self.received.append(json.dumps(headers))
         sent = headers.get("authorization") or headers.get("x-api-key", "")
         return {"headers": headers, "said": sent, "in_an_address": f"{self.url}/?{httpx2.QueryParams({'q': sent})}"}
 
@@ -90,7 +90,7 @@ class Parrot:
     async def token(self, request: Request) -> Response:
         """A token; or a refusal that repeats the client's secret."""
         form = dict(await request.form())
-        self.heard.append(json.dumps([dict(request.headers), {name: str(value) for name, value in form.items()}]))
+        self.received.append(json.dumps([dict(request.headers), {name: str(value) for name, value in form.items()}]))
         if form.get("scope") == "refused":
             return JSONResponse({"error": "invalid_client", "error_description": str(form)}, 401)
         content = {"access_token": SECRETS["access token"], "expires_in": 3600, "you_said": str(form)}
@@ -164,7 +164,7 @@ class Story:
 
 
 @asynccontextmanager
-async def story(kind: str, data_dir: Path, haystack: Haystack) -> AsyncIterator[Story]:
+async def opened_story(kind: str, data_dir: Path, haystack: Haystack) -> AsyncIterator[Story]:
     """A server on the kind of database; what it leaves behind falls into the haystack at the end."""
     async with AsyncExitStack() as stack:
         members: dict[str, Any] = {
@@ -192,10 +192,10 @@ async def story(kind: str, data_dir: Path, haystack: Haystack) -> AsyncIterator[
             await haystack.add_postgresql(members["database_url"])
 
 
-async def plant(told: Story) -> None:
+async def plant(story: Story) -> None:
     """A credential of each kind, and what goes wrong while they are made."""
     hosts = {"allowed_hosts": ["127.0.0.1"]}
-    oauth2 = {"kind": "oauth2", "token_url": f"{told.parrot.url}/token", "client_id": "us", **hosts}
+    oauth2 = {"kind": "oauth2", "token_url": f"{story.parrot.url}/token", "client_id": "us", **hosts}
     oauth2["client_authentication"] = "body"
     planted = [
         {"name": "header", "kind": "header", "header": "X-Api-Key", "value": SECRETS["header"], **hosts},
@@ -207,74 +207,74 @@ async def plant(told: Story) -> None:
         {"name": "database", "kind": "database", "url": f"postgresql://ada:{SECRETS['database']}@db.example.com/x"},
     ]
     for each in planted:
-        answer = await told.rest("POST", "/api/credentials", json=each)
+        answer = await story.rest("POST", "/api/credentials", json=each)
         assert answer.status_code == 201, answer.text
         # The name is taken now; the other ways to be wrong are in the body.
-        assert (await told.rest("POST", "/api/credentials", json=each)).status_code == 409
+        assert (await story.rest("POST", "/api/credentials", json=each)).status_code == 409
         for wrong in ({"kind": "nothing"}, {"allowed_hosts": "no list"}, {"name": "No Name"}, {"extra": 1}):
-            assert (await told.rest("POST", "/api/credentials", json={**each, **wrong})).status_code == 400
+            assert (await story.rest("POST", "/api/credentials", json={**each, **wrong})).status_code == 400
         content = {name: value for name, value in each.items() if name != "name"}
-        assert (await told.rest("PUT", f"/api/credentials/{each['name']}", json=content)).status_code == 200
-        assert (await told.rest("PUT", f"/api/credentials/{each['name']}", json=each)).status_code == 400
-        assert (await told.rest("PUT", "/api/credentials/none", json=content)).status_code == 404
+        assert (await story.rest("PUT", f"/api/credentials/{each['name']}", json=content)).status_code == 200
+        assert (await story.rest("PUT", f"/api/credentials/{each['name']}", json=each)).status_code == 400
+        assert (await story.rest("PUT", "/api/credentials/none", json=content)).status_code == 404
 
 
-async def live_through(told: Story, credentials: Sequence[str]) -> None:
+async def live_through(story: Story, credentials: Sequence[str]) -> None:
     """Each of the credentials in every situation."""
-    fallen = await told.workflow({"start": {"type": "manual"}, "keep": {"type": "no_op"}}, ["start", "keep"])
+    fallen = await story.workflow({"start": {"type": "manual"}, "keep": {"type": "no_op"}}, ["start", "keep"])
     after = {"settings": {"error_workflow": fallen}}
     for number, credential in enumerate(credentials, start=1):
-        good = await told.request("/echo/200", credential)
-        await told.run(good)
-        await told.run(good, mode="test")
-        await told.run(await told.request("/many", credential))
-        await told.run(await told.request("/echo/401", credential, **after))
-        await told.run(await told.request("/echo/503", credential, **after))
-        await told.run(await told.request("/echo/403", credential, node={"on_error": "continue"}))
-        await told.run(await told.request("/large", credential, **after))
-        await told.run(await told.request("/elsewhere", credential))
-        await told.run(await told.request("/elsewhere", credential, with_={"follow_redirects": False}))
-        await told.run(await told.request("/hold", credential, with_={"timeout_seconds": 0.2}))
-        await told.run(await told.request("/", credential, base=f"http://127.0.0.1:{number}"))
-        await told.run(await told.request("/echo/200", credential, base="http://localhost:1"))
+        good = await story.request("/echo/200", credential)
+        await story.run(good)
+        await story.run(good, mode="test")
+        await story.run(await story.request("/many", credential))
+        await story.run(await story.request("/echo/401", credential, **after))
+        await story.run(await story.request("/echo/503", credential, **after))
+        await story.run(await story.request("/echo/403", credential, node={"on_error": "continue"}))
+        await story.run(await story.request("/large", credential, **after))
+        await story.run(await story.request("/elsewhere", credential))
+        await story.run(await story.request("/elsewhere", credential, with_={"follow_redirects": False}))
+        await story.run(await story.request("/hold", credential, with_={"timeout_seconds": 0.2}))
+        await story.run(await story.request("/", credential, base=f"http://127.0.0.1:{number}"))
+        await story.run(await story.request("/echo/200", credential, base="http://localhost:1"))
         child = {"type": "execute_workflow", "parameters": {"workflow_id": good}}
-        await told.run(await told.workflow({"start": {"type": "manual"}, "child": child}, ["start", "child"]))
-        await hook(told, credential)
-    await told.run(await told.request("/echo/200", "refused"))
-    await told.run(await told.request("/echo/200", "database"))
-    await told.run(await told.request("/echo/200", "missing"))
+        await story.run(await story.workflow({"start": {"type": "manual"}, "child": child}, ["start", "child"]))
+        await hook(story, credential)
+    await story.run(await story.request("/echo/200", "refused"))
+    await story.run(await story.request("/echo/200", "database"))
+    await story.run(await story.request("/echo/200", "missing"))
 
 
-async def hook(told: Story, credential: str) -> None:
+async def hook(story: Story, credential: str) -> None:
     """A webhook whose answer is what the service said, in its headers too."""
-    url, path = f"{told.parrot.url}/echo/200", f"hook-{credential}"
+    url, path = f"{story.parrot.url}/echo/200", f"hook-{credential}"
     answer = {"body": "={{ $json }}", "headers": {"x-said": "={{ $json.body.said }}"}}
     nodes: dict[str, Any] = {
         "hook": {"type": "webhook", "parameters": {"path": path}},
         "call": {"type": "http_request", "parameters": {"url": url, "credential": credential}},
         "answer": {"type": "respond", "parameters": answer},
     }
-    await told.workflow(nodes, ["hook", "call"], ["call", "answer"])
-    answered = await told.rest("POST", f"/webhooks/{path}", json={"n": 1})
+    await story.workflow(nodes, ["hook", "call"], ["call", "answer"])
+    answered = await story.rest("POST", f"/webhooks/{path}", json={"n": 1})
     assert "said" in answered.text, answered.text
     nodes["hook"] = {"type": "webhook", "parameters": {"path": f"{path}-dead"}}
-    nodes["call"]["parameters"] = {"url": f"{told.parrot.url}/echo/503", "credential": credential}
+    nodes["call"]["parameters"] = {"url": f"{story.parrot.url}/echo/503", "credential": credential}
     del nodes["answer"]
     nodes["call"]["retry"] = ONCE
-    await told.workflow(nodes, ["hook", "call"])
-    accepted = await told.rest("POST", f"/webhooks/{path}-dead", json={"n": 1})
+    await story.workflow(nodes, ["hook", "call"])
+    accepted = await story.rest("POST", f"/webhooks/{path}-dead", json={"n": 1})
     assert accepted.status_code == 202, accepted.text
-    told.execution_ids.append(accepted.json()["execution_id"])
-    await told.services.executions.wait(LOCAL_ID, told.execution_ids[-1], timeout_seconds=30)
-    told.states.append((await told.rest("GET", f"/api/executions/{told.execution_ids[-1]}")).json()["status"])
+    story.execution_ids.append(accepted.json()["execution_id"])
+    await story.services.reader.wait(LOCAL_ID, story.execution_ids[-1], timeout_seconds=30)
+    story.states.append((await story.rest("GET", f"/api/executions/{story.execution_ids[-1]}")).json()["status"])
 
 
-async def look_everywhere(told: Story) -> None:
+async def look_everywhere(story: Story) -> None:
     """Every route that reads, every tool, every resource and prompt, for all that there is now."""
-    document = (await told.rest("GET", "/openapi.json")).json()
+    document = (await story.rest("GET", "/openapi.json")).json()
     places = {
-        "workflow_id": told.workflow_ids,
-        "execution_id": told.execution_ids,
+        "workflow_id": story.workflow_ids,
+        "execution_id": story.execution_ids,
         "name": [*SENT, "refused", "database"],
         "version": ["1"],
         "workspace_id": [LOCAL_ID],
@@ -282,30 +282,30 @@ async def look_everywhere(told: Story) -> None:
     for path, operations in document["paths"].items():
         for filled in _filled(path, places):
             if "get" in operations:
-                assert (await told.rest("GET", filled)).status_code != 429
+                assert (await story.rest("GET", filled)).status_code != 429
     for credential in (*SENT, "refused", "database"):
-        checked = await told.rest("POST", f"/api/credentials/{credential}/check")
+        checked = await story.rest("POST", f"/api/credentials/{credential}/check")
         assert checked.json()["is_usable"] is (credential != "refused"), checked.text
-    await look_with_tools(told)
+    await look_with_tools(story)
     resources, cursor = [], None
     while True:
-        page = await told.mcp.list_resources(cursor=cursor)
+        page = await story.mcp.list_resources(cursor=cursor)
         resources += [str(each.uri) for each in page.resources]
         cursor = page.next_cursor
         if cursor is None:
             break
-    for execution_id in told.execution_ids:
+    for execution_id in story.execution_ids:
         resources += [f"execution://{execution_id}", f"execution://{execution_id}/nodes/start"]
         resources += [f"execution://{execution_id}/nodes/call"]
-    for workflow_id in told.workflow_ids:
+    for workflow_id in story.workflow_ids:
         resources += [f"workflow://{workflow_id}", f"workflow://{workflow_id}/versions/1"]
     for uri in dict.fromkeys(resources):
         try:
-            read = await told.mcp.read_resource(uri)
+            read = await story.mcp.read_resource(uri)
         except Exception as error:
-            told.haystack.add(f"resource {uri}", str(error))
+            story.haystack.add(f"resource {uri}", str(error))
         else:
-            told.haystack.add(f"resource {uri}", read.model_dump_json())
+            story.haystack.add(f"resource {uri}", read.model_dump_json())
 
 
 def _filled(path: str, places: Mapping[str, list[str]]) -> list[str]:
@@ -316,10 +316,10 @@ def _filled(path: str, places: Mapping[str, list[str]]) -> list[str]:
     return paths if "{" not in paths[0] else []
 
 
-async def look_with_tools(told: Story) -> None:
+async def look_with_tools(story: Story) -> None:
     """Every tool; a new one has to be added here."""
-    every_execution = [{"execution_id": each} for each in told.execution_ids]
-    every_workflow = [{"workflow_id": each} for each in told.workflow_ids]
+    every_execution = [{"execution_id": each} for each in story.execution_ids]
+    every_workflow = [{"workflow_id": each} for each in story.workflow_ids]
     one, first = every_workflow[-1], every_workflow[1]
     secret_typed_in = {"url": "https://example.com", "credential": "heder", "headers": {"X-Api-Key": "typed-in-1"}}
     asks = {"definition": {"name": "n", "nodes": {"call": {"type": "http_request", "parameters": secret_typed_in}}}}
@@ -348,29 +348,29 @@ async def look_with_tools(told: Story) -> None:
         "run_action": [{"connection": "absent", "action": "absent"}],
         "connect_integration": [{"name": "absent", "do": "check"}],
     }
-    offered = {tool.name for tool in (await told.mcp.list_tools()).tools}
+    offered = {tool.name for tool in (await story.mcp.list_tools()).tools}
     assert offered <= calls.keys(), "add the new tools to this test"
     for name, arguments in calls.items():
         for each in arguments:
-            await told.tool(name, each)
-    told.haystack.add("tools", (await told.mcp.list_tools()).model_dump_json())
-    await told.tool("call_parrot", {"n": 1})
+            await story.tool(name, each)
+    story.haystack.add("tools", (await story.mcp.list_tools()).model_dump_json())
+    await story.tool("call_parrot", {"n": 1})
 
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("kind", "credentials"), [("sqlite", SENT), ("postgresql", ("basic", "granted"))])
 async def test_planted_secrets_are_found_nowhere(kind: str, credentials: Sequence[str], data_dir: Path) -> None:
     haystack = Haystack()
-    async with story(kind, data_dir, haystack) as told:
-        await plant(told)
-        await live_through(told, credentials)
-        await look_everywhere(told)
-    heard = Haystack([("the service", "\n".join(told.parrot.heard).encode())])
+    async with opened_story(kind, data_dir, haystack) as story:
+        await plant(story)
+        await live_through(story, credentials)
+        await look_everywhere(story)
+    at_the_service = Haystack([("the service", "\n".join(story.parrot.received).encode())])
     # The service was given them, so they were really in use.
-    used = {name for name in SECRETS if heard.found({name: SECRETS[name]})}
+    used = {name for name in SECRETS if at_the_service.found({name: SECRETS[name]})}
     never_sent = {"database", "basic"} | ({"header", "bearer"} - set(credentials))
     assert used == SECRETS.keys() - never_sent
-    assert set(told.states) == {"succeeded", "failed", "dead"}
+    assert set(story.states) == {"succeeded", "failed", "dead"}
     if kind == "sqlite":
         assert any("blobs" in where for where, _ in haystack.pieces), "nothing was large enough for a file of its own"
     assert haystack.found(SECRETS) == []
@@ -386,12 +386,12 @@ async def test_the_search_finds_what_is_not_hidden(kind: str, data_dir: Path, mo
 
     monkeypatch.setattr(credential_headers, "Scrubber", Nothing)
     haystack = Haystack()
-    async with story(kind, data_dir, haystack) as told:
-        await plant(told)
+    async with opened_story(kind, data_dir, haystack) as story:
+        await plant(story)
         # It tells of the headers of every answer.
         logging.getLogger("httpcore2").setLevel(logging.DEBUG)
         for credential in SENT:
-            await told.run(await told.request("/echo/200", credential))
+            await story.run(await story.request("/echo/200", credential))
     places = haystack.found(SECRETS)
     assert any("log, line" in each for each in places)
     for name in ("header", "basic pair", "bearer", "access token"):

@@ -26,6 +26,7 @@ from tests.support.haystack import postgresql_of_ones_own
 from tests.support.here import BASE, Here
 from tests.support.http_target import HttpTarget
 from tests.support.services import RABBITMQ_URL, REDIS_URL, need
+from tests.support.waiting import until
 from workflow.identity import LOCAL_ACTOR
 from workflow.states import ExecutionState
 
@@ -102,11 +103,13 @@ async def executed(server: Here, workflow_id: str, **body: Any) -> dict[str, Any
     return dict(ran.json())
 
 
-async def until(server: Here, execution_id: str, *states: ExecutionState) -> None:
+async def until_state(server: Here, execution_id: str, *states: ExecutionState) -> None:
     """Wait until the execution is in one of these states."""
-    async with asyncio.timeout(20):
-        while (await server.services.executions.get("local", execution_id)).state not in states:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+
+    async def is_there() -> bool:
+        return (await server.services.reader.get("local", execution_id)).state in states
+
+    await until(is_there, seconds=20)
 
 
 async def test_what_one_process_takes_in_another_runs_and_the_caller_sees_the_end(shared: Shared) -> None:
@@ -123,7 +126,7 @@ async def test_what_comes_in_while_there_is_no_worker_waits_for_one(shared: Shar
         waiting = await executed(server, workflow_id, wait_seconds=0)
         assert waiting["status"] == "queued"
         async with shared.worker():
-            await until(server, waiting["execution_id"], ExecutionState.SUCCEEDED)
+            await until_state(server, waiting["execution_id"], ExecutionState.SUCCEEDED)
 
 
 @pytest.mark.parametrize("shared", ["redis"], indirect=True)
@@ -152,7 +155,7 @@ async def test_a_webhook_gets_the_answer_of_the_process_that_runs_it(shared: Sha
         ]
 
 
-async def test_a_webhook_whose_execution_fails_elsewhere_is_told_so(shared: Shared) -> None:
+async def test_a_webhook_gets_the_failure_of_an_execution_that_another_process_runs(shared: Shared) -> None:
     async with shared.server() as server, shared.worker():
         nodes = {
             "hook": {"type": "webhook", "parameters": {"path": "leads"}},
@@ -166,7 +169,7 @@ async def test_a_webhook_whose_execution_fails_elsewhere_is_told_so(shared: Shar
         assert (answer.status_code, answer.json()["code"]) == (500, "execution_failed")
 
 
-async def test_what_runs_elsewhere_can_be_cancelled(shared: Shared, target: HttpTarget) -> None:
+async def test_what_another_process_runs_can_be_cancelled(shared: Shared, target: HttpTarget) -> None:
     async with shared.server() as server, shared.worker():
         call = {"type": "http_request", "parameters": {"url": f"{target.url}/wait"}}
         nodes = {"start": {"type": "manual"}, "call": call}
@@ -201,7 +204,7 @@ async def test_what_waits_can_be_answered_at_any_server_once(shared: Shared) -> 
 
         answers = await asyncio.gather(*(answer(server, item) for item in range(4) for server in (one, two)))
         assert sum(answers) >= 4
-        await until(two, ran["execution_id"], ExecutionState.SUCCEEDED)
+        await until_state(two, ran["execution_id"], ExecutionState.SUCCEEDED)
         seen = await one.seen(ran["execution_id"])
         assert [(item["n"], item["two"]) for item in seen["output"]["items"]["add"]] == [(n, 2) for n in range(4)]
 
@@ -228,9 +231,11 @@ async def test_a_changed_workflow_is_seen_by_every_process_soon(shared: Shared) 
         changed = {**ONE_NODE, "name": "another name"}
         answer = await one.http.put(f"/api/workflows/{workflow_id}", json=changed, headers={"if-match": '"1"'})
         assert answer.status_code == 200, answer.text
-        async with asyncio.timeout(5):
-            while (await executed(two, workflow_id))["version"] != 2:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
+
+        async def is_seen() -> bool:
+            return bool((await executed(two, workflow_id))["version"] == 2)
+
+        await until(is_seen, seconds=5)
 
 
 async def dead_letters(topology: Topology) -> Sequence[dict[str, Any]]:
@@ -257,27 +262,29 @@ async def test_a_dead_execution_is_a_dead_letter_until_it_is_redriven(shared: Sh
         workflow_id = await made(server, {"name": "flaky", "nodes": nodes, "connections": [["hook", "call"]]})
         assert (await server.http.post(f"/api/workflows/{workflow_id}/publish", json={})).status_code == 200
         accepted = (await server.http.post("/webhooks/flaky", json={})).json()
-        await until(server, accepted["execution_id"], ExecutionState.DEAD)
-        async with asyncio.timeout(10):
-            while not (letters := await dead_letters(shared.topology)):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        (letter,) = letters
+        await until_state(server, accepted["execution_id"], ExecutionState.DEAD)
+
+        async def has_letters() -> bool:
+            return bool(await dead_letters(shared.topology))
+
+        await until(has_letters)
+        (letter,) = await dead_letters(shared.topology)
         assert letter["payload"]["executionId"] == accepted["execution_id"]
         assert (letter["type"], letter["version"]) == ("workflow.execute", "1.0")
         target.status_now = 200
         path = f"/api/executions/{accepted['execution_id']}/redrive"
         assert (await server.http.post(path)).status_code < 300
-        await until(server, accepted["execution_id"], ExecutionState.SUCCEEDED)
+        await until_state(server, accepted["execution_id"], ExecutionState.SUCCEEDED)
 
 
-async def test_timers_are_kept_by_whoever_is_there(shared: Shared) -> None:
+async def test_any_process_that_is_there_keeps_the_timers(shared: Shared) -> None:
     nodes = {"start": {"type": "manual"}, "pause": {"type": "wait", "parameters": {"seconds": 1}}}
     async with shared.server() as server:
         workflow_id = await made(server, {"name": "pause", "nodes": nodes, "connections": [["start", "pause"]]})
         async with shared.worker("a"):
             began = time.monotonic()
             ran = await executed(server, workflow_id, wait_seconds=0)
-            await until(server, ran["execution_id"], ExecutionState.WAITING)
+            await until_state(server, ran["execution_id"], ExecutionState.WAITING)
         async with shared.worker("b"):
-            await until(server, ran["execution_id"], ExecutionState.SUCCEEDED)
+            await until_state(server, ran["execution_id"], ExecutionState.SUCCEEDED)
             assert time.monotonic() - began >= 0.9

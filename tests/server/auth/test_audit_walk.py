@@ -140,7 +140,7 @@ async def test_every_change_over_rest_is_noted_once(owner: Tenant, target: HttpT
         for action, noted in (("redrive", "execution.redriven"), ("retry", "execution.retried")):
             await walk.send("POST", f"/api/executions/{execution_id}/{action}")
             await walk.until(execution_id, "dead")
-            # The worker may be quicker than whoever notes that it was asked to.
+            # The worker may note its own entry before the request's is noted.
             assert sorted(await walk.actions()) == ["effect.failed", "effect.sent", noted]
         everything = str((await http.get("/api/audit", params={"limit": 200})).json())
         assert "hush" not in everything

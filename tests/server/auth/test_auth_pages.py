@@ -144,7 +144,7 @@ async def test_a_form_that_is_none_is_refused(browser: httpx2.AsyncClient) -> No
         assert (answer.status_code, answer.json()["code"]) == (400, "invalid_arguments")
 
 
-async def test_whoever_guesses_is_told_to_wait(browser: httpx2.AsyncClient) -> None:
+async def test_a_guesser_sees_how_long_to_wait(browser: httpx2.AsyncClient) -> None:
     for _ in range(5):
         assert (await fill_in(browser, "/auth/login", email="ada@example.com", password="wrong")).status_code == 401
     held_up = await fill_in(browser, "/auth/login", email="ada@example.com", password=PASSWORD)
@@ -176,7 +176,7 @@ async def test_nobody_is_sent_to_another_site_after_login(browser: httpx2.AsyncC
     assert logged_in.headers["location"] == "/auth/account"
 
 
-async def test_pages_take_nothing_from_elsewhere_and_are_framed_by_nobody(browser: httpx2.AsyncClient) -> None:
+async def test_pages_take_nothing_from_other_origins_and_are_framed_by_nobody(browser: httpx2.AsyncClient) -> None:
     shown = await browser.get("/auth/login")
     policy = shown.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; style-src 'sha256-")

@@ -137,9 +137,7 @@ async def test_a_wrong_password_is_in_the_log_of_the_users_own_workspace(
     assert "wrong" not in str(page.items)
 
 
-async def test_whoever_guesses_has_to_wait_and_says_nothing_to_others(
-    harness: AuthHarness, http: httpx2.AsyncClient
-) -> None:
+async def test_after_five_wrong_passwords_a_login_has_to_wait(harness: AuthHarness, http: httpx2.AsyncClient) -> None:
     await harness.add_user()
     for _ in range(5):
         assert (await http.post("/auth/login", json={**ADA, "password": "wrong"})).status_code == 401
@@ -178,7 +176,7 @@ async def test_tokens_are_refreshed_once_each(harness: AuthHarness, http: httpx2
 
 
 @pytest.mark.parametrize("by", ["access_token", "refresh_token"])
-async def test_whoever_logs_out_is_out_at_once(harness: AuthHarness, http: httpx2.AsyncClient, by: str) -> None:
+async def test_a_logout_counts_at_once(harness: AuthHarness, http: httpx2.AsyncClient, by: str) -> None:
     await harness.add_user()
     tokens = await logged_in(http)
     other = await logged_in(http)
@@ -379,7 +377,7 @@ async def test_an_address_alone_takes_over_no_account(harness: AuthHarness, http
     assert (await http.get("/auth/me", headers=bearer(tokens["access_token"]))).status_code == 200
     verified = SignIn(issuer="https://issuer.example", subject="1", email="Ada@example.com", is_email_verified=True)
     assert (await harness.auth.accounts.sign_in_as(verified, client="sign-in")).id == ada
-    # Whoever knew the password is out: they have not shown that the address is theirs.
+    # The user of the password is logged out: they have not shown that the address is theirs.
     assert (await http.get("/auth/me", headers=bearer(tokens["access_token"]))).status_code == 401
     assert (await http.post("/auth/login", json=ADA)).status_code == 401
 
@@ -393,7 +391,7 @@ async def test_where_registration_is_closed_an_issuer_lets_in_only_those_who_are
         assert (await harness.auth.accounts.sign_in_as(new, may_register=True, client="sign-in")).id != ada
 
 
-async def test_an_invitation_for_an_address_is_not_used_by_whoever_only_says_it_is_theirs(
+async def test_an_invitation_for_an_address_is_not_for_a_user_who_only_claims_it(
     harness: AuthHarness,
 ) -> None:
     await invite(harness, await harness.add_user(), "bens", email="ben@example.com")

@@ -163,7 +163,7 @@ def test_a_user_who_is_disabled_on_the_command_line_is_out_until_that_is_undone(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "password", "told"),
+    ("arguments", "password", "message"),
     [
         (["add", "ada", "--password-stdin"], PASSWORD, "no e-mail address"),
         (["add", "ada@example.com", "--password-stdin"], "short", "from 10 to 1,000 characters"),
@@ -172,11 +172,11 @@ def test_a_user_who_is_disabled_on_the_command_line_is_out_until_that_is_undone(
         (["password", "ada@example.com", "--password-stdin"], PASSWORD, "There is no user 'ada@example.com'."),
     ],
 )
-def test_a_wrong_command_says_what_is_wrong(data_dir: Path, arguments: list[str], password: str, told: str) -> None:
+def test_a_wrong_command_says_what_is_wrong(data_dir: Path, arguments: list[str], password: str, message: str) -> None:
     data_dir.mkdir()
     failed = jobsprint(data_dir, "users", *arguments, password=password)
     assert (failed.returncode, failed.stdout) == (1, "")
-    assert told in failed.stderr
+    assert message in failed.stderr
     assert "Traceback" not in failed.stderr
     assert len(failed.stderr.splitlines()) == 1
 

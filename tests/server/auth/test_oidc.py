@@ -65,7 +65,7 @@ async def at_the_issuer(departure: Departure) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256"])
-async def test_whoever_signs_in_at_the_issuer_is_known_here(
+async def test_a_user_who_signs_in_at_the_issuer_is_known_here(
     double: IssuerDouble, sign_in: OidcSignIn, algorithm: str
 ) -> None:
     double.rotate(algorithm)
@@ -171,7 +171,7 @@ async def test_an_issuer_that_never_names_itself_need_not(double: IssuerDouble, 
     assert (await sign_in.arrive(back, departure.cookie)).person.subject == "248289761001"
 
 
-async def test_whoever_is_not_let_in_there_is_not_let_in_here(double: IssuerDouble, sign_in: OidcSignIn) -> None:
+async def test_a_user_whom_the_issuer_refuses_is_refused_here(double: IssuerDouble, sign_in: OidcSignIn) -> None:
     double.denies = True
     departure = await sign_in.depart("/")
     with pytest.raises(SignInFailedError, match="refused: access_denied") as caught:

@@ -161,7 +161,7 @@ async def test_an_address_that_the_issuer_verified_leads_to_the_account_that_has
         assert (await site.known(registered["access_token"]))["user_id"] == registered["user_id"]
         verified = issuer.access_token(audience=AUDIENCE, email="Ada@Example.com", email_verified=True)
         assert (await site.known(verified))["user_id"] == registered["user_id"]
-        # Whoever made the account had not shown that the address is theirs.
+        # The maker of the account had not shown that the address is theirs.
         assert (await site.me(registered["access_token"])).status_code == 401
         assert (await site.http.post("/auth/login", json=ACCOUNT)).status_code == 401
 

@@ -297,11 +297,11 @@ async def test_tasks_of_another_user_are_not_there(estate: Estate) -> None:
 
 @pytest.mark.parametrize("era", ERAS)
 async def test_nobody_is_told_of_what_happens_in_another_workspace(estate: Estate, era: Era) -> None:
-    told: list[Any] = []
+    notifications: list[Any] = []
     own_change = asyncio.Event()
 
     async def on_message(message: Any) -> None:
-        told.append(message)
+        notifications.append(message)
         own_change.set()
 
     uris = [f"workflow://{estate.ids['workflow_id']}", f"execution://{estate.task_id}"]
@@ -314,12 +314,12 @@ async def test_nobody_is_told_of_what_happens_in_another_workspace(estate: Estat
                         await mcp.client.session.send_request(
                             types.SubscribeRequest(params=types.SubscribeRequestParams(uri=uri)), types.EmptyResult
                         )
-                # A list that is asked for first has a stream by which the session can be told.
+                # Asking for a list first opens a stream on which the session gets notifications.
                 await mcp.client.list_tools()
-                await _ann_changes_and_then_bob(hers, his, estate, offer, told, own_change)
+                await _ann_changes_and_then_bob(hers, his, estate, offer, notifications, own_change)
         else:
             async with estate.bob.mcp(era) as mcp:
-                await _modern_listener(mcp.client, uris, hers, his, estate, offer, told, own_change)
+                await _modern_listener(mcp.client, uris, hers, his, estate, offer, notifications, own_change)
 
 
 async def _modern_listener(
@@ -329,7 +329,7 @@ async def _modern_listener(
     his: httpx2.AsyncClient,
     estate: Estate,
     offer: dict[str, Any],
-    told: list[Any],
+    notifications: list[Any],
     own_change: asyncio.Event,
 ) -> None:
     async with client.listen(
@@ -339,12 +339,12 @@ async def _modern_listener(
 
         async def hear() -> None:
             async for change in subscription:
-                told.append(change)
+                notifications.append(change)
                 own_change.set()
 
         hearing = asyncio.create_task(hear())
         try:
-            await _ann_changes_and_then_bob(hers, his, estate, offer, told, own_change)
+            await _ann_changes_and_then_bob(hers, his, estate, offer, notifications, own_change)
         finally:
             hearing.cancel()
             with suppress(asyncio.CancelledError):
@@ -356,14 +356,14 @@ async def _ann_changes_and_then_bob(
     his: httpx2.AsyncClient,
     estate: Estate,
     offer: dict[str, Any],
-    told: list[Any],
+    notifications: list[Any],
     own_change: asyncio.Event,
 ) -> None:
-    """What Ann does comes first, and what Bob does is told: so hers would have been told by then."""
+    """Ann's change comes first, and Bob gets a notification of his own: one of hers would have come by then."""
     workflow = f"/api/workflows/{estate.ids['workflow_id']}"
     assert (await hers.post(f"{workflow}/unpublish")).status_code == 200
     assert (await hers.post(f"{workflow}/publish", json=offer)).status_code == 200
-    assert told == []
+    assert notifications == []
     own = {"name": "own", "nodes": {"start": {"type": "manual"}}}
     async with asyncio.timeout(20):
         while not own_change.is_set():
@@ -371,7 +371,7 @@ async def _ann_changes_and_then_bob(
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await own_change.wait()
-    estate.check(told, "notifications")
+    estate.check(notifications, "notifications")
 
 
 async def test_a_task_of_another_user_is_not_followed(estate: Estate) -> None:

@@ -79,7 +79,7 @@ def test_an_address_that_tries_many_accounts_is_slowed_down_for_all(logins: Logi
     assert delay(logins, "ada", HOME) == 0
 
 
-def test_whoever_has_an_account_does_not_clear_what_they_did_to_others(
+def test_a_successful_login_does_not_clear_failures_with_other_accounts(
     logins: LoginThrottle, clock: FixedClock
 ) -> None:
     for number in range(30):

@@ -38,7 +38,7 @@ async def test_a_machine_is_listed_the_workspace_that_it_works_in(app: AuthApp) 
     assert listed["workspaces"] == [{"id": "w", "name": "Ada's", "role": None, "is_current": True}]
 
 
-async def test_whoever_makes_a_workspace_can_log_in_for_it_and_own_it(app: AuthApp) -> None:
+async def test_the_maker_of_a_workspace_owns_it_and_can_log_in_for_it(app: AuthApp) -> None:
     made = await app.ok(await app.token("vera"), "POST", "/api/workspaces", {"name": "Vera's"})
     assert (made["name"], made["role"]) == ("Vera's", "owner")
     inside = await app.token("vera", made["id"])
@@ -118,7 +118,7 @@ async def test_a_stranger_cannot_tell_whether_a_workspace_exists(app: AuthApp) -
         assert real.text.replace("'w'", "'x'") == invented.text
 
 
-async def test_a_member_who_acts_elsewhere_is_told_how_to_get_there(app: AuthApp) -> None:
+async def test_a_member_who_acts_in_another_workspace_learns_how_to_get_there(app: AuthApp) -> None:
     await app.workspaces.put_member("m", "vera", Role.VIEWER, now=app.clock.at)
     response = await app.send(await app.token("vera", "m"), "GET", MEMBERS)
     assert (response.status_code, response.json()["code"]) == (409, "other_workspace")

@@ -23,7 +23,7 @@ WRITTEN_COMMAND = "/path/to/jobsprint/.venv/bin/jobsprint"
 
 @dataclass(slots=True, frozen=True)
 class Snippet:
-    """How one client is told of the server: a ``url``, or a ``command`` with ``args``."""
+    """How one client configures the server: a ``url``, or a ``command`` with ``args``."""
 
     client: str
     url: str | None = None

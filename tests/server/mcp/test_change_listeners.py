@@ -1,4 +1,4 @@
-"""What one client is told: each change once, and nothing costs anything any more when it has left."""
+"""What one listener gets: each change once; and a client that has left costs nothing any more."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def announcements() -> Announcements:
 
 
 async def test_a_client_that_is_behind_is_told_once_of_what_changed_often() -> None:
-    told = announcements()
-    async with ChangeListener(told, LOCAL_ID, [ToolsListChanged()]) as ear, asyncio.timeout(5):
+    announced = announcements()
+    async with ChangeListener(announced, LOCAL_ID, [ToolsListChanged()]) as ear, asyncio.timeout(5):
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
         for _ in range(5):
-            told.workflow_changed("updated", "w", LOCAL_ID)
+            announced.workflow_changed("updated", "w", LOCAL_ID)
             ear.tell(ToolsListChanged())
             ear.tell(PromptsListChanged())
         assert await anext(ear) == ToolsListChanged()
@@ -38,23 +38,23 @@ async def test_a_client_that_is_behind_is_told_once_of_what_changed_often() -> N
 
 
 async def test_a_client_hears_of_a_resource_by_the_name_it_gave_it() -> None:
-    told = announcements()
-    async with ChangeListener(told, LOCAL_ID, []) as ear, asyncio.timeout(5):
+    announced = announcements()
+    async with ChangeListener(announced, LOCAL_ID, []) as ear, asyncio.timeout(5):
         await ear.watch("workflow://%77", Watched(WORKFLOW, "w"))
-        told.workflow_changed("updated", "w", LOCAL_ID)
+        announced.workflow_changed("updated", "w", LOCAL_ID)
         assert await anext(ear) == ResourceUpdated("workflow://%77")
 
 
 async def test_nobody_is_listened_to_when_the_last_subscription_has_ended() -> None:
-    told = announcements()
-    async with ChangeListener(told, LOCAL_ID, []) as ear:
+    announced = announcements()
+    async with ChangeListener(announced, LOCAL_ID, []) as ear:
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
         await ear.watch("workflow://%77", Watched(WORKFLOW, "w"))
         await ear.forget(WORKFLOW)
-        assert told.is_heard("w", "workflow.completed")
+        assert announced.is_heard("w", "workflow.completed")
         await ear.forget("workflow://%77")
-        assert not told.is_heard("w", "workflow.completed")
+        assert not announced.is_heard("w", "workflow.completed")
         await ear.forget("workflow://never")
         await ear.watch(WORKFLOW, Watched(WORKFLOW, "w"))
-        assert told.is_heard("w", "workflow.completed")
-    assert not told.is_heard("w", "workflow.completed")
+        assert announced.is_heard("w", "workflow.completed")
+    assert not announced.is_heard("w", "workflow.completed")

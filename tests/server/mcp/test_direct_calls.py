@@ -286,7 +286,7 @@ async def test_what_no_tool_should_raise_is_told_by_the_sdk(
     async def fail(owner: str, execution_id: str) -> None:
         raise error
 
-    monkeypatch.setattr(ways.services.executions, "inspect", fail)
+    monkeypatch.setattr(ways.services.reader, "inspect", fail)
     answer, is_direct = await ways.compared(json.dumps(plain_body()), lines({}))
     assert not is_direct
     assert answer.status == status

@@ -67,16 +67,16 @@ async def test_an_assistant_builds_runs_and_inspects_a_workflow(mcp: McpCaller) 
 
 
 async def test_progress_tells_of_each_node_while_the_call_waits(mcp: McpCaller, target: HttpTarget) -> None:
-    told: list[tuple[float, float | None, str | None]] = []
+    progress: list[tuple[float, float | None, str | None]] = []
 
     async def note(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, total, message))
+        progress.append((done, total, message))
         target.release.set()
 
     ask = {"type": "http_request", "parameters": {"url": f"{target.url}/wait"}}
     workflow_id = await mcp.create({"start": START, "ask": ask}, ("start", "ask"))
     await mcp.call("execute_workflow", progress=note, workflow_id=workflow_id, input={"n": 1})
-    assert told == [(1.0, 2.0, "start (1 of 2)"), (2.0, 2.0, "ask (2 of 2)")]
+    assert progress == [(1.0, 2.0, "start (1 of 2)"), (2.0, 2.0, "ask (2 of 2)")]
 
 
 async def test_a_long_run_gives_its_id_and_goes_on(mcp: McpCaller, target: HttpTarget) -> None:

@@ -1,4 +1,4 @@
-"""Whoever watches a run hears what its nodes tell while they are at work."""
+"""A client that watches a run gets the progress that its nodes report while they run."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ async def test_what_is_told_counts_on_after_a_wait(tmp_path: Path) -> None:
     definition = {"name": "asks", "nodes": nodes, "connections": [["start", "ask"], ["ask", "after"]]}
     async with here(tmp_path) as server:
         waits = await server.execution(definition)
-        async with server.services.executions.announcements.listen(waits["workflow_id"]) as events:
+        async with server.services.announcements.listen(waits["workflow_id"]) as events:
             answer = {"data": {"choice": "approve"}}
             await server.http.post(f"/api/executions/{waits['execution_id']}/resume", json=answer)
             assert (await server.seen(waits["execution_id"], left="waiting"))["status"] == "succeeded"
-            told = []
+            finished = []
             async for event in events:
                 if "finished" in event.data:
-                    told.append((event.data["node"], event.data["finished"]))
+                    finished.append((event.data["node"], event.data["finished"]))
                 if event.data.get("status") == "succeeded":
                     break
-    assert told == [("ask", 2), ("after", 3)]
+    assert finished == [("ask", 2), ("after", 3)]

@@ -91,7 +91,7 @@ async def test_a_task_is_watched_answered_and_cancelled_at_any_server(servers: S
         assert (await one.until(cancelled, "cancelled"))["status"] == "cancelled"
 
 
-async def heard(subscription: Any, wanted: object) -> None:
+async def until_change(subscription: Any, wanted: object) -> None:
     """Return when this change has come."""
     async with asyncio.timeout(20):
         async for change in subscription:
@@ -99,7 +99,7 @@ async def heard(subscription: Any, wanted: object) -> None:
                 return
 
 
-async def test_who_listens_at_one_server_hears_of_what_happens_at_another(servers: Servers) -> None:
+async def test_a_listener_at_one_server_is_notified_of_changes_at_another(servers: Servers) -> None:
     async with servers.connected(servers.one) as here, servers.connected(servers.two) as there:
         workflow_id = await here.create(ADD, ("start", "add"))
         asking = await waiting_for_approval(here)
@@ -108,31 +108,31 @@ async def test_who_listens_at_one_server_hears_of_what_happens_at_another(server
         async with there.client.listen(tools_list_changed=True, resource_subscriptions=uris) as subscription:
             operations = [{"op": "set_workflow", "description": "changed"}]
             await here.call("update_workflow", workflow_id=workflow_id, expected_version=1, operations=operations)
-            await heard(subscription, ResourceUpdated(uris[0]))
+            await until_change(subscription, ResourceUpdated(uris[0]))
             approve = {"node": "ask", "data": {"choice": "approve"}}
             await here.call("control_execution", execution_id=waiting["execution_id"], action="resume", **approve)
-            await heard(subscription, ResourceUpdated(uris[1]))
+            await until_change(subscription, ResourceUpdated(uris[1]))
             tool = {"name": "add_up", "description": "Adds one and one up."}
             await here.call("publish_workflow", workflow_id=workflow_id, tool=tool)
-            await heard(subscription, ToolsListChanged())
+            await until_change(subscription, ToolsListChanged())
         listed = await there.client.list_tools()
         assert "add_up" in {each.name for each in listed.tools}
         assert (await there.call("add_up"))["status"] == "succeeded"
 
 
 async def test_a_run_at_one_server_tells_its_progress_though_another_process_runs_it(servers: Servers) -> None:
-    told: list[tuple[float, str | None]] = []
+    reported: list[tuple[float, str | None]] = []
 
     async def progress(done: float, total: float | None, message: str | None) -> None:
-        told.append((done, message))
+        reported.append((done, message))
 
     async with servers.connected(servers.two) as mcp:
         workflow_id = await mcp.create(ADD, ("start", "add"))
         ran = await mcp.call("execute_workflow", workflow_id=workflow_id, wait_seconds=20, progress=progress)
         assert ran["status"] == "succeeded"
-        assert told[-1][0] == 2
+        assert reported[-1][0] == 2
 
-        told.clear()  # what was done before anybody listened is told, too
+        reported.clear()  # what was done before anybody listened is reported, too
         waiting = await mcp.call("execute_workflow", workflow_id=await waiting_for_approval(mcp), wait_seconds=20)
         await mcp.call("inspect_execution", execution_id=waiting["execution_id"], wait_seconds=1, progress=progress)
-        assert told == [(1, "start (1)")]
+        assert reported == [(1, "start (1)")]

@@ -1,4 +1,4 @@
-"""Clients are told of what changes while they listen, in both protocol eras, and leave nothing behind."""
+"""Clients are notified of changes while they listen, in both protocol eras, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 20
 
 @dataclass(slots=True)
 class Listener:
-    """A client and what it has been told, in whichever way its era has."""
+    """A client and the changes that it was notified of, in the way of its era."""
 
     caller: McpCaller
     is_legacy: bool
@@ -51,7 +51,7 @@ class Listener:
             self.arrived.set()
 
     async def until(self, *wanted: ServerEvent, doing: Callable[[], Awaitable[Any]] | None = None) -> None:
-        """Return when all of it has been told; ``doing`` makes it happen, again where a message had no stream yet."""
+        """Return when all of it has come; ``doing`` makes it happen, again where a message had no stream yet."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not set(wanted) <= set(self.changes):
                 self.arrived.clear()
@@ -90,17 +90,17 @@ class Listener:
 async def listener(request: pytest.FixtureRequest, server: ServerProcess, data_dir: Path) -> AsyncIterator[Listener]:
     """A client of each kind."""
     transport, era = request.param.split("-")
-    heard: list[Listener] = []
+    listeners: list[Listener] = []
 
     async def on_message(message: Any) -> None:
         wire = message.model_dump(by_alias=True, mode="json")
-        for each in heard:
+        for each in listeners:
             each.note(event_from_wire(wire["method"], wire.get("params")))
 
     handler = on_message if era == "legacy" else None
     async with connected(transport, era, server, data_dir, message_handler=handler) as caller:
-        heard.append(Listener(caller, is_legacy=era == "legacy"))
-        yield heard[0]
+        listeners.append(Listener(caller, is_legacy=era == "legacy"))
+        yield listeners[0]
 
 
 async def subscribe(caller: McpCaller, uri: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,19 @@ import mcp_types as types
 import pytest
 from mcp.client.client import Client
 
+from engine.dispatch.milestones import Milestone
 from engine.runs.submission import Submission
 from server.assembly.composition import Services, running_services
 from server.settings.settings import Settings
 from storage.clock import SystemClock
+from tests.support.milestones import HeldMilestones
 from tests.support.task_client import TaskClient, TasksExtension, accept
 from tools.execution_views import execution_summary
 from tools.protocol.tool import Answer
 from tools.questions import Abilities
 from tools.tasks import STATUS, Tasks
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, NotWaitingError
-from workflow.executions import Execution, Record, Suspension
+from workflow.executions import Execution, Suspension
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.states import ExecutionState
 
@@ -36,10 +38,16 @@ FORMS = Abilities(types.ElicitationCapability())
 
 
 @pytest.fixture
-async def services(data_dir: Path) -> AsyncIterator[Services]:
+def milestones() -> HeldMilestones:
+    """Where the tests hold executions."""
+    return HeldMilestones()
+
+
+@pytest.fixture
+async def services(data_dir: Path, milestones: HeldMilestones) -> AsyncIterator[Services]:
     """The whole server but for its edges."""
     settings = Settings.load(data_dir=data_dir, conformance_fixtures=True)
-    async with running_services(settings, has_http=False) as services:
+    async with running_services(settings, has_http=False, milestones=milestones) as services:
         yield services
 
 
@@ -50,8 +58,8 @@ async def asking_execution(services: Services, *, items: int) -> str:
     submission = Submission(
         trigger="manual", initiator=LOCAL_ACTOR.initiator, data=[{}] * items, answer_form="execution"
     )
-    execution_id = await services.executions.execute(plan, submission)
-    await services.executions.wait(LOCAL_ID, execution_id, timeout_seconds=20)
+    execution_id = await services.requests.execute(plan, submission)
+    await services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=20)
     return execution_id
 
 
@@ -65,7 +73,8 @@ async def _answer(execution: Execution) -> Answer:
 
 async def test_tasks_of_others_are_not_there(services: Services) -> None:
     tasks = Tasks(
-        service=services.executions,
+        reader=services.reader,
+        announcements=services.announcements,
         control=services.control,
         answer=_answer,
         clock=SystemClock(),
@@ -88,37 +97,32 @@ async def test_tasks_of_others_are_not_there(services: Services) -> None:
     assert await tasks.get(task_id, actor=LOCAL_ACTOR, client=FORMS) == {**mine, "pollIntervalMs": 200}
 
 
-async def test_an_answer_that_comes_while_the_journal_is_read_counts_once(
-    services: Services, monkeypatch: pytest.MonkeyPatch
+async def test_an_answer_that_comes_while_the_execution_is_about_to_run_counts_once(
+    services: Services, milestones: HeldMilestones
 ) -> None:
     execution_id = await asking_execution(services, items=2)
-    first, second = await services.executions.waiting(LOCAL_ID, execution_id)
-    service, read = services.executions, services.executions.store.journal
-    tried: list[Any] = []
+    first, second = await services.reader.waiting(LOCAL_ID, execution_id)
 
     async def answer(waiting: Suspension, choice: str) -> Any:
         return await services.control.answer(LOCAL_ACTOR, execution_id, waiting, data={"choice": choice}, by="person")
 
-    async def read_meanwhile(execution_id: str) -> Sequence[Record]:
-        records = await read(execution_id)
-        if not tried and service.local.get(execution_id) is not None:
-            tried.append(asyncio.current_task())
-            await answer(second, "approve")
-            tried.append(asyncio.create_task(answer(second, "reject")))
-        return records
-
-    monkeypatch.setattr(service.store, "journal", read_meanwhile)
+    hold = milestones.hold(Milestone.JOURNAL_READ)
     await answer(first, "approve")
-    async with asyncio.timeout(20):
-        while (await service.get(LOCAL_ID, execution_id)).state is not ExecutionState.SUCCEEDED:
-            await service.wait(LOCAL_ID, execution_id, timeout_seconds=5)
+    await hold.reached()
+    await answer(second, "approve")
     with pytest.raises(NotWaitingError):
-        await tried[1]
+        await answer(second, "reject")
+    hold.release()
+    async with asyncio.timeout(20):
+        while (await services.reader.get(LOCAL_ID, execution_id)).state is not ExecutionState.SUCCEEDED:
+            await services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=5)
+    (ask,) = [run for run in (await services.reader.inspect(LOCAL_ID, execution_id)).node_runs if run.node == "ask"]
+    assert [item.json["approval"]["choice"] for item in ask.outputs["approve"]] == ["approve"] * 2
 
 
 async def test_answers_that_come_at_once_each_count_once(services: Services) -> None:
     execution_id = await asking_execution(services, items=20)
-    waiting = await services.executions.waiting(LOCAL_ID, execution_id)
+    waiting = await services.reader.waiting(LOCAL_ID, execution_id)
     control = services.control
 
     async def answer(index: int, choice: str) -> Any:
@@ -129,9 +133,9 @@ async def test_answers_that_come_at_once_each_count_once(services: Services) -> 
     )
     assert sum(isinstance(each, Exception) for each in given) == 20
     async with asyncio.timeout(20):
-        while (await services.executions.get(LOCAL_ID, execution_id)).state is not ExecutionState.SUCCEEDED:
-            await services.executions.wait(LOCAL_ID, execution_id, timeout_seconds=5)
-    inspection = await services.executions.inspect(LOCAL_ID, execution_id)
+        while (await services.reader.get(LOCAL_ID, execution_id)).state is not ExecutionState.SUCCEEDED:
+            await services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=5)
+    inspection = await services.reader.inspect(LOCAL_ID, execution_id)
     assert [run.node for run in inspection.node_runs] == ["start", "ask"]
     choices = [item.json["approval"]["choice"] for item in inspection.node_runs[1].outputs["approve"]]
     assert choices == ["approve"] * 20
@@ -159,7 +163,7 @@ async def test_the_conformance_suites_tools_are_real_runs(services: Services) ->
 async def test_what_is_cancelled_as_it_goes_on_is_cancelled(services: Services) -> None:
     for pause in range(6):
         execution_id = await asking_execution(services, items=1)
-        (waiting,) = await services.executions.waiting(LOCAL_ID, execution_id)
+        (waiting,) = await services.reader.waiting(LOCAL_ID, execution_id)
         await services.control.answer(LOCAL_ACTOR, execution_id, waiting, data={"choice": "approve"}, by="person")
         for _ in range(pause):
             await asyncio.sleep(0)
@@ -167,7 +171,7 @@ async def test_what_is_cancelled_as_it_goes_on_is_cancelled(services: Services) 
             try:
                 ended = await services.control.cancel(LOCAL_ACTOR, execution_id)
             except IllegalTransitionError:
-                ended = await services.executions.get(LOCAL_ID, execution_id)
+                ended = await services.reader.get(LOCAL_ID, execution_id)
                 assert ended.state is ExecutionState.SUCCEEDED
             else:
                 assert ended.state is ExecutionState.CANCELLED

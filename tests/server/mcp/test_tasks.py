@@ -205,11 +205,11 @@ async def test_a_stream_tells_of_each_change_of_its_tasks(tasks: TaskClient, tar
     async with asyncio.timeout(20):
         await target.arrived.wait()
         listening = asyncio.create_task(listen(tasks, [task_id, "another"]))
-        now = await tasks.extension.told.get()
+        now = await tasks.extension.changes.get()
         assert (now["taskId"], now["status"]) == (task_id, "working")
         assert now["_meta"]["io.modelcontextprotocol/subscriptionId"] is not None
         target.release.set()
-        while (now := await tasks.extension.told.get())["status"] == "working":
+        while (now := await tasks.extension.changes.get())["status"] == "working":
             continue
     seen = await tasks.get(task_id)
     for member in ("status", "createdAt", "lastUpdatedAt", "ttlMs", "result"):

@@ -1,4 +1,4 @@
-"""An authorization server over a database of the test's own, and whoever asks it."""
+"""An authorization server over a database of the test's own, and clients of it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ PASSWORD = "correct horse battery staple"
 
 @dataclass
 class StandingClock:
-    """A clock that goes on when told to."""
+    """A clock that stands still until a test moves it."""
 
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 

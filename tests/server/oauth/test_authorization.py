@@ -1,4 +1,4 @@
-"""A user lets a client in, or not; whoever must not be answered is not."""
+"""A user lets a client in, or not; a redirect URI that is not the client's gets no answer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def consent(oauth: OAuthServer, address: str) -> Form:
 
 
 def answer(response: httpx2.Response, redirect_uri: str = REDIRECT) -> dict[str, str]:
-    """What the client is told."""
+    """What the redirect brings the client."""
     assert response.status_code == 303, response.text
     assert response.headers["cache-control"] == "no-store"
     assert response.headers["referrer-policy"] == "no-referrer"
@@ -82,10 +82,10 @@ async def test_a_user_logs_in_and_lets_a_client_in(oauth: OAuthServer) -> None:
     back = await log_in(oauth, back_to=address)
     assert (back.status_code, back.headers["location"]) == (303, address)
     form = await consent(oauth, address)
-    told = answer(await form.send(oauth.http, decision="allow"))
-    assert told.keys() == {"code", "state", "iss"}
-    assert (told["state"], told["iss"]) == ("a state", BASE_URL)
-    tokens = await oauth.token(**exchange(client_id, told["code"]))
+    redirected = answer(await form.send(oauth.http, decision="allow"))
+    assert redirected.keys() == {"code", "state", "iss"}
+    assert (redirected["state"], redirected["iss"]) == ("a state", BASE_URL)
+    tokens = await oauth.token(**exchange(client_id, redirected["code"]))
     assert tokens["scope"] == "workflows:read executions:run"
     actor = await oauth.sessions.actor(tokens["access_token"])
     assert actor is not None
@@ -116,21 +116,23 @@ async def test_a_clients_words_are_text_on_the_page(oauth: OAuthServer) -> None:
     response = await oauth.http.get(asking(client_id, state=state))
     assert "<script" not in response.text
     assert name in Form(response.text).text
-    told = answer(await Form(response.text).send(oauth.http, decision="allow"))
-    assert told["state"] == state
+    redirected = answer(await Form(response.text).send(oauth.http, decision="allow"))
+    assert redirected["state"] == state
 
 
 async def test_a_user_takes_scopes_away(oauth: OAuthServer, client_id: str) -> None:
     form = await consent(oauth, asking(client_id, scope="workflows:* executions:run admin"))
     assert form.choices["scope_box"] == ["workflows:read", "workflows:write", "executions:run", "admin"]
-    told = answer(await form.send(oauth.http, decision="allow", scope_box="executions:run"))
-    assert (await oauth.token(**exchange(client_id, told["code"])))["scope"] == "executions:run"
+    redirected = answer(await form.send(oauth.http, decision="allow", scope_box="executions:run"))
+    assert (await oauth.token(**exchange(client_id, redirected["code"])))["scope"] == "executions:run"
 
 
 async def test_a_form_gives_no_more_than_was_asked_for(oauth: OAuthServer, client_id: str) -> None:
     form = await consent(oauth, asking(client_id, scope="workflows:read"))
-    told = answer(await form.send(oauth.http, decision="allow", scope_box=["workflows:read", "admin", "nonsense"]))
-    assert (await oauth.token(**exchange(client_id, told["code"])))["scope"] == "workflows:read"
+    redirected = answer(
+        await form.send(oauth.http, decision="allow", scope_box=["workflows:read", "admin", "nonsense"])
+    )
+    assert (await oauth.token(**exchange(client_id, redirected["code"])))["scope"] == "workflows:read"
 
 
 async def test_a_form_that_allows_nothing_is_shown_again(oauth: OAuthServer, client_id: str) -> None:
@@ -151,8 +153,8 @@ async def test_a_client_that_does_not_say_what_it_wants_is_offered_all_but_admin
 async def test_scopes_of_other_standards_are_ignored(oauth: OAuthServer, client_id: str) -> None:
     form = await consent(oauth, asking(client_id, scope="openid workflows:read offline_access"))
     assert form.choices["scope_box"] == ["workflows:read"]
-    told = answer(await oauth.http.get(asking(client_id, scope="openid offline_access")))
-    assert told["error"] == "invalid_scope"
+    redirected = answer(await oauth.http.get(asking(client_id, scope="openid offline_access")))
+    assert redirected["error"] == "invalid_scope"
 
 
 async def test_a_client_works_in_the_workspace_that_was_chosen_with_what_the_role_there_lets_it(
@@ -163,8 +165,8 @@ async def test_a_client_works_in_the_workspace_that_was_chosen_with_what_the_rol
     form = await consent(oauth, asking(client_id, scope="workflows:read workflows:write"))
     assert form.choices["workspace"] == [WORKSPACE, "bob"]
     assert dict(form.fields)["workspace"] == WORKSPACE
-    told = answer(await form.send(oauth.http, decision="allow", workspace="bob"))
-    tokens = await oauth.token(**exchange(client_id, told["code"]))
+    redirected = answer(await form.send(oauth.http, decision="allow", workspace="bob"))
+    tokens = await oauth.token(**exchange(client_id, redirected["code"]))
     assert tokens["scope"] == "workflows:read"
     actor = await oauth.sessions.actor(tokens["access_token"])
     assert actor is not None
@@ -184,9 +186,9 @@ async def test_a_workspace_that_the_user_does_not_belong_to_is_not_opened(oauth:
 @pytest.mark.parametrize("decision", ["deny", "", [], "ALLOW"])
 async def test_a_client_that_is_not_let_in_is_told(oauth: OAuthServer, client_id: str, decision: Any) -> None:
     form = await consent(oauth, asking(client_id))
-    told = answer(await form.send(oauth.http, decision=decision))
-    assert (told["error"], told["state"], told["iss"]) == ("access_denied", "a state", BASE_URL)
-    assert "code" not in told
+    redirected = answer(await form.send(oauth.http, decision=decision))
+    assert (redirected["error"], redirected["state"], redirected["iss"]) == ("access_denied", "a state", BASE_URL)
+    assert "code" not in redirected
 
 
 @pytest.mark.parametrize("value", ["", "wrong", [], ["one", "two"]])
@@ -273,9 +275,9 @@ async def test_what_else_is_wrong_the_client_is_told(
     oauth: OAuthServer, client_id: str, error: str, changed: dict[str, Any]
 ) -> None:
     for response in (await oauth.http.get(asking(client_id, **changed)), await _send_to(oauth, client_id, changed)):
-        told = answer(response)
-        assert (told["error"], told["state"], told["iss"]) == (error, "a state", BASE_URL)
-        assert told["error_description"]
+        redirected = answer(response)
+        assert (redirected["error"], redirected["state"], redirected["iss"]) == (error, "a state", BASE_URL)
+        assert redirected["error_description"]
 
 
 async def test_nobody_is_sent_to_a_site_without_having_been_asked(oauth: OAuthServer) -> None:
@@ -290,11 +292,11 @@ async def test_nobody_is_sent_to_a_site_without_having_been_asked(oauth: OAuthSe
 
 
 async def test_a_native_client_listens_on_whatever_port_it_gets(oauth: OAuthServer, client_id: str) -> None:
-    elsewhere = "http://127.0.0.1:51004/callback"
-    form = await consent(oauth, asking(client_id, redirect_uri=elsewhere))
-    told = answer(await form.send(oauth.http, decision="allow"), elsewhere)
-    assert await oauth.refusal(**exchange(client_id, told["code"])) == "invalid_grant"
-    await oauth.token(**exchange(client_id, told["code"], redirect_uri=elsewhere))
+    other = "http://127.0.0.1:51004/callback"
+    form = await consent(oauth, asking(client_id, redirect_uri=other))
+    redirected = answer(await form.send(oauth.http, decision="allow"), other)
+    assert await oauth.refusal(**exchange(client_id, redirected["code"])) == "invalid_grant"
+    await oauth.token(**exchange(client_id, redirected["code"], redirect_uri=other))
 
 
 @pytest.mark.parametrize("uri", ["https://app.example/callback?a=b%20c&d", "cursor://host/callback"])
@@ -307,9 +309,9 @@ async def test_a_redirect_uri_comes_back_as_it_was_registered(oauth: OAuthServer
 
 async def test_a_code_is_over_after_a_minute(oauth: OAuthServer, client_id: str) -> None:
     form = await consent(oauth, asking(client_id))
-    told = answer(await form.send(oauth.http, decision="allow"))
+    redirected = answer(await form.send(oauth.http, decision="allow"))
     oauth.clock.advance(seconds=60)
-    assert await oauth.refusal(**exchange(client_id, told["code"])) == "invalid_grant"
+    assert await oauth.refusal(**exchange(client_id, redirected["code"])) == "invalid_grant"
 
 
 async def test_a_machine_asks_no_user(oauth: OAuthServer, client_id: str) -> None:
@@ -331,8 +333,8 @@ async def test_on_a_server_without_accounts_this_machines_user_lets_clients_in(t
         client_id = (await oauth.register())["client_id"]
         form = await consent(oauth, asking(client_id, scope="workflows:read admin"))
         assert "the user of this machine" in form.text
-        told = answer(await form.send(oauth.http, decision="allow"))
-        tokens = await oauth.token(**exchange(client_id, told["code"]))
+        redirected = answer(await form.send(oauth.http, decision="allow"))
+        tokens = await oauth.token(**exchange(client_id, redirected["code"]))
         actor = await oauth.sessions.actor(tokens["access_token"])
         assert actor is not None
         assert (actor.user_id, actor.workspace_id) == (LOCAL_ID, LOCAL_ID)
@@ -349,8 +351,8 @@ async def test_the_clients_of_this_machines_user_are_out_when_there_is_an_accoun
     async with oauth_server(tmp_path) as oauth:
         client_id = (await oauth.register())["client_id"]
         form = await consent(oauth, asking(client_id))
-        told = answer(await form.send(oauth.http, decision="allow"))
-        tokens = await oauth.token(**exchange(client_id, told["code"]))
+        redirected = answer(await form.send(oauth.http, decision="allow"))
+        tokens = await oauth.token(**exchange(client_id, redirected["code"]))
         await add_user(oauth, ADA)
         oauth.clock.advance(seconds=10)
         refresh = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": tokens["refresh_token"]}

@@ -76,9 +76,9 @@ async def release_deferred(browser: httpx2.AsyncClient, base_url: str, **asked: 
     form = Form((await browser.get(asking(client_id, resource=f"{base_url}/mcp", **asked))).text)
     back = await form.send(browser, decision="allow")
     assert back.headers["location"].startswith(REDIRECT)
-    told = dict(parse_qsl(urlsplit(back.headers["location"]).query))
-    assert told["iss"] == base_url
-    form_of_code = exchange(client_id, told["code"], resource=f"{base_url}/mcp")
+    redirected = dict(parse_qsl(urlsplit(back.headers["location"]).query))
+    assert redirected["iss"] == base_url
+    form_of_code = exchange(client_id, redirected["code"], resource=f"{base_url}/mcp")
     response = await browser.post("/oauth/token", data=form_of_code)
     assert response.status_code == 200, response.text
     return client_id, response.json()

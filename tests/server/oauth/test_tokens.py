@@ -103,7 +103,7 @@ async def test_a_code_is_over_after_its_time(oauth: OAuthServer) -> None:
 async def test_a_code_that_is_shown_twice_ends_what_came_of_it(oauth: OAuthServer) -> None:
     client_id, tokens = await release_deferred(oauth)
     assert await counts(oauth, tokens)
-    # Whoever found it does not have the verifier: that it was found at all is enough.
+    # The finder does not have the verifier: that it was found at all is enough.
     assert await oauth.refusal(**exchange(client_id, code_verifier="w" * 43)) == "invalid_grant"
     assert not await counts(oauth, tokens)
     refresh = {"grant_type": "refresh_token", "client_id": client_id, "refresh_token": tokens["refresh_token"]}

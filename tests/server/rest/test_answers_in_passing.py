@@ -8,11 +8,11 @@ from typing import Any
 
 import httpx2
 
+from engine.dispatch.milestones import Milestone
 from tests.support.here import here
 from tests.support.http_target import HttpTarget
+from tests.support.milestones import HeldMilestones
 from tests.support.server_process import ServerProcess
-from workflow.identity import LOCAL_ACTOR
-from workflow.states import ExecutionState
 
 APPROVED_BOTH: dict[str, Any] = {
     "name": "two approvals",
@@ -26,27 +26,23 @@ ITEMS = [{"n": 1}, {"n": 2}]
 
 
 async def test_an_answer_that_comes_while_the_waiting_is_being_stored_is_not_too_late(tmp_path: Path) -> None:
-    async with here(tmp_path) as server:
-        executions, control = server.services.executions, server.services.control
-        committed, unanswered = executions.store.committed, [0, 1]
-        answers: list[asyncio.Task[Any]] = []
-
-        async def answered_meanwhile(execution_id: str) -> None:
-            local, task = executions.local.get(execution_id), asyncio.current_task()
-            is_storing = task is not None and task.get_name().startswith("worker-")
-            if unanswered and is_storing and local is not None and local.execution.state is ExecutionState.WAITING:
-                item, data = unanswered.pop(0), {"choice": "approve"}
-                answer = control.resume(LOCAL_ACTOR, execution_id, item=item, data=data, by="person")
-                answers.append(asyncio.create_task(answer))
-            await committed(execution_id)
-
-        executions.store.committed = answered_meanwhile  # type: ignore[method-assign]
-        made = await server.http.post("/api/workflows", json=APPROVED_BOTH)
-        path = f"/api/workflows/{made.json()['workflow_id']}/execute"
-        ran = (await server.http.post(path, json={"input": ITEMS, "wait_seconds": 20})).json()
-        await asyncio.gather(*answers)
-        assert unanswered == []
-        assert ran["status"] == "succeeded", "whoever waits sees the end"
+    milestones = HeldMilestones()
+    async with here(tmp_path, milestones=milestones) as server:
+        made = (await server.http.post("/api/workflows", json=APPROVED_BOTH)).json()
+        path = f"/api/workflows/{made['workflow_id']}/execute"
+        # The first answer comes while the waiting for both is being stored, the second one while that for the rest is.
+        holds = [milestones.hold(Milestone.RUN_SAVED) for _ in ITEMS]
+        running = asyncio.create_task(server.http.post(path, json={"input": ITEMS, "wait_seconds": 20}))
+        answers = []
+        for item, hold in enumerate(holds):
+            execution_id = await hold.reached()
+            answer = {"item": item, "data": {"choice": "approve"}}
+            answers.append(asyncio.create_task(server.http.post(f"/api/executions/{execution_id}/resume", json=answer)))
+            await milestones.come_to(Milestone.ANSWER_CHECKED, times=item + 1)
+            hold.release()
+        assert [(await answer).status_code for answer in answers] == [200, 200]
+        ran = (await running).json()
+        assert ran["status"] == "succeeded", "the caller that waits sees the end"
         assert "waits_until" not in ran
 
 

@@ -105,9 +105,9 @@ async def test_the_error_workflow_hears_of_failures(mcp_http: McpCaller) -> None
         while not (listed := await mcp_http.call("list_executions", workflow_id=handler))["executions"]:
             await asyncio.to_thread(lambda: None)
     seen = await until(mcp_http, listed["executions"][0]["execution_id"], "succeeded")
-    told = seen["output"]["items"]["note"][0]
-    assert told["execution"]["id"] == failed["execution_id"]
-    assert told["error"]["message"] == "oh no"
+    note = seen["output"]["items"]["note"][0]
+    assert note["execution"]["id"] == failed["execution_id"]
+    assert note["error"]["message"] == "oh no"
 
 
 async def test_a_retry_starts_where_it_failed_and_only_what_failed_is_retried(

@@ -11,9 +11,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from engine.executions.duties import Duty
 from server.assembly.app import http_app
 from server.assembly.composition import Services, running_services
 from server.assembly.conversations import IdleConversations
+from server.assembly.duties import duties_at_work
 from server.settings.settings import Settings
 from storage.clock import SystemClock
 from storage.ids import UuidFactory
@@ -114,9 +116,14 @@ async def test_the_description_has_the_routes(served: Served) -> None:
 async def test_idle_conversations_are_forgotten_in_time(served: Served) -> None:
     await served.say("a")
     store = SqlConversations(served.services.database, new_id=UuidFactory(clock=SystemClock()))
-    assert await IdleConversations(store=store, clock=SystemClock(), kept=timedelta(days=1)).forget() == 0
+    await IdleConversations(store=store, clock=SystemClock(), kept=timedelta(days=1)).forget()
+    assert await store.head(LOCAL_ID, "k") is not None
     idle = IdleConversations(store=store, clock=SystemClock(), kept=timedelta(days=-1))
-    async with idle.forgetting(), asyncio.timeout(5):
+    duty, database = Duty("idle conversations", 60, idle.forget), served.services.database
+    async with (
+        duties_at_work(duty, database=database, clock=SystemClock(), new_id=UuidFactory(clock=SystemClock())),
+        asyncio.timeout(5),
+    ):
         while await store.head(LOCAL_ID, "k") is not None:
             pass
     assert (await served.http.get("/api/conversations/k")).status_code == 404

@@ -190,7 +190,7 @@ async def test_templates_are_resources(mcp: McpCaller) -> None:
     await mcp.call("save_prompt", name=name, delete=True)
 
 
-async def test_whoever_listens_is_told_of_changes(listener: Listener) -> None:
+async def test_listeners_are_notified_of_changes(listener: Listener) -> None:
     mcp = listener.caller
     name = unlike(mcp, "watched")
     await mcp.call("save_prompt", name=name, template=LETTER)

@@ -124,9 +124,9 @@ async def test_a_workflow_is_a_prompt_where_it_asks_for_it(mcp: McpCaller) -> No
         _, name = await offer(prompt=True)
         prompts = {prompt.name: prompt for prompt in (await mcp.client.list_prompts(cache_mode="refresh")).prompts}
         assert prompts[name].description == "Greets a city."
-        told = await mcp.client.get_prompt(name, {"city": "Oslo"})
-        assert isinstance(told.messages[0].content, types.TextContent)
-        assert f"calling the tool {name}" in told.messages[0].content.text
+        prompt = await mcp.client.get_prompt(name, {"city": "Oslo"})
+        assert isinstance(prompt.messages[0].content, types.TextContent)
+        assert f"calling the tool {name}" in prompt.messages[0].content.text
 
 
 async def test_a_given_schema_wins_over_the_triggers_and_both_are_kept(mcp_http: McpCaller) -> None:

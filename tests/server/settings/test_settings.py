@@ -1,4 +1,4 @@
-"""Settings come from the environment and .env, and wrong ones are told by name."""
+"""Settings come from the environment and .env, and wrong ones are reported by name."""
 
 from __future__ import annotations
 

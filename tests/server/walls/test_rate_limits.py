@@ -1,4 +1,4 @@
-"""Callers who send too much are told when to come back; nobody else notices."""
+"""Callers who send too much get a 429 that says when to come back; nobody else notices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow.identity import ALL_SCOPES, LOCAL_ACTOR, Actor
 
 
 class Clock:
-    """Seconds that pass when they are told to."""
+    """Seconds that a test moves."""
 
     def __init__(self) -> None:
         self.at = 1_000.0
@@ -141,7 +141,7 @@ async def test_memory_is_bounded_however_many_come(clock: Clock) -> None:
         await buckets.take(str(number))
         await buckets.take("loud")
     assert len(buckets) == 100
-    assert (await buckets.take("loud")).wait_seconds > 0, "whoever is loud is not forgotten"
+    assert (await buckets.take("loud")).wait_seconds > 0, "a loud caller is not forgotten"
 
 
 @pytest.mark.parametrize("path", ["/auth/login", "/auth/register", "/oauth/token", "/token", "/register"])

@@ -67,7 +67,7 @@ class EmailNotVerifiedError(JobsprintError):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SignIn:
-    """What an issuer vouches for. ``subject`` is what it calls the user, always."""
+    """An issuer's statement of a user. ``subject`` is its permanent id of the user."""
 
     issuer: str
     subject: str
@@ -140,7 +140,7 @@ class Accounts:
     async def sign_in_as(
         self, signed_in: SignIn, *, invitation: str | None = None, may_register: bool = False, client: str
     ) -> User:
-        """The user whom an issuer vouches for; a new one where there is none and they may have an account.
+        """The user whom an issuer has authenticated; a new one where there is none and they may have an account.
 
         They may where registration is open, with an invitation, or where ``may_register`` says so of this issuer. An
         account with the same e-mail address becomes theirs only if the issuer says that the address is verified. The

@@ -1,4 +1,4 @@
-"""Ways in through services that vouch for users: OpenID Connect, Puter, outside issuers of tokens.
+"""Authentication by outside identity providers: OpenID Connect, Puter, outside issuers of tokens.
 
 Must not make an account where registration does not allow it.
 """

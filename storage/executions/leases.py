@@ -35,10 +35,11 @@ from storage.tables.workflows import executions, outbox
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.sharing import ClaimedExecution, Signal
-from workflow.states import ACTIVE_STATES, ExecutionState
+from workflow.states import ACTIVE_STATES, ExecutionEvent, ExecutionState, next_state
 
 _ACTIVE_STATES = tuple(state.value for state in ACTIVE_STATES)
-_QUEUED, _RUNNING, _WAITING = ExecutionState.QUEUED.value, ExecutionState.RUNNING.value, ExecutionState.WAITING.value
+_QUEUED, _WAITING = ExecutionState.QUEUED.value, ExecutionState.WAITING.value
+_RUNNING = next_state(ExecutionState.QUEUED, ExecutionEvent.CLAIM).value
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 _CLAIM = (
     update(executions)

@@ -132,9 +132,9 @@ async def test_the_sdks_example_of_an_authorization_server_lets_us_in_and_again_
         await sign_in_there(page)
         made = await http.post("/api/workflows", json=TELL_TIME)
         workflow_id = made.json()["workflow_id"]
-        told = await time_told(http, workflow_id)
-        assert told["status"] == "succeeded"
-        assert told["output"]["items"]["now"][0]["result"]["timezone"] == "UTC"
+        execution = await time_told(http, workflow_id)
+        assert execution["status"] == "succeeded"
+        assert execution["output"]["items"]["now"][0]["result"]["timezone"] == "UTC"
 
         await example.restart_authorization()
         refused = await time_told(http, workflow_id)

@@ -102,8 +102,8 @@ async def test_an_approval_is_given_by_click_and_the_run_goes_on_to_its_end(app_
     assert seen["output"]["items"]["tell"] == [
         {"name": "Ada", "approval": {"choice": "approve", "comment": "only once", "by": "agent"}}
     ]
-    ((told,),) = await app_host.seen("contexts")
-    assert 'The user answered "approve" at node "ask sales".' in told["text"]
+    ((context,),) = await app_host.seen("contexts")
+    assert 'The user answered "approve" at node "ask sales".' in context["text"]
 
 
 async def test_a_run_is_shown_while_it_runs(app_host: AppHost, mcp: McpCaller, target: HttpTarget) -> None:

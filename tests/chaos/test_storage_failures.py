@@ -1,4 +1,4 @@
-"""A full disk or a locked database is told clearly, corrupts nothing, and is over when it is over."""
+"""A full disk or a locked database is reported clearly and corrupts nothing; the server works again afterwards."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class Cluster:
             await process.ready()
 
     async def keep_up(self) -> None:
-        """Start again what ends by itself, as whoever runs services does."""
+        """Start again what ends by itself, as a service manager does."""
         while True:
             await asyncio.sleep(0.5)
             for process in self.processes:

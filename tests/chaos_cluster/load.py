@@ -135,8 +135,8 @@ class Load:
                 return
             self.outcomes[str(answer.status_code)] += 1
             if answer.status_code in (200, 202):
-                told = answer.json()
-                self.accepted[name].append(told.get("execution_id") or told["id"])
+                body = answer.json()
+                self.accepted[name].append(body.get("execution_id") or body["id"])
                 self.waits.append(time.monotonic() - began)
             return
         self.outcomes["nobody there"] += 1

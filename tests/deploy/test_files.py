@@ -73,7 +73,7 @@ def test_every_manifest_is_in_the_kustomization() -> None:
 
 
 def test_the_dockerfile_is_as_one_should_be() -> None:
-    # DL3006/DL3008: tags move and are pinned by whoever builds, in their registry.
+    # DL3006/DL3008: tags move; who builds an image pins them in their own registry.
     run(tool("hadolint"), str(DEPLOY / "Dockerfile"))
 
 

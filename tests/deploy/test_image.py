@@ -79,7 +79,7 @@ def test_it_serves_read_only_without_root_and_its_health_check_finds_it_healthy(
     os.chown(data, user, user)
     check = " ".join(f"'{word}'" if word != "CMD" else "" for word in _quoted(image.config["Healthcheck"]["Test"]))
     command = " ".join([*image.config["Entrypoint"], *image.config["Cmd"]])
-    # The server is up when its own health check says so; then it is told to stop, as an engine tells it.
+    # The server is up when its own health check says so; then it gets the signal by which an engine stops it.
     script = f"""
         echo "correct horse battery staple" | jobsprint users add ada@example.com --password-stdin || exit 7
         {command} & server=$!

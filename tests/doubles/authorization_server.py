@@ -65,7 +65,7 @@ class AuthorizationServer:
         return any(each.access.get(token, now) > now for each in self.grants if not each.is_over)
 
     def expire(self) -> None:
-        """Every access token ends now, without anybody being told."""
+        """Every access token ends now, without notice to anybody."""
         for each in self.grants:
             each.access.clear()
 

@@ -1,6 +1,6 @@
 """A double of an OpenID Connect issuer (Core 1.0, Discovery 1.0, RFC 7636, RFC 9207), which can misbehave.
 
-It lets in whoever ``person`` is, without asking.
+It signs ``person`` in, without asking.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class IssuerDouble:
         return jwt.encode(dict(claims), None, algorithm="none")
 
     def signed_with_public_key(self, claims: Mapping[str, Any]) -> str:
-        """A token whose HS256 secret is the public key: whoever takes the algorithm from the token lets it in."""
+        """A token whose HS256 secret is the public key: accepted by verifiers that take its word for the algorithm."""
         key = self.keys[-1]
         parts = [{"alg": "HS256", "typ": "JWT", "kid": key.id}, dict(claims)]
         signed = b".".join(_base64(json.dumps(part).encode()) for part in parts)

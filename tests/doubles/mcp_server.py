@@ -41,7 +41,7 @@ def usual_tools() -> list[types.Tool]:
 
 
 SLOW_START_SECONDS = 0.5
-"""Work that is worth telling of takes its time to begin: whoever wants to hear of it listens by then."""
+"""The tool ``steps`` waits so long before its first progress: by then the client listens."""
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""A double of an MCP server that is a program and dies when it is told to.
+"""A double of an MCP server that is a program, and dies on request.
 
 Run as ``python mortal_program.py FOLDER``. In its folder it keeps what it did (``ledger``), what it was asked
 (``attempts``) and its process id (``pid``), and reads when it is to die (``dies``): at its start, or in the next call,

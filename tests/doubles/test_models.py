@@ -52,8 +52,8 @@ async def test_a_script_goes_on_answer_by_answer_and_its_last_one_stays(
     with pytest.raises(openai.RateLimitError) as caught:
         await client.chat.completions.create(model="m", messages=QUESTION)
     assert caught.value.response.headers["retry-after"] == "7"
-    told = [(await client.chat.completions.create(model="m", messages=QUESTION)).choices[0] for _ in range(3)]
-    assert [choice.message.content for choice in told] == ["first", "last", "last"]
+    choices = [(await client.chat.completions.create(model="m", messages=QUESTION)).choices[0] for _ in range(3)]
+    assert [choice.message.content for choice in choices] == ["first", "last", "last"]
 
 
 async def test_streams_bring_words_tool_calls_and_usage(double: ModelsDouble, client: openai.AsyncOpenAI) -> None:

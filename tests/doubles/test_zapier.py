@@ -215,24 +215,24 @@ async def test_answers_can_be_other_than_they_should_be_after_it_has_happened() 
         assert len(double.ledger) == 4
 
 
-async def test_clients_of_both_eras_are_told_of_changed_tools() -> None:
-    told = asyncio.Event()
+async def test_clients_of_both_eras_are_notified_of_changed_tools() -> None:
+    was_notified = asyncio.Event()
 
-    async def heard(message: Any) -> None:
+    async def on_message(message: Any) -> None:
         if isinstance(message, types.ToolListChangedNotification):
-            told.set()
+            was_notified.set()
 
     async with (
         running_zapier(mode="managed") as double,
         client_of(double) as modern,
-        client_of(double, mode="legacy", message_handler=heard) as legacy,
+        client_of(double, mode="legacy", message_handler=on_message) as legacy,
         modern.listen(tools_list_changed=True) as changes,
     ):
         await legacy.list_tools()
         await double.change_form("gmail_send_email", account={"type": "string"})
         async with asyncio.timeout(5):
             await anext(aiter(changes))
-            await told.wait()
+            await was_notified.wait()
         await double.rename("gmail_find_email", "Search Email")
         await double.remove("slack_send_channel_message")
         tools = {each.name: each for each in (await modern.list_tools(cache_mode="bypass")).tools}

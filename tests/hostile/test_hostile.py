@@ -392,7 +392,7 @@ async def test_answers_that_inflate_are_cut_off(client: HostileClient, bomb: Cal
 
 
 async def test_no_text_forges_a_line_of_the_log(client: HostileClient, hostile_server: ServerProcess) -> None:
-    """The lines are looked at when the server has ended, by whoever reads ``hostile_server.log``."""
+    """The lines of ``hostile_server.log`` are checked when the server has ended."""
     for text in corpus.TEXTS.values():
         await client.send("GET", "/api/workflows/" + text.encode().hex(), headers={"x-request-id": text.encode().hex()})
         await client.json("POST", "/webhooks/absent", {"text": text})

@@ -97,7 +97,7 @@ FAULTS = (
     Fault("slow success", trap("slow success"), IN_DOUBT),
     Fault("the answer breaks off", trap("drop"), IN_DOUBT),
     Fault("the app refuses", trap("failure"), every("failed: action_refused")),
-    Fault("so, told in the text only", trap("failure in text"), every("failed: action_refused")),
+    Fault("so, in the text only", trap("failure in text"), every("failed: action_refused")),
     Fault("quota spent", _spend_quota, every("failed: quota_spent", fallback=OTHER_WAY)),
     Fault("action removed", _remove_actions, every("failed: action_refused")),
     Fault("another form", _change_schema, every("failed: action_refused")),

@@ -164,7 +164,7 @@ async def test_a_second_refusal_is_the_answer(senders: Senders, endpoint: TokenE
     assert "t0ken" not in f"{response.body!r} {response.headers}"
 
 
-async def test_a_refusal_elsewhere_does_not_fetch_a_token(
+async def test_a_refusal_by_another_host_does_not_fetch_a_token(
     senders: Senders, endpoint: TokenEndpoint, service: Service
 ) -> None:
     ref = await client(senders, endpoint)

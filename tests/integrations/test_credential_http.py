@@ -96,7 +96,9 @@ async def test_a_redirect_to_another_host_loses_the_credential_and_what_else_is_
     assert response.status == 200
 
 
-async def test_a_redirect_cannot_carry_the_secret_elsewhere_in_its_address(senders: Senders, service: Service) -> None:
+async def test_a_redirect_cannot_carry_the_secret_to_another_host_in_its_address(
+    senders: Senders, service: Service
+) -> None:
     ref = await senders.keep("bearer", token=PLAIN)
     service.redirects_to = f"{service.other_url}/echo?said={PLAIN}"
     await senders.send(f"{service.url}/redirect", ref)

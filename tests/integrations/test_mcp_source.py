@@ -255,7 +255,7 @@ async def test_the_credential_goes_along_and_a_wrong_one_is_told(senders: Sender
         assert (await shop.run("echo", text="you sent right-token")).data == f"you sent {HIDDEN}"
 
 
-async def test_a_list_that_changes_is_told(senders: Senders) -> None:
+async def test_a_changed_list_is_reported(senders: Senders) -> None:
     async with reached(senders, is_old=True) as shop:
         await shop.run("echo", text="hi")
         shop.double.tools.append(tool("refund"))

@@ -126,7 +126,7 @@ async def test_the_address_that_was_checked_is_the_one_that_is_connected_to(targ
     asked: list[str] = []
 
     async def resolve(host: str, port: int) -> Sequence[str]:
-        # A rebinding name: the first answer passes, every further one would lead elsewhere.
+        # A rebinding name: the first answer passes, every further one would lead to another address.
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["10.0.0.1"]
 

@@ -83,32 +83,32 @@ async def test_the_older_tool_is_asked_by_the_names_of_apps() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         [{"app": "GitHub", "selected_api": "GitHubCLIAPI", "actions": [{**FIND, "params": FIELDS}]}],
         {"actions": [{**FIND, "selected_api": "GitHubCLIAPI", "params": FIELDS}]},
         [{"selected_api": "GitHubCLIAPI", "action": "repository_v2", "type": "search", "params_schema": {}}],
     ],
 )
-async def test_what_is_told_at_once_is_not_asked_again(told: Any) -> None:
+async def test_what_one_answer_says_is_not_asked_again(answer: Any) -> None:
     asked: list[JsonObject] = []
 
     def answers(given: JsonObject) -> Any:
         asked.append(given)
-        return told
+        return answer
 
     (action,) = await listing(answers).enabled()
     assert (action.name, action.effect, asked) == ("github_repository_v2", "read", [{}])
 
 
-@pytest.mark.parametrize("told", [{"apps": [], "hint": "Nothing."}, [], {}, [7, None], {"apps": [3]}])
-async def test_nothing_enabled_is_no_actions(told: Any) -> None:
-    assert await listing(lambda given: told).enabled() == []
+@pytest.mark.parametrize("answer", [{"apps": [], "hint": "Nothing."}, [], {}, [7, None], {"apps": [3]}])
+async def test_nothing_enabled_is_no_actions(answer: Any) -> None:
+    assert await listing(lambda given: answer).enabled() == []
 
 
 async def test_what_does_not_say_that_it_reads_is_taken_to_change_something() -> None:
-    told = [{"key": "x", "selected_api": "OneCLIAPI", "params": []}]
-    (action,) = await listing(lambda given: told).enabled()
+    answer = [{"key": "x", "selected_api": "OneCLIAPI", "params": []}]
+    (action,) = await listing(lambda given: answer).enabled()
     assert (action.effect, action.is_repeatable) == ("write", False)
 
 

@@ -99,7 +99,7 @@ async def test_wrong_arguments_are_found_before_anything_runs(tmp_path: Path, pr
 async def test_progress_refusals_and_resources_come_through(tmp_path: Path, programs: dict[str, McpProgram]) -> None:
     async with connected(tmp_path, programs) as server:
         actions = server.services.integrations.actions
-        told: list[ActionProgress] = []
+        progress: list[ActionProgress] = []
         names = [each.name for each in await actions.actions(LOCAL_ID, "everything")]
         slow = next(each for each in names if "long-running" in each)
         call = ActionCall(
@@ -107,10 +107,10 @@ async def test_progress_refusals_and_resources_come_through(tmp_path: Path, prog
             connection="everything",
             action=slow,
             arguments={"duration": 1, "steps": 3},
-            on_progress=told.append,
+            on_progress=progress.append,
         )
         await actions.run(call)
-        assert [each.progress for each in told] == [1, 2, 3]
+        assert [each.progress for each in progress] == [1, 2, 3]
         outside = ActionCall(
             owner=LOCAL_ID, connection="files", action="read_text_file", arguments={"path": "/etc/passwd"}
         )

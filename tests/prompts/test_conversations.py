@@ -42,7 +42,7 @@ ASKER = Asker(owner="w", user_id="ada")
 
 @dataclass
 class ScriptedModels:
-    """A model that answers as it is told; the last answer again and again."""
+    """A model that gives the answers of its script, and then the last one again and again."""
 
     answers: list[str | Exception] = field(default_factory=lambda: ["They talked."])
     asked: list[ChatRequest] = field(default_factory=list)

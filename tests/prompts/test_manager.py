@@ -84,11 +84,11 @@ async def test_some_names_are_not_free(house: PromptHouse, name: str) -> None:
 
 
 async def test_changes_are_told_and_noted(house: PromptHouse) -> None:
-    async with house.bus.subscribe(event_types=PROMPT_CHANGES) as heard:
+    async with house.bus.subscribe(event_types=PROMPT_CHANGES) as changes:
         await house.put("hello", text="x")
         await house.put("hello", text="y")
         await house.manager.delete(LOCAL_ACTOR, "hello")
-        events = [await anext(heard) for _ in range(3)]
+        events = [await anext(changes) for _ in range(3)]
     assert [(each.event_type, each.aggregate_id, each.data["version"]) for each in events] == [
         ("prompt.saved", topic(LOCAL_ID, "hello"), 1),
         ("prompt.saved", topic(LOCAL_ID, "hello"), 2),

@@ -95,8 +95,8 @@ async def test_a_repair_quotes_what_was_wrong_and_all_of_it_is_counted(models: M
     answer = await models.adapter.chat(asking(schema=TOTAL))
     assert answer.data == {"total": 3}
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (250, 20)
-    *_, told, asked = models.double.asked[1].body["messages"]
-    assert told == {"role": "assistant", "content": '{"total": "3"}'}
+    *_, answered, asked = models.double.asked[1].body["messages"]
+    assert answered == {"role": "assistant", "content": '{"total": "3"}'}
     assert "/total: '3' is not of type 'number'" in asked["content"]
 
 

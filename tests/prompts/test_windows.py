@@ -109,7 +109,7 @@ def test_budget_pins_pairs_and_order_hold(turns: list[Turn], budget: int, margin
         assert (3 + sum(map(message_tokens, pinned))) * margin > budget * 1_000 - margin
         return
     assert built.tokens <= budget
-    # Whoever counts by our estimate, times the margin, comes to the same.
+    # Counting by our estimate, times the margin, comes to the same.
     assert -(-(3 + sum(map(message_tokens, built.messages))) * margin // 1_000) == built.tokens
     assert list(built.messages[: len(pinned)]) == pinned
     assert is_valid(built.messages)

@@ -191,7 +191,7 @@ class NoCredentials:
 
 @dataclass(slots=True, frozen=True)
 class NamedConnections:
-    """A workspace with connections of these names, of which nobody knows what they can do."""
+    """A workspace with connections of these names, whose actions are unknown."""
 
     names: Sequence[str] = ()
 

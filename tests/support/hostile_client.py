@@ -80,7 +80,7 @@ CODES = frozenset(catalogue())
 
 @dataclass(slots=True)
 class HostileClient:
-    """A client that says whatever it is told to."""
+    """A client that sends anything that a test gives it."""
 
     http: httpx2.AsyncClient
     pid: int

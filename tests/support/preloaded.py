@@ -1,7 +1,7 @@
 """The command ``jobsprint`` out of a process that has loaded it once: tests start it some two hundred times.
 
 Python and its imports take longer to start than most of these tests take. So one process imports the command and
-forks for every start: arguments, environment, folder, standard streams and signals are those of whoever called. What
+forks for every start: arguments, environment, folder, standard streams and signals are those of the caller. What
 they call in its place is a script that needs no imports worth mentioning.
 
 Run as ``python -m tests.support.preloaded SOCKET`` it is that process.

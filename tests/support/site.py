@@ -63,8 +63,8 @@ class Site:
         """The address that the issuer sends a browser to that starts to sign in."""
         leaving = await self.http.get(start)
         assert leaving.status_code == 303, leaving.text
-        async with httpx2.AsyncClient() as elsewhere:
-            location: str = (await elsewhere.get(leaving.headers["location"])).headers["location"]
+        async with httpx2.AsyncClient() as browser:
+            location: str = (await browser.get(leaving.headers["location"])).headers["location"]
         assert location.startswith(f"{US}/auth/oidc/callback?")
         return location
 

@@ -44,7 +44,7 @@ class TasksExtension(ClientExtension):
     identifier = EXTENSION
 
     def __init__(self) -> None:
-        self.told: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.changes: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
 
     def claims(self) -> Sequence[ResultClaim[Any]]:
         """Calls may be answered with tasks."""
@@ -58,7 +58,7 @@ class TasksExtension(ClientExtension):
         raise AssertionError("these tests handle tasks themselves")
 
     async def _note(self, change: TaskChange) -> None:
-        await self.told.put(change.model_dump(by_alias=True))
+        await self.changes.put(change.model_dump(by_alias=True))
 
 
 @dataclass(slots=True, frozen=True)

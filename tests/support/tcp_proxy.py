@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 
 class TcpProxy:
-    """Passes bytes on to a port of this machine, until it is told otherwise."""
+    """Passes bytes on to a port of this machine, until a test cuts it."""
 
     def __init__(self, port: int) -> None:
         self._target = port

@@ -159,7 +159,7 @@ def test_only_credentials_that_are_not_there_are_warned_of(registry: NodeRegistr
 
 
 @pytest.mark.parametrize("document", [None, [], {"nodes": []}, {"nodes": {"a": 1}}, {"nodes": {"a": {"type": 3}}}])
-def test_what_is_wrong_elsewhere_names_none(registry: NodeRegistry, document: Any) -> None:
+def test_a_document_of_another_shape_names_none(registry: NodeRegistry, document: Any) -> None:
     assert named_credentials(document, registry) == {}
 
 

@@ -45,13 +45,13 @@ export const provider = {
   },
 };
 
-/** Connect, after the user has let us in; `finish` hands the transport what the browser brought. */
+/** Connect, after the user has let us in; `finish` gives the transport what the browser brought. */
 export async function connect(makeClient, makeTransport, finish) {
   let transport = makeTransport();
   let client = makeClient();
   try {
     await client.connect(transport);
-    // A client that is told which protocol to speak connects without a word.
+    // A client with a configured protocol version connects without a request.
     await client.listTools();
     throw new Error('nobody was asked');
   } catch (error) {

@@ -1,5 +1,5 @@
 // oidc-provider, a certified OpenID Connect issuer: listens on a free port of this machine and writes its address.
-// It lets in whoever names themselves, and makes access tokens in the form of RFC 9068 for the audience it is given.
+// It lets in everybody who gives a name, and makes access tokens in the form of RFC 9068 for the audience it is given.
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 

@@ -1,4 +1,4 @@
-"""Drives the Python SDK's client with its own OAuth: it says where its user has to go, and makes calls as told."""
+"""Drives the Python SDK's client with its own OAuth: it prints where its user has to go, and makes the given calls."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ async def main(target: dict[str, Any]) -> None:
         httpx2.AsyncClient(auth=provider, timeout=60) as http,
         Client(streamable_http_client(target["url"], http_client=http), mode=mode) as client,
     ):
-        # A client that is told which protocol to speak connects without a word.
+        # A client with a configured protocol version connects without a request.
         await client.list_tools()
         answer({"protocol": client.protocol_version})
         while line := await asyncio.to_thread(sys.stdin.readline):

@@ -1,7 +1,7 @@
 """Run the double by hand: ``python -m tests.doubles.models --port 8099 --script script.json``.
 
 A script names models and what each answers, one after the other: ``{"gpt": ["Hello", 503, {"data": {"a": 1}}]}``. A
-model without one repeats what it was told; ``status-503`` answers that status. ``POST /script`` takes the same while it
+model without one repeats the question; ``status-503`` answers that status. ``POST /script`` takes the same while it
 runs; ``GET /asked`` shows what came.
 """
 

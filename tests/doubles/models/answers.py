@@ -1,4 +1,4 @@
-"""What the double can be told to answer. One answer works for streams and for whole bodies."""
+"""The answers that a script can hold. One answer works for streams and for whole bodies."""
 
 from __future__ import annotations
 

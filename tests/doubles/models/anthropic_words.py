@@ -15,19 +15,19 @@ _STOPS = {"length": "max_tokens", "content_filter": "refusal", "tool_calls": "to
 
 def message(answer: Answer, body: Any) -> Any:
     """The whole answer."""
-    asked, told = usage_of(answer, body)
+    input_tokens, output_tokens = usage_of(answer, body)
     content: list[Any] = [{"type": "text", "text": answer.text}] if answer.text else []
     content += [
         {"type": "tool_use", "id": f"call_{place}", "name": name, "input": orjson.loads(arguments_of(value))}
         for place, (name, value) in enumerate(answer.tool_calls)
     ]
-    return {**_head(body, asked, told), "content": content, "stop_reason": _stop(answer)}
+    return {**_head(body, input_tokens, output_tokens), "content": content, "stop_reason": _stop(answer)}
 
 
 def events(answer: Answer, body: Any) -> Iterator[Any]:
     """The answer as the events of a stream."""
-    asked, told = usage_of(answer, body)
-    yield {"type": "message_start", "message": {**_head(body, asked, 0), "content": [], "stop_reason": None}}
+    input_tokens, output_tokens = usage_of(answer, body)
+    yield {"type": "message_start", "message": {**_head(body, input_tokens, 0), "content": [], "stop_reason": None}}
     place = 0
     if answer.text:
         yield {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
@@ -45,19 +45,19 @@ def events(answer: Answer, body: Any) -> Iterator[Any]:
     yield {
         "type": "message_delta",
         "delta": {"stop_reason": _stop(answer), "stop_sequence": None},
-        "usage": {"output_tokens": told},
+        "usage": {"output_tokens": output_tokens},
     }
     yield {"type": "message_stop"}
 
 
-def _head(body: Any, asked: int, told: int) -> dict[str, Any]:
+def _head(body: Any, input_tokens: int, output_tokens: int) -> dict[str, Any]:
     return {
         "id": "msg_scripted",
         "type": "message",
         "role": "assistant",
         "model": body.get("model"),
         "stop_sequence": None,
-        "usage": {"input_tokens": asked, "output_tokens": told},
+        "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens},
     }
 
 

@@ -32,9 +32,9 @@ def usage_of(answer: Answer, body: Any) -> tuple[int, int]:
     """What the answer says it has used: words, where the script does not say."""
     if answer.usage is not None:
         return answer.usage
-    asked = sum(len(str(message.get("content") or "").split()) for message in body.get("messages", ()))
-    told = len(answer.text.split()) + sum(len(arguments_of(each).split()) for _, each in answer.tool_calls)
-    return asked, told
+    input_tokens = sum(len(str(message.get("content") or "").split()) for message in body.get("messages", ()))
+    output_tokens = len(answer.text.split()) + sum(len(arguments_of(each).split()) for _, each in answer.tool_calls)
+    return input_tokens, output_tokens
 
 
 def completion(answer: Answer, body: Any) -> Any:
@@ -114,5 +114,9 @@ def _finish(answer: Answer) -> str:
 
 
 def _usage(answer: Answer, body: Any) -> dict[str, int]:
-    asked, told = usage_of(answer, body)
-    return {"prompt_tokens": asked, "completion_tokens": told, "total_tokens": asked + told}
+    input_tokens, output_tokens = usage_of(answer, body)
+    return {
+        "prompt_tokens": input_tokens,
+        "completion_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
+    }

@@ -61,7 +61,7 @@ class Endpoint:
         return JSONResponse({**shown, **counted, "tasks_left": double.tasks_left})
 
     def _refused(self, scope: Scope) -> Response | None:
-        """The answer to whoever has no good token."""
+        """The answer to a request without a good token."""
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         authorization = headers.get("authorization", "")
         in_query = dict(parse_qsl(scope["query_string"].decode())).get("token")

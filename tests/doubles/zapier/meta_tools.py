@@ -1,6 +1,6 @@
 """The tools of agentic mode that are about the server itself: what is enabled, connected, kept as a skill.
 
-Whoever may call the others than the listing one can widen what the server does; ``called`` has every such call. The
+A client that may call others than the listing one can widen what the server does; ``called`` has every such call. The
 names and arguments are those that Zapier's documentation and users' own programs show.
 """
 

@@ -1,4 +1,4 @@
-"""Good definitions get no finding at all: whoever checks must not be sent round in circles (n8n-mcp 70 and 255)."""
+"""Good definitions get no finding at all: checking must not send agents round in circles (n8n-mcp 70 and 255)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the audit log is told of effects."""
+"""Which entries effects make in the audit log."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def graphs(draw: st.DrawFn) -> dict[str, Any]:
     return {"name": "random", "nodes": nodes, "connections": connections}
 
 
-def told(done: Finished) -> Any:
+def result_of(done: Finished) -> Any:
     """What a run gave, without what may differ: how long it took, and when."""
     return (
         done.state,
@@ -95,7 +95,7 @@ async def test_resumed_at_every_position_it_gives_the_undisturbed_result(
     for position in range(len(saved) + 1):
         before = len(counter.calls)
         resumed = await harness.execute(document, data, recorded=saved[:position])
-        assert told(resumed) == told(undisturbed)
+        assert result_of(resumed) == result_of(undisturbed)
         done = {record.key for record in saved[:position] if isinstance(record, EffectResult)}
         recorded = {record.key for record in saved[:position] if isinstance(record, NodeRun)}
         repeated = [EffectKey(*_parts(key)) for key in counter.calls[before:]]

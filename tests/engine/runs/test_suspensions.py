@@ -1,4 +1,4 @@
-"""What waits is noted once, goes on when it is told to, and looks again where the news might be lost."""
+"""An item that waits is noted once, goes on when it is resumed, and looks again where an event may be lost."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY = EffectKey("node", 0, 0)
 
 
 class SlowChild:
-    """A sub-workflow that ends when it is told to. Its parent's ``run`` hears of that while it is looked at."""
+    """A child that ends while its parent looks at it, where ``run``, the parent's run, is set."""
 
     state = ExecutionState.RUNNING
     run: Run | None = None

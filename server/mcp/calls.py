@@ -8,20 +8,20 @@ import mcp_types as types
 from mcp.shared.exceptions import MCPError
 
 from server.mcp.errors import protocol_error
-from server.mcp.offers import OfferedPrompt, Offers
+from server.mcp.offers import Offers
 from server.mcp.selection import wanted_tools
 from server.mcp.session import Context, SessionCaller, actor_of, owner_of
 from server.mcp.tasks import TaskMethods
-from tools.conformance.fixtures import FixturePrompt, FixtureTool
 from tools.protocol.caller import AnswerComesLaterError
 from tools.protocol.completions import Typed, complete
+from tools.protocol.offering import OfferedPrompt
 from tools.protocol.tool import Pending
 from workflow.errors import JobsprintError
 from workflow.identity import READS_PROMPTS
 
 
 class Calls:
-    """The handlers. A tool's failure is a result that its caller can mend; everything else is a protocol error."""
+    """The handlers. A tool's failure is a result that the caller can correct; other failures are protocol errors."""
 
     def __init__(self, offers: Offers, tasks: TaskMethods) -> None:
         self._tasks = tasks
@@ -31,13 +31,11 @@ class Calls:
         self._resources = offers.resources
 
     async def call_tool(self, context: Context, params: types.CallToolRequestParams) -> Any:
-        """What the tool answers, what it asks, or the task of an answer to come, which is none of the SDK's results."""
+        """The tool's answer, its questions, or the task of a later answer, which is not one of the SDK's results."""
         tool = await self._tools.get(owner_of(context), params.name)
         selection = self._selection.narrowed(wanted_tools(context.request))
         if tool is None or not selection.includes(tool):
             raise MCPError(types.INVALID_PARAMS, f"Unknown tool: {params.name}")
-        if isinstance(tool, FixtureTool):
-            return await tool.handler(context, params)
         caller = SessionCaller(context, params)
         try:
             result = await tool.call(params.arguments or {}, caller)
@@ -48,21 +46,19 @@ class Calls:
     async def get_prompt(
         self, context: Context, params: types.GetPromptRequestParams
     ) -> types.GetPromptResult | types.InputRequiredResult:
-        """The prompt's messages."""
+        """The prompt's messages, or what it asks."""
         prompt = await self._prompt(context, params.name)
-        if isinstance(prompt, FixturePrompt):
-            return await prompt.handler(context, params)
-        actor = actor_of(context)
+        caller = SessionCaller(context, params)
         try:
-            actor.require(READS_PROMPTS)
-            return await prompt.get(params.arguments or {}, actor)
+            caller.actor.require(READS_PROMPTS)
+            return await prompt.get(params.arguments or {}, caller)
         except JobsprintError as error:
             raise protocol_error(error) from error
 
     async def read_resource(
         self, context: Context, params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
-        """What the resource holds, and how long that may be kept."""
+        """The resource's content, and how long it may be cached."""
         uri = str(params.uri)
         try:
             reading = await self._resources.read(uri, actor_of(context))
@@ -84,9 +80,9 @@ class Calls:
         return types.CompleteResult(completion=await complete(completer, typed))
 
     def input_schema(self, name: str) -> dict[str, Any] | None:
-        """The tool's schema, which spares the SDK a whole ``tools/list`` for every call with arguments.
+        """The tool's schema, which saves the SDK a whole ``tools/list`` at every call with arguments.
 
-        Users' own tools declare no headers, which is all that the SDK looks for in it.
+        The SDK reads it for declared headers only. Users' own tools have none, so they need no schema here.
         """
         tool = self._tools.fixed(name)
         return tool.listed.input_schema if tool is not None else None

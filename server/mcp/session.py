@@ -1,4 +1,4 @@
-"""A call's other side as tools see it, in both protocol eras: who it is, what it can take, and how to ask it."""
+"""The caller of a tool in both protocol eras: its actor, its capabilities, and how to ask it questions."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from workflow.identity import LOCAL_ACTOR, Actor
 from workflow.items import JsonObject
 
 REQUEST_STATE_SECONDS = 24 * 3600
-"""How long a person may take to answer before the call that waits for it has to be begun anew."""
+"""How long a person may take to answer before the waiting call has to be started again."""
 
 Context = ServerRequestContext[Any, Any]
 
 
 def actor_of(context: Context) -> Actor:
-    """Whose request it is: over HTTP whoever the request has proved to be, else the one who started the process.
+    """The actor of the request: over HTTP the authenticated one, over stdio the user who started the process.
 
     Raises:
-        NotAuthenticatedError: an HTTP request that nobody has vouched for.
+        NotAuthenticatedError: the HTTP request is not authenticated.
     """
     return access.actor_of(context.request) if context.request is not None else LOCAL_ACTOR
 
 
 def owner_of(context: Context) -> str:
-    """In whose workspace the request happens."""
+    """The workspace of the request."""
     return actor_of(context).workspace_id
 
 
@@ -47,7 +47,7 @@ def _principal(context: Context) -> str:
 
 
 def is_modern(context: Context) -> bool:
-    """Whether the request is of the era without handshakes: it carries all that is known of its client."""
+    """Whether the request is of the era without handshakes: it carries everything about its client."""
     return context.protocol_version in MODERN_PROTOCOL_VERSIONS
 
 
@@ -67,13 +67,13 @@ def abilities_of(context: Context) -> Abilities:
 
 
 def request_state_boundary(key: bytes) -> RequestStateBoundary:
-    """Seals what clients carry from a call to its repetition, for one user; all processes with ``key`` can open it."""
+    """Seals what clients carry from a call to its repetition, for one user; every process with ``key`` can open it."""
     security = RequestStateSecurity(keys=[key], ttl=REQUEST_STATE_SECONDS, bind_principal=_principal)
     return RequestStateBoundary(security, default_audience=NAME)
 
 
 class _State(NamedTuple):
-    """What a client carries from a call to its repetition: what was asked about, and the keys of all that was."""
+    """What a client carries from a call to its repetition: the subject of the questions, and their keys so far."""
 
     about: str | None
     put: frozenset[str]
@@ -81,15 +81,15 @@ class _State(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class SessionCaller:
-    """A :class:`tools.protocol.caller.Caller` over the SDK's context of a ``tools/call``.
+    """A :class:`tools.protocol.caller.Caller` over the SDK's context of a ``tools/call`` or ``prompts/get``.
 
-    A modern client asks its user between two requests: the first is answered with the questions, the second brings
-    the answers and ``requestState``, which is ours, sealed: what the questions are about, and the keys of all that
-    were put so far. A legacy client is asked while its request waits.
+    A modern client asks its user between two requests: the answer to the first has the questions, the second brings
+    the answers and our sealed ``requestState``: the subject of the questions, and the keys of all that were asked so
+    far. A legacy client is asked while its request waits.
     """
 
     context: Context
-    params: types.CallToolRequestParams
+    params: types.InputResponseRequestParams
 
     @property
     def actor(self) -> Actor:
@@ -115,7 +115,7 @@ class SessionCaller:
         return {question.key: await self._elicit(question) for question in questions}
 
     def _answered(self, questions: Sequence[Elicitation], about: str | None) -> Mapping[str, JsonObject | None]:
-        """What the request brought, and ``None`` for what cannot be asked, or was asked and not answered."""
+        """The answers in the request; ``None`` for questions that cannot be asked, or were not answered."""
         responses, put = self.params.input_responses or {}, self._state().put
         client = abilities_of(self.context)
         unput = {
@@ -153,7 +153,7 @@ class SessionCaller:
         return accepted(result)
 
     def input_required(self, asked: AnswerComesLaterError) -> types.InputRequiredResult:
-        """The questions as the answer to the request, for its client to put to its user."""
+        """The questions as the answer to the request; the client asks its user."""
         client = abilities_of(self.context)
         requests: types.InputRequests = {}
         for question in asked.questions:

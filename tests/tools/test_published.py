@@ -186,11 +186,11 @@ async def test_workflows_are_prompts_where_they_ask_for_it(workshop: Workshop) -
         ("city", "Where.", True),
         ("days", "", False),
     ]
-    (message,) = (await prompt.get({"city": "Oslo"}, "local")).messages
+    (message,) = (await prompt.get({"city": "Oslo"}, QuickCaller(LOCAL_ACTOR))).messages
     assert isinstance(message.content, types.TextContent)
     assert '{"city":"Oslo"}' in message.content.text
     with pytest.raises(InvalidArgumentsError, match="needs city"):
-        await prompt.get({}, "local")
+        await prompt.get({}, QuickCaller(LOCAL_ACTOR))
     assert await prompts.all("somebody else") == []
 
 

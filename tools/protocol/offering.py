@@ -102,8 +102,8 @@ class Offer:
 class Offering(Generic[T]):
     """The list of a ``kind`` of things: ``fixed`` ones in their order, then what ``sources`` have.
 
-    Of two with one name the first counts. What the sources say is kept until :meth:`forget`, so that no request
-    makes its list anew.
+    Of two with one name the first counts. What the sources return is kept until :meth:`forget`, so that not every
+    request makes its list anew.
     """
 
     def __init__(self, kind: str, fixed: Iterable[T], sources: Sequence[OfferSource[T]] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What is kept and carried: tables and migrations, repositories, the job queue, the event bus.
+"""Adapters to infrastructure: tables and migrations, repositories, group commit, the job queue, event buses, Redis.
 
-Must not: hold business rules. Each adapter implements one Protocol of ``workflow.ports``.
+Must not: hold business rules. An adapter that others can replace implements a Protocol of ``workflow``.
 """

@@ -22,7 +22,7 @@ URI = "ui://jobsprint/execution"
 MIME_TYPE = "text/html;profile=mcp-app"
 DESCRIPTION = "A run's graph and timeline, live, with approve, cancel and retry."
 TOOL_META: dict[str, Any] = {"ui": {"resourceUri": URI}}
-"""What tells a host that it can show a tool's results with the app."""
+"""The metadata from which a host knows that it can show a tool's results with the app."""
 PAGE_META: dict[str, Any] = {
     "ui": {
         "csp": {"connectDomains": [], "resourceDomains": [], "frameDomains": [], "baseUriDomains": []},
@@ -45,9 +45,10 @@ def listed() -> types.Resource:
 
 
 class ExecutionApp:
-    """The app as a :class:`tools.protocol.resources.ResourceSource`: whoever asks can read it.
+    """The app as a :class:`tools.protocol.resources.ResourceSource`: every client can read it.
 
-    It is listed only for clients that can show it, which is not for the source to know.
+    Only clients that can show it see it in lists; :func:`listed` makes the entry, since a source does not know its
+    client.
     """
 
     def forms(self) -> Sequence[ResourceForm]:

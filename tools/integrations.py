@@ -181,20 +181,20 @@ class IntegrationTools:
         return Answer(_connected(made))
 
     async def _watched(self, call: ActionCall, caller: Caller) -> ActionResult:
-        """The result; what the other side tells of its progress is told on."""
-        telling: asyncio.Queue[ActionProgress] = asyncio.Queue()
+        """The result; the other side's reports of progress are passed on to the caller."""
+        reports: asyncio.Queue[ActionProgress] = asyncio.Queue()
 
-        async def tell() -> None:
+        async def pass_on() -> None:
             while True:
-                told = await telling.get()
-                await caller.report_progress(told.progress, told.total, told.message)
+                report = await reports.get()
+                await caller.report_progress(report.progress, report.total, report.message)
 
-        teller = asyncio.create_task(tell(), name="action-progress")
+        passing_on = asyncio.create_task(pass_on(), name="action-progress")
         try:
-            return await self._actions.run(replace(call, on_progress=telling.put_nowait))
+            return await self._actions.run(replace(call, on_progress=reports.put_nowait))
         finally:
-            teller.cancel()
-            await asyncio.wait([teller])
+            passing_on.cancel()
+            await asyncio.wait([passing_on])
 
     async def _kind(self, caller: Caller, action: Action) -> str:
         return (await self._connections.get(caller.actor, action.connection)).kind

@@ -11,7 +11,16 @@ from prompts.documents import document_of, read_text, template_of, variable_docu
 from prompts.manager import PromptManager, SavedPrompt
 from tools.protocol.budget import LIST_BUDGET, ROW_TOKENS, fit, fitting
 from tools.protocol.caller import Caller
-from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from tools.protocol.tool import (
+    AUTHORING,
+    DESTRUCTIVE,
+    READ_ONLY,
+    Answer,
+    Arguments,
+    Tool,
+    findings_content,
+    object_schema,
+)
 from workflow.chat import Message
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import READS_PROMPTS, WRITES_PROMPTS
@@ -59,9 +68,7 @@ class PromptTools:
                 title="Save a prompt template",
                 description="Check and store a prompt template, or its next version; old versions stay.",
                 arguments=SavePrompt,
-                annotations=types.ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-                ),
+                annotations=DESTRUCTIVE,
                 output_schema=object_schema({"name": "string"}, version="integer"),
                 handler=self.save_prompt,
                 scopes=WRITES_PROMPTS,

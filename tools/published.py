@@ -133,7 +133,7 @@ def _prompt(tool: PublishedTool) -> Prompt:
     properties: Mapping[str, Any] = tool.schema.schema.get("properties", {})
 
     async def write(arguments: Mapping[str, str], actor: Actor) -> types.GetPromptResult:
-        content = types.TextContent(type="text", text=_told(tool, arguments))
+        content = types.TextContent(type="text", text=_request(tool, arguments))
         return types.GetPromptResult(
             description=tool.exposure.description, messages=[types.PromptMessage(role="user", content=content)]
         )
@@ -154,7 +154,7 @@ def _prompt(tool: PublishedTool) -> Prompt:
     )
 
 
-def _told(tool: PublishedTool, arguments: Mapping[str, str]) -> str:
+def _request(tool: PublishedTool, arguments: Mapping[str, str]) -> str:
     return "\n".join(
         [
             f"Run the workflow {tool.workflow.definition.name!r} by calling the tool {tool.name}.",

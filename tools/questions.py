@@ -149,7 +149,7 @@ def accepted(response: Any) -> JsonObject | None:
 
 
 def prompt_of(details: JsonObject) -> ModelPrompt:
-    """A question to a model in plain texts: schema and tools are told in words, results of tools as the user's."""
+    """A question to a model in plain texts: schema and tools in words, results of tools as the user's messages."""
     system = [details["how"]]
     messages: list[ModelMessage] = []
     for each in map(message_from_json, details["messages"]):

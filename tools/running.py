@@ -25,7 +25,7 @@ from tools.protocol.budget import (
     tokens,
 )
 from tools.protocol.caller import Caller
-from tools.protocol.tool import READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
+from tools.protocol.tool import DESTRUCTIVE, READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
 from tools.runs import EXECUTION_FORM, Runs
 from workflow.executions import Priority
 from workflow.identity import READS_WORKFLOWS, RUNS
@@ -135,9 +135,7 @@ class RunningTools:
                 description="Cancel an execution (requests under way are broken off), answer what it waits for, "
                 "queue a dead one again, or run it again from a node.",
                 arguments=ControlExecution,
-                annotations=types.ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-                ),
+                annotations=DESTRUCTIVE,
                 output_schema=object_schema(EXECUTION),
                 handler=self.control_execution,
                 scopes=RUNS,

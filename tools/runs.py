@@ -29,13 +29,13 @@ Form = Callable[[Execution], Awaitable[Answer]]
 MCPError, for a call that has failed as such."""
 
 A_LITTLE = 0.001
-"""By how much progress rises with what a node at work tells."""
+"""By how much progress rises with each note of a node at work."""
 QUESTIONS_AT_ONCE = 10
 """More than a person can keep in view; the rest is asked when these are settled."""
 
 
 class Runs:
-    """Waits for executions that tools have started. The runs live elsewhere: none stops because nobody waits."""
+    """Waits for executions that tools have started. The engine runs them: none stops because nobody waits."""
 
     def __init__(self, *, reader: ExecutionReader, control: Control, forms: Mapping[str, Form]) -> None:
         self._reader = reader
@@ -161,7 +161,7 @@ class Runs:
         await self._reader.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
 
     def _end(self, actor: Actor, execution_id: str) -> None:
-        """Cancel the execution in a task of its own: whoever asked for it is being cancelled and cannot wait."""
+        """Cancel the execution in a task of its own: the request that started it is being cancelled and cannot wait."""
         self._see_through(self._cancel(actor, execution_id), f"cancel-{execution_id}")
 
     def _see_through(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -130,7 +130,7 @@ class Tasks:
             try:
                 by = "agent" if waiting.kind == "model" else "person"
                 await self._control.answer(actor, task_id, waiting, data=data, by=by)
-            except NotWaitingError:  # answered elsewhere in the meantime
+            except NotWaitingError:  # somebody has answered it in the meantime
                 continue
 
     async def cancel(self, task_id: str, *, actor: Actor) -> None:

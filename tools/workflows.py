@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import mcp_types as types
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
@@ -14,7 +13,7 @@ from tools.protocol.budget import LIST_BUDGET, ROW_TOKENS, fit
 from tools.protocol.caller import Caller
 from tools.protocol.pages import page_answer, page_content, page_schema
 from tools.protocol.pictures import mermaid
-from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
+from tools.protocol.tool import AUTHORING, DESTRUCTIVE, READ_ONLY, Answer, Arguments, Tool, object_schema
 from workflow.definitions.differences import Difference
 from workflow.definitions.publication import RESTORABLE, VersionSummary
 from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
@@ -91,9 +90,7 @@ class WorkflowTools:
                 description="Take a workflow out of use and free its webhook paths and tool name. For "
                 f"{RESTORABLE.days} days it can be brought back with restore. Its executions stay readable.",
                 arguments=DeleteWorkflow,
-                annotations=types.ToolAnnotations(
-                    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
-                ),
+                annotations=DESTRUCTIVE,
                 output_schema=object_schema({"workflow_id": "string", "deleted": "boolean"}),
                 handler=self.delete_workflow,
                 scopes=WRITES_WORKFLOWS,

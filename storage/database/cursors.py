@@ -32,7 +32,7 @@ def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
 
 
 def foreign_cursor(cursor: str) -> InvalidArgumentsError:
-    """The error of whoever gives a cursor to a list that it is not of."""
+    """The error of giving a list a cursor that is not one of its own."""
     return InvalidArgumentsError(
         f"{cursor[:40]!r} is not a cursor of this list.",
         pointer="/cursor",

@@ -127,8 +127,8 @@ class Database:
     async def writing(self) -> AsyncGenerator[None]:
         """Held by those who write batch after batch, around each of them.
 
-        SQLite has one writer at a time, and whoever finds it at work sleeps and asks again, for longer each time; to
-        take turns costs less. On other databases all write at once.
+        SQLite has one writer at a time; a second one sleeps and asks again, for longer each time. Taking turns costs
+        less. On other databases all write at once.
         """
         if not self.is_sqlite:
             yield
@@ -210,7 +210,7 @@ def _prepare_sqlite(connection: Any, _: object) -> None:
 
 
 def _make_sure_of(connection: Any, record: Any, _: object) -> None:
-    """Take another connection in the place of one that is gone, so that whoever wants one need not try twice."""
+    """Replace a connection that is gone before it is given out, so that no caller has to try twice."""
     if connection.driver_connection.is_closed():
         raise DisconnectionError("it was closed")
     used = record.info.get(_LAST_USE)

@@ -1,4 +1,4 @@
-"""Event buses, one implementation per file, all behind :class:`workflow.ports.EventBus`.
+"""The event bus of one process, behind :class:`workflow.ports.EventBus`; the one over Redis is in ``storage.redis``.
 
 Must not: promise delivery; the store holds the truth.
 """

@@ -47,7 +47,7 @@ class InProcessEventBus:
         self._by_aggregate: defaultdict[str | None, set[_Listener]] = defaultdict(set)
 
     def publish(self, event: Event) -> None:
-        """Hand the event to everyone who listens to its aggregate or to all."""
+        """Give the event to everyone who listens to its aggregate or to all."""
         for aggregate_id in (event.aggregate_id, None):
             for listener in self._by_aggregate.get(aggregate_id, ()):
                 if listener.wants(event.event_type):

@@ -46,7 +46,7 @@ class PostgresqlWriter:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        """Nothing is its own: the database has the connections."""
+        """Nothing to close: the connections belong to the database."""
 
     async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
         """One statement; see the port."""

@@ -1,4 +1,4 @@
 """Schema versions and how to reach the newest: Alembic, run when the server starts.
 
-Must not: read ``storage.tables.workflows``; a released migration is never changed, whatever the tables become.
+Must not: read ``storage.tables`` in a migration. A released migration is never changed, whatever the tables become.
 """

@@ -1,4 +1,4 @@
-"""Alembic's entry: it runs on the connection that :func:`storage.migrations.runner.migrate` hands over."""
+"""Alembic's entry: it runs on the connection that :func:`storage.migrations.runner.migrate` gives it."""
 
 from __future__ import annotations
 

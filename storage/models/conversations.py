@@ -130,7 +130,7 @@ class SqlConversations:
             "updated_at": now,
         }
         async with self._database.writing(), self._database.transaction() as connection:
-            # The head's row first: it is what writers wait for, and whoever deletes the conversation is among them.
+            # The head's row first: writers wait for its lock, and so does deleting the conversation.
             held = await connection.execute(
                 update(conversations)
                 .where(_head.owner == owner, _head.key == key, _head.last_position >= summary.upto)

@@ -60,7 +60,7 @@ class SqlPrompts:
         add = dialect.insert(prompt_templates).values(owner=owner, is_current=True, **_row(saved))
         async with self._database.transaction() as connection:
             if current:
-                # Whoever comes second finds that it is not current any more.
+                # Of two that change it at once the second finds that the version is not current any more.
                 was = await connection.execute(
                     update(prompt_templates)
                     .where(_is(owner, template.name), _TABLE.version == current, _TABLE.is_current)

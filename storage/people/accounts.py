@@ -53,8 +53,8 @@ class UserNotFoundError(JobsprintError):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class User:
-    """Somebody with an account. ``email`` is in lower case; ``password_hash`` is ``None`` where they sign in
-    elsewhere. A disabled user cannot do anything."""
+    """Somebody with an account. ``email`` is in lower case; ``password_hash`` is ``None`` where an identity provider
+    signs them in. A disabled user cannot do anything."""
 
     id: str
     email: str
@@ -194,7 +194,7 @@ class SqlAccounts:
         await self._change(user_id, disabled_at=at)
 
     async def adopt(self, user_id: str, identity: OutsideIdentity, *, now: datetime) -> None:
-        """Let an identity be that user, and nobody else. Their password ends: whoever chose it has not shown that the
+        """Make an identity the user's only one. Their password ends: the person who chose it has not shown that the
         address is theirs, as the issuer has."""
         async with self._database.transaction() as connection:
             await _vouch(connection, user_id, identity, now=now)

@@ -17,7 +17,7 @@ from workflow.workspaces import AlreadyMemberError, Invitation, InvitationNotFou
 
 
 class SqlInvitations:
-    """Invitations; each is used once, whoever comes at once."""
+    """Invitations; each is used once, also where several people use it at once."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

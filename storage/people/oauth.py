@@ -18,7 +18,7 @@ from workflow.identity import Scopes, scopes_in, scopes_text
 from workflow.items import JsonObject
 
 SPENT_CODES_KEPT = timedelta(days=1)
-"""How long after its end a code is remembered: whoever shows it again has found it somewhere."""
+"""How long after its end a code is remembered: a second use shows that it was stolen."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

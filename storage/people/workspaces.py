@@ -77,7 +77,7 @@ class SqlWorkspaces:
         ]
 
     async def members(self, workspace_id: str) -> Sequence[Member]:
-        """Who belongs to a workspace, whoever has belonged to it longest first; nobody where there is none."""
+        """A workspace's members, the earliest first; none where there is no such workspace."""
         query = (
             select(memberships, users.c.name, users.c.email, users.c.disabled_at)
             .join(users, users.c.id == memberships.c.user_id)

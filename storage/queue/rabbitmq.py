@@ -1,7 +1,21 @@
 """The job queue on RabbitMQ (3.10 or later): competing consumers in any number of processes.
 
-One connection, made again whenever it breaks, with a channel to publish on and one to consume from. What was delivered
-over a connection that broke comes again over the next one, so whoever consumes must bear to get a job twice.
+One connection, made again whenever it breaks, with a channel to publish on and one to consume from. Delivery is at
+least once; consumers must bear to get a job twice:
+
+1. The connection breaks while a job is at a consumer. The broker delivers it again, here or to another process. What
+   the first consumer still says of its delivery goes over the broken connection, to nobody.
+2. The connection breaks after the broker has taken a job and before it has confirmed that. ``publish`` raises, and its
+   caller sends the job again.
+3. A job is retried, buried or sifted: its copy is published before the original is acknowledged. Whatever happens in
+   between leaves two of them, never none.
+4. The connection is made anew while others publish. They hold the link that they began with, and fail with it; those
+   that begin meanwhile wait for the next one. Deliveries count on their own link, so late ones change no new figures.
+5. Deliveries come before ``_connect`` has returned, since consuming begins in it. They carry their own link, so they
+   need not wait for ``_link``.
+6. :meth:`RabbitQueue.stop` comes while deliveries arrive. It forbids every later connection to consume, then cancels
+   the consumers and gives back what no consumer has taken. What arrives after that is never acknowledged, and goes
+   to another process when the connection closes.
 """
 
 from __future__ import annotations
@@ -36,13 +50,13 @@ logger = logging.getLogger(__name__)
 RECONNECT_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0)
 """Pauses between attempts to connect; the last one holds for all that follow."""
 WATCH_SECONDS = 20.0
-"""Jobs wait and none has come for so long: the consumer is taken for gone."""
+"""The consumer counts as gone when jobs have waited and none has come for so long."""
 TRACEPARENT, REASON = "traceparent", "x-reason"
 
 
 @dataclass(slots=True, eq=False)
 class RabbitDelivery:
-    """A job that a consumer holds, over the connection that it came by."""
+    """Implements :class:`workflow.sharing.Delivery`, over the connection that it came by."""
 
     queue: RabbitQueue
     link: _Link
@@ -50,7 +64,7 @@ class RabbitDelivery:
     message: AbstractIncomingMessage
 
     async def acknowledge(self) -> None:
-        """The job is done. Over a connection that is gone there is nothing to say: it comes again."""
+        """The job is done. Where the connection is gone this does nothing, and the job comes again."""
         self.link.held[self.job.priority] -= 1
         with contextlib.suppress(QueueUnavailableError):
             async with reaching():
@@ -64,7 +78,7 @@ class RabbitDelivery:
                 await self.message.nack(requeue=True)
 
     async def retry(self) -> bool:
-        """Send it up the ladder, and let go of it when the broker has it there."""
+        """Publish it again with the pause of its step, then acknowledge it; see the port."""
         step = self.job.retry_count
         has_steps = step < len(JOB_RETRY_SECONDS)
         try:
@@ -81,7 +95,7 @@ class RabbitDelivery:
 
 
 class _Link:
-    """One connection with its channels, until it breaks. ``held`` counts what came over it and is not acknowledged."""
+    """One connection with its channels, until it breaks. ``held`` counts its deliveries that are not acknowledged."""
 
     def __init__(self, connection: AbstractConnection, publishing: AbstractChannel, consuming: AbstractChannel) -> None:
         self.connection = connection
@@ -103,7 +117,7 @@ class RabbitQueue:
 
     An async context manager around its connection.
 
-    ``prefetch`` bounds, per priority, what this process holds without having acknowledged it; 0 consumes nothing.
+    ``prefetch`` bounds, per priority, this process's deliveries that are not acknowledged; 0 consumes nothing.
 
     Raises:
         UnfitBrokerError: on entering, where the broker is of a kind that cannot serve. One that is merely away is
@@ -191,9 +205,13 @@ class RabbitQueue:
             return sum([await _count(link.publishing, name) for name in names])
 
     async def sift(self, is_dead: Callable[[Sequence[str]], Awaitable[Collection[str]]], *, limit: int) -> int:
-        """Let go of letters whose executions are dead no more; see the port."""
+        """Remove letters whose executions are dead no more; see the port.
+
+        An execution may be redriven after ``is_dead`` was asked: its letter stays until the next time. One that dies
+        again after its letter was removed has a new letter, which its own end has sent.
+        """
         link = await self._linked()
-        let_go = 0
+        removed = 0
         async with reaching(), link.connection.channel() as channel:
             queue = await channel.get_queue(self.topology.dead_queue, ensure=False)
             held = [message async for message in _messages(queue, min(limit, await _count(channel, queue.name)))]
@@ -205,9 +223,9 @@ class RabbitQueue:
                     # Sent anew rather than given back, so that the next look begins with others.
                     await link.exchanges[self.topology.dead_exchange].publish(_copy(message), "")
                 else:
-                    let_go += 1
+                    removed += 1
                 await message.ack()
-        return let_go
+        return removed
 
     async def _send(self, exchange: str, job: Job, headers: dict[str, str] | None = None) -> None:
         link = await self._linked()
@@ -248,7 +266,7 @@ class RabbitQueue:
                     logger.info("%s", error.message)
                     await asyncio.sleep(pause)
                     continue
-                logger.warning("RabbitMQ is there again")
+                logger.warning("RabbitMQ is connected again")
                 attempts = 0
             link = self._link
             if link is not None:
@@ -259,7 +277,7 @@ class RabbitQueue:
     async def _unlink(self, link: _Link) -> None:
         self._is_up.clear()
         self._link = None
-        # They come again, to whichever consumer is there first.
+        # The broker delivers them again.
         self._waiting.clear()
         await _closed(link.connection)
 

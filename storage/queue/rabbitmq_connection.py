@@ -30,7 +30,7 @@ async def reaching(seconds: float = ANSWER_SECONDS) -> AsyncIterator[None]:
         async with asyncio.timeout(seconds):
             yield
     except asyncio.CancelledError as error:
-        # The client cancels whoever waits at a connection that breaks; nobody has asked this task to end.
+        # The client cancels the tasks that wait at a connection that breaks; nobody has asked this one to end.
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
@@ -50,8 +50,8 @@ async def connected(url: str) -> AbstractConnection:
 
 
 class _Connection(aio_pika.Connection):
-    """Is closed where it does not come about. The library leaves that to whoever collects the garbage, who may not be
-    able to wait for it."""
+    """A connection that is closed where connecting fails. The library leaves that to the garbage collector, which
+    cannot wait for it."""
 
     async def connect(self, timeout: Any = None) -> None:  # noqa: ASYNC109 - the library's own name for it
         """Connect to the broker."""

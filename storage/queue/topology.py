@@ -36,7 +36,7 @@ class Queue:
 
 @dataclass(slots=True, frozen=True)
 class Topology:
-    """Everything of one installation; ``prefix`` tells it from others on the same broker."""
+    """Everything of one installation; ``prefix`` keeps it apart from others on the same broker."""
 
     prefix: str = "jobsprint"
 

@@ -1,7 +1,7 @@
 """The event bus over Redis pub/sub, for processes that share the work.
 
-Redis forgets what nobody listens to, and what was sent while it was away: events wake readers up, and the store tells
-them the truth. Listeners in the process that publishes hear of it without Redis.
+Redis drops events that nobody listens to, and those that are sent while it is away: an event only says that it is
+time to read the store. Listeners in the process that publishes get events without Redis.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OUTGOING_EVENTS = 10_000
 """Events kept for a Redis that is behind or away; then the oldest are lost."""
 BATCH = 500
 REMEMBERED_IDS = 20_000
-"""An event may come by several channels, and comes back to whoever sent it; so many are told from new ones."""
+"""An event may come by several channels, and comes back to its sender; so many ids are kept to drop the copies."""
 RECONNECT_SECONDS = 0.5
 SUBSCRIBE_SECONDS = 1.0
 """How long a new listener waits for Redis to confirm; it listens all the same, from when Redis is there."""
@@ -40,9 +40,9 @@ INTEREST_SECONDS = 30.0
 class RedisEventBus:
     """Implements :class:`workflow.ports.EventBus`; an async context manager around its connections.
 
-    ``changes`` are the types of events about things themselves: few, and heard by whoever caches. ``details`` are those
-    that only go out, by channels of their own, where some process has lately said that it listens to those of their
-    aggregate.
+    ``changes`` are the types of events about things themselves: few, for those who cache. ``details`` are those that
+    are sent only where some process has lately said that it listens to those of their aggregate, by channels of their
+    own.
     """
 
     def __init__(self, url: str, *, changes: Collection[str], details: Collection[str], prefix: str = PREFIX) -> None:
@@ -200,9 +200,9 @@ class RedisEventBus:
                     await _subscribe(pubsub, [self._interest_channel, *named])
                     self._pubsub = pubsub
                     await _subscribe(pubsub, self._channels.keys() - named)  # those that came meanwhile
-                    self._put(self._interest_channel, b"[]")  # whoever listens is to say so
+                    self._put(self._interest_channel, b"[]")  # asks every process for what it listens to
                     if self._was_there.is_set():
-                        logger.warning("Redis is there again")
+                        logger.warning("Redis is connected again")
                         for callback in self._gap_callbacks:
                             callback()
                     self._was_there.set()

@@ -32,11 +32,11 @@ async def redis_facts(url: str) -> RedisFacts:
             began = time.perf_counter()
             await client.ping()
             took = time.perf_counter() - began
-            told = await client.info()
+            info = await client.info()
     except (RedisError, OSError, ValueError) as error:
         raise StorageError(
             f"Redis cannot be asked: {error}.", fix="See that it runs, and JOBSPRINT_REDIS_URL."
         ) from error
     return RedisFacts(
-        version=str(told["redis_version"]), answer_seconds=took, eviction=str(told.get("maxmemory_policy", ""))
+        version=str(info["redis_version"]), answer_seconds=took, eviction=str(info.get("maxmemory_policy", ""))
     )

@@ -1,4 +1,4 @@
 """Credentials and connections: encrypted at rest.
 
-Must not give a secret to anybody but who sends it.
+Must not give a secret to any code but the one that sends it.
 """

@@ -87,7 +87,7 @@ class VaultKeys:
 
 
 def key_id(key: bytes) -> str:
-    """The name of a key, which tells nothing of it."""
+    """The name of a key, from which nothing of the key can be learnt."""
     return hashlib.sha256(b"jobsprint vault key " + key).hexdigest()[:16]
 
 

@@ -145,8 +145,8 @@ class SqlVault:
     async def rotate(self) -> Rotation:
         """Encrypt everything with the first key that is not yet.
 
-        Each batch is a transaction of its own, and what is still to do can be seen in the rows: whoever stops halfway
-        goes on where they stopped. What somebody else changes meanwhile stays as they have it.
+        Each batch is a transaction of its own, and the rows show what is still to do: a rotation that was stopped
+        continues where it stopped. What is changed meanwhile stays as it was changed.
         """
         rotation, after = Rotation(), ""
         while True:

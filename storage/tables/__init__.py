@@ -1,4 +1,4 @@
-"""The tables, one module per subject. Migrations bring older databases here.
+"""The tables, one module per subject. An empty database gets them as they are; migrations bring older ones there.
 
 Must not hold queries.
 """

@@ -32,7 +32,7 @@ users = Table(
     # In lower case.
     Column("email", Text, nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    # None where the user signs in elsewhere.
+    # None where an identity provider signs the user in.
     Column("password_hash", Text),
     Column("created_at", UtcTime, nullable=False),
     Column("disabled_at", UtcTime),
@@ -116,7 +116,7 @@ sessions = Table(
 spent_refresh_tokens = Table(
     "spent_refresh_tokens",
     metadata,
-    # Whoever shows one of these has stolen it, or was robbed of it: the session ends.
+    # One of these is used again only where a token was stolen: the session ends.
     Column("hash", String(64), primary_key=True),
     Column("session_id", String(36), ForeignKey("sessions.id"), nullable=False),
     Column("spent_at", UtcTime, nullable=False),
@@ -129,7 +129,7 @@ api_keys = Table(
     Column("id", String(36), primary_key=True),
     Column("hash", String(64), nullable=False, unique=True),
     Column("name", Text, nullable=False),
-    # The end of the key, by which its owner tells it from others.
+    # The end of the key, by which its owner recognises it.
     Column("hint", String(8), nullable=False),
     Column("user_id", String(36), ForeignKey("users.id"), nullable=False),
     Column("workspace_id", Text, ForeignKey("workspaces.id"), nullable=False),

@@ -1,4 +1,4 @@
-"""The tables of workflows and executions. ``migrations`` makes them; a test holds the two against each other.
+"""The tables of workflows and executions. Migrations bring older databases to the same; a test compares the two.
 
 An ``owner`` is the id of a workspace. Those of accounts are in :mod:`storage.tables.accounts`.
 """
@@ -91,13 +91,13 @@ executions = Table(
     Column("error_message", Text),
     # When a waiting execution goes on by itself.
     Column("wake_at", UtcTime),
-    # Which process has the execution in hand, and until when others leave it alone.
+    # Which process holds the lease, and when the lease ends.
     Column("lease_owner", String(36)),
     Column("lease_expires_at", UtcTime),
-    # How often others have told something to whoever has it in hand, and whether that was to cancel it.
+    # How many signals other processes have stored for the holder, and whether one of them asks to cancel.
     Column("signals", Integer, nullable=False, server_default="0"),
     Column("is_cancelled", Boolean, nullable=False, server_default=false()),
-    # Which attempt wrote it last, for one whose commit was not heard of.
+    # Which attempt wrote it last: one whose connection broke learns from it whether it was committed.
     Column("write_token", BigInteger),
     # Everything that no query asks for; see storage.executions.records.
     Column("data", LargeBinary, nullable=False),

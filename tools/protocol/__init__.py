@@ -1,4 +1,4 @@
 """What a tool, a resource and a prompt are, and how a call becomes an answer.
 
-Must not know a single tool.
+Must not import a subject's tools.
 """

@@ -21,9 +21,9 @@ LIST_BUDGET = 4_000
 ROW_TOKENS = 150
 """Tokens for one row of a list; longer descriptions and messages are cut in it."""
 ROOM_FOR_CURSOR = 60
-"""Tokens left free for what tells of the next page."""
+"""Tokens left free for the cursor of the next page."""
 CUT = "…"
-"""The name, or the start of the text, under which a cut tells what is gone."""
+"""The name, or the start of the text, under which a cut says what is gone."""
 
 _TIGHTER = 0.8
 _LEAST = 8
@@ -48,9 +48,9 @@ def shown(value: Any) -> Any:
 def fit(value: Any, budget: int) -> tuple[Any, bool]:
     """``value`` cut to ``budget`` tokens, and whether anything was cut.
 
-    Lists lose their tails, long strings their middles; what is gone is told in place: ``"… 90 more"``, or
+    Lists lose their tails, long strings their middles; what is gone stands in its place: ``"… 90 more"``, or
     ``{"…": "90 more"}`` in a list of objects. Each member of an object gets its share of what its smaller siblings
-    leave. A budget of fewer than a few tokens may be exceeded by the words that tell of the cut.
+    leave. A budget of fewer than a few tokens may be exceeded by the words that say so.
     """
     if tokens(value) <= budget:
         return value, False

@@ -1,4 +1,4 @@
-"""Who calls a tool, and what they can be told and asked while the call lasts."""
+"""Who calls a tool or gets a prompt, and what can be reported to them and asked of them while the call lasts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ModelPrompt:
 class Elicitation:
     """Something to ask the person behind a caller.
 
-    ``key`` tells it from every other question of the same call. ``form`` is the JSON Schema of the answer: one object
+    ``key`` is unique among the questions of the same call. ``form`` is the JSON Schema of the answer: one object
     of plain members. ``url`` is a page to answer on instead, taken where the caller's client can open one. With a
     ``prompt`` it is for the caller's model: the answer is one member, ``text``.
     """
@@ -74,7 +74,7 @@ class Caller(Protocol):
         ...
 
     async def report_progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
-        """Tell how far it is, where they asked for it."""
+        """Report how far it is, where the caller has asked for reports."""
         ...
 
     async def ask(

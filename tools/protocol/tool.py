@@ -1,5 +1,5 @@
 """What a tool is, and how a call becomes an answer: arguments checked, secrets hidden, results within their budget,
-failures told so that an agent can act.
+failures that say what an agent can do.
 
 The text of a result is its structured content as compact JSON, within the same budget. Hosts hand their model one
 of the two, many only the text, so the text must say everything; it is short because the content is.
@@ -27,7 +27,9 @@ from workflow.schemas.model_findings import model_findings
 READ_ONLY = types.ToolAnnotations(
     read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False
 )
-
+DESTRUCTIVE = types.ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False
+)
 
 Toolset = Literal["authoring", "running"]
 AUTHORING: frozenset[Toolset] = frozenset({"authoring"})
@@ -38,7 +40,7 @@ DEFAULT_BUDGET = 2_000
 """Tokens that an answer may take where neither the tool nor the caller says otherwise."""
 
 FINDINGS_BUDGET = 2_000
-"""Tokens for the findings of one answer; the first ones count most, and mending them often mends the others."""
+"""Tokens for the findings of one answer. The first ones matter most, and mending them often mends the others."""
 
 
 class Arguments(BaseModel):
@@ -65,7 +67,7 @@ class Answer:
 
 @dataclass(slots=True, frozen=True)
 class Pending:
-    """A result that is still to come: what the execution ends with, in the form that its ``call`` names."""
+    """A result that is still to come: the execution's, in the form that its ``answer_form`` names."""
 
     execution_id: str
 
@@ -186,8 +188,8 @@ def _without_patch(finding: dict[str, Any]) -> dict[str, Any]:
 
 
 def failure(error: JobsprintError) -> types.CallToolResult:
-    """A failure that the caller can mend, as a result. It has no structured content: that is the schema of
-    success, and clients hold results against it."""
+    """A failure that the caller can mend, as a result. It has no structured content: clients validate that against the
+    output schema, which describes success."""
     text = orjson.dumps({"error": fit(error_content(error), 2 * DEFAULT_BUDGET)[0]}).decode()
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
 

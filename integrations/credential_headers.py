@@ -125,7 +125,7 @@ def require_way(opened: OpenCredential, url: str) -> None:
         f"The credential {opened.ref.name!r} may not be sent to {url.partition('?')[0]!r:.200}; its hosts are {hosts}.",
         code="credential_host_not_allowed",
         transient=False,
-        fix="Request an https:// address of one of its hosts. Whoever has the secret can change them with "
+        fix="Request an https:// address of one of its hosts. A user who has the secret can change them with "
         "PUT /api/credentials/{name}.",
     )
 

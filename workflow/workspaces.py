@@ -93,7 +93,7 @@ class InvitationNotFoundError(JobsprintError):
     def __init__(self) -> None:
         super().__init__(
             "There is no such invitation: it was used or taken back, its time is over, or it is somebody else's.",
-            fix="Ask whoever invited you for another one, for the e-mail address of your account.",
+            fix="Ask the person who invited you for another one, for the e-mail address of your account.",
         )
 
 

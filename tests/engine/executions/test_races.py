@@ -114,7 +114,7 @@ async def test_a_cancellation_while_the_waiting_is_being_stored_cancels_what_wai
 
 async def test_of_two_answers_at_once_one_counts_and_the_other_is_refused(alone: Process) -> None:
     execution_id = await alone.start(ASKS)
-    await alone.until(execution_id, "waiting")
+    await alone.server.services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=20)
     hold = alone.milestones.hold(Milestone.ANSWER_CHECKED)
     first = asyncio.create_task(alone.act(execution_id, "resume", APPROVES))
     await hold.reached()
@@ -130,7 +130,7 @@ async def test_an_answer_reads_the_journal_once_and_the_worker_not_again(
     alone: Process, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution_id = await alone.start(ASKS)
-    await alone.until(execution_id, "waiting")
+    await alone.server.services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=20)
     store = alone.server.services.reader._store
     reads: list[str] = []
     for name in ("journal", "recorded"):
@@ -158,7 +158,7 @@ async def test_a_signal_that_the_run_does_not_see_wakes_the_execution_when_it_is
         "connections": [*ASKS["connections"], ["start", "early"]],
     }
     execution_id = await holder.start(definition)
-    await holder.until(execution_id, "waiting")
+    await holder.server.services.reader.wait(LOCAL_ID, execution_id, timeout_seconds=20)
     hold = holder.milestones.hold(Milestone.JOURNAL_READ)
     assert (await holder.act(execution_id, "resume", {**APPROVES, "node": "early"})).status_code == 200
     await hold.reached()

@@ -1,4 +1,4 @@
-"""Definitions on their way to be run: authored, checked, compiled to plans, published.
+"""Definitions before they run: stored as versions, checked, compiled, published.
 
-Must not run anything.
+Must not execute anything.
 """

@@ -1,4 +1,4 @@
-"""Actions that a definition names, held against what the workspace's connections can do now."""
+"""Checks the actions that a definition names against those that the workspace's connections offer now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Path = tuple[str | int, ...]
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class NamedAction:
-    """An action as a definition names it. The paths lead from the document to the places."""
+    """An action as a definition names it. The paths lead from the document to each part."""
 
     connection: str
     action: str
@@ -34,7 +34,7 @@ class NamedAction:
 
 
 def named_actions(document: Any, registry: NodeRegistry) -> list[NamedAction]:
-    """Every action that a definition names as it is; ``document`` may be wrong elsewhere."""
+    """Every action that a definition names without an expression; the rest of ``document`` may be wrong."""
     nodes = document.get("nodes") if isinstance(document, dict) else None
     found: list[NamedAction] = []
     for name, node in (nodes if isinstance(nodes, dict) else {}).items():
@@ -52,7 +52,7 @@ def named_actions(document: Any, registry: NodeRegistry) -> list[NamedAction]:
 def action_findings(
     named: Sequence[NamedAction], connections: Sequence[str], actions: Sequence[Action]
 ) -> Iterator[Finding]:
-    """What does not fit. A connection that is not there is a warning: it may be made before the workflow runs."""
+    """What is wrong with them. A missing connection is a warning: it may be made before the workflow runs."""
     by_connection: dict[str, dict[str, Action]] = {}
     for action in actions:
         by_connection.setdefault(action.connection, {})[action.name] = action
@@ -83,7 +83,7 @@ def _in_node(kind: ActionNode[Any], parameters: Mapping[str, Any], at: Path) -> 
 
 
 def _in_tools(tools: Any, at: Path) -> Iterator[NamedAction]:
-    """Actions that an agent may use: its arguments are the model's to give."""
+    """Actions that are tools of an agent: the model gives the arguments."""
     for place, tool in enumerate(tools if isinstance(tools, list) else []):
         if isinstance(tool, dict) and _is_name(tool.get("connection")) and _is_name(tool.get("action")):
             yield _plain(tool, (*at, place), arguments=None)
@@ -138,16 +138,16 @@ def _of_action(named: NamedAction, actions: Mapping[str, Action]) -> Iterator[Fi
         yield Finding(
             code="action_changed",
             pointer=at,
-            message=f"{named.connection}/{named.action} takes other arguments now than when its form was pinned.",
+            message=f"{named.connection}/{named.action} takes other arguments now than when its digest was pinned.",
             patch=(PatchOperation(op="replace", path=at, value=action.digest),),
-            fix="See its schema with find_actions and mend the arguments; then take over the new digest.",
+            fix="Read its schema with find_actions and correct the arguments; then write the new digest.",
         )
     if isinstance(named.arguments, dict):
         yield from _of_arguments(named, action)
 
 
 def _of_arguments(named: NamedAction, action: Action) -> Iterator[Finding]:
-    """What is wrong with arguments as they are written; what an expression will give is not judged yet."""
+    """What is wrong with the arguments as written; values of expressions are checked before the call."""
     at = pointer(*named.arguments_at)
     for finding in InputSchema(action.input_schema).findings(named.arguments, at=at):
         here = finding.pointer.removeprefix(at)

@@ -1,4 +1,4 @@
-"""Workflows made and changed: every definition is checked whole before anything is stored."""
+"""Creates and changes workflows: a definition is checked completely before it is stored."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from workflow.schemas.documents import parse_document
 VersionChoice = int | Literal["published"] | None
 """A version by its number, the published one, or (``None``) the current one."""
 
-PLANS_KEPT = 512
-"""Compiled plans kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
+COMPILED_KEPT = 512
+"""Compiled workflows kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
 
 
 @dataclass(slots=True, frozen=True)
 class Saved:
-    """A stored version, and the warnings that did not keep it from being stored."""
+    """A stored version, and its warnings."""
 
     workflow: StoredWorkflow
     warnings: tuple[Finding, ...]
 
 
 class Authoring:
-    """Checks, stores and compiles definitions. Nothing invalid is ever stored.
+    """Checks, stores and compiles definitions. No definition with an error is ever stored.
 
-    What reads takes the workspace that asks (``owner``), what changes the actor.
+    Methods that read take the workspace (``owner``), methods that change something the actor.
     """
 
     def __init__(
@@ -73,12 +73,12 @@ class Authoring:
         self._evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
-        self._plans: OrderedDict[tuple[str, int], CompiledWorkflow] = OrderedDict()
+        self._compiled: OrderedDict[tuple[str, int], CompiledWorkflow] = OrderedDict()
 
     async def check(self, owner: str, document: Any, *, current: StoredWorkflow | None = None) -> Report:
-        """Everything wrong with a definition, expressions included. A string is read as JSON text first.
+        """Check a definition with its expressions. A string is parsed as JSON first.
 
-        Secrets that were hidden when ``current`` was read count as what they are there.
+        Secrets that were hidden when ``current`` was read get the values that they have in it.
 
         Raises:
             InvalidArgumentsError: the string is not JSON.
@@ -102,7 +102,7 @@ class Authoring:
         return Report(usable, findings, report.document)
 
     async def create(self, actor: Actor, document: Any, *, publish: bool = False) -> Saved:
-        """Store a new workflow, as a draft or published at once.
+        """Store a new workflow, as a draft or published immediately.
 
         Raises:
             InvalidDefinitionError: a finding is an error.
@@ -128,7 +128,7 @@ class Authoring:
         return Saved(stored, report.findings)
 
     async def replace(self, actor: Actor, workflow_id: str, document: Any, *, expected_version: int | None) -> Saved:
-        """Store a whole definition as the next version; without ``expected_version`` after whatever is there.
+        """Store a whole definition as the next version; without ``expected_version``, whichever version is current.
 
         Raises:
             InvalidDefinitionError: a finding is an error.
@@ -165,10 +165,10 @@ class Authoring:
     async def restore_version(
         self, actor: Actor, workflow_id: str, version: int, *, expected_version: int | None
     ) -> Saved:
-        """Make an old version the draft again, as a version of its own.
+        """Store the definition of an old version as the next version.
 
         Raises:
-            InvalidDefinitionError: it is not valid any more, for example because a node type is gone.
+            InvalidDefinitionError: it is no longer valid, for example because a node type is no longer installed.
             WorkflowNotFoundError, VersionConflictError: see the repository.
         """
         current = await self._expected(actor, workflow_id, expected_version)
@@ -177,11 +177,11 @@ class Authoring:
         return await self._save(actor, current, report, change=f"Restored version {version}")
 
     async def version(self, owner: str, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
-        """The version asked for.
+        """The chosen version.
 
         Raises:
             WorkflowNotFoundError: no such workflow or version.
-            NotPublishedError: the published one was asked for, and there is none.
+            NotPublishedError: the published version was chosen, and there is none.
         """
         if choice != "published":
             return await self.workflows.get(owner, workflow_id, choice)
@@ -191,11 +191,11 @@ class Authoring:
         return await self.workflows.get(owner, workflow_id, current.published_version)
 
     async def compiled_in_use(self, owner: str, workflow_id: str) -> CompiledWorkflow:
-        """What other workflows run: the published version, or the draft where none is, so that drafts can be tried.
+        """The version that other workflows run: the published one, else the draft, so that drafts can be tried.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
-            InvalidDefinitionError: see :meth:`plan`.
+            InvalidDefinitionError: see :meth:`compiled`.
         """
         current = await self.workflows.get(owner, workflow_id)
         return self.compiled(await self.workflows.get(owner, workflow_id, current.published_version))
@@ -203,7 +203,7 @@ class Authoring:
     async def compare(
         self, owner: str, workflow_id: str, base: int | None, version: VersionChoice
     ) -> tuple[int, int, Difference]:
-        """How a version differs from ``base``, by default the one before it: both numbers, and the difference.
+        """The numbers of ``base`` (by default the version before) and of the version, and their difference.
 
         Raises:
             WorkflowNotFoundError: no such workflow or version.
@@ -215,7 +215,7 @@ class Authoring:
         return older.version, newer.version, found
 
     async def delete(self, actor: Actor, workflow_id: str) -> None:
-        """Take a workflow out of use; it can be restored for a while.
+        """Unpublish and hide a workflow; it can be restored until it is purged.
 
         Raises:
             WorkflowNotFoundError: there is none.
@@ -229,7 +229,7 @@ class Authoring:
         """Bring a deleted workflow back, as a draft.
 
         Raises:
-            WorkflowNotFoundError: there is none, or it is gone for good.
+            WorkflowNotFoundError: there is none, or it was purged.
         """
         stored = await self.workflows.restore(actor.workspace_id, workflow_id)
         self._announcements.workflow_changed("restored", workflow_id, actor.workspace_id)
@@ -251,20 +251,20 @@ class Authoring:
         return list(action_findings(named, known, await self._connections.actions(owner)))
 
     def compiled(self, stored: StoredWorkflow) -> CompiledWorkflow:
-        """The compiled plan of a stored version.
+        """The compiled workflow of a stored version, compiled once.
 
         Raises:
-            InvalidDefinitionError: a node type that it uses is not installed any more.
+            InvalidDefinitionError: a node type that it uses is no longer installed.
         """
         key = (stored.id, stored.version)
-        compiled = self._plans.get(key)
+        compiled = self._compiled.get(key)
         if compiled is None:
             compiled = compile_workflow(stored, registry=self.registry, evaluator=self._evaluator)
-            self._plans[key] = compiled
-            if len(self._plans) > PLANS_KEPT:
-                self._plans.popitem(last=False)
+            self._compiled[key] = compiled
+            if len(self._compiled) > COMPILED_KEPT:
+                self._compiled.popitem(last=False)
         else:
-            self._plans.move_to_end(key)
+            self._compiled.move_to_end(key)
         return compiled
 
     async def _expected(self, actor: Actor, workflow_id: str, expected_version: int | None) -> StoredWorkflow:

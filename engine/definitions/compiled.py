@@ -1,4 +1,4 @@
-"""A version of a workflow, compiled once: nodes and edges by number, expressions parsed, parameters built."""
+"""Compiles a version of a workflow: nodes and edges by number, expressions parsed, parameters built."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from workflow.ports import StoredWorkflow
 
 @dataclass(slots=True, frozen=True)
 class NodeParameters:
-    """A node's parameters: built already where they hold no template, else ready to be filled in.
+    """A node's parameters: ``constant`` where they hold no template, else made for each item.
 
-    ``make`` puts the templates' values into their places; ``is_whole`` says that what it makes needs no more check.
+    ``make`` puts the templates' values into their places; with ``is_whole`` its result needs no further check.
     """
 
     schema: ParameterModel
@@ -37,7 +37,7 @@ class NodeParameters:
         """The parameters with ``values`` in place of the templates.
 
         Raises:
-            ExpressionError: the item has no values, for this reason.
+            ExpressionError: an expression failed for the item.
             NodeError: a value does not fit, code ``bad_parameter``.
         """
         if isinstance(values, ExpressionError):
@@ -48,7 +48,7 @@ class NodeParameters:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class CompiledEdge:
-    """A connection; ends are indexes into :attr:`Plan.nodes`, ``input`` into the target's inputs."""
+    """An edge; ``source`` and ``target`` are indexes of nodes, ``input`` is an index of the target's inputs."""
 
     source: int
     target: int
@@ -57,10 +57,10 @@ class CompiledEdge:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class CompiledNode:
-    """A node with everything that a run of it needs. Edges are indexes into :attr:`Plan.edges`.
+    """A node with everything that a run of it needs. Edges are indexes into :attr:`CompiledWorkflow.edges`.
 
-    ``is_item_node`` and ``takes_time`` say what kind of type it has: asking the class each time costs more. ``loop``
-    is an item node's whole work compiled, where it can be.
+    ``is_item_node`` and ``takes_time`` tell the kind of its type: to ask the class at each run costs more. ``loop``
+    is the compiled loop of an item node, where it has one.
     """
 
     index: int
@@ -79,16 +79,16 @@ class CompiledNode:
 
     @property
     def is_leaf(self) -> bool:
-        """Whether nothing is connected behind it: its items are part of the execution's output."""
+        """Whether no edge leaves it: then its items are part of the execution's output."""
         return not self.edges_out
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class CompiledWorkflow:
-    """A compiled workflow. Immutable; any number of executions share it.
+    """A version ready to run. Immutable; any number of executions share it.
 
-    ``owner`` is its workspace. ``bodies`` are the loops' by their node; ``enclosing`` gives the innermost body that a
-    node lies in. ``roots`` are the nodes that nothing leads to but ways back to a loop.
+    ``owner`` is its workspace. ``bodies`` has the body of each loop by the loop's index, ``enclosing`` the innermost
+    body of each node that lies in one. ``roots`` are the nodes without edges in, those from a loop's body aside.
     """
 
     workflow_id: str
@@ -104,11 +104,11 @@ class CompiledWorkflow:
 
     @property
     def responds(self) -> bool:
-        """Whether some node answers a webhook's caller."""
+        """Whether an enabled node answers webhook requests."""
         return any(node.type.name == "respond" and not node.definition.disabled for node in self.nodes)
 
     def trigger(self, *, node: str | None, type_name: str | None = None) -> CompiledNode:
-        """The trigger to start at: the one named, else the first enabled one of the type, else the first.
+        """The trigger to start at: the one named, else the first enabled one of the type, else the first enabled one.
 
         Raises:
             NodeNotFoundError: there is no such trigger.
@@ -130,10 +130,10 @@ class CompiledWorkflow:
 
 
 def compile_workflow(stored: StoredWorkflow, *, registry: NodeRegistry, evaluator: Evaluator) -> CompiledWorkflow:
-    """Compile a stored version, which the checks have passed.
+    """Compile a stored version; the checks have found no error in it.
 
     Raises:
-        InvalidDefinitionError: a node type is gone since the definition was saved.
+        InvalidDefinitionError: a node type is no longer installed.
         ExpressionError: a template cannot be parsed.
     """
     definition = stored.definition
@@ -186,7 +186,7 @@ def compile_workflow(stored: StoredWorkflow, *, registry: NodeRegistry, evaluato
     return CompiledWorkflow(
         bodies={body.loop: body for body in bodies},
         roots=tuple(node.index for node in nodes if all(edge in back for edges in node.edges_in for edge in edges)),
-        # Smaller bodies lie inside larger ones, so the last one that is written is the innermost.
+        # Smaller bodies lie inside larger ones and are written last, so the innermost one stays.
         enclosing={node: body for body in sorted(bodies, key=lambda each: -len(each.nodes)) for node in body.nodes},
         workflow_id=stored.id,
         owner=stored.owner,
@@ -206,8 +206,8 @@ def _type_of(name: str, node: NodeDefinition, registry: NodeRegistry) -> NodeTyp
                 Finding(
                     code="unknown_node_type",
                     pointer=pointer("nodes", name, "type"),
-                    message=f"Node type {node.type!r} is not installed any more.",
-                    fix="Install the package that brings it again, or change the node's type.",
+                    message=f"Node type {node.type!r} is no longer installed.",
+                    fix="Install its package (the server's log says if it was left out), or change the node's type.",
                 )
             ]
         )

@@ -1,4 +1,4 @@
-"""What is wrong with the expressions of a definition, and what looks like one and is none."""
+"""Checks the expressions of a definition, and finds texts that look like expressions and are not."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ VARIABLES = frozenset(
 """What expressions see, apart from ``$('node')``; see ``prelude.js``."""
 
 PROGRAMS = frozenset({("code", "javascript")})
-"""Parameters that hold a program: braces in it are the language's own."""
+"""Parameters that hold a program: braces in it belong to its language."""
 
 _BRACES = re.compile(r"\{\{([^{}]*+)\}\}")
 _VARIABLE_OR_NODE = re.compile(r"\$[A-Za-z(]")
 _BARE = re.compile(r"=?\s*\$(?:json|input|node|items|execution|workflow|vars|now|today|\()\s*[.\[(\"'`][^{}]*")
 _STRINGS = re.compile(r"'(?:[^'\\]|\\.)*+'?|\"(?:[^\"\\]|\\.)*+\"?|`(?:[^`\\]|\\.)*+`?", re.DOTALL)
-"""One that is not closed goes to the end: looking for another way would take the square of its length."""
+"""A string that is not closed extends to the end: to backtrack would take time that grows with the square of it."""
 _VARIABLE = re.compile(r"(?<![\w$.])\$[A-Za-z_]\w*")
 _DECLARATION = re.compile(r"=>|\b(?:let|const|var|function)\b")
 
 
 async def expression_findings(document: Any, evaluator: Evaluator) -> list[Finding]:
-    """Templates that do not parse, what they name that is not there, and texts that were meant to be templates."""
+    """Templates that do not parse, names in them that do not exist, and texts that were meant to be templates."""
     nodes = document.get("nodes") if isinstance(document, dict) else None
     if not isinstance(nodes, dict):
         return []
@@ -76,7 +76,7 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
 
 
 def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding]:
-    """Texts that would be taken as they are, although they look like expressions."""
+    """Texts that look like expressions, but are used as they are written."""
     kind = node.get("type") if isinstance(node, dict) else None
     for path, text in _texts(parameters, ()):
         if (kind, path[-1] if path else None) in PROGRAMS:
@@ -88,7 +88,7 @@ def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding
                 code="expression_without_braces",
                 severity="warning",
                 pointer=at,
-                message=f"{text!r:.80} is taken as it is; an expression stands between braces in a text that starts "
+                message=f"{text!r:.80} is used as written; an expression stands between braces in a text that starts "
                 "with =.",
                 patch=(PatchOperation(op="replace", path=at, value=expression),),
             )
@@ -97,7 +97,7 @@ def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding
                 code="expression_without_equals",
                 severity="warning",
                 pointer=at,
-                message=f"{text!r:.80} is taken as it is; only a text that starts with = is a template.",
+                message=f"{text!r:.80} is used as written; only a text that starts with = is a template.",
                 patch=(PatchOperation(op="replace", path=at, value=f"={text}"),),
             )
 
@@ -118,7 +118,7 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _variable_findings(at: str, source: str) -> Iterator[Finding]:
-    """Names with a dollar that nothing has: warnings, since an expression may declare names of its own."""
+    """Unknown names with a dollar. They are warnings, because an expression may declare its own names."""
     code = _STRINGS.sub("''", "\n".join(parse_template(source).expressions))
     if _DECLARATION.search(code):
         return
@@ -159,7 +159,7 @@ def _reference_findings(at: str, source: str, nodes: dict[str, Any]) -> list[Fin
             Finding(
                 code="unknown_node_reference",
                 pointer=at,
-                message=f"The expression names a node {name!r} that is not there.{did_you_mean(near)}",
+                message=f"The expression names a node {name!r} that does not exist.{did_you_mean(near)}",
                 patch=patch,
                 fix=None if patch else f"The nodes are: {listed(nodes)}.",
             )

@@ -1,4 +1,4 @@
-"""Where a plan goes round: the bodies of its loops, found when it is compiled."""
+"""The bodies of a workflow's loops, found when it is compiled."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(slots=True, frozen=True)
 class LoopBody:
-    """What lies between a loop's output and its input. All members are indexes into the plan.
+    """The nodes between a loop's output and its input. All members are indexes into the compiled workflow.
 
-    ``inner`` edges are those of the body, the ways in and back included; ``back`` are the ways back to the loop;
-    ``leaving`` lead from the body elsewhere, and can send until the loop is done.
+    ``inner`` are the body's edges, with those from and to the loop; ``back`` are the edges that lead back to the loop;
+    ``leaving`` lead from the body to nodes outside, and may bring items until the loop is done.
     """
 
     loop: int
@@ -28,7 +28,7 @@ Edge = tuple[int, int, bool]
 def find_bodies(edges: Sequence[Edge], loops: Iterable[int], starts: Iterable[int]) -> list[LoopBody]:
     """The body of each loop that is connected back to itself.
 
-    Of two loops that each lie on the other's way round, the one nearer to a start is the outer one.
+    Where two loops each lie in the other's cycle, the one nearer to a start is the outer one.
     """
     loops = list(loops)
     depth = _depths(edges, starts)
@@ -60,7 +60,7 @@ def _body(edges: Sequence[Edge], loop: int, nodes: frozenset[int]) -> LoopBody:
 
 
 def _around(edges: Sequence[Edge], loop: int, without: frozenset[int]) -> frozenset[int]:
-    """Nodes on a way from the loop's batch output back to the loop that avoids ``without``."""
+    """Nodes on a path from the loop's batch output back to the loop that avoids ``without``."""
     ahead: set[int] = set()
     todo = [target for source, target, is_batch in edges if source == loop and is_batch]
     while todo:

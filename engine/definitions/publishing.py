@@ -1,4 +1,4 @@
-"""Versions put into use and taken out of it, and what they are offered as."""
+"""Publishes and unpublishes versions, and makes workflows tools."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflow.ports import StoredWorkflow
 from workflow.schemas.schemas import schema_findings
 
 ANY_OBJECT: dict[str, Any] = {"type": "object"}
-"""The input schema of a workflow that says nothing of its input."""
+"""The input schema of a workflow that declares none."""
 
 SCHEMA_FIX = 'For example {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}.'
 
@@ -34,20 +34,20 @@ class Publishing:
         self._reserved: Collection[str] = frozenset()
 
     def reserve(self, names: Iterable[str]) -> None:
-        """Names that no workflow gets as a tool, because tools of ours have them."""
+        """Reserve the names of Jobsprint's own tools: no workflow gets them."""
         self._reserved = frozenset(names)
 
     async def publish(
         self, actor: Actor, workflow_id: str, *, version: int | None = None, exposure: Exposure | None = None
     ) -> StoredWorkflow:
-        """Put a version into use, the current one by default; an older one is a roll-back.
+        """Publish a version, by default the current one; to publish an older one is a rollback.
 
-        Without ``exposure`` the workflow stays the tool that it is, if any.
+        Without ``exposure`` the workflow keeps its tool, if it has one.
 
         Raises:
             WorkflowNotFoundError: no such workflow or version.
-            InvalidDefinitionError: the version cannot run any more.
-            InvalidArgumentsError: it cannot be offered as a tool so.
+            InvalidDefinitionError: the version can no longer run.
+            InvalidArgumentsError: it cannot be a tool with this exposure.
             WebhookPathTakenError, ToolNameTakenError: see the repository.
         """
         owner = actor.workspace_id
@@ -67,9 +67,7 @@ class Publishing:
         return published
 
     async def unpublish(self, actor: Actor, workflow_id: str) -> None:
-        """Take a workflow out of use: its webhooks are not answered any more, and it is no tool.
-
-        Executions under way go on.
+        """Unpublish a workflow: its webhook paths and its tool end. Its active executions go on.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
@@ -81,7 +79,7 @@ class Publishing:
         await self._note(actor, "workflow.unpublished", workflow_id, {})
 
     async def withdraw_tool(self, actor: Actor, workflow_id: str) -> None:
-        """Offer a workflow as a tool no more; it stays published.
+        """End a workflow's tool; the workflow stays published.
 
         Raises:
             WorkflowNotFoundError: no such workflow.
@@ -97,7 +95,7 @@ class Publishing:
         await self._audit.written()
 
     async def exposed(self, owner: str) -> Sequence[tuple[Exposure, StoredWorkflow]]:
-        """The workflows that are ``owner``'s tools, in their published versions; the same object while none changes."""
+        """The published versions of ``owner``'s workflows that are tools; the same object while none changes."""
         return await self._authoring.workflows.exposed(owner)
 
     def webhook_paths(self, definition: WorkflowDefinition) -> Sequence[str]:
@@ -105,7 +103,7 @@ class Publishing:
         return webhook_paths(definition, self._authoring.registry)
 
     def has_effects(self, definition: WorkflowDefinition) -> bool:
-        """Whether running it may reach outside, or run something that does."""
+        """Whether an execution may have an effect, by itself or through another workflow."""
         kinds = (self._authoring.registry.get(node.type) for node in definition.nodes.values() if not node.disabled)
         return any(kind is None or kind.has_effect for kind in kinds)
 
@@ -114,7 +112,7 @@ class Publishing:
             raise ToolNameTakenError(exposure.name, "Jobsprint itself")
         if manual_trigger(definition) is None:
             raise InvalidArgumentsError(
-                "A workflow that is a tool starts at a manual trigger, and this one has none that is enabled.",
+                "A workflow that is a tool starts at a manual trigger, and this one has no enabled manual trigger.",
                 pointer="/tool",
                 fix='Add one: {"type": "manual"}, connected to the first node.',
             )
@@ -124,7 +122,7 @@ class Publishing:
 
 
 def manual_trigger(definition: WorkflowDefinition) -> str | None:
-    """The node where a tool's runs start: the first enabled manual trigger."""
+    """The name of the node where a tool's executions start: the first enabled manual trigger."""
     for name, node in definition.nodes.items():
         if node.type == Manual.name and not node.disabled:
             return name
@@ -132,7 +130,7 @@ def manual_trigger(definition: WorkflowDefinition) -> str | None:
 
 
 def input_schema(exposure: Exposure, definition: WorkflowDefinition) -> dict[str, Any]:
-    """The schema of a tool's input: the one given, else the trigger's, else any object."""
+    """The schema of a tool's input: the exposure's, else the trigger's, else any object."""
     if exposure.input_schema is not None:
         return exposure.input_schema
     trigger = manual_trigger(definition)

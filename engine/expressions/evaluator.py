@@ -1,4 +1,4 @@
-"""Templates evaluated: in Python where that is certain, else in a JavaScript worker, one trip per node run."""
+"""Evaluates templates: in Python where the result is the same, else in JavaScript, with one call per node run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from engine.expressions.template import NODE_REFERENCE, Template, parse_template
 from workflow.errors import ExpressionError
 
 Row = Sequence[Any] | ExpressionError
-"""The values of all templates for one item, or why it has none."""
+"""The values of all templates for one item, or the error of the first that failed."""
 
 COMPILED_KEPT = 8_192
 """Compiled templates kept in memory: about 2 KB each."""
@@ -32,9 +32,9 @@ _CHECK_CONTEXT = "check"
 
 @dataclass(slots=True, frozen=True, eq=False)
 class CompiledTemplate:
-    """A template, its Python form where it has one, and what its JavaScript form needs.
+    """A template, its Python form where it has one, and the data that its JavaScript needs.
 
-    ``node_names`` are the other nodes that it reads; ``None`` where it computes a name, so that it may be any.
+    ``node_names`` are the other nodes that it reads; ``None`` where it computes a name, so that it may read any node.
     """
 
     source: str
@@ -46,7 +46,7 @@ class CompiledTemplate:
 
 
 class Evaluator:
-    """Compiles and evaluates templates. It keeps nothing of one execution that another could see."""
+    """Compiles and evaluates templates. Nothing of one execution is visible to another."""
 
     def __init__(self, *, pool: WorkerPool) -> None:
         self._pool = pool
@@ -66,7 +66,7 @@ class Evaluator:
         return found
 
     def try_fast(self, templates: Sequence[CompiledTemplate], scope: ExpressionScope) -> list[Row] | None:
-        """A row per item (one where there are none), or ``None`` where JavaScript has to do it."""
+        """A row per item (one where there are no items), or ``None`` where JavaScript is needed."""
         functions = [template.fast.function for template in templates if template.fast is not None]
         if len(functions) < len(templates):
             return None
@@ -81,10 +81,10 @@ class Evaluator:
     async def evaluate(
         self, templates: Sequence[CompiledTemplate], scope: ExpressionScope, *, execution_id: str
     ) -> Sequence[Row]:
-        """A row per item (one where there are none).
+        """A row per item (one where there are no items).
 
         Raises:
-            ExpressionError: the node run as a whole overran a limit.
+            ExpressionError: the expressions of the node run exceeded a limit.
         """
         fast = self.try_fast(templates, scope)
         if fast is not None:
@@ -110,10 +110,10 @@ class Evaluator:
         return [row if isinstance(row, list) else _row_error(row, index, scope) for index, row in enumerate(rows)]
 
     async def run_script(self, source: str, scope: ExpressionScope, *, each: bool, execution_id: str) -> Sequence[Any]:
-        """What a function with this body returns: a list for all items, or a value for each item.
+        """Run a function with this body; the list that it returns for all items, or a value for each item.
 
         Raises:
-            ExpressionError: it failed or overran a limit.
+            ExpressionError: it failed or exceeded a limit.
         """
         used = _compiled(source, Template(("", ""), (source,)), None)
         needs_time = "luxon" in used.libraries
@@ -127,7 +127,7 @@ class Evaluator:
         return list(result)
 
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
-        """For each template that parses: what keeps one of its expressions from compiling, or ``None``."""
+        """For each template, which must parse: why one of its expressions does not compile, or ``None``."""
         expressions = [
             (place, expression)
             for place, source in enumerate(sources)
@@ -149,7 +149,7 @@ class Evaluator:
         return found
 
     def forget(self, execution_id: str) -> None:
-        """The execution has ended."""
+        """Free what workers keep for an execution that has ended."""
         self._pool.forget(execution_id)
 
 
@@ -159,7 +159,7 @@ def _compile(source: str) -> CompiledTemplate:
 
 
 def _compiled(source: str, template: Template, fast: FastForm | None) -> CompiledTemplate:
-    """What the JavaScript of a template asks for, read off its text."""
+    """The compiled template; its text shows which data its JavaScript needs."""
     code = "\n".join(template.expressions)
     libraries = {"luxon"} if _LUXON.search(code) else set()
     if "jmespath" in code:
@@ -212,7 +212,7 @@ def _request(
 
 
 def _node(scope: ExpressionScope, name: str, pairs: int) -> dict[str, Any]:
-    """Another node's items and, for the first ``pairs`` items here, the index of the one that each comes from."""
+    """Another node's items and, for the first ``pairs`` items here, the index of the item from which each comes."""
     try:
         view = scope.view(name)
     except ExpressionError as error:
@@ -232,7 +232,7 @@ def _error_json(error: ExpressionError) -> dict[str, Any]:
 
 
 def _row_error(failure: dict[str, Any], index: int, scope: ExpressionScope) -> ExpressionError:
-    """Why item ``index`` has no values, in words that name the expression and what there was to read."""
+    """The error of item ``index``; it names the expression and the fields that the item has."""
     fix = failure.get("fix")
     if fix is None and failure["code"] == "expression_failed":
         fields = ", ".join(list(scope.items[index])[:20]) if scope.items else ""

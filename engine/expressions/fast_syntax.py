@@ -1,4 +1,4 @@
-"""The part of JavaScript that the fast path understands: paths, literals, comparisons and logic."""
+"""Parses the part of JavaScript that the fast path covers: paths, literals, comparisons, arithmetic and logic."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _TOKEN = re.compile(
 )
 
 FORBIDDEN_NAMES = frozenset({"__proto__", "constructor", "prototype"})
-"""Names that mean more to JavaScript than to JSON; it must judge them itself."""
+"""Names with a meaning of their own in JavaScript, which must evaluate them."""
 
 _LITERALS: dict[str, Any] = {"true": True, "false": False, "null": None}
 _SCOPE_ROOTS = frozenset({"$execution", "$workflow", "$vars", "$prevNode", "$parameter"})
 _COUNTERS = frozenset({"$itemIndex", "$runIndex"})
 _BINARY = (("||", "??"), ("&&",), ("===", "!==", "==", "!="), ("<", ">", "<=", ">="), ("+", "-"), ("*", "/"))
-"""Operators from the loosest to the tightest."""
+"""Operators by precedence, the lowest first."""
 
 
 class NotFastError(Exception):
-    """Outside what the fast path understands: JavaScript has to do it."""
+    """The fast path does not cover the expression; it needs JavaScript."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -44,10 +44,10 @@ class Undefined:
 
 @dataclass(slots=True, frozen=True)
 class Path:
-    """Members of a root, one after the other; a step is a name or index, and whether ``?.`` leads to it.
+    """A chain of members of a root; a step is a name or index, and whether it follows ``?.``.
 
-    ``root`` is ``$json``, a member of the scope such as ``$execution``, a counter, or ``first``, ``last`` or
-    ``item`` of the node named ``node``.
+    ``root`` is ``$json``, a member of the scope such as ``$execution``, a counter, or ``first``, ``last`` or ``item``
+    of the node named ``node``.
     """
 
     root: str
@@ -56,12 +56,12 @@ class Path:
 
 
 METHODS = frozenset({"toUpperCase", "toLowerCase", "trim", "toString"})
-"""Methods without arguments that the fast path knows, at the end of a path."""
+"""Methods without arguments that the fast path covers at the end of a path."""
 
 
 @dataclass(slots=True, frozen=True)
 class FunctionCall:
-    """A method without arguments, called on what a path leads to."""
+    """A method without arguments, called on the value of a path."""
 
     method: str
     target: Path
@@ -76,7 +76,7 @@ class Not:
 
 @dataclass(slots=True, frozen=True)
 class Binary:
-    """Two operands and what stands between them."""
+    """An operator with two operands."""
 
     operator: str
     left: Node
@@ -96,10 +96,10 @@ Node = Constant | Undefined | Path | FunctionCall | Not | Binary | Choice
 
 
 def parse(source: str) -> Node:
-    """The expression's tree.
+    """The expression's syntax tree.
 
     Raises:
-        NotFastError: it holds something that is not understood here.
+        NotFastError: the fast path does not cover it.
     """
     parser = _Parser(_tokens(source))
     tree = parser.choice()
@@ -149,7 +149,7 @@ class _Parser:
         first = self.peek()
         while (operator := self.peek()) in _BINARY[level] and operator is not None:
             if level == 0 and operator != first:
-                raise NotFastError  # JavaScript refuses to mix || and ?? without parentheses
+                raise NotFastError  # || and ?? without parentheses are a syntax error in JavaScript
             self._position += 1
             left = Binary(operator, left, self._binary(level + 1))
         return left
@@ -190,7 +190,7 @@ class _Parser:
         raise NotFastError
 
     def _called(self, path: Path) -> Node:
-        """The path, or the call of a known method at its end."""
+        """The path, or the call of a method at its end."""
         if not self._take("("):
             return path
         self._expect(")")

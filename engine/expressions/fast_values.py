@@ -1,6 +1,6 @@
-"""JavaScript's operators on JSON values, in Python, where the two certainly agree.
+"""JavaScript's operators on JSON values, in Python, for the values on which both languages agree.
 
-Whatever is not certain raises :class:`FallThroughError`: JavaScript has to judge it.
+For other values they raise :class:`FallThroughError`, and JavaScript evaluates the expression.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _OBJECT_MEMBERS = frozenset(
         "__lookupSetter__",
     }
 )
-"""What every JavaScript object has besides its own members (ECMA-262, Object.prototype)."""
+"""Members that every JavaScript object inherits (ECMA-262, Object.prototype)."""
 
 
 class FallThroughError(Exception):
-    """This value must be judged by JavaScript."""
+    """JavaScript must evaluate the expression: the languages may treat this value differently."""
 
 
 def fall_through() -> None:
-    """Leave this to JavaScript, where an expression has no place for a statement."""
+    """Raise :class:`FallThroughError`, in generated code that may contain only expressions."""
     raise FallThroughError
 
 
@@ -48,7 +48,7 @@ UNDEFINED: Any = _UndefinedValue()
 
 
 def item_of(scope: ExpressionScope, node: str | None, which: str, index: int) -> Any:
-    """The JSON of another node's item, or of the first or last of the input."""
+    """The JSON of another node's item, or of the first or last item of the input."""
     try:
         items = scope.items if node is None else scope.view(node).items
         place = {"first": 0, "last": len(items) - 1}[which] if which != "item" else _paired(scope, node, index)
@@ -64,13 +64,13 @@ def _paired(scope: ExpressionScope, node: str | None, index: int) -> int:
 
 
 def walk(value: Any, steps: tuple[tuple[str | int, bool], ...]) -> Any:
-    """The member that ``steps`` lead to, with JavaScript's rules for what is missing."""
+    """The member at ``steps``, with JavaScript's rules for members that are missing."""
     for key, is_optional in steps:
         kind = type(value)
         if value is None or value is UNDEFINED:
             if is_optional:
                 return UNDEFINED
-            raise FallThroughError  # JavaScript words the error
+            raise FallThroughError  # JavaScript raises its own error, with the right message
         if kind is dict:
             name = str(key)
             if name in value:
@@ -94,7 +94,7 @@ def _is_number(value: Any) -> bool:
 
 
 def is_truthy(value: Any) -> bool:
-    """Whether JavaScript takes it for true."""
+    """Whether the value is truthy in JavaScript."""
     if value is True or value is False:
         return value
     if value is None or value is UNDEFINED:
@@ -107,7 +107,7 @@ def is_truthy(value: Any) -> bool:
 def is_same(left: Any, right: Any) -> bool:
     """``===``."""
     if isinstance(left, dict | list) or isinstance(right, dict | list):
-        raise FallThroughError  # identity, which copies do not have
+        raise FallThroughError  # JavaScript compares identity, and these are copies
     if type(left) in (int, float) and type(right) in (int, float):
         _check_order(left, right)
         return bool(left == right)
@@ -120,12 +120,12 @@ def is_loosely_same(left: Any, right: Any) -> bool:
     if left_is_nothing or right_is_nothing:
         return left_is_nothing and right_is_nothing
     if type(left) is not type(right) and not (_is_number(left) and _is_number(right)):
-        raise FallThroughError  # it converts one of them
+        raise FallThroughError  # JavaScript converts one of them
     return is_same(left, right)
 
 
 def _check_order(left: Any, right: Any) -> None:
-    """Numbers compare as in Python; so do ASCII strings, others by UTF-16 units, which Python does not have."""
+    """Numbers and ASCII strings compare as in Python; JavaScript compares other strings by UTF-16 code units."""
     if _is_number(left) and _is_number(right):
         return
     if not (isinstance(left, str) and isinstance(right, str) and left.isascii() and right.isascii()):
@@ -145,7 +145,7 @@ def is_less_or_same(left: Any, right: Any) -> bool:
 
 
 def _number(value: float) -> Any:
-    """A result as JavaScript has it: 3 and 3.0 are one number there, and infinities are no JSON."""
+    """A result as in JavaScript, where 3 and 3.0 are one number; infinities are not JSON."""
     if isinstance(value, int):
         if -LARGEST_EXACT <= value <= LARGEST_EXACT:
             return value
@@ -163,7 +163,7 @@ def _check_numbers(left: Any, right: Any) -> None:
 def plus(left: Any, right: Any) -> Any:
     """``+``: of numbers, or of texts."""
     if isinstance(left, str) or isinstance(right, str):
-        # Beside text, null and undefined become words here, unlike between the texts of a template.
+        # With text, + makes words of null and undefined ("null"); between the texts of a template they are empty.
         if left is None or right is None or left is UNDEFINED or right is UNDEFINED:
             raise FallThroughError
         return to_text(left) + to_text(right)
@@ -197,7 +197,7 @@ def over(left: Any, right: Any) -> Any:
 
 
 def _ascii(value: Any) -> str:
-    """Text whose letters and blanks mean the same in both languages."""
+    """The value, if it is ASCII text: its letters and blanks are the same in both languages."""
     if isinstance(value, str) and value.isascii():
         return value
     raise FallThroughError
@@ -226,7 +226,7 @@ def to_string(value: Any) -> str:
 
 
 def to_text(value: Any) -> str:
-    """A value inside text. Floats and objects have their own spelling in JavaScript."""
+    """A value inside text. JavaScript writes floats and objects differently, so these fall through."""
     kind = type(value)
     if kind is str or (kind is int and -LARGEST_EXACT <= value <= LARGEST_EXACT):
         return str(value)

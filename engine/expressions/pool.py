@@ -1,8 +1,8 @@
-"""Worker processes that run JavaScript, and the limits that they cannot escape.
+"""Worker processes that run JavaScript, with limits that scripts cannot escape.
 
-The engine inside keeps a soft limit of CPU time; builtins that never look at it end with the process, which is
-killed when the hard limit of wall time is over. Either way one execution gets an error and the next expression
-finds a worker that works: a warm spare takes the place of one that was killed.
+QuickJS itself checks a soft limit of CPU time. Some builtins never check it: for these the process is killed when the
+hard limit of wall time is over. In both cases only this execution gets an error; a spare worker, already started,
+replaces one that was killed.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from workflow.errors import ExpressionError
 logger = logging.getLogger(__name__)
 
 READ_AHEAD_BYTES = 4 << 20
-"""Answers are read in one piece up to this; asyncio's 64 KiB would stop and start the pipe many times."""
+"""The buffer for an answer; with asyncio's 64 KiB the pipe would stop many times for one answer."""
 
 _HERE = Path(__file__).parent
 _FIXES = {
     "expression_timeout": "Let it do less: look for a loop that does not end, or a regular expression that backtracks.",
     "expression_memory": "Let it build less at once.",
     "expression_stack": "Look for a function that calls itself without end.",
-    "expression_crashed": "Run it again; if it happens again, look for what in it takes much time or memory.",
+    "expression_crashed": "Run it again; if it happens again, look for code in it that takes much time or memory.",
 }
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class SandboxLimits:
-    """What one call may use.
+    """The limits of one call.
 
-    ``cpu_seconds`` is the engine's own limit, ``grace_seconds`` how much longer the process lives (wall time),
-    ``memory_bytes`` the most that one context holds. ``process_bytes`` bounds the address space of the process.
+    ``cpu_seconds`` is the limit that QuickJS checks, ``grace_seconds`` the wall time after it until the process is
+    killed, ``memory_bytes`` the limit of one context, ``process_bytes`` that of the process's address space.
     """
 
     cpu_seconds: float = 2.0
@@ -77,7 +77,7 @@ class _Worker:
             stderr=PIPE,
             env={},
             limit=READ_AHEAD_BYTES,
-            start_new_session=True,  # a Ctrl-C at the terminal is the server's to deal with
+            start_new_session=True,  # Ctrl-C at the terminal goes to the server alone, which then stops its workers
         )
         return cls(process)
 
@@ -90,7 +90,7 @@ class _Worker:
         return self._process.returncode is None
 
     async def call(self, header: bytes, text: bytes) -> tuple[bool, bytes]:
-        """Whether it went well, and the answer.
+        """Whether the call succeeded, and its answer.
 
         Raises:
             EOFError: the process ended.
@@ -109,7 +109,7 @@ class _Worker:
         return answer[:1] == b"=", answer[1:]
 
     async def last_words(self) -> str:
-        """What the process wrote on standard error before it ended."""
+        """The text that the process wrote to standard error before it ended."""
         errors = self._process.stderr
         return (await errors.read(4_000)).decode(errors="replace").strip() if errors is not None else ""
 
@@ -121,7 +121,7 @@ class _Worker:
 
 
 class WorkerPool:
-    """``size`` workers at work and one warm spare; an async context manager that ends them all."""
+    """``size`` workers and one spare, already started; an async context manager that ends all of them."""
 
     def __init__(self, *, size: int, limits: SandboxLimits) -> None:
         self.limits = limits
@@ -145,14 +145,14 @@ class WorkerPool:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of every worker, the spare one included."""
+        """The ids of all worker processes, with the spare one."""
         return [worker.process_id for worker in self._every]
 
     async def call(self, task: str, context: str, text: bytes, *, libraries: Sequence[str] = ()) -> bytes:
-        """Run ``task`` in the context of this key; see ``worker`` for both.
+        """Run ``task`` in the context of this key; ``worker`` describes both.
 
         Raises:
-            ExpressionError: it overran a limit (``expression_timeout``, ``expression_memory``,
+            ExpressionError: it exceeded a limit (``expression_timeout``, ``expression_memory``,
                 ``expression_stack``), ended the process (``expression_crashed``), or failed.
         """
         limits = self.limits
@@ -183,14 +183,14 @@ class WorkerPool:
         raise limit_error(failure["code"], limits)
 
     def forget(self, context: str) -> None:
-        """Let go of a context that no call will ask for again."""
-        # Workers keep only the latest few contexts; what is not forgotten here is when others come.
+        """Stop preferring workers that have this context: no call will use it again."""
+        # A worker keeps its latest few contexts, so it drops this one when others come.
         for worker in self._every:
             worker.contexts.discard(context)
 
     @contextlib.asynccontextmanager
     async def _worker(self, context: str) -> AsyncIterator[_Worker]:
-        """A worker for one call, if possible one that has the context; a call that breaks off costs the worker."""
+        """A worker for one call, preferably one that has the context; it is killed if the call is interrupted."""
         async with self._free:
             worker = next((each for each in self._idle if context in each.contexts), None)
             if worker is not None:
@@ -219,7 +219,7 @@ class WorkerPool:
 
 
 def limit_error(code: str, limits: SandboxLimits) -> ExpressionError:
-    """The error of expressions that overran the limit which ``code`` names."""
+    """The error of expressions that exceeded the limit with this code."""
     messages: dict[str, Any] = {
         "expression_timeout": f"The expressions of this node took longer than {limits.cpu_seconds:g} s.",
         "expression_memory": f"The expressions of this node needed more than {limits.memory_bytes >> 20} MB.",

@@ -1,4 +1,4 @@
-"""What expressions can see while one node run evaluates its parameters."""
+"""The data that expressions see in one node run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow.items import JsonObject
 class NodeView:
     """Another node as an expression sees it.
 
-    ``paired_index(i)`` is the index in ``items`` of the one that the current item ``i`` comes from; it raises
+    ``paired_index(i)`` is the index in ``items`` of the item from which the current item ``i`` comes; it raises
     :class:`~workflow.errors.ExpressionError` where there is none or more than one.
     """
 
@@ -32,7 +32,7 @@ class NodeLookup(Protocol):
         ...
 
     def view(self, name: str) -> NodeView:
-        """What ``$('name')`` sees.
+        """The node as ``$('name')`` shows it.
 
         Raises:
             ExpressionError: there is no such node, or it has not run.
@@ -44,7 +44,7 @@ class NodeLookup(Protocol):
 class ExpressionScope:
     """The data behind ``$json``, ``$('node')``, ``$execution`` and the rest, for one node run.
 
-    ``seed`` and ``now`` make randomness and clock the same whenever the run is repeated.
+    ``seed`` and ``now`` give a repeated run the same random numbers and the same time.
     """
 
     items: Sequence[JsonObject]

@@ -10,7 +10,7 @@ from workflow.errors import ExpressionError
 
 OPEN, CLOSE = "{{", "}}"
 MAX_EXPRESSION_LENGTH = 20_000
-"""Characters; programs belong into code nodes."""
+"""Characters; longer programs belong in a code node."""
 
 NODE_REFERENCE = re.compile(
     r"\$(?:\(|items\(|node\[)\s*(?P<quote>['\"`])(?P<name>(?:(?!(?P=quote))[^\\])+)(?P=quote)\s*[)\],]"
@@ -24,8 +24,8 @@ _BRACKETS = {"(": ")", "[": "]", "{": "}"}
 class Template:
     """A parsed template.
 
-    ``texts`` stand around ``expressions``: the first text, the first expression, the second text, and so on;
-    there is one text more than expressions.
+    ``texts`` and ``expressions`` alternate: the first text, the first expression, the second text, and so on; there is
+    one text more than expressions.
     """
 
     texts: tuple[str, ...]
@@ -33,7 +33,7 @@ class Template:
 
     @property
     def is_sole(self) -> bool:
-        """Whether it is one expression and nothing else: then its value keeps its type."""
+        """Whether it is one expression without text: then its value keeps its type."""
         return len(self.expressions) == 1 and not any(self.texts)
 
 
@@ -43,10 +43,10 @@ def is_template(value: Any) -> TypeGuard[str]:
 
 
 def parse_template(source: str) -> Template:
-    """The parts of a template, its leading ``=`` included in ``source``.
+    """Parse a template; ``source`` begins with ``=``.
 
     Raises:
-        ExpressionError: braces are not closed, hold nothing or too much, code ``bad_template``.
+        ExpressionError: braces are not closed, empty, or hold too many characters, code ``bad_template``.
     """
     texts: list[str] = []
     expressions: list[str] = []
@@ -82,10 +82,10 @@ def parse_template(source: str) -> Template:
 
 
 def _end_of_expression(source: str, start: int) -> int:
-    """Where the closing braces of an expression are, or -1.
+    """The index of an expression's closing braces, or -1.
 
-    Braces of object literals and inside strings do not count. Where that reading finds no end, for example
-    because of a quote in a regular expression, the first closing braces do.
+    Braces of object literals and in strings do not count. If no end is found so, for example because of a quote in a
+    regular expression, the first closing braces are the end.
     """
     expected: list[str] = []
     position = start

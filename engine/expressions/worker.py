@@ -1,7 +1,7 @@
-"""The process that JavaScript runs in. Started by ``pool``, as a script, with ``python -I -S -E``.
+"""The process in which JavaScript runs. ``pool`` starts it as a script, with ``python -I -S -E``.
 
-It imports nothing of Jobsprint, reads what it needs, gives up every right that it can give up, and then answers
-frames from its standard input on its standard output until that closes:
+It imports nothing of Jobsprint, reads its sources, gives up all rights that it can give up, and then answers requests
+from standard input on standard output, until standard input closes:
 
 * request: two lengths (4 bytes each, big-endian), a JSON header, a text for the prelude's function;
 * answer: a length (4 bytes), one byte ``=`` or ``!``, the text: the result, or ``{"code", "message"}``.
@@ -23,7 +23,7 @@ from typing import Any, BinaryIO
 
 CONTEXTS_KEPT = 32
 CONTEXT_MAX_BYTES = 16 << 20
-"""A context that holds more after a call than this is dropped, so that all together stay within the process."""
+"""A context that uses more than this after a call is dropped, so that all contexts fit into the process."""
 
 STACK_BYTES = 512 << 10
 LIBRARIES = ("luxon", "jmespath")
@@ -35,7 +35,7 @@ ALLOWED_CALLS = (0, 1, 3, 7, 9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 35, 39, 60, 
 
 
 class Sources:
-    """The JavaScript that contexts are made of, read before the process can read no more."""
+    """The JavaScript sources of contexts, read before the process gives up the right to open files."""
 
     def __init__(self, folder: str) -> None:
         def text(name: str) -> str:
@@ -51,7 +51,7 @@ class Sources:
 
 
 class Context:
-    """One JavaScript context with the prelude and the libraries that were asked for so far."""
+    """One JavaScript context, with the prelude and the libraries that calls have used so far."""
 
     def __init__(self, engine: Any, sources: Sources, *, memory_bytes: int) -> None:
         self._sources = sources
@@ -73,7 +73,7 @@ class Context:
 
     @property
     def used_bytes(self) -> int:
-        """Memory that the context holds."""
+        """Memory that the context uses."""
         return int(self.context.memory()["memory_used_size"])
 
 
@@ -120,7 +120,7 @@ class Loop:
 
 
 def _code_of(message: str) -> str:
-    """Which limit the engine's message speaks of; its wording is quickjs-ng's."""
+    """The code of the limit that quickjs-ng's message is about."""
     if "interrupted" in message:
         return "expression_timeout"
     if "out of memory" in message or message.strip() in ("", "null"):
@@ -135,7 +135,7 @@ def _failure(code: str, message: str) -> str:
 
 
 def give_up_rights(memory_bytes: int) -> None:
-    """Limits that hold for whatever runs here from now on, builtins that never return included."""
+    """Limit everything that this process does from now on; even builtins that never return cannot escape."""
     for limit, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_NPROC, 0),
@@ -149,7 +149,7 @@ def give_up_rights(memory_bytes: int) -> None:
 
 
 def _restrict_on_linux(*, filter_calls: bool) -> None:
-    """Die with the parent; and every system call that is not allowed fails (prctl(2), seccomp(2))."""
+    """Have the kernel kill this process when its parent ends, and refuse other system calls (prctl(2), seccomp(2))."""
     import ctypes
 
     set_death_signal, set_no_new_privileges, set_seccomp, filter_mode = 1, 38, 22, 2

@@ -1,4 +1,4 @@
-"""Many items become few: grouped, counted, summed, collected."""
+"""Groups items, and counts, sums or collects them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Summary(Parameters):
 
 
 class AggregateParameters(Parameters):
-    """How to group and what to tell of each group."""
+    """How to group, and the fields of each group's item."""
 
     group_by: list[str] = Field(default_factory=list, description="Dotted paths; empty makes one group.")
     summaries: dict[str, Summary] = Field(
@@ -46,7 +46,7 @@ class AggregateParameters(Parameters):
 class Aggregate(BatchNode[AggregateParameters]):
     """Makes one item per group of items, with sums, counts, lists and the like.
 
-    Groups come in the order in which they first appear. Items without the field do not count for it.
+    Groups keep the order of their first items. A summary leaves out items without its field.
     """
 
     name = "aggregate"

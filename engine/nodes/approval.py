@@ -18,7 +18,7 @@ DEFAULT_CHOICES = ("approve", "reject")
 
 
 class ApprovalParameters(Parameters):
-    """What to ask whom, and how long."""
+    """The question, the choices, and how long to wait."""
 
     question: str = Field(min_length=1, max_length=10_000)
     choices: list[str] = Field(
@@ -26,12 +26,12 @@ class ApprovalParameters(Parameters):
     )
     who: str | None = Field(default=None, max_length=200, description="Who is to decide; shown with the question.")
     expires_seconds: float | None = Field(
-        default=None, gt=0, le=366 * 24 * 3600, description="Then the item goes to the output expired."
+        default=None, gt=0, le=366 * 24 * 3600, description="After this the item goes to the output expired."
     )
 
 
 class Approval(EffectNode[ApprovalParameters]):
-    """Waits until somebody chooses, and sends the item to the output of the choice.
+    """Waits until a person chooses, and sends the item to the output of the choice.
 
     The answer comes through control_execution, POST /api/executions/{id}/resume, or the page at
     $execution.resumeUrl. The item then has approval: {choice, comment, by}.
@@ -51,13 +51,13 @@ class Approval(EffectNode[ApprovalParameters]):
         return tuple(dict.fromkeys([*named, EXPIRED]))
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str:
-        return "whoever answers the approval"
+        return "the person who answers the approval"
 
     def emission(self, result: JsonObject, outputs: Sequence[str]) -> Emission:
         return Emission(result["approval"]["choice"], result)
 
     def concurrency(self, parameters: ApprovalParameters) -> int:
-        return 1_000_000  # those that wait do no work
+        return 1_000_000  # items that wait do no work
 
     async def run_item(
         self, index: int, item: Item, parameters: ApprovalParameters, call: NodeCall[ApprovalParameters]

@@ -1,4 +1,4 @@
-"""JavaScript of one's own."""
+"""Runs the user's own JavaScript."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workflow.items import Item, Items, Outputs, Pair, from_item
 
 
 class CodeParameters(Parameters):
-    """The program, and what it is run on."""
+    """The program, and whether it runs once or for each item."""
 
     javascript: str = Field(
         min_length=1,
@@ -30,7 +30,7 @@ class CodeParameters(Parameters):
 
 
 class Code(AsyncNode[CodeParameters]):
-    """Runs JavaScript on the items, in the sandbox that expressions run in: it computes, and reaches nothing outside.
+    """Runs JavaScript on the items, in the sandbox of expressions: it can compute, and reaches nothing outside.
 
     In all_items, items is the list of the items' JSON; in each_item, $json is the item. Objects may be returned
     as they are or as {json: …}.
@@ -69,7 +69,7 @@ def _object(result: Any, item_index: int | None) -> dict[str, Any]:
 
 
 def _paired(made: list[dict[str, Any]], count: int) -> Items:
-    """As many out as in: one from one. One out: from all. Otherwise nobody knows."""
+    """The items with their origin: by place where the counts agree; one item comes from all; else unknown."""
     if len(made) == count:
         return [Item(json, from_item(index)) for index, json in enumerate(made)]
     if len(made) == 1:

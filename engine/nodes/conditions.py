@@ -1,4 +1,4 @@
-"""Conditions that nodes decide by: comparisons written as data, or one expression that gives true or false."""
+"""Conditions of nodes: comparisons written as data, or one expression that gives true or false."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ class Condition(Parameters):
         return self
 
     def holds(self) -> bool:
-        """Whether the condition is met.
+        """Whether the condition holds.
 
         Raises:
-            NodeError: two values cannot be compared so, code ``cannot_compare``.
+            NodeError: two values cannot be compared with this operator, code ``cannot_compare``.
         """
         if self.condition is not None:
             return self.condition
@@ -80,7 +80,7 @@ class Condition(Parameters):
 
 
 def write_test(raw: Mapping[str, Any], path: Path, code: LoopCode) -> str | None:
-    """An expression that is true where the condition at ``path`` holds; ``None`` where it cannot be written."""
+    """A Python expression for the condition at ``path``; ``None`` where it cannot be written."""
     if not code.is_constant(*path, "combine"):
         return None
     if "condition" in raw:
@@ -100,7 +100,7 @@ def write_test(raw: Mapping[str, Any], path: Path, code: LoopCode) -> str | None
 
 
 def _test(left: str, operation: Operator, right: str, code: LoopCode) -> str:
-    """One comparison; two numbers are put in order at once."""
+    """A Python expression for one comparison; two numbers are compared without a call."""
     general = f"{code.constant(compare)}({left}, {code.constant(operation)}, {right})"
     sign = _SIGNS.get(operation)
     if sign is None:
@@ -125,7 +125,7 @@ def same(left: Any, right: Any) -> bool:
 
 
 def compare(left: Any, operation: Operator, right: Any) -> bool:
-    """Whether ``left operation right``.
+    """The result of ``left operation right``.
 
     Raises:
         NodeError: the operation is not defined on these types, code ``cannot_compare``.

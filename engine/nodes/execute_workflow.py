@@ -1,4 +1,4 @@
-"""Other workflows as steps."""
+"""Nodes that run other workflows."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from workflow.items import Item, JsonObject
 from workflow.states import ExecutionState
 
 RECHECK_SECONDS = 60.0
-"""How often a parent looks after its child by itself: a crash may lose the news of the child's end."""
+"""How often a parent reads the state of its child: a crash may lose the event of the child's end."""
 
 
 class SubWorkflowParameters(Parameters):
-    """Which workflow, with what, and whether to wait for it."""
+    """Which workflow, its input, and whether to wait for its end."""
 
     workflow_id: str = Field(min_length=1, description="Id of the workflow to run.")
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(
@@ -28,12 +28,12 @@ class SubWorkflowParameters(Parameters):
     )
     wait: bool = Field(default=True, description="false goes on at once with {execution_id}.")
     on_failure: Literal["fail", "continue"] = Field(
-        default="fail", description="What becomes of the item when the other workflow fails."
+        default="fail", description="Whether the item fails when the other workflow fails."
     )
 
 
 class ForEachParameters(SubWorkflowParameters):
-    """As execute_workflow, with many at once."""
+    """Those of execute_workflow, and how many run at once."""
 
     concurrency: int = Field(default=5, ge=1, le=100, description="How many run at once.")
 
@@ -41,8 +41,8 @@ class ForEachParameters(SubWorkflowParameters):
 class ExecuteWorkflow(EffectNode[SubWorkflowParameters]):
     """Runs another workflow once for each item, one after the other, and gives {execution_id, status, output}.
 
-    Its published version runs, or its draft where none is published. It is started once whatever happens in between,
-    and waiting for it costs nothing.
+    Its published version runs, or its draft where none is published. It is started once for each item, even after a
+    crash, and an item that waits for it uses no memory.
     """
 
     name = "execute_workflow"

@@ -15,11 +15,11 @@ class _Absent:
 
 
 ABSENT: Any = _Absent()
-"""What :func:`read` gives where nothing is; it is not ``None``, which JSON can hold."""
+"""What :func:`read` returns where there is no value; JSON has ``null``, so it cannot be ``None``."""
 
 
 def read(json: Any, path: str) -> Any:
-    """The value at ``path``, or :data:`ABSENT`. A key that holds the whole path, dots included, wins."""
+    """The value at ``path``, or :data:`ABSENT`. A key that is the whole path, dots included, comes first."""
     if isinstance(json, dict) and path in json:
         return json[path]
     here = json
@@ -34,9 +34,9 @@ def read(json: Any, path: str) -> Any:
 
 
 def write(json: JsonObject, path: str, value: Any) -> None:
-    """Put ``value`` at ``path``, making objects on the way and copying those it changes.
+    """Put ``value`` at ``path``; objects on the way are made, or copied before they are changed.
 
-    ``json`` itself must be the caller's own; what it holds is shared and therefore copied.
+    ``json`` itself must belong to the caller; the objects in it are shared with other items.
     """
     if "." not in path:
         json[path] = value
@@ -50,7 +50,7 @@ def write(json: JsonObject, path: str, value: Any) -> None:
 
 
 def without(json: JsonObject, path: str) -> JsonObject:
-    """``json`` without what is at ``path``; the same object where nothing is."""
+    """``json`` without the value at ``path``; the same object where there is no value."""
     head, dot, rest = path.partition(".")
     if path in json:
         return {key: value for key, value in json.items() if key != path}

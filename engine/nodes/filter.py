@@ -1,4 +1,4 @@
-"""Keep some items."""
+"""Keeps the items that meet a condition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Call any HTTP API."""
+"""Sends HTTP requests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Scalar = str | int | float | bool
 
 
 class HttpRequestParameters(Parameters):
-    """The request, and how to read its answer. Give at most one of json_body, form and text_body."""
+    """The request, and how to read the response. Give at most one of json_body, form and text_body."""
 
     url: str = Field(min_length=1, description="http:// or https://")
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
@@ -44,7 +44,7 @@ class HttpRequestParameters(Parameters):
     response: Literal["auto", "json", "text"] = Field(
         default="auto", description="auto parses JSON where the content type says so."
     )
-    concurrency: int = Field(default=5, ge=1, le=50, description="Requests under way at once.")
+    concurrency: int = Field(default=5, ge=1, le=50, description="Requests at work at once.")
 
     @model_validator(mode="after")
     def _has_one_body(self) -> Self:
@@ -57,8 +57,8 @@ class HttpRequestParameters(Parameters):
 class HttpRequestNode(EffectNode[HttpRequestParameters]):
     """Sends one HTTP request per item; gives {status, headers, body}.
 
-    Every request carries an Idempotency-Key that stays the same when it is repeated after a crash. A list
-    in the body stays in one item: split_out makes items of it.
+    Every request has an Idempotency-Key, the same when it is repeated after a crash. A list in the body
+    stays in one item: split_out makes items of it.
     """
 
     name = "http_request"
@@ -97,7 +97,7 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
             raise status_error(
                 response,
                 f"{parameters.method} {_without_query(response.url)} answered {response.status}: {body!r:.300}",
-                fix="Set fail_on_status to false to go on with the answer, or mend the request.",
+                fix="Set fail_on_status to false to go on with the response, or correct the request.",
             )
         return {"status": response.status, "headers": dict(response.headers), "body": body}
 

@@ -1,4 +1,4 @@
-"""One of two ways."""
+"""Sends items to one of two outputs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first or last few."""
+"""Keeps the first or last few items."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batch after batch."""
+"""Sends items through a part of the workflow, batch after batch."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ DONE = "done"
 
 
 class LoopParameters(Parameters):
-    """How many items go round together."""
+    """The size of a batch."""
 
     batch_size: int = Field(default=1, ge=1, le=1_000_000, description="A number, not an expression.")
 
 
 class Loop(BatchNode[LoopParameters]):
-    """Sends its items through the output batch, some at a time, and takes what comes back as their result.
+    """Sends its items to the output batch, batch_size at a time; the items that come back are the results.
 
-    Connect batch to the first node of the loop's body, and the last one back to the loop. When every batch has
-    been round, all that came back goes to the output done. A batch of which nothing comes back is skipped.
+    Connect batch to the first node of the loop's body, and the last one back to the loop. After the last batch all
+    results go to the output done. A batch from which no item comes back adds no results.
     """
 
     name = "loop"
@@ -45,11 +45,11 @@ class Loop(BatchNode[LoopParameters]):
 
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
         if is_template(parameters.get("batch_size")):
-            message = "batch_size must be a number; how a loop goes round is known before it runs."
+            message = "batch_size must be a number, not an expression."
             fix = "Write the number itself."
             return [ParameterProblem(code="bad_parameter", path=("batch_size",), message=message, fix=fix)]
         return super().problems_of(parameters)
 
     def run(self, call: NodeCall[LoopParameters]) -> Outputs:
-        """Only where it is not connected back to itself: then everything is done at once."""
+        """Pass all items on to done. Only for a loop that no edge leads back to; the executor runs all others."""
         return {DONE: paired([item.json for item in call.items], range(len(call.items)))}

@@ -18,7 +18,7 @@ from workflow.schemas.schemas import InputSchema, schema_findings
 
 
 class ManualParameters(Parameters):
-    """What the input must look like."""
+    """The schema of the input."""
 
     input_schema: dict[str, Any] | None = Field(
         default=None,
@@ -33,7 +33,7 @@ class ManualParameters(Parameters):
 
 
 class Manual(TriggerNode[ManualParameters]):
-    """Starts when somebody runs the workflow; its items are the run's input.
+    """Starts when a user or agent runs the workflow; its items are the execution's input.
 
     An input object becomes one item; a list of objects becomes one item each.
     """

@@ -1,4 +1,4 @@
-"""Branches come together."""
+"""Joins branches."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ DEFAULT_INPUTS = ("first", "second")
 
 
 class MergeParameters(Parameters):
-    """How the inputs are put together."""
+    """How the inputs are joined."""
 
     mode: Literal["append", "by_position", "by_field"] = Field(
         default="append",
         description="append: one list after the other. by_position: item n of each into one. "
-        "by_field: items whose match_on fields are equal into one.",
+        "by_field: items with equal match_on fields into one.",
     )
     inputs: list[str] = Field(
         default=list(DEFAULT_INPUTS), min_length=2, max_length=20, description="Names of the inputs."
     )
     match_on: list[str] = Field(default_factory=list, description="by_field: dotted paths in both items.")
     unmatched: Literal["drop", "keep_first", "keep_all"] = Field(
-        default="drop", description="by_field and by_position: what becomes of items without a partner."
+        default="drop", description="by_field and by_position: what to do with items without a partner."
     )
 
     @model_validator(mode="after")
@@ -47,7 +47,7 @@ class MergeParameters(Parameters):
 
 
 class Merge(BatchNode[MergeParameters]):
-    """Waits for every connected branch, then puts their items together.
+    """Waits for every connected branch, then joins their items.
 
     Connect to its inputs by name: ["a", "join.first"], ["b", "join.second"]. Fields of later inputs win.
     """

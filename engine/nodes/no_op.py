@@ -1,4 +1,4 @@
-"""Nothing."""
+"""Does nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from workflow.items import Outputs
 
 
 class NoOp(BatchNode[NoParameters]):
-    """Passes its items on unchanged: a named place in the picture."""
+    """Passes its items on unchanged; it marks a place in the workflow."""
 
     name = "no_op"
     title = "No operation"

@@ -1,4 +1,4 @@
-"""The workflow's own answer to a webhook's caller."""
+"""Answers the webhook request."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ MAX_HEADER_BYTES = 8_000
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 """RFC 9110, 5.6.2."""
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-"""RFC 9110, 5.5: no line breaks, which would begin a header of somebody else's choice, nor other control characters."""
+"""RFC 9110, 5.5: no control characters. A line break would let the value start another header."""
 _SERVERS_OWN = frozenset(
     {
-        # How the answer is carried (RFC 9110, 7.6.1).
+        # Headers of the transport (RFC 9110, 7.6.1).
         "connection",
         "content-encoding",
         "content-length",
@@ -32,7 +32,7 @@ _SERVERS_OWN = frozenset(
         "trailer",
         "transfer-encoding",
         "upgrade",
-        # What holds for all of the server's origin, not for one workflow.
+        # Headers that apply to the server's whole origin, not to one workflow.
         "access-control-allow-credentials",
         "alt-svc",
         "clear-site-data",
@@ -61,7 +61,7 @@ class RespondParameters(Parameters):
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r:.100} is not the name of a header")
             if name.lower() in _SERVERS_OWN:
-                raise ValueError(f"the header {name} is the server's own to set")
+                raise ValueError(f"the header {name} is the server's own: a workflow cannot set it")
             if not _VALUE.fullmatch(value):
                 raise ValueError(f"the header {name} holds a line break or another character that headers cannot have")
             if len(value) > MAX_HEADER_BYTES:

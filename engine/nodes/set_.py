@@ -1,4 +1,4 @@
-"""Make and change fields."""
+"""Sets and removes fields of items."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workflow.items import Item
 
 
 class SetParameters(Parameters):
-    """Which fields the item gets and loses."""
+    """The fields to set and to remove."""
 
     trusts_free_values: ClassVar[bool] = True
 

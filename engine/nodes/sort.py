@@ -1,4 +1,4 @@
-"""Put items in order."""
+"""Sorts items."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SortParameters(Parameters):
 class Sort(BatchNode[SortParameters]):
     """Sorts the items by one or more fields; equal ones keep their order.
 
-    True and false come before numbers, these before texts and lists, and items without the field come last either way.
+    True and false come before numbers, numbers before texts, texts before lists. Items without the field come last.
     """
 
     name = "sort"

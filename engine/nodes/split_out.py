@@ -1,4 +1,4 @@
-"""A list becomes items."""
+"""Makes items of a list."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow.items import JsonObject, Outputs
 
 
 class SplitOutParameters(Parameters):
-    """Which list, and what goes along."""
+    """Which list, and which fields the new items get."""
 
     field: str = Field(min_length=1, description="Dotted path of the list.")
     into: str | None = Field(

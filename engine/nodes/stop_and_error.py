@@ -1,4 +1,4 @@
-"""An end that is meant to fail."""
+"""Ends an execution as failed, on purpose."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow.items import Outputs
 
 
 class StopAndErrorParameters(Parameters):
-    """What the failure says."""
+    """The failure's message and code."""
 
     message: str = Field(min_length=1, max_length=10_000)
     code: str = Field(default="stopped", pattern=r"^[a-z][a-z0-9_]{0,63}$", description="Stable, for programs.")
@@ -31,5 +31,7 @@ class StopAndError(BatchNode[StopAndErrorParameters]):
     def run(self, call: NodeCall[StopAndErrorParameters]) -> Outputs:
         parameters = call.common
         raise NodeError(
-            parameters.message, code=parameters.code, fix="The workflow ends here on purpose; its author wrote why."
+            parameters.message,
+            code=parameters.code,
+            fix="The workflow fails here on purpose; its author wrote the message.",
         )

@@ -1,4 +1,4 @@
-"""One of many ways."""
+"""Sends items to one of many outputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHERWISE = "otherwise"
 
 
 class Rule(Condition):
-    """A condition, and the output that items meeting it go to."""
+    """A condition, and the output for the items that meet it."""
 
     output: str = Field(min_length=1, max_length=100, pattern=r"^[^.=][^.]*$")
 

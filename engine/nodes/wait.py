@@ -1,4 +1,4 @@
-"""A pause: for a time, until a time, or until somebody calls."""
+"""A pause: for a time, until a time, or until a request to the resume link."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class WaitParameters(Parameters):
 
 
 class Wait(EffectNode[WaitParameters]):
-    """Waits, at no cost, over restarts of the server; then passes its items on.
+    """Waits, also while the server restarts, then passes its items on.
 
-    After a call the item has resume: {data, by}; when the time was over first, {by: "timer"}.
+    After a call the item has resume: {data, by}; if the time is over first, {by: "timer"}.
     """
 
     name = "wait"
@@ -46,10 +46,10 @@ class Wait(EffectNode[WaitParameters]):
     parameter_model = WaitParameters
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str | None:
-        return "whoever calls the resume link" if parameters.get("for_call") else None
+        return "the caller of the resume link" if parameters.get("for_call") else None
 
     def concurrency(self, parameters: WaitParameters) -> int:
-        return 1_000_000  # those that wait do no work
+        return 1_000_000  # items that wait do no work
 
     async def run_item(
         self, index: int, item: Item, parameters: WaitParameters, call: NodeCall[WaitParameters]

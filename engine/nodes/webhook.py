@@ -14,7 +14,7 @@ PATH_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_\-]{0,99}$"
 
 
 class Signature(Parameters):
-    """An HMAC over the raw body that the sender puts into a header, as GitHub and others do."""
+    """An HMAC of the raw body, which the sender puts into a header, as GitHub and others do."""
 
     header: str = Field(default="X-Hub-Signature-256", description="Header that holds the signature.")
     algorithm: Literal["sha256", "sha512", "sha1"] = "sha256"
@@ -22,13 +22,13 @@ class Signature(Parameters):
 
 
 class WebhookParameters(Parameters):
-    """Where the webhook listens and whom it believes."""
+    """The webhook's path and methods, and the signature that it demands."""
 
     path: str = Field(pattern=PATH_PATTERN, description="It listens at /webhooks/{path}.")
     methods: list[Literal["GET", "POST", "PUT", "PATCH", "DELETE"]] = Field(
         default=["POST"], min_length=1, description="Requests with another method get 405."
     )
-    signature: Signature | None = Field(default=None, description="Refuse requests that are not signed so.")
+    signature: Signature | None = Field(default=None, description="Refuse requests without this signature.")
 
 
 class Webhook(TriggerNode[WebhookParameters]):

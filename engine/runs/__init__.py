@@ -1,4 +1,4 @@
-"""One run of one plan: executor, journal, effects, node runner.
+"""One execution of a compiled workflow in this process: executor, node runner, effects, journal.
 
-Must not know how the execution came here or what follows from its end.
+Must not know how the execution was claimed, nor what follows from its end.
 """

@@ -1,4 +1,4 @@
-"""What a run would do, without doing it: its effects with everything resolved that can be known beforehand."""
+"""Dry runs: which effects an execution would have, with all parameters that can be known beforehand."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SHOWN_INPUT_BYTES = 1_000
 
 @dataclass(slots=True, frozen=True)
 class ExecutionPlan:
-    """``effects`` in the order in which they would happen, ``nodes`` that would run, ``error`` where it would fail.
+    """``effects`` in the order in which they would happen, ``nodes`` that would run, ``error`` if it would fail.
 
-    What comes after an effect is planned with its mocked result, since nobody knows the real one. ``hash`` changes
-    with anything in it, and with the workflow's version.
+    Nodes behind an effect get its mocked result, since the real one is unknown. ``hash`` changes with the effects, the
+    input and the workflow's version.
     """
 
     effects: Sequence[PlannedEffect]
@@ -40,17 +40,17 @@ class ExecutionPlan:
 
 
 class Planner:
-    """Executes without effects, in memory, and tells what would have happened."""
+    """Executes in memory and without effects, to find the effects that would happen."""
 
     def __init__(self, *, runner: NodeRunner, clock: Clock) -> None:
         self._runner = runner
         self._clock = clock
 
     async def plan(self, compiled: CompiledWorkflow, *, start_node: str | None, data: object) -> ExecutionPlan:
-        """What executing the plan with this input would do.
+        """The plan of an execution with this input.
 
         Raises:
-            InvalidArgumentsError: the input is not of the form it must have.
+            InvalidArgumentsError: the input is neither an object nor a list of objects.
             NodeNotFoundError: there is no such trigger.
         """
         execution = Execution(
@@ -85,10 +85,10 @@ class Planner:
         return ExecutionPlan(run.planned, nodes, run.error, digest[:32])
 
     async def check(self, compiled: CompiledWorkflow, *, start_node: str | None, data: object, expected: str) -> None:
-        """Whether a run would still do what was planned.
+        """Check that an execution would still do what was planned.
 
         Raises:
-            PlanChangedError: it would not; nothing was started.
+            PlanChangedError: it would not.
         """
         now = await self.plan(compiled, start_node=start_node, data=data)
         if now.hash != expected:
@@ -99,8 +99,8 @@ class Planner:
 
 
 def _forget(records: Sequence[Record]) -> None:
-    """A plan leaves nothing behind."""
+    """A dry run stores nothing."""
 
 
 async def _at_once() -> None:
-    """There is nothing to wait for."""
+    """A dry run has nothing to wait for."""

@@ -1,4 +1,4 @@
-"""What the audit log is told of effects: that one is about to leave, and how it ended."""
+"""Entries about effects in the audit log: that one begins, and how it ended."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ T = TypeVar("T")
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class EffectAudit:
-    """One attempt at one effect, which reaches ``target``. ``credential`` is the name of the one that goes with it.
+    """Notes one attempt of an effect that reaches ``target``, with the name of the credential that it uses.
 
-    Neither parameters nor answers are in its entries. An attempt that has no end in the log was cut off with the
-    process.
+    Its entries contain neither parameters nor answers. An attempt without an end in the log was interrupted by the end
+    of the process.
     """
 
     audit: AuditLog
@@ -33,7 +33,7 @@ class EffectAudit:
     attempt: int
 
     async def around(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Do the work between the notes of its beginning and its end.
+        """Do the work, and note its beginning and its end.
 
         Raises:
             Exception: the work failed.
@@ -44,8 +44,8 @@ class EffectAudit:
         except asyncio.CancelledError:
             self.interrupted()
             raise
-        except SuspendError as wish:
-            self._note("effect.waits", {"for": wish.kind})
+        except SuspendError as suspend:
+            self._note("effect.waits", {"for": suspend.kind})
             raise
         except Exception as error:
             self.failed(error)
@@ -54,23 +54,23 @@ class EffectAudit:
         return result
 
     def sent(self) -> None:
-        """It leaves now."""
+        """Note that the effect begins."""
         details: JsonObject = {"target": self.target}
         if self.credential is not None:
             details["credential"] = self.credential
         self._note("effect.sent", details)
 
     def succeeded(self) -> None:
-        """It was done."""
+        """Note that the effect happened."""
         self._note("effect.succeeded", {})
 
     def failed(self, error: Exception) -> None:
-        """It failed. Its message may quote the answer, so only the code is noted."""
+        """Note that the effect failed, with the code only: the message may quote the answer."""
         code = error.node_code if isinstance(error, NodeError) else getattr(error, "code", "node_bug")
         self._note("effect.failed", {"code": code})
 
     def interrupted(self) -> None:
-        """Nobody waits for its end any more: it took too long, or the execution was cancelled. It may have happened."""
+        """Note that nothing waits for the effect any more (timeout, cancelled): it may have happened."""
         self._note("effect.interrupted", {})
 
     def _note(self, action: str, details: JsonObject) -> None:

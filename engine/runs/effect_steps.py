@@ -1,4 +1,4 @@
-"""Parts of effects, each done once: what a part came to is on the disk before anything depends on it."""
+"""Steps of effects, each done once: a step's result is on the disk before anything depends on it."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from workflow.ports import Clock
 
 
 def step_result(run: Run, key: EffectKey, name: str) -> Any:
-    """What the part came to; ``None`` where it is not done."""
+    """The step's result; ``None`` where it is not done."""
     found = run.journal.step(key, name)
     return found.result if found is not None else None
 
 
 async def run_step_once(
-    run: Run, key: EffectKey, part: Step, work: Callable[[], Awaitable[Any]], *, audit: AuditLog, clock: Clock
+    run: Run, key: EffectKey, step: Step, work: Callable[[], Awaitable[Any]], *, audit: AuditLog, clock: Clock
 ) -> Any:
-    """What the part comes to, as JSON that is not null. Where it leaves the process, the audit log is told.
+    """Do the step unless it is done; its result, JSON that is not null. The audit log notes a step with a target.
 
     Raises:
         Exception: the work failed.
     """
-    found = step_result(run, key, part.name)
+    found = step_result(run, key, step.name)
     if found is not None:
         return found
-    if part.target is None:
+    if step.target is None:
         result = await work()
     else:
         notes = EffectAudit(
             audit=audit,
             execution=run.execution,
             key=key,
-            kind=part.kind,
-            target=part.target,
-            credential=part.credential,
+            kind=step.kind,
+            target=step.target,
+            credential=step.credential,
             attempt=1,
         )
         result = await notes.around(work)
-    run.journal.note(EffectStep(key=key, at=clock.now(), step=part.name, result=result))
+    run.journal.note(EffectStep(key=key, at=clock.now(), step=step.name, result=result))
     await run.journal.secure()
     return result

@@ -1,7 +1,7 @@
-"""The effects of one node run: each item's at most once if it can be known, tried again where that may help.
+"""The effects of one node run: once for each item, with retries where a failure may pass.
 
-An item's place among the ``concurrency`` at work is free again only when its result is on the disk, so no more
-than that many can be in doubt after a crash; those are repeated with the same idempotency key, or asked about.
+At most ``concurrency`` items are at work, and one counts until its result is on the disk. So after a crash at most
+that many effects are in doubt: they run again with the same idempotency key, or a person decides (``on_recovery``).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from workflow.ports import Clock
 from workflow.retry import delay_seconds, retry_of
 
 LONGEST_PAUSE_SECONDS = 24 * 3600.0
-"""A server that asks to be left alone for longer is tried again all the same."""
+"""The longest Retry-After that is respected; a longer one counts as this."""
 
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class FatalEffectError(Exception):
-    """Carries a failure that ends the execution out of a task group, so that the group ends the other items."""
+    """A failure that ends the execution. Raised in a task group, it cancels the other items."""
 
     def __init__(self, record: ErrorRecord) -> None:
         super().__init__(record.message)
@@ -56,7 +56,7 @@ class EffectRun:
     suspended: int = field(default=0, init=False)
 
     async def perform(self) -> list[EffectResult | None]:
-        """Each item's result, ``None`` for those that wait.
+        """The result of each item, ``None`` for items that wait.
 
         Raises:
             ExceptionGroup: of :class:`FatalEffectError`, where a failure ends the execution.
@@ -73,17 +73,17 @@ class EffectRun:
             return done
         async with limit:
             if self.suspended >= self.concurrency:
-                return None  # its turn comes when one of those that wait has gone on
+                return None  # it starts when an item that waits has gone on
             self._wake_if_due(key)
             known = self.run.journal.resumption(key)
             try:
                 return await self._until_done(key, index, item)
-            except SuspendError as wish:
-                self._suspend(key, wish, known)
+            except SuspendError as suspend:
+                self._suspend(key, suspend, known)
                 return None
 
     async def _until_done(self, key: EffectKey, index: int, item: Item) -> EffectResult:
-        """Try until it has worked or there is no use in it.
+        """Try until the effect has happened, or no retry is left or may help.
 
         Raises:
             SuspendError: the item waits.
@@ -159,17 +159,17 @@ class EffectRun:
         return delay_seconds(retry_of(self.definition), attempts=attempts, retry_after_seconds=retry_after)
 
     def _check_turn(self, key: EffectKey) -> None:
-        """Leave an item alone that was put off.
+        """Check that the item does not wait for its next round of attempts.
 
         Raises:
-            SuspendError: its time has not come.
+            SuspendError: it does.
         """
         waits = self.run.journal.suspension(key)
         if waits is not None and waits.kind == "retry" and self.run.journal.resumption(key) is None:
             raise SuspendError("retry", wake_at=waits.wake_at, details=waits.details)
 
     def _has_taken_long(self, began: datetime) -> bool:
-        """Whether so much of the execution's time is spent that further attempts could cost it its end."""
+        """Whether half of the execution's time is spent, so that further attempts could end it."""
         seconds = (self.clock.now() - began).total_seconds()
         return seconds > self.run.compiled.definition.settings.timeout_seconds / 2
 
@@ -198,10 +198,10 @@ class EffectRun:
         return EffectResult(key=key, at=self.clock.now(), attempts=attempts, error=record)
 
     async def _decided(self, key: EffectKey) -> EffectResult | None:
-        """What somebody decided about an effect that a crash left in doubt; ``None`` to let it happen.
+        """A person's decision about an effect that a crash left in doubt; ``None`` to do it (again).
 
         Raises:
-            SuspendError: nobody has yet.
+            SuspendError: nobody has decided yet.
         """
         if self.definition.on_recovery != "ask" or not self.run.journal.was_started(key):
             return None
@@ -213,24 +213,27 @@ class EffectRun:
             return EffectResult(key=key, at=resumption.at, result=answer["result"])
         return None
 
-    def _suspend(self, key: EffectKey, wish: SuspendError, known: Resumption | None) -> None:
-        """Note that the item waits, unless it has just been told something that it did not know when it began: then
-        the execution goes on at once, and the item is asked again. What it was told must not be lost."""
+    def _suspend(self, key: EffectKey, suspend: SuspendError, known: Resumption | None) -> None:
+        """Note that the item waits.
+
+        A resumption may have come while the item was at work, so that it did not see it. Then no suspension is noted,
+        since that would delete the resumption: the execution goes on at once and calls the node again.
+        """
         self.suspended += 1
         self.run.retrying.pop(self.node, None)
         journal, now = self.run.journal, self.clock.now()
-        noted, told = journal.suspension(key), journal.resumption(key)
-        if noted is None or told is not None:
-            wake_at = wish.wake_at
-            if wish.recheck_seconds is not None:
-                wake_at = now + timedelta(seconds=wish.recheck_seconds)
-            noted = Suspension(key=key, at=now, kind=wish.kind, wake_at=wake_at, details=wish.details)
-            if told is known:
+        noted, latest_resumption = journal.suspension(key), journal.resumption(key)
+        if noted is None or latest_resumption is not None:
+            wake_at = suspend.wake_at
+            if suspend.recheck_seconds is not None:
+                wake_at = now + timedelta(seconds=suspend.recheck_seconds)
+            noted = Suspension(key=key, at=now, kind=suspend.kind, wake_at=wake_at, details=suspend.details)
+            if latest_resumption is known:
                 journal.note(noted)
         self.run.waiting[key] = noted
 
     def _wake_if_due(self, key: EffectKey) -> None:
-        """A timer that is over is its own resumption."""
+        """Note a resumption by the timer, if the item's timer is due."""
         journal, now = self.run.journal, self.clock.now()
         waits = journal.suspension(key)
         if waits is None or waits.wake_at is None or waits.wake_at > now or journal.resumption(key) is not None:
@@ -239,5 +242,5 @@ class EffectRun:
 
 
 def latest(moment: datetime, results: list[EffectResult | None]) -> datetime:
-    """The execution's own time after these effects: never before ``moment``, never backwards."""
+    """The execution's own time after these effects: that of the last, and never before ``moment``."""
     return max([moment, *(result.at for result in results if result is not None)], default=moment)

@@ -1,9 +1,9 @@
-"""Runs a plan: decides which node runs when, with which items.
+"""Runs a compiled workflow: decides which node runs when, and with which items.
 
-Every edge of the graph is open until its source can send nothing more. A node takes what its edges bring
-edge by edge, in the order of the definition's connections, one run per delivery; a node that waits for all
-inputs runs once, when all its edges have closed. So which items a run gets never depends on timing, although
-branches that wait for the world outside run at the same time.
+An edge is open until its source can send nothing more. A node reads its edges one after the other, in the order of
+the definition's connections, and runs once for each arrival of items; a node that waits for all inputs runs once,
+when all its edges are closed. So the items of a run never depend on timing, although branches with effects run at the
+same time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from workflow.items import Item, ItemOrigin, Items, Outputs, Pair
 from workflow.states import ExecutionState
 
 INLINE_SECONDS = 0.005
-"""How long pure nodes may run on without letting the event loop turn: five milliseconds are not felt elsewhere."""
+"""How long pure nodes may run before the event loop gets a turn: other requests do not notice five milliseconds."""
 
 
 BEFORE_EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
@@ -42,9 +42,9 @@ class Arrival(NamedTuple):
 
 
 class _NodeProgress:
-    """How far a node is: the edge of the first input it reads now, and its runs so far.
+    """The progress of a node: the edge of its first input that it reads now, and the number of its runs.
 
-    ``is_idle`` says that a look at it may be of use: it neither runs, nor waits, nor is done.
+    ``is_idle``: it may start a run, since it neither runs, nor waits, nor is done. ``is_ready``: it is queued.
     """
 
     __slots__ = ("edge", "is_idle", "is_ready", "runs")
@@ -58,7 +58,7 @@ class _NodeProgress:
 
 @dataclass(slots=True)
 class _LoopProgress:
-    """How far a loop is with the items it was given last; ``None`` between two deliveries."""
+    """The progress of a loop through the items that arrived last; ``items`` is ``None`` before the next arrive."""
 
     items: Items | None = None
     source: ItemOrigin | None = None
@@ -91,15 +91,15 @@ class Executor:
         """Run to the end, starting with ``items`` at the execution's trigger; the run holds the results.
 
         Returns:
-            ``SUCCEEDED``, ``FAILED``, or ``WAITING`` where nothing is left to do until something happens.
+            ``SUCCEEDED``, ``FAILED``, or ``WAITING`` where only items that wait are left.
 
         Raises:
-            TimeoutError: it took longer than it may; node runs under way are recorded as cancelled.
-            asyncio.CancelledError: the caller was cancelled; likewise.
+            TimeoutError: it took longer than ``timeout_seconds``; active node runs are recorded as cancelled.
+            asyncio.CancelledError: the caller was cancelled; active node runs are recorded as cancelled.
         """
         try:
             self._begin(items)
-            # Most runs are over by now: they wait for nothing, and need no timer.
+            # Most executions are over by now: no node of theirs waits, so they need no timer.
             if not self._is_over:
                 async with asyncio.timeout(timeout_seconds):
                     await self._go_on()
@@ -115,7 +115,7 @@ class Executor:
         return self.run.error is not None or not (self._ready or self._tasks)
 
     def _begin(self, items: Items) -> None:
-        """Start at the trigger, and do at once what needs no waiting."""
+        """Start at the trigger, and run the nodes that need not wait."""
         start = self.run.compiled.index_by_name[self.run.execution.start_node]
         for root in self.run.compiled.roots:
             if root != start:
@@ -125,7 +125,7 @@ class Executor:
             self._turn()
 
     def _turn(self) -> None:
-        """Advance what is ready, until nothing is or others have to have their turn."""
+        """Advance the ready nodes, until none is ready or ``INLINE_SECONDS`` are over."""
         ready, nodes = self._ready, self.run.compiled.nodes
         ends = time.perf_counter() + INLINE_SECONDS
         while ready and self.run.error is None:
@@ -147,14 +147,14 @@ class Executor:
                     self._finish(self._tasks.pop(task), task.result())
 
     def _wake(self, index: int) -> None:
-        """Look at the node when its turn comes, unless it is sure that nothing would come of it."""
+        """Queue the node for :meth:`_advance`, unless it cannot start a run or is queued already."""
         progress = self._progress[index]
         if progress.is_idle and not progress.is_ready:
             progress.is_ready = True
             self._ready.append(index)
 
     def _advance(self, node: CompiledNode) -> None:
-        """Start the node's next run if its input is there."""
+        """Start the node's next run if its items have arrived."""
         progress = self._progress[node.index]
         progress.is_ready = False
         if not progress.is_idle:
@@ -167,11 +167,11 @@ class Executor:
         else:
             edge = self._next_edge(node, progress)
             if edge is not None:
-                delivery = self._waiting[edge].pop(0)
-                self._start(node, [delivery.items], (delivery.source,), delivery.time)
+                arrival = self._waiting[edge].pop(0)
+                self._start(node, [arrival.items], (arrival.source,), arrival.time)
 
     def _next_edge(self, node: CompiledNode, progress: _NodeProgress) -> int | None:
-        """The edge that brings the node's next run; where nothing more can come, close what lies behind the node."""
+        """The edge with the items of the node's next run; where none can come any more, the node ends."""
         edges = node.edges_in[0] if node.edges_in else ()
         while progress.edge < len(edges):
             edge = edges[progress.edge]
@@ -192,16 +192,16 @@ class Executor:
             self._end(node, progress)
 
     def _end(self, node: CompiledNode, progress: _NodeProgress, leaving: Iterable[int] = ()) -> None:
-        """The node will not run again: close its edges, and those that ``leave`` the loop that it is."""
+        """The node will not run again: close its edges, and for a loop the edges that ``leave`` its body."""
         progress.is_idle = False
         self._close(node, node.every_edge_out)
         if leaving:
             self._close(node, leaving)
 
     def _close(self, node: CompiledNode, edges: Iterable[int]) -> None:
-        """Nothing more comes over these edges, for this round of the loop that the node lies in, if in any.
+        """Close edges: no more items come over them, in this round of the loop around the node where there is one.
 
-        Ways out of that loop stay open: the next round may use them. They close with the loop.
+        Edges that leave that loop stay open, since the next round may use them. They close with the loop.
         """
         around = self.run.compiled.enclosing.get(node.index)
         for edge in edges:
@@ -210,7 +210,7 @@ class Executor:
                 self._wake(self.run.compiled.edges[edge].target)
 
     def _advance_loop(self, node: CompiledNode, body: LoopBody) -> None:
-        """Go round with the next batch, or on with the next items, when what is under way has come back."""
+        """Start the next round when all items of the last one have come back: the next batch, or the next arrival."""
         progress, state = self._progress[node.index], self._loops[node.index]
         if state.items is not None:
             if not all(self._closed[edge] for edge in body.back):
@@ -218,9 +218,9 @@ class Executor:
             for edge in node.edges_in[0]:
                 if edge in body.back:
                     while self._waiting[edge]:
-                        delivery = self._waiting[edge].pop(0)
-                        state.results += [Item(item.json) for item in delivery.items]
-                        state.time = max(state.time, delivery.time)
+                        arrival = self._waiting[edge].pop(0)
+                        state.results += [Item(item.json) for item in arrival.items]
+                        state.time = max(state.time, arrival.time)
             if state.position < len(state.items):
                 self._go_round(node, body, state)
                 return
@@ -230,8 +230,8 @@ class Executor:
         while progress.edge < len(forward):
             edge = forward[progress.edge]
             if self._waiting[edge]:
-                delivery = self._waiting[edge].pop(0)
-                self._loops[node.index] = _LoopProgress(delivery.items, delivery.source, delivery.time)
+                arrival = self._waiting[edge].pop(0)
+                self._loops[node.index] = _LoopProgress(arrival.items, arrival.source, arrival.time)
                 self._go_round(node, body, self._loops[node.index])
                 return
             if not self._closed[edge]:
@@ -240,7 +240,7 @@ class Executor:
         self._end(node, progress, body.leaving)
 
     def _go_round(self, node: CompiledNode, body: LoopBody, state: _LoopProgress) -> None:
-        """Open the body afresh and send the next batch into it."""
+        """Open the body's edges again and send the next batch over them."""
         for edge in body.inner:
             self._closed[edge] = False
         for index in body.nodes:
@@ -261,7 +261,7 @@ class Executor:
             self._wake(index)
 
     def _emit(self, node: CompiledNode, outputs: Outputs, sources: Sources, time_: datetime) -> None:
-        """A run of a loop node: it does no work of its own but to part and to gather."""
+        """A run of a loop node, which only sends batches and collects results."""
         progress = self._progress[node.index]
         start = NodeStart(node, progress.runs, [[]], sources, time_, time.perf_counter())
         progress.runs += 1
@@ -273,18 +273,18 @@ class Executor:
         self._pass_on(node, recorded)
 
     def _start_joined(self, node: CompiledNode) -> None:
-        """Run a node that waits for all its inputs, with everything that came for each."""
+        """Run a node that waits for all its inputs, with all items that arrived at each."""
         inputs: list[Items] = []
         sources: list[ItemOrigin | None] = []
         now = self.run.execution.created_at
         for edges in node.edges_in:
-            deliveries = [delivery for edge in edges for delivery in self._waiting[edge]]
+            arrivals = [arrival for edge in edges for arrival in self._waiting[edge]]
             for edge in edges:
                 self._waiting[edge].clear()
-            inputs.append([item for delivery in deliveries for item in delivery.items])
-            # Items of several deliveries have no one source; a single delivery keeps its own.
-            sources.append(deliveries[0].source if len(deliveries) == 1 else None)
-            now = max([now, *(delivery.time for delivery in deliveries)])
+            inputs.append([item for arrival in arrivals for item in arrival.items])
+            # Items of several arrivals have no single origin; those of one arrival keep theirs.
+            sources.append(arrivals[0].source if len(arrivals) == 1 else None)
+            now = max([now, *(arrival.time for arrival in arrivals)])
         self._start(node, inputs, tuple(sources), now)
 
     def _start(self, node: CompiledNode, inputs: Sequence[Items], sources: Sources, now: datetime) -> None:
@@ -316,13 +316,13 @@ class Executor:
         self._pass_on(start.node, node_run)
 
     def _pass_on(self, node: CompiledNode, node_run: NodeRun) -> None:
-        """Send what the run gave on its way, and see whether the node has more to do."""
+        """Send the run's items over the edges, and queue the node again if it may have another run."""
         for output, items in node_run.outputs.items():
             if items:
                 source = ItemOrigin(node.name, node_run.run_index, output)
-                delivery = Arrival(source, items, node_run.logical_time)
+                arrival = Arrival(source, items, node_run.logical_time)
                 for edge in node.edges_out.get(output, ()):
-                    self._waiting[edge].append(delivery)
+                    self._waiting[edge].append(arrival)
                     self._wake(self.run.compiled.edges[edge].target)
         progress = self._progress[node.index]
         progress.is_idle = True
@@ -349,7 +349,7 @@ class Executor:
         return node_run
 
     async def _cancel_tasks(self) -> None:
-        """End the node runs that are still under way, and wait until they have ended."""
+        """Cancel the active node runs, and wait for their end."""
         for task in self._tasks:
             task.cancel()
         if self._tasks:

@@ -1,7 +1,8 @@
-"""What one execution has done before, and where it notes what it does now.
+"""The journal of one execution: what it has done, and what it does now.
 
-Effects are noted and on the disk before anything that depends on them happens; pure nodes are noted on the way and
-run again after a crash, which gives the same items, since clock and randomness belong to the execution.
+The result of an effect is on the disk before anything that depends on it happens. Runs of pure nodes are stored when
+the next batch is; after a crash they run again and give the same items, since clock and randomness belong to the
+execution.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ logger = logging.getLogger(__name__)
 
 Durability = Literal["effects", "every_node", "none"]
 STORE_RETRY_SECONDS = 0.5
-"""How often an execution that has to wait for a failing store looks whether it works again."""
+"""How long an execution waits before it tries a failing store again."""
 
 
 class Journal:
-    """One execution's journal while it runs.
+    """The journal of a local execution.
 
-    ``records`` is all of it, before and now. ``save`` notes records (and the execution's state) for the next batch,
-    ``committed`` returns when all that was noted is on the disk.
+    ``records`` has all of it in order. ``save`` puts records, with the execution's state, into the next batch;
+    ``committed`` returns when everything saved is on the disk.
     """
 
     def __init__(
@@ -62,54 +63,54 @@ class Journal:
 
     @property
     def secures_every_node(self) -> bool:
-        """Whether a node run must be on the disk before what follows it starts."""
+        """Whether a node run must be on the disk before the next one starts."""
         return self._durability == "every_node"
 
     def run(self, key: RunKey) -> NodeRun | None:
-        """The node run, if it ended well before."""
+        """The node run, if it is recorded as succeeded."""
         found = self._runs.get(key)
         return found if found is not None and found.status == "succeeded" else None
 
     def effect(self, key: EffectKey) -> EffectResult | None:
-        """What the effect came to, if it happened before."""
+        """The effect's result or error, if it has one."""
         return self._effects.get(key)
 
     def suspension(self, key: EffectKey) -> Suspension | None:
-        """What the item waits for, if it waits."""
+        """What the item waits for, or waited for last."""
         return self._suspensions.get(key)
 
     def resumption(self, key: EffectKey) -> Resumption | None:
-        """Why the item goes on, if it waited and does."""
+        """Why the item goes on; ``None`` while it waits."""
         return self._resumptions.get(key)
 
     def waiting(self) -> list[Suspension]:
-        """What waits now."""
+        """The suspensions of all items that wait."""
         return waiting_in(self.records)
 
     def step(self, key: EffectKey, step: str) -> EffectStep | None:
-        """The part of an effect, if it is done."""
+        """The step of an effect, if it is done."""
         return self._steps.get((key, step))
 
     def was_started(self, key: EffectKey) -> bool:
-        """Whether the effect was about to happen when the execution was cut off."""
+        """Whether the effect had begun when the execution was interrupted."""
         return key in self._started
 
     def note(self, record: Record) -> None:
-        """Write this with whatever is written next."""
+        """Add a record; it is saved with the next ones."""
         self._remember(record)
         self._unsaved.append(record)
 
     def flush(self) -> Sequence[Record]:
-        """What is noted and not yet saved; the caller saves it, together with a new state."""
+        """The records that are not yet saved; the caller saves them, together with a new state."""
         unsaved, self._unsaved = self._unsaved, []
         return unsaved
 
     async def secure(self) -> None:
-        """Return when everything noted is on the disk. While the store fails, so long does it take.
+        """Return when every record is on the disk; while the store fails, wait and try again.
 
         Raises:
-            NotAcceptedError: the execution could not even be accepted; it must end without a trace.
-            LeaseLostError: another process has it in hand; it must end here.
+            NotAcceptedError: the execution itself could not be stored; it must end without a trace.
+            LeaseLostError: another process holds the lease; the execution must end in this one.
         """
         if self._durability == "none":
             return None
@@ -134,10 +135,10 @@ class Journal:
             case Suspension():
                 self._suspensions[record.key] = record
                 self._resumptions.pop(record.key, None)
-                if record.kind != "decision":  # it has come to a stop by itself: nothing of it is in doubt
+                if record.kind != "decision":  # the node itself chose to wait, so no effect is in doubt
                     self._started.discard(record.key)
             case Resumption():
-                self._resumptions.setdefault(record.key, record)  # of several answers the first counts
+                self._resumptions.setdefault(record.key, record)  # the first of several answers counts
             case EffectStart():
                 self._started.add(record.key)
             case EffectStep():
@@ -145,13 +146,13 @@ class Journal:
 
 
 def node_runs_in(records: Iterable[Record]) -> list[NodeRun]:
-    """The node runs of a journal; of several with one key (after a redrive) the last."""
+    """The node runs of a journal; of several with one key (after a redrive), the last."""
     latest = {record.key: record for record in records if isinstance(record, NodeRun)}
     return list(latest.values())
 
 
 def waiting_in(records: Iterable[Record]) -> list[Suspension]:
-    """What waits, by the journal of an execution that has not ended."""
+    """The items that wait, by the journal of an execution that has not ended."""
     waiting: dict[EffectKey, Suspension] = {}
     for record in records:
         match record:

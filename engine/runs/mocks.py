@@ -1,4 +1,4 @@
-"""What a node gives where nothing may happen: disabled, in a test, or while a run is only planned."""
+"""The items of nodes that do not run: disabled nodes, effects in tests and in dry runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workflow.items import Item, Items, JsonObject, Outputs, Pair, from_item
 
 
 def passed_on(start: NodeStart) -> Outcome:
-    """A disabled node's items: those that came, unchanged."""
+    """The outcome of a disabled node: its input, unchanged."""
     items = [
         Item(item.json, (Pair(place, index),))
         for place, each in enumerate(start.inputs)
@@ -24,7 +24,7 @@ def passed_on(start: NodeStart) -> Outcome:
 
 
 def in_test(start: NodeStart, execution: Execution) -> Outcome | None:
-    """The items pinned to the node, or a mock of its effect; ``None`` where it runs as it is."""
+    """In a test: the node's pinned items, or mocks of its effect; ``None`` where the node runs."""
     node, pins = start.node, execution.pins or {}
     items: Items = list(start.inputs[0]) if start.inputs else []
     if node.name in pins:
@@ -37,7 +37,7 @@ def in_test(start: NodeStart, execution: Execution) -> Outcome | None:
 
 
 async def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: Run) -> Outcome:
-    """Note in ``run`` what the effects would be, and go on with mocks of their results."""
+    """In a dry run: note in ``run`` the effects that would happen, and give mocks of their results."""
     for index in range(len(call.items)):
         parameters: JsonObject | None = None
         unknown, repeatable, more = None, False, {}

@@ -1,4 +1,4 @@
-"""One run of one node as its type sees it: its items, its parameters, and the ports that it works with."""
+"""Implements the call that node types see: the items, parameters and ports of one run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from workflow.ports import Clock, HttpClient
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class NodeServices:
-    """What node runs work with. ``resume_url`` gives the link of an execution id, ``None`` where nothing listens."""
+    """What node runs use. ``resume_url`` gives the link for an execution id, ``None`` where no HTTP is served."""
 
     evaluator: Evaluator
     http: HttpClient
@@ -160,13 +160,13 @@ class NodeRunCall:
     def _execution_in_scope(self) -> JsonObject:
         execution = self._run.execution
         seen = {"id": execution.id, "mode": execution.trigger}
-        # Signing takes longer than most expressions, so only those who ask for the link get it.
+        # Signing takes longer than most expressions, so only nodes that read the link get it.
         if any("resumeUrl" in template.source for template in self._node.parameters.templates):
             return {**seen, "resumeUrl": self.resume_url()}
         return seen
 
     def scope(self) -> ExpressionScope:
-        """What expressions see in this run."""
+        """The data that expressions see in this run."""
         run, source = self._run, self._start.sources[0] if self._start.sources else None
         return ExpressionScope(
             items=[item.json for item in self._start.inputs[0]],

@@ -1,4 +1,4 @@
-"""One run of one node as values: what it starts with, and how it ended."""
+"""One run of one node as values: how it starts, and how it ended."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from workflow.items import Items, Outputs
 
 
 class NodeStart(NamedTuple):
-    """A node run that starts: which, with what, from where, and when by the execution's own clock.
+    """The start of a node run: its items and their origins, and the time by the execution's own clock.
 
-    ``counter`` is the reading of ``time.perf_counter`` as it starts.
+    ``counter`` is the reading of ``time.perf_counter`` at the start.
     """
 
     node: CompiledNode
@@ -29,10 +29,10 @@ class NodeStart(NamedTuple):
 
 @dataclass(slots=True)
 class Outcome:
-    """How a node run ended. With an ``error`` and outputs, the node's ``on_error`` let it go on.
+    """How a node run ended. With both ``error`` and outputs, the node's ``on_error`` let the items go on.
 
-    ``waits`` says that some of its items wait, so that it has not ended yet. ``logical_time`` is the execution's
-    own time after it.
+    ``stops``: the error ends the execution. ``waits``: items wait, so the run has not ended yet. ``logical_time`` is
+    the execution's own time after the run.
     """
 
     outputs: Outputs

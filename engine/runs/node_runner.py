@@ -1,6 +1,6 @@
-"""One run of one node: parameters evaluated, the work done, items paired, failures dealt with as it says.
+"""One run of one node: evaluates its parameters, runs its type, sets the items' origin, applies ``on_error``.
 
-Nothing escapes but cancellation: every other failure becomes an :class:`Outcome`.
+Every failure becomes an :class:`Outcome`, except cancellation and :class:`~workflow.errors.NotAcceptedError`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.node_api.node_type import (
     Emission,
     ItemNode,
 )
-from engine.runs import mocks as rehearsal
+from engine.runs import mocks
 from engine.runs.effects import EffectRun, FatalEffectError, latest
 from engine.runs.node_call import NodeRunCall, NodeServices
 from engine.runs.node_run import NodeStart, Outcome
@@ -35,20 +35,20 @@ logger = logging.getLogger(__name__)
 
 
 class NodeRunner:
-    """Runs nodes. ``start`` does what needs no waiting at once, and hands back the rest to be awaited."""
+    """Runs nodes. ``start`` runs pure nodes immediately, and returns an awaitable for the others."""
 
     def __init__(self, services: NodeServices) -> None:
         self._services = services
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
-        """The outcome, or what to await for it."""
+        """The outcome, or an awaitable of it."""
         node = start.node
         if node.definition.disabled:
-            return rehearsal.passed_on(start)
+            return mocks.passed_on(start)
         if run.execution.mode == "test":
-            rehearsed = rehearsal.in_test(start, run.execution)
-            if rehearsed is not None:
-                return rehearsed
+            mocked = mocks.in_test(start, run.execution)
+            if mocked is not None:
+                return mocked
         work = _NodeWork(self._services, run, start)
         if node.takes_time:
             return work.finish_later()
@@ -62,12 +62,12 @@ class NodeRunner:
 
 
 class _NodeWork(NodeRunCall):
-    """One run of one node under way."""
+    """One run of one node."""
 
     __slots__ = ()
 
     def loop(self, loop: ItemLoop) -> Outcome | None:
-        """What the compiled loop gives; ``None`` where it leaves the run to the general way."""
+        """Run the compiled loop; ``None`` where it met a value that it does not cover."""
         try:
             outputs = loop.run(self.items, self.scope() if loop.reads_scope else None)
         except (FallThroughError, JobsprintError):
@@ -75,7 +75,7 @@ class _NodeWork(NodeRunCall):
         return Outcome(outputs, self._start.now)
 
     def evaluate_fast(self) -> bool:
-        """Evaluate the templates in Python; whether that could be done."""
+        """Evaluate the templates in Python; false where they need JavaScript."""
         values = self._services.evaluator.try_fast(self._node.parameters.templates, self.scope())
         if values is None:
             return False
@@ -83,7 +83,7 @@ class _NodeWork(NodeRunCall):
         return True
 
     async def finish_later(self) -> Outcome:
-        """Evaluate what needs JavaScript, within the node's time limit, and do what waits."""
+        """Evaluate templates in JavaScript, within the node's time limit, then run the node."""
         try:
             if self._node.parameters.templates:
                 async with asyncio.timeout(self._node.definition.timeout_seconds):
@@ -97,7 +97,7 @@ class _NodeWork(NodeRunCall):
         kind = self._node.type
         if isinstance(kind, EffectNode):
             if self._run.execution.mode == "plan":
-                return await rehearsal.planned(kind, self, self._start, self._run)
+                return await mocks.planned(kind, self, self._start, self._run)
             return await self._run_effects(kind)
         return await self._run_async(kind) if isinstance(kind, AsyncNode) else self.finish()
 
@@ -118,7 +118,7 @@ class _NodeWork(NodeRunCall):
         )
 
     def finish(self) -> Outcome:
-        """Do work that does not wait."""
+        """Run a node that does not wait."""
         kind = self._node.type
         try:
             if self._node.is_item_node:
@@ -144,7 +144,7 @@ class _NodeWork(NodeRunCall):
         return Outcome(outputs, self._start.now, first_error)
 
     async def _run_effects(self, kind: EffectNode[Any]) -> Outcome:
-        """All items, some at once, in order; with ``on_error: stop`` the first failure ends the rest."""
+        """Run the effects of all items; with ``on_error: stop`` the first failure cancels the others."""
         effects = EffectRun(
             run=self._run,
             node=self._node.name,
@@ -189,19 +189,19 @@ class _NodeWork(NodeRunCall):
         return Outcome(outputs, now, first_error)
 
     def _concurrency(self, kind: EffectNode[Any]) -> int:
-        """What the first item says whose parameters are good; the others fail one by one."""
+        """The concurrency by the parameters of the first item whose parameters are valid."""
         for index in range(len(self.items)):
             with contextlib.suppress(JobsprintError):
                 return kind.concurrency(self.parameters(index))
         return 1
 
     def _emission_of(self, item: Item, record: ErrorRecord) -> Emission:
-        """The failed item on its way on: as it was, with what went wrong in its field ``error``."""
+        """The failed item to send on: as it came, with the failure in its field ``error``."""
         output = ERROR_OUTPUT if self._node.definition.on_error == "error_output" else self._node.outputs[0]
         return Emission(output, {**item.json, "error": record.to_json()})
 
     def _failed(self, error: Exception) -> Outcome:
-        """The node failed as a whole: its ``on_error`` holds for every item of the first input."""
+        """The node failed as a whole: ``on_error`` applies to every item of the first input."""
         record = self._record(error, None)
         if self._node.definition.on_error == "stop":
             return Outcome({}, self._start.now, record, stops=True)

@@ -1,4 +1,4 @@
-"""What one execution knows while it runs: the node runs so far, and where each item came from."""
+"""The state of one execution while it runs: its node runs, and where each item came from."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Sources = tuple[ItemOrigin | None, ...]
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class PlannedEffect:
-    """An effect that would happen: with which parameters, or why those cannot be known yet.
+    """An effect that would happen: its parameters, or in ``unknown`` why they cannot be known yet.
 
-    ``is_repeatable`` says whether doing it twice does no harm by its nature, ``more`` what its type adds.
+    ``is_repeatable``: it may happen twice without harm. ``more`` is what its node type adds.
     """
 
     node: str
@@ -46,11 +46,11 @@ class PlannedEffect:
 
 @dataclass(slots=True, kw_only=True)
 class Run:
-    """One execution in progress. Only its executor changes it; anyone may read it.
+    """One execution while it runs. Only its executor changes it; everything else may read it.
 
-    ``runs`` holds node runs by node in order of their run index; ``order`` all of them as they ended. ``running``
-    names the nodes at work, ``waiting`` the items that wait, ``retrying`` what nodes try again and why, ``planned``
-    the effects that a plan found.
+    ``runs`` has the node runs by node, in order of their run index; ``order`` all of them in the order of their end.
+    ``running`` has the nodes at work, ``waiting`` the items that wait, ``retrying`` by node why it tries again,
+    ``planned`` the effects that a dry run found.
     """
 
     execution: Execution
@@ -69,16 +69,16 @@ class Run:
 
     @property
     def wake_at(self) -> datetime | None:
-        """When the first of the waiting items goes on by itself."""
+        """When the first timer of the waiting items is due."""
         return min((each.wake_at for each in self.waiting.values() if each.wake_at is not None), default=None)
 
     def moment(self, counter: float) -> datetime:
-        """The time of day at a reading of ``time.perf_counter``."""
+        """The date and time at a reading of ``time.perf_counter``."""
         at, reading = self.clock_offset
         return at + timedelta(seconds=counter - reading)
 
     def answer(self, response: WebhookResponse) -> None:
-        """Give the webhook's caller their answer; the first one counts."""
+        """Answer the webhook request; only the first answer is sent."""
         if self.response is None:
             self.response = response
             if self.on_answer is not None:
@@ -90,7 +90,7 @@ class Run:
         self.order.append(node_run)
 
     def output(self) -> dict[str, Any]:
-        """What the execution gives: the items of its last nodes by node name, and the webhook's answer."""
+        """The execution's output: by name, the items of the nodes without edges out; and the answer to the webhook."""
         leaves = {
             node.name: [item.json for run in self.runs[node.name] for items in run.outputs.values() for item in items]
             for node in self.compiled.nodes
@@ -108,7 +108,7 @@ class Run:
 
 @dataclass(slots=True, frozen=True)
 class Ancestry:
-    """The other nodes as one node run sees them: their latest items, and which of those its own come from."""
+    """The other nodes as one node run sees them: their latest items, and from which of those its own items come."""
 
     run: Run
     sources: Sources
@@ -119,7 +119,7 @@ class Ancestry:
         return self.run.runs.keys()
 
     def view(self, name: str) -> NodeView:
-        """What ``$('name')`` sees.
+        """The node as ``$('name')`` shows it.
 
         Raises:
             ExpressionError: there is no such node (``unknown_node``), or it has not run (``node_has_not_run``).
@@ -147,7 +147,7 @@ class Ancestry:
         return NodeView(name=name, items=items, paired_index=paired_index)
 
     def _output_towards_here(self, name: str, node_run: NodeRun) -> str:
-        """The output that this run's items came through, else the first one that has items."""
+        """The output from which this run's items come, else the first one that has items."""
         for place in range(len(self.sources)):
             found = self._trace(name, place, 0)
             if found:
@@ -164,7 +164,7 @@ class Ancestry:
             return found.pop()
         if found:
             raise ExpressionError(
-                f"Item {item_index} comes from {len(found)} items of {name!r}, so .item is not clear.",
+                f"Item {item_index} comes from {len(found)} items of {name!r}, so .item is ambiguous.",
                 code="multiple_matches",
                 fix="Use .first(), .last() or .all()[index] instead of .item.",
             )
@@ -175,7 +175,7 @@ class Ancestry:
         )
 
     def _trace(self, name: str, place: int, item_index: int) -> set[tuple[int, str, int]]:
-        """Every (run index, output, item index) of ``name`` that item ``item_index`` of input ``place`` is from."""
+        """Every (run index, output, item index) of ``name`` from which item ``item_index`` of input ``place`` comes."""
         found: set[tuple[int, str, int]] = set()
         seen: set[tuple[ItemOrigin, int]] = set()
         open_ends: list[tuple[ItemOrigin | None, int]] = [

@@ -1,4 +1,4 @@
-"""What is handed in to be executed."""
+"""What callers submit for execution."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from workflow.items import Item, Items, JsonObject
 class Submission:
     """What to execute. ``data`` is the input: nothing, an object, or a list of objects.
 
-    ``execution_id`` is for those that must know it beforehand; ``recorded`` is what counts as done already.
+    ``execution_id`` is for callers that choose the id; the journal starts with ``recorded``, which counts as done.
     """
 
     trigger: Trigger
@@ -37,7 +37,7 @@ def input_items(data: Any) -> Items:
     """An execution's input as items: nothing is one empty item, an object one item, a list one item each.
 
     Raises:
-        InvalidArgumentsError: it is something else.
+        InvalidArgumentsError: the input is neither an object nor a list of objects.
     """
     if data is None:
         return [Item({})]

@@ -1,4 +1,4 @@
-// A stand-in for the part of Intl (ECMA-402) that luxon asks for: time zones from the table `zones`, English words.
+// The part of Intl (ECMA-402) that luxon uses: time zones from the table `zones`, English words.
 // Given the table, returns the object that becomes globalThis.Intl.
 ((zones) => {
   'use strict';

@@ -1,5 +1,5 @@
-// Makes the function that evaluates templates in one context, and what expressions see there.
-// Everything that expressions could replace is captured first.
+// Makes the function that evaluates templates in one context, and the objects that expressions see there.
+// It first saves every builtin that it uses, since expressions can replace builtins.
 (() => {
   'use strict';
   const { parse, stringify } = JSON;
@@ -24,7 +24,7 @@
     }
   }
 
-  // The clock and the dice belong to the node run, so that a repetition of it gives the same values.
+  // Clock and random numbers belong to the node run, so that a repeated run gives the same values.
   let nowMs = 0;
   let state = 0;
 
@@ -76,7 +76,7 @@
     return found;
   };
 
-  // Another node, or the input: its items, and which of them the current item comes from.
+  // Another node, or the input: its items, and the one from which the current item comes.
   const viewOf = (items, pairedIndex) => {
     const view = {
       first: () => items[0],
@@ -176,7 +176,7 @@
     return { code: codeOf(error), message, fix: error.fix, source };
   };
 
-  // One row per item: "[value, …]", or the description of the error that kept it from having values.
+  // One row per item: "[value, …]", or the description of the error.
   const evaluate = (requestText) => {
     const request = parse(requestText);
     nowMs = request.now;
@@ -212,7 +212,7 @@
     return `[${rows.join(',')}]`;
   };
 
-  // What a function of somebody's own returns: a list for all items, or a value for each. `{code, …}` is an error.
+  // Runs the function of a code node: it returns a list for all items, or a value for each. `{code, …}` is an error.
   const runScript = (requestText) => {
     const request = parse(requestText);
     nowMs = request.now;
@@ -243,7 +243,7 @@
     }
   };
 
-  // What keeps each source from being an expression, or null.
+  // For each source: why it is not an expression, or null.
   const check = (sourcesText) => stringify(parse(sourcesText).map((source) => {
     try {
       compile(source);

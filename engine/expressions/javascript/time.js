@@ -1,4 +1,4 @@
-// Puts luxon's classes where expressions find them, and gives `luxonFor`, which sets its clock and zone for a run.
+// Makes luxon's classes global, and returns `luxonFor`, which sets luxon's clock and zone for a run.
 (() => {
   'use strict';
   const { DateTime, Duration, Interval, Settings } = globalThis.luxon;

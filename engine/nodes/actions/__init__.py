@@ -1,4 +1,4 @@
-"""Nodes that have an action of a connection done: Zapier, MCP servers, described APIs.
+"""Nodes that run an action of a connection: Zapier, MCP servers, described APIs.
 
-Must not name a vendor's protocol: actions go through the port in ``workflow/actions.py``.
+Must not name a vendor's protocol: actions run through the port in ``workflow/actions.py``.
 """

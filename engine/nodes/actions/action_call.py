@@ -1,7 +1,7 @@
-"""One action of a connection, done for one item: once, and where that cannot be known, as the node says.
+"""Runs one action of a connection for one item: once, or as ``on_doubt`` says where that cannot be known.
 
-A call that changes something notes on the disk that it begins, and how it ended. One that began and has no end was cut
-off by a crash: nobody knows whether it has happened, just as after a timeout.
+A call that changes something writes to the journal that it begins, and how it ended. A call without an end was
+interrupted by a crash: whether it happened is unknown, as after a timeout.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REPEAT = "repeat"
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Way:
-    """What is to be called, and what with. ``name`` tells it from the item's other ways."""
+    """An action to call, and its arguments. ``name`` is unique among the item's alternatives."""
 
     name: str
     kind: str
@@ -39,19 +39,19 @@ class Way:
 
 @dataclass(slots=True, frozen=True)
 class ActionRun:
-    """A way taken for the item at ``index``."""
+    """One action for the item at ``index``."""
 
     call: NodeCall[Any]
     index: int
     way: Way
 
     async def result(self) -> JsonObject:
-        """What came of it: ``data``, and what else there is to say.
+        """Run the action unless it is done; the result: ``data``, ``via``, and marks such as ``possible_duplicate``.
 
         Raises:
-            SuspendError: somebody is asked.
-            ActionError: it was not done.
-            NodeError: nobody knows whether it was done, and the node is to fail then.
+            SuspendError: the item waits for a person.
+            ActionError: the action was not done.
+            NodeError: it may have been done, and ``on_doubt`` is to fail, or to repeat it as a retry.
         """
         done = self.call.done(self.index, self.way.name)
         if done is not None:
@@ -74,7 +74,7 @@ class ActionRun:
             )
             if not error.may_have_happened:
                 raise
-            # Decided, asked about, or tried again with the next attempt.
+            # The next attempt follows on_doubt: repeat, fail, or ask a person.
             if self.way.on_doubt == REPEAT:
                 raise NodeError(error.message, code=error.outbound_code, transient=True, fix=error.fix) from error
             return await self.result()
@@ -105,7 +105,7 @@ class ActionRun:
                     on_progress=lambda progress: self.call.progress.report(_note_of(progress)),
                 )
             )
-            return _told(result, self.way, may_be_second=may_be_second)
+            return _outcome(result, self.way, may_be_second=may_be_second)
 
         try:
             return dict(await self.call.once(self.index, part, work))
@@ -118,9 +118,9 @@ class ActionRun:
         """The number of the next attempt, and whether an earlier one may have happened.
 
         Raises:
-            SuspendError: somebody is asked whether to repeat what may have happened.
-            NodeError: the node is to fail then.
-            _SettledError: somebody says that it has happened.
+            SuspendError: a person is asked whether to repeat a call that may have happened.
+            NodeError: a call may have happened, and ``on_doubt`` is ``fail``.
+            SettledError: a person says that it has happened.
         """
         attempt, in_doubt = 1, False
         while self._noted(f"begun {attempt}") is not None:
@@ -133,14 +133,14 @@ class ActionRun:
         return attempt, in_doubt
 
     async def _settle(self, attempt: int, why: str) -> None:
-        """Return where what may have happened is to be done again."""
+        """Return if the call is to be repeated although it may have happened."""
         if self.way.on_doubt == REPEAT:
             return
         if self.way.on_doubt == "fail":
             raise NodeError(
-                f"{self.way.connection}/{self.way.action} may have been done, and nobody knows: {why}",
+                f"Whether {self.way.connection}/{self.way.action} was done is not known: {why}",
                 code="action_in_doubt",
-                fix="See on the other side whether it has happened. With on_doubt: ask, a person is asked; with "
+                fix="Look in the other system whether it has happened. With on_doubt: ask, a person is asked; with "
                 "repeat, it is done again and marked.",
             )
         part = f"{self.way.name} decision {attempt}"
@@ -166,7 +166,7 @@ class ActionRun:
         return {**({"result": data["result"]} if "result" in data else {}), "by": resumption.by}
 
     async def _answers(self) -> tuple[Mapping[str, JsonObject], str | None]:
-        """What was answered to the other side's questions so far, and what goes back with that."""
+        """The answers to the other system's questions so far, and the state that it wants back with them."""
         answers: dict[str, JsonObject] = {}
         state, number = None, 1
         while True:
@@ -199,7 +199,7 @@ class ActionRun:
         return SuspendError("question", details=self._details(questions, f"{self.way.name} answers {number}"))
 
     def _details(self, questions: list[JsonObject], part: str) -> JsonObject:
-        """What the first of the questions waits with."""
+        """The details of the suspension for the first of the questions."""
         first = questions[0]
         source = f"{self.way.connection}/{self.way.action}"
         return {**first, "question": first["message"], "from": source, "part": part, "left": questions[1:]}
@@ -211,7 +211,7 @@ class ActionRun:
         await self._keep(f"{self.way.name} {what}", "attempt", {"at": what, **content})
 
     async def _keep(self, part: str, kind: str, content: JsonObject) -> JsonObject:
-        """Have it on the disk as what a part came to."""
+        """Write ``content`` to the journal as the result of a step."""
 
         async def known() -> JsonObject:
             return content
@@ -220,24 +220,24 @@ class ActionRun:
 
 
 class SettledError(Exception):
-    """Somebody says that it has happened: ``result`` is what came of it."""
+    """A person says that the action has happened; ``result`` is its result."""
 
     def __init__(self, result: JsonObject) -> None:
         super().__init__("settled")
         self.result = result
 
 
-def _told(result: ActionResult, way: Way, *, may_be_second: bool) -> JsonObject:
-    told: JsonObject = {"data": result.data, "via": _via(way)}
+def _outcome(result: ActionResult, way: Way, *, may_be_second: bool) -> JsonObject:
+    outcome: JsonObject = {"data": result.data, "via": _via(way)}
     if result.is_preview:
-        told["is_preview"] = True
+        outcome["is_preview"] = True
     if may_be_second:
-        told["possible_duplicate"] = True
-    return told
+        outcome["possible_duplicate"] = True
+    return outcome
 
 
 def _note_of(progress: ActionProgress) -> str:
-    """How far the other side has come, in its words."""
+    """The other system's progress message and count."""
     count = f"{progress.progress:g}" + (f" of {progress.total:g}" if progress.total is not None else "")
     return f"{progress.message} ({count})" if progress.message else count
 
@@ -247,7 +247,7 @@ def _via(way: Way) -> JsonObject:
 
 
 def _answer(data: Any) -> JsonObject:
-    """What somebody has answered, as the other side takes it."""
+    """A person's answer in the form of an MCP elicitation's result."""
     if isinstance(data, dict) and data.get("action") in ("accept", "decline", "cancel"):
         return data
     return {"action": "accept", "content": data} if isinstance(data, dict) else {"action": "decline"}

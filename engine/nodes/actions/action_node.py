@@ -1,4 +1,4 @@
-"""What the nodes share that have an action of a connection done: the call, other ways to the same end, a person."""
+"""The base of nodes that run an action of a connection, with alternatives: other actions, or a person."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from workflow.items import Item, JsonObject
 
 DONE, CANNOT = "done", "cannot"
 MOST_SHOWN_CHARACTERS = 4_000
-"""Of arguments in the task for a person."""
+"""Characters of the arguments in the task for a person."""
 CONNECTION = f"^{NAME.pattern}$"
 
 
 class ManualTask(BaseModel):
-    """A person does it."""
+    """A task for a person."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -37,7 +37,7 @@ class ManualTask(BaseModel):
 
 
 class Alternative(BaseModel):
-    """Another way to the same end: an action of a connection, or a person."""
+    """An alternative: an action of a connection, or a person."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,21 +55,23 @@ class Alternative(BaseModel):
 
 
 class ActionParameters(Parameters):
-    """What all such nodes take."""
+    """The parameters of all such nodes."""
 
     connection: str = Field(pattern=CONNECTION, description="Name of a connection.")
     timeout_seconds: float = Field(default=30, gt=0, le=3600)
     digest: str | None = Field(
         default=None,
         pattern=r"^[0-9a-f]{12}$",
-        description="Of the action's form, from find_actions: should that change, the node fails before it calls.",
+        description="Digest of the action's form, from find_actions: if the form changes, the node fails first.",
     )
     on_doubt: OnDoubt = Field(
         default="ask",
-        description="Where a call that changes something may have happened: ask a person, fail, or repeat and mark it.",
+        description="If a call that changes something may have happened: ask a person, fail, or repeat and mark it.",
     )
     fallback: list[Alternative] = Field(
-        default_factory=list, max_length=5, description="Other ways, in order, for when the one before is closed."
+        default_factory=list,
+        max_length=5,
+        description="Alternatives, in order, for when the one before fails.",
     )
 
 
@@ -77,15 +79,15 @@ P = TypeVar("P", bound=ActionParameters)
 
 
 class ActionNode(EffectNode[P]):
-    """Does one action per item; gives {result, via}. ``action_name`` and ``arguments_name`` are what the parameters are
-    called that name the action and hold its arguments."""
+    """Runs one action per item; gives {result, via}. ``action_name`` and ``arguments_name`` are the names of the
+    parameters with the action and its arguments."""
 
     group = "integration"
     action_name: ClassVar[str] = "action"
     arguments_name: ClassVar[str] = "arguments"
 
     def way_of(self, parameters: P) -> Way:
-        """What is to be called first."""
+        """The first action to try."""
         return Way(
             name="way 0",
             kind=self.name,
@@ -99,28 +101,28 @@ class ActionNode(EffectNode[P]):
         )
 
     def named(self, parameters: Mapping[str, Any]) -> tuple[Any, Any]:
-        """The connection and the action in parameters as they are written."""
+        """The connection and the action in parameters as written."""
         return parameters.get("connection"), parameters.get(self.action_name)
 
     def target(self, parameters: P) -> str | None:
-        return None  # each call is noted by itself, with where it goes
+        return None  # each call is a step with a target of its own
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str:
         connection, action = self.named(parameters)
         return f"{connection}/{action}"
 
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
-        """Also where an expression would choose what is called: then data that comes in could."""
+        """Also expressions that would choose what is called: with them, data from outside could choose."""
         found = list(super().problems_of(parameters))
         for path, value in _fixed(parameters):
             if is_template(value):
-                message = f"{path[-1]} is the definition's to say, not an expression's."
+                message = f"{path[-1]} cannot be an expression: data would choose what is called."
                 fix = "Write the name; for several, use a node for each behind a switch."
                 found.append(ParameterProblem(code="bad_parameter", path=path, message=message, fix=fix))
         return found
 
     async def foreseen(self, index: int, parameters: P, call: NodeCall[P]) -> JsonObject:
-        """Whether the action changes something, and what else would be tried."""
+        """Whether the action changes something, and the alternatives."""
         way = self.way_of(parameters)
         action = await call.actions.find(call.owner, way.connection, way.action)
         chain = [
@@ -157,7 +159,7 @@ class ActionNode(EffectNode[P]):
 def _way(first: Way, other: Alternative, place: int) -> Way | ManualTask:
     if other.manual is not None or other.connection is None or other.action is None:
         if other.manual is None:
-            raise TypeError("an alternative without an action is a person's")
+            raise TypeError("an alternative without an action has a task for a person")
         return other.manual
     return Way(
         name=f"way {place}",
@@ -173,7 +175,7 @@ def _way(first: Way, other: Alternative, place: int) -> Way | ManualTask:
 
 
 def _is_closed(error: ActionError) -> bool:
-    """Whether it is the way that is closed, so that another one may be open, and certainly nothing was done."""
+    """Whether nothing was done for sure, for a reason that another connection may not have."""
     return not error.may_have_happened and (error.is_unavailable or error.transient)
 
 
@@ -192,18 +194,18 @@ def _failure(failures: Sequence[JobsprintError]) -> NodeError:
     )
 
 
-def _result(told: JsonObject, place: int) -> JsonObject:
-    via = {**told["via"], **({"fallback": place} if place else {})}
-    rest = {name: value for name, value in told.items() if name not in ("data", "via")}
-    return {"result": told["data"], "via": via, **rest}
+def _result(outcome: JsonObject, place: int) -> JsonObject:
+    via = {**outcome["via"], **({"fallback": place} if place else {})}
+    rest = {name: value for name, value in outcome.items() if name not in ("data", "via")}
+    return {"result": outcome["data"], "via": via, **rest}
 
 
 async def _by_hand(call: NodeCall[Any], index: int, task: ManualTask, first: Way, place: int) -> JsonObject:
-    """What a person says who was to do it.
+    """The answer of the person who does the task.
 
     Raises:
-        SuspendError: nobody has said anything yet.
-        NodeError: they cannot.
+        SuspendError: there is no answer yet.
+        NodeError: the person cannot do it.
     """
     part = f"way {place}"
 
@@ -217,14 +219,14 @@ async def _by_hand(call: NodeCall[Any], index: int, task: ManualTask, first: Way
         said = {name: data[name] for name in ("choice", "comment", "result") if data.get(name) is not None}
         return {"data": said, "via": {"manual": task.task}, "by": resumption.by}
 
-    told: JsonObject = await call.once(index, Step(name=part, kind="manual"), ask)
-    if told["data"].get("choice") == CANNOT:
+    outcome: JsonObject = await call.once(index, Step(name=part, kind="manual"), ask)
+    if outcome["data"].get("choice") == CANNOT:
         raise NodeError(
-            f"{told['by']} could not do it: {told['data'].get('comment') or 'they do not say why'}",
+            f"{outcome['by']} could not do it: {outcome['data'].get('comment') or 'they do not say why'}",
             code="manual_refused",
-            fix="See what they say, and mend what is in the way.",
+            fix="Read the reason, and remove what prevents it.",
         )
-    return told
+    return outcome
 
 
 def _task(call: NodeCall[Any], task: ManualTask, first: Way, part: str) -> JsonObject:
@@ -241,7 +243,7 @@ def _task(call: NodeCall[Any], task: ManualTask, first: Way, part: str) -> JsonO
 
 
 def _fixed(parameters: Mapping[str, Any]) -> list[tuple[tuple[str | int, ...], Any]]:
-    """Where the names stand of what is called."""
+    """Path and value of every parameter that decides what is called."""
     names = ("connection", "action", "tool", "digest", "on_doubt")
     found: list[tuple[tuple[str | int, ...], Any]] = [((name,), parameters.get(name)) for name in names]
     fallback = parameters.get("fallback")

@@ -1,4 +1,4 @@
-"""Do an action of a connected API."""
+"""Runs an action of a connected API."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from engine.nodes.actions.action_node import CONNECTION, ActionNode, ActionParam
 
 
 class ApiActionParameters(ActionParameters):
-    """Which action, and what with."""
+    """The action and its arguments."""
 
     connection: str = Field(pattern=CONNECTION, description="Name of a connection of kind openapi or connector.")
     action: str = Field(min_length=1, max_length=200, description="As find_actions gives it.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="As the action's schema asks for.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="They must fit the action's schema.")
 
 
 class ApiAction(ActionNode[ApiActionParameters]):
-    """Does an action of a connected API (an OpenAPI document, or a connector), once per item; gives {result, via}.
+    """Runs an action of a connected API (an OpenAPI document, or a connector), once per item; gives {result, via}.
 
-    The arguments are held against the action's schema when the workflow is checked and before each call. fallback names
-    other ways for when the connection is down.
+    The arguments are checked against the action's schema when the workflow is checked and before each call. fallback
+    names alternatives for when the connection is down.
     """
 
     name = "api_action"

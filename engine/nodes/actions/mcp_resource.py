@@ -1,4 +1,4 @@
-"""Read a resource of somebody's MCP server."""
+"""Reads a resource of a connected MCP server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from workflow.items import Item, JsonObject
 
 
 class McpResourceParameters(Parameters):
-    """Which resource."""
+    """The connection and the resource."""
 
     connection: str = Field(pattern=CONNECTION, description="Name of a connection of kind mcp or program.")
     uri: str = Field(min_length=1, max_length=2_000)
@@ -29,7 +29,7 @@ class McpResourceParameters(Parameters):
 class McpResource(EffectNode[McpResourceParameters]):
     """Reads a resource of a connected MCP server, once per item; gives {contents}.
 
-    Each content has uri, media_type and data: text, JSON where it is that, or (is_base64) bytes in base64.
+    Each of the contents has uri, media_type and data: text, parsed JSON, or (is_base64) bytes in base64.
     """
 
     name = "mcp_resource"
@@ -43,10 +43,10 @@ class McpResource(EffectNode[McpResourceParameters]):
         return f"a resource of {parameters.get('connection')}"
 
     def problems_of(self, parameters: Mapping[str, Any]) -> list[ParameterProblem]:
-        """Also where an expression would choose the connection: then data that comes in could."""
+        """Also an expression that would choose the connection: with it, data from outside could choose."""
         found = list(super().problems_of(parameters))
         if is_template(parameters.get("connection")):
-            message = "connection is the definition's to say, not an expression's."
+            message = "connection cannot be an expression: data would choose what is called."
             fix = "Write the name; for several, use a node for each behind a switch."
             found.append(ParameterProblem(code="bad_parameter", path=("connection",), message=message, fix=fix))
         return found

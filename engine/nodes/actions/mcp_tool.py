@@ -1,4 +1,4 @@
-"""Call a tool of somebody's MCP server."""
+"""Calls a tool of a connected MCP server."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from engine.nodes.actions.action_node import CONNECTION, ActionNode, ActionParam
 
 
 class McpToolParameters(ActionParameters):
-    """Which tool, and what with."""
+    """The tool and its arguments."""
 
     connection: str = Field(pattern=CONNECTION, description="Name of a connection of kind mcp or program.")
     tool: str = Field(min_length=1, max_length=200, description="As find_actions gives it.")
-    arguments: dict[str, Any] = Field(default_factory=dict, description="As the tool's own schema asks for.")
+    arguments: dict[str, Any] = Field(default_factory=dict, description="They must fit the tool's own schema.")
 
 
 class McpTool(ActionNode[McpToolParameters]):
     """Calls a tool of a connected MCP server, once per item; gives {result, via}.
 
-    The arguments are held against the tool's own schema when the workflow is checked and before each call. Questions of
-    the server are put to whoever watches the run. fallback names other ways for when the connection is down.
+    The arguments are checked against the tool's schema when the workflow is checked and before each call. If the server
+    has questions, the execution waits for a person's answers. fallback names alternatives for when the connection is
+    down.
     """
 
     name = "mcp_tool"

@@ -1,4 +1,4 @@
-"""Do a Zapier action."""
+"""Runs a Zapier action."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ USUAL_CONNECTION = "zapier"
 
 
 class ZapierActionParameters(ActionParameters):
-    """Which action, and what with."""
+    """The action and its params."""
 
     connection: str = Field(default=USUAL_CONNECTION, pattern=CONNECTION, description="Of kind zapier.")
     action: str = Field(min_length=1, max_length=200, description="As find_actions gives it.")
-    params: dict[str, Any] = Field(default_factory=dict, description="As the action's schema asks for.")
+    params: dict[str, Any] = Field(default_factory=dict, description="They must fit the action's schema.")
     instructions: str | None = Field(
         default=None,
         max_length=4_000,
-        description="In words: Zapier fills in what params leave out.",
+        description="In words: Zapier fills in the params that are missing.",
     )
 
 
 class ZapierAction(ActionNode[ZapierActionParameters]):
-    """Does an action of an app that is connected at Zapier, once per item; gives {result, via}.
+    """Runs an action of an app that is connected to Zapier, once per item; gives {result, via}.
 
-    Zapier charges two tasks for each that succeeds. One that is not answered in time may have happened all the same:
-    on_doubt says what then. fallback names other ways for when Zapier is down, its quota spent, or the token refused.
+    Zapier charges two tasks for each that succeeds. One without an answer in time may still have happened: on_doubt
+    says what to do then. fallback names alternatives for when Zapier is down, its quota spent, or the token refused.
     """
 
     name = "zapier_action"

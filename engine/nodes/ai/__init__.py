@@ -1,4 +1,4 @@
 """Nodes that ask a model, and what they share.
 
-Must not name a provider: models go through the port in ``workflow/chat.py``.
+Must not name a provider: models are reached through the port in ``workflow/chat.py``.
 """

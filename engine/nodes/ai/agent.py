@@ -1,4 +1,4 @@
-"""A model that uses tools until it knows the answer."""
+"""A model that uses tools until it answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.expressions.template import is_template
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import Emission
 from engine.nodes.ai.agent_tools import ToolParameters, tool_problems
-from engine.nodes.ai.model_calls import ModelRequest, ask, question_of, remember, told
+from engine.nodes.ai.model_calls import ModelRequest, answer_summary, ask, question_of, remember
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import FIELD, AskingParameters, mock_of, opening, schema_problems
 from engine.nodes.ai.tool_calls import Toolbox
@@ -36,11 +36,11 @@ class AiAgentParameters(AskingParameters):
 
 
 class AiAgent(AiNode[AiAgentParameters]):
-    """Gives a model a task and tools, and has it use them until it answers; the item gets that as answer.
+    """Gives a model a task and tools, until it answers; the item gets the answer.
 
-    Tools are workflows (workflow_id), nodes (node, parameters) or actions of connections (connection, action). policy
-    says whether a tool may be used (allow), a person is asked before each call (ask, the default), or not (deny).
-    Arguments of a node go where <<name>> stands.
+    Tools are workflows (workflow_id), nodes (node, parameters) or actions of connections (connection, action). With
+    policy allow the model may use a tool, with ask (the default) a person is asked before each call, with deny it may
+    not. A node's arguments replace <<name>> in its parameters.
     Every answer and every finished call is in the journal: a crash repeats neither.
     """
 
@@ -68,11 +68,11 @@ class AiAgent(AiNode[AiAgentParameters]):
     parameter_model = AiAgentParameters
 
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
-        """Also what is wrong with schemas and tools, and where an expression would decide what a tool may do."""
+        """Also the problems of schemas and tools, and expressions that would decide what a tool may do."""
         found = [*super().problems_of(parameters), *schema_problems(parameters, "output_schema")]
         tools = parameters.get("tools")
         if is_template(tools) or (isinstance(tools, list) and any(map(is_template, tools))):
-            message = "Tools and their policies are the definition's to say, not an expression's."
+            message = "Tools and their policies cannot be expressions: data would decide what the model may do."
             found.append(
                 ParameterProblem(code="bad_parameter", path=("tools",), message=message, fix="Write the tools.")
             )
@@ -114,7 +114,7 @@ class AiAgent(AiNode[AiAgentParameters]):
         question: ModelRequest,
         toolbox: Toolbox,
     ) -> JsonObject:
-        """Ask, do what is wished for, and ask again, until there is an answer."""
+        """Ask the model and make the tool calls that it wants, until it answers."""
         messages = list(question.request.messages)
         used: list[JsonObject] = []
         for step in range(1, parameters.max_steps + 1):
@@ -123,21 +123,22 @@ class AiAgent(AiNode[AiAgentParameters]):
             if not answer.tool_calls:
                 await remember(call, index, parameters, question, answer)
                 final = answer.data if parameters.output_schema is not None else answer.text
-                return {**item.json, parameters.output: final, "ai": {**told(answer), "steps": step, "tools": used}}
-            messages.append(_wish(answer, step))
-            for place, wish in enumerate(messages[-1].tool_calls):
-                outcome, text = await toolbox.use(wish, part=f"call {step}.{place}", place=place)
-                used.append({"tool": wish.name, "outcome": outcome})
-                messages.append(Message(role="tool", content=text, tool_call_id=wish.id, is_from_outside=True))
+                ai = {**answer_summary(answer), "steps": step, "tools": used}
+                return {**item.json, parameters.output: final, "ai": ai}
+            messages.append(_as_message(answer, step))
+            for place, wanted in enumerate(messages[-1].tool_calls):
+                outcome, text = await toolbox.use(wanted, part=f"call {step}.{place}", place=place)
+                used.append({"tool": wanted.name, "outcome": outcome})
+                messages.append(Message(role="tool", content=text, tool_call_id=wanted.id, is_from_outside=True))
         raise NodeError(
-            f"The model has not come to an answer in {parameters.max_steps} steps.",
+            f"The model has not given an answer in {parameters.max_steps} steps.",
             code="agent_step_limit",
-            fix="Raise max_steps, or give it a smaller task.",
+            fix="Raise max_steps, or give the model a smaller task.",
         )
 
 
 async def _known(tool: ToolParameters, call: NodeCall[Any]) -> ToolParameters:
-    """The tool; that of an action with the action's own description and schema, as they are now."""
+    """The tool; an action's tool has the description and schema that the action has now."""
     if tool.connection is None or tool.action is None or tool.policy == "deny":
         return tool
     return tool.of_action(await call.actions.find(call.owner, tool.connection, tool.action))
@@ -147,8 +148,8 @@ def _with(question: ModelRequest, messages: Sequence[Message]) -> ChatRequest:
     return replace(question.request, messages=tuple(messages))
 
 
-def _wish(answer: ChatAnswer, step: int) -> Message:
-    """The answer as the conversation goes on with it: its wishes have ids of their own, which not every model gives."""
+def _as_message(answer: ChatAnswer, step: int) -> Message:
+    """The answer as a message. Each tool call gets an id of its own, since not every model gives one."""
     calls: list[ToolCall] = []
     for place, each in enumerate(answer.tool_calls):
         is_used = not each.id or any(other.id == each.id for other in calls)

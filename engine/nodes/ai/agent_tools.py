@@ -1,8 +1,8 @@
-"""The tools of an ai_agent node: what a model may ask for, and what its wishes can and cannot reach.
+"""The tools of an ai_agent node: what a model may call, and what its arguments can and cannot change.
 
-The definition says which tools there are, what each does and whether somebody has to agree. A model gives arguments,
-and they go where the definition has written ``<<name>>``, nowhere else: never into a credential, a workflow's id, a
-method or the host of an address. Every call is looked at again for that when it is made.
+The definition has the tools, what each does, and whether a person has to agree. The model's arguments replace
+``<<name>>`` in the definition and change nothing else: never a credential, a workflow's id, a method or the host of an
+address. This is checked again at every call.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from workflow.items import JsonObject
 from workflow.schemas.schemas import InputSchema
 
 NODE_TOOLS: Mapping[str, EffectNode[Any]] = {kind.name: kind for kind in (HttpRequestNode(), VectorStoreNode())}
-"""Node types that a tool may be made of: what they do, they do in one go."""
+"""Node types that can be tools: they never wait."""
 PLACE = re.compile(r"<<([A-Za-z_][A-Za-z0-9_]{0,63})>>")
 FIXED = frozenset(
     {"credential", "method", "workflow_id", "follow_redirects", "operation", "collection", "model", "concurrency"}
 )
-"""Parameters that are as the definition has them, whatever a model says."""
+"""Parameters that no argument may change."""
 MOST_TEXT = 2_000
 
 Policy = Literal["allow", "ask", "deny"]
@@ -50,7 +50,9 @@ class ToolParameters(BaseModel):
 
     name: str = Field(pattern=r"^[a-zA-Z][a-zA-Z0-9_-]{0,63}$")
     description: str = Field(
-        default="", max_length=4_000, description="What it does and when, for the model. Default: the action's own."
+        default="",
+        max_length=4_000,
+        description="For the model: what it does, and when. Default: the action's own.",
     )
     policy: Policy = Field(default="ask", description="allow, ask a person before each call, or deny.")
     input_schema: dict[str, Any] = Field(
@@ -61,10 +63,10 @@ class ToolParameters(BaseModel):
     node: Literal["http_request", "vector_store"] | None = None
     parameters: dict[str, Any] = Field(
         default_factory=dict,
-        description="The node's parameters. <<name>> stands for an argument; never in credential, method or host.",
+        description="The node's parameters. <<name>> is replaced by an argument; never in credential, method or host.",
     )
 
-    connection: str | None = Field(default=None, min_length=1, description="With action: does this of a connection.")
+    connection: str | None = Field(default=None, min_length=1, description="With action: runs this of a connection.")
     action: str | None = Field(default=None, min_length=1, max_length=200)
 
     @model_validator(mode="after")
@@ -80,25 +82,25 @@ class ToolParameters(BaseModel):
         return self
 
     def of_action(self, action: Action) -> ToolParameters:
-        """The tool with what its action says of itself."""
+        """The tool with the description and schema of its action."""
         return self.model_copy(
             update={"description": self.description or action.description, "input_schema": action.input_schema}
         )
 
     def spec(self) -> ToolSpec:
-        """The tool as models are told of it."""
+        """The tool in the form that models get."""
         return ToolSpec(name=self.name, description=self.description, parameters=self.input_schema)
 
 
 class ToolRefusedError(Exception):
-    """A wish that comes to nothing; the model is told why."""
+    """A tool call is refused; the model gets the message."""
 
 
 def checked_arguments(tool: ToolParameters, arguments: JsonObject | None) -> JsonObject:
-    """The arguments, without those that the schema does not name.
+    """Check the arguments, and drop those that the schema does not name.
 
     Raises:
-        ToolRefusedError: they do not fit.
+        ToolRefusedError: they do not fit the schema.
     """
     if arguments is None:
         raise ToolRefusedError("The arguments are not a JSON object.")
@@ -113,13 +115,13 @@ def checked_arguments(tool: ToolParameters, arguments: JsonObject | None) -> Jso
 
 
 def filled_in(tool: ToolParameters, raw: Any, arguments: JsonObject) -> Any:
-    """The node's parameters with the arguments in their places, checked by the node's type.
+    """The node's parameters with the arguments in place of ``<<name>>``, checked by the node's type.
 
-    ``raw`` are the tool's parameters as the definition writes them: what an expression has brought is data, and no
-    place in it counts.
+    ``raw`` are the tool's parameters as the definition writes them: a ``<<name>>`` in the value of an expression is
+    data, and is not replaced.
 
     Raises:
-        ToolRefusedError: an argument would lead somewhere else than the definition says.
+        ToolRefusedError: the arguments would lead to another address than the definition allows, or do not fit.
     """
     kind = NODE_TOOLS[tool.node or ""]
     values = {
@@ -136,7 +138,7 @@ def filled_in(tool: ToolParameters, raw: Any, arguments: JsonObject) -> Any:
 
 
 def tool_problems(tools: Any) -> list[ParameterProblem]:
-    """What is wrong with tools as they are written."""
+    """The problems of the tools as written."""
     if not isinstance(tools, list):
         return []
     found: list[ParameterProblem] = []
@@ -154,7 +156,7 @@ _GONE = object()
 
 def _problems(at: tuple[str | int, ...], tool: Mapping[str, Any]) -> list[ParameterProblem]:
     found = [
-        _problem((*at, name), f"{name} is the definition's to say, not an expression's.", "Write it as it is.")
+        _problem((*at, name), f"{name} cannot be an expression.", "Write the value itself.")
         for name in ("name", "policy", "node", "workflow_id", "connection", "action", "input_schema")
         if template_leaves(tool.get(name))
     ]
@@ -169,14 +171,20 @@ def _problems(at: tuple[str | int, ...], tool: Mapping[str, Any]) -> list[Parame
     for name, value in parameters.items():
         where = (*at, "parameters", name)
         if name in FIXED and (_places(value) or is_template(value)):
-            found.append(_problem(where, f"{name} is fixed: no argument and no expression goes there.", "Write it."))
+            found.append(
+                _problem(
+                    where,
+                    f"{name} is fixed: no argument or expression can set it.",
+                    "Write the value itself.",
+                )
+            )
         if name == "url" and isinstance(value, str) and _places(value[: _host_end(value)]):
-            found.append(_problem(where, "The host of an address is fixed.", "Put arguments behind the host."))
+            found.append(_problem(where, "The host of an address is fixed.", "Put arguments after the host."))
         found += [
             _problem(where, f"<<{each}>> is no argument of the tool.", f"Its arguments: {', '.join(known) or 'none'}.")
             for each in sorted(_places(value) - set(known))
         ]
-    # Places are filled in later, as expressions are.
+    # Arguments come later, as values of expressions do.
     later = _as_expressions(parameters)
     return found + [
         ParameterProblem(code=each.code, path=(*at, "parameters", *each.path), message=each.message, fix=each.fix)
@@ -197,7 +205,7 @@ def _as_expressions(value: Any) -> Any:
 
 
 def _places(value: Any) -> set[str]:
-    """The arguments that stand in a value."""
+    """The names of the arguments in a value."""
     if isinstance(value, str):
         return set() if is_template(value) else set(PLACE.findall(value))
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -240,7 +248,7 @@ def _filled(value: Any, raw: Any, arguments: JsonObject, *, is_address: bool) ->
 
 
 def _host_end(url: str) -> int:
-    """Where the host ends: the first slash, question mark or hash behind the scheme."""
+    """The index where the host ends: at the first slash, question mark or hash after the scheme."""
     _, slashes, rest = url.partition("://")
     if not slashes:
         return len(url)
@@ -249,10 +257,10 @@ def _host_end(url: str) -> int:
 
 
 def _check_address(written: str, made: str) -> None:
-    """Hold an address against the one in the definition.
+    """Check an address against the one in the definition.
 
     Raises:
-        ToolRefusedError: it leads to another host, or out of its folder.
+        ToolRefusedError: it has another host, or leaves the path.
     """
     before, after = urlsplit(PLACE.sub("x", written)), urlsplit(made)
     if (before.scheme, before.netloc) != (after.scheme, after.netloc):

@@ -1,4 +1,4 @@
-"""A text by a model."""
+"""Asks a model for a text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import Emission
-from engine.nodes.ai.model_calls import told
+from engine.nodes.ai.model_calls import answer_summary
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import FIELD, AskingParameters, mock_of, opening
 from workflow.chat import Message
@@ -17,17 +17,17 @@ from workflow.items import Item, JsonObject
 
 
 class AiChatParameters(AskingParameters):
-    """The question, and where its answer goes."""
+    """The question, and the field for its answer."""
 
     output: str = Field(default="answer", pattern=FIELD, description="Field of the item that gets the text.")
 
 
 class AiChat(AiNode[AiChatParameters]):
-    """Asks a model; the item gets its text as answer, and who answered at what cost as ai.
+    """Asks a model; the item gets the text as answer, and the model and its cost as ai.
 
-    The models of the list are tried in their order: the next one where one is down, slow or out of quota. The model
-    agent is the connected assistant: the execution waits until it answers through control_execution. That is also what
-    happens where no model is configured. When every model is down the item is queued and tried again for hours.
+    The models of the list are tried in order: the next one where one is down, slow or out of quota. The model agent is
+    the connected assistant: the execution waits until it answers through control_execution. This also happens where no
+    model is configured. When every model is down, the item waits and is tried again for hours.
     """
 
     name = "ai_chat"
@@ -51,4 +51,4 @@ class AiChat(AiNode[AiChatParameters]):
         self, index: int, item: Item, parameters: AiChatParameters, call: NodeCall[AiChatParameters]
     ) -> JsonObject:
         answer = await self.answer(index, item, parameters, call)
-        return {**item.json, parameters.output: answer.text, "ai": told(answer)}
+        return {**item.json, parameters.output: answer.text, "ai": answer_summary(answer)}

@@ -1,4 +1,4 @@
-"""Items sorted by what they mean."""
+"""Routes items by their meaning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from engine.expressions.template import is_template
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import Emission
-from engine.nodes.ai.model_calls import told
+from engine.nodes.ai.model_calls import answer_summary
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import PromptParameters, mock_of, opening
 from workflow.chat import Message
@@ -23,16 +23,16 @@ PROMPT = "Which of the categories does the data below belong to?"
 
 
 class Category(BaseModel):
-    """A way for items to go, and which ones."""
+    """A category, which is also an output."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=100, pattern=r"^[^.=][^.]*$", description="Also the output's name.")
-    description: str = Field(min_length=1, max_length=2_000, description="What belongs here, for the model.")
+    description: str = Field(min_length=1, max_length=2_000, description="For the model: what belongs here.")
 
 
 class AiClassifyParameters(PromptParameters):
-    """The categories. Without input the whole item is looked at."""
+    """The categories. Without input the model gets the whole item."""
 
     categories: list[Category] = Field(min_length=1, max_length=50, description="Each is an output of its own.")
 
@@ -40,7 +40,7 @@ class AiClassifyParameters(PromptParameters):
     def _are_different(self) -> Self:
         names = [each.name for each in self.categories]
         if len(set(names)) < len(names) or OTHER in names:
-            raise ValueError("categories need names of their own; other is there already")
+            raise ValueError("categories need different names, and the name other is taken")
         return self
 
 
@@ -67,7 +67,7 @@ class AiClassify(AiNode[AiClassifyParameters]):
         return tuple(dict.fromkeys([*_names(parameters), OTHER]))
 
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
-        """Also categories that expressions would name: they are outputs."""
+        """Also names of categories that are expressions: the names are outputs."""
         found = list(super().problems_of(parameters))
         categories = parameters.get("categories")
         if is_template(categories) or any(map(is_template, _names(parameters))):
@@ -75,7 +75,7 @@ class AiClassify(AiNode[AiClassifyParameters]):
                 ParameterProblem(
                     code="bad_parameter",
                     path=("categories",),
-                    message="Categories are outputs, so they are named as they are, not by expressions.",
+                    message="The names of categories are outputs, so they cannot be expressions.",
                     fix="Write the names; descriptions may be expressions.",
                 )
             )
@@ -107,7 +107,7 @@ class AiClassify(AiNode[AiClassifyParameters]):
             "additionalProperties": False,
         }
         answer = await self.answer(index, item, parameters, call, schema=schema)
-        return {**item.json, FIELD: answer.data, "ai": told(answer)}
+        return {**item.json, FIELD: answer.data, "ai": answer_summary(answer)}
 
 
 def _names(parameters: Mapping[str, Any]) -> list[str]:

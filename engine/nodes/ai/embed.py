@@ -1,4 +1,4 @@
-"""Texts as vectors."""
+"""Turns texts into vectors."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from workflow.items import Item, JsonObject
 
 
 class AiEmbedParameters(Parameters):
-    """Which text, by which model."""
+    """The text and the model."""
 
     text: str = Field(min_length=1, max_length=200_000)
     model: str | None = Field(default=None, max_length=200, description="provider/model. Default: the settings'.")
     output: str = Field(default="vector", pattern=FIELD, description="Field of the item that gets the vector.")
-    concurrency: int = Field(default=4, ge=1, le=50, description="Items under way at once.")
+    concurrency: int = Field(default=4, ge=1, le=50, description="Items at work at once.")
 
 
 class AiEmbed(EffectNode[AiEmbedParameters]):
-    """Has a model turn a text into a vector, a list of numbers; texts that mean the same are near each other.
+    """Turns a text into a vector, a list of numbers; vectors of texts with similar meaning are near each other.
 
-    To search by meaning, vector_store does this by itself.
+    To search by meaning, use vector_store, which does this itself.
     """
 
     name = "ai_embed"

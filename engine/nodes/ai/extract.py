@@ -1,4 +1,4 @@
-"""Data out of text, by a schema."""
+"""Extracts data from text, by a schema."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import Field
 from engine.expressions.template import is_template
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import Emission
-from engine.nodes.ai.model_calls import told
+from engine.nodes.ai.model_calls import answer_summary
 from engine.nodes.ai.model_node import AiNode
 from engine.nodes.ai.model_parameters import FIELD, PromptParameters, mock_of, opening, schema_problems
 from workflow.chat import Message
@@ -22,17 +22,17 @@ PROMPT = "Extract from the data below what the schema asks for. Take only what i
 
 
 class AiExtractParameters(PromptParameters):
-    """What to find. Without input the whole item is looked at, without prompt the schema says all."""
+    """What to find. Without input the model gets the whole item; without prompt the schema is the instruction."""
 
-    output_schema: dict[str, Any] = Field(description="JSON Schema (type object) of what is wanted.")
-    output: str = Field(default="data", pattern=FIELD, description="Field of the item that gets it.")
+    output_schema: dict[str, Any] = Field(description="JSON Schema (type object) of the data to find.")
+    output: str = Field(default="data", pattern=FIELD, description="Field of the item that gets the data.")
 
 
 class AiExtract(AiNode[AiExtractParameters]):
-    """Has a model fill in a JSON Schema from what it is given; the item gets that as data.
+    """Asks a model for data that fits a JSON Schema; the item gets it as data.
 
-    The answer fits the schema: one that does not is asked for again, and then fails the item. Whoever answers in place
-    of a model (see ai_chat) is held to the schema too.
+    The data always fits the schema: after an answer that does not fit the model is asked again, then the item fails.
+    The connected assistant (see ai_chat) must keep to the schema too.
     """
 
     name = "ai_extract"
@@ -49,7 +49,7 @@ class AiExtract(AiNode[AiExtractParameters]):
     parameter_model = AiExtractParameters
 
     def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
-        """Also what is wrong with the schema."""
+        """Also the problems of the schema."""
         return [*super().problems_of(parameters), *schema_problems(parameters, "output_schema")]
 
     async def opening(self, item: Item, parameters: AiExtractParameters, call: NodeCall[Any]) -> list[Message]:
@@ -66,4 +66,4 @@ class AiExtract(AiNode[AiExtractParameters]):
         self, index: int, item: Item, parameters: AiExtractParameters, call: NodeCall[AiExtractParameters]
     ) -> JsonObject:
         answer = await self.answer(index, item, parameters, call, schema=parameters.output_schema)
-        return {**item.json, parameters.output: answer.data, "ai": told(answer)}
+        return {**item.json, parameters.output: answer.data, "ai": answer_summary(answer)}

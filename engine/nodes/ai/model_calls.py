@@ -1,5 +1,5 @@
-"""Asks models for nodes: the answer is kept where it must not be asked for twice, and the connected assistant's turn
-becomes a wait for it."""
+"""Asks models for nodes. An answer that must not be paid for twice goes to the journal; a question to the connected
+assistant suspends the item."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from workflow.items import JsonObject
 
 @dataclass(slots=True, frozen=True)
 class ModelRequest:
-    """A request of one item, and the window of its conversation that is part of it. ``upcoming`` is what it adds."""
+    """An item's request. ``window`` is the part of its conversation in it, ``upcoming`` the messages that are new."""
 
     request: ChatRequest
     upcoming: Sequence[Message]
@@ -42,7 +42,7 @@ class ModelRequest:
 def request_of(
     call: NodeCall[Any], parameters: ModelParameters, messages: Sequence[Message], **members: Any
 ) -> ChatRequest:
-    """The request for these messages, as the parameters say."""
+    """The request with these messages and the parameters' settings."""
     return ChatRequest(
         asker=call.asker,
         messages=messages,
@@ -58,10 +58,10 @@ def request_of(
 async def question_of(
     call: NodeCall[Any], parameters: PromptParameters, opening: Sequence[Message], **members: Any
 ) -> ModelRequest:
-    """The question with as much of its conversation as fits.
+    """The question, with as much of its conversation as fits into the budget.
 
     Raises:
-        JobsprintError: what is asked does not fit into the budget by itself.
+        JobsprintError: the question alone does not fit.
     """
     memory = parameters.memory
     if memory is None:
@@ -83,7 +83,7 @@ async def question_of(
 async def remember(
     call: NodeCall[Any], index: int, parameters: PromptParameters, question: ModelRequest, answer: ChatAnswer
 ) -> None:
-    """Add what was asked and answered to the conversation, once."""
+    """Add the question and the answer to the conversation, once."""
     if parameters.memory is None:
         return
     said = Message(role="assistant", content=answer.text or json.dumps(answer.data, ensure_ascii=False))
@@ -100,12 +100,12 @@ async def remember(
 
 
 async def ask(call: NodeCall[Any], index: int, request: ChatRequest, *, part: str, is_kept: bool) -> ChatAnswer:
-    """A model's answer. ``part`` names the question among those of the item; ``is_kept`` has the answer on the disk
-    before it is returned, so that it is not asked for again.
+    """Ask a model. ``part`` names the question among those of the item; with ``is_kept`` the answer is on the disk
+    before this returns, so that a repetition does not ask again.
 
     Raises:
         NodeError: no model gave a usable answer.
-        SuspendError: the connected assistant is to answer.
+        SuspendError: the item waits for the connected assistant.
     """
 
     async def answer() -> JsonObject:
@@ -121,15 +121,15 @@ async def _answer(call: NodeCall[Any], index: int, request: ChatRequest, part: s
     if waits is not None and waits.kind == "model" and waits.details["part"] == part:
         return await _given(call, index, waits)
     try:
-        return await call.ai.models.chat(request, on_text=_telling(call))
+        return await call.ai.models.chat(request, on_text=_text_reporter(call))
     except AgentAnswersError as turn:
         raise SuspendError("model", details=question_details(turn.request, turn.attempts, part=part)) from None
     except ModelError as error:
         raise failed(error) from error
 
 
-def _telling(call: NodeCall[Any]) -> Callable[[str], None] | None:
-    """What tells whoever watches of an answer as it grows; nothing where nobody does, so that it is not streamed."""
+def _text_reporter(call: NodeCall[Any]) -> Callable[[str], None] | None:
+    """Reports an answer as it grows; ``None`` where no client follows, so that the answer is not streamed."""
     if not call.progress.is_followed:
         return None
     pieces: list[str] = []
@@ -142,15 +142,15 @@ def _telling(call: NodeCall[Any]) -> Callable[[str], None] | None:
 
 
 async def _given(call: NodeCall[Any], index: int, waits: Suspension) -> ChatAnswer:
-    """What the assistant has answered, or the same question once more."""
+    """The assistant's answer; the item waits again where there is none, or one that does not fit."""
     resumption = call.resumption(index)
     if resumption is None:
         raise SuspendError("model", details=waits.details)
     given = read_answer(waits.details, resumption.data)
     request = request_in(waits.details, call.asker)
     if given.tool_calls:
-        wishes = [{"name": each.name, "arguments": each.arguments} for each in given.tool_calls]
-        kept = await call.ai.models.answered(replace(request, schema=None), json.dumps({"tool_calls": wishes}))
+        wanted = [{"name": each.name, "arguments": each.arguments} for each in given.tool_calls]
+        kept = await call.ai.models.answered(replace(request, schema=None), json.dumps({"tool_calls": wanted}))
         return replace(kept, text="", data=None, tool_calls=given.tool_calls)
     try:
         return await call.ai.models.answered(request, given.text)
@@ -159,7 +159,7 @@ async def _given(call: NodeCall[Any], index: int, waits: Suspension) -> ChatAnsw
 
 
 def _tokens_beside(request: ChatRequest) -> int:
-    """What the schema and the tools of a request take, estimated high: three bytes are a token."""
+    """Tokens of a request's schema and tools, estimated high: three bytes are a token."""
     beside: list[Any] = [[each.name, each.description, each.parameters] for each in request.tools]
     if request.schema is not None:
         beside.append(request.schema)
@@ -167,7 +167,7 @@ def _tokens_beside(request: ChatRequest) -> int:
 
 
 def failed(error: ModelError) -> NodeError:
-    """A model's failure as the node's."""
+    """The node's error for a model's error."""
     return NodeError(
         error.message,
         code=error.model_code,
@@ -177,8 +177,8 @@ def failed(error: ModelError) -> NodeError:
     )
 
 
-def told(answer: ChatAnswer) -> JsonObject:
-    """Who answered and at what cost, as the item carries it."""
+def answer_summary(answer: ChatAnswer) -> JsonObject:
+    """The field ``ai`` of an item: the model, its usage, and the models tried before."""
     shown: JsonObject = {
         "model": answer.model,
         "input_tokens": answer.usage.input_tokens,
@@ -194,19 +194,19 @@ def told(answer: ChatAnswer) -> JsonObject:
 
 
 def pauses(parameters: ModelParameters) -> Sequence[float]:
-    """How long an item is queued before each further round."""
+    """Seconds that an item waits before each further round of attempts."""
     return PAUSES_SECONDS if parameters.queue_when_down else ()
 
 
 def target_of(parameters: ModelParameters) -> str | None:
-    """Where a question goes, for the audit log."""
+    """The target of a question, for the audit log; ``None`` where it goes to the connected assistant only."""
     if parameters.models == [AGENT]:
         return None
     return f"models {', '.join(parameters.models)}" if parameters.models else "models of the settings"
 
 
 def answer_to_json(answer: ChatAnswer) -> JsonObject:
-    """An answer as the journal keeps it."""
+    """An answer in the journal's form."""
     usage = answer.usage
     return {
         "model": answer.model,
@@ -220,7 +220,7 @@ def answer_to_json(answer: ChatAnswer) -> JsonObject:
 
 
 def answer_from_json(kept: JsonObject) -> ChatAnswer:
-    """The answer that the journal kept."""
+    """The answer from the journal's form."""
     asked, said, is_estimate, cost = kept["usage"]
     return ChatAnswer(
         model=kept["model"],

@@ -1,4 +1,4 @@
-"""What nodes that ask a model have in common."""
+"""The base of nodes that ask a model one question per item."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from workflow.message_forms import message_to_json
 P = TypeVar("P", bound=PromptParameters)
 
 ANSWER = "answer"
-"""The part of the effect that is the one question of a node that asks but one."""
+"""The name of the step in which such a node asks its question."""
 
 
 class AiNode(EffectNode[P]):
@@ -32,7 +32,7 @@ class AiNode(EffectNode[P]):
         return parameters.concurrency
 
     def is_repeatable(self, parameters: P) -> bool:
-        return True  # asked twice, a model does nothing but cost
+        return True  # a second question costs money, and has no other effect
 
     def target(self, parameters: P) -> str | None:
         return target_of(parameters)
@@ -41,7 +41,7 @@ class AiNode(EffectNode[P]):
         return pauses(parameters)
 
     async def foreseen(self, index: int, parameters: P, call: NodeCall[P]) -> JsonObject:
-        """The models in their order and what they would be told, without what is remembered."""
+        """The models in order, and the messages without those of the conversation."""
         messages = await self.opening(call.items[index], parameters, call)
         return {
             "models": list(call.ai.models.order(parameters.models)),
@@ -50,20 +50,20 @@ class AiNode(EffectNode[P]):
 
     @abstractmethod
     async def opening(self, item: Item, parameters: P, call: NodeCall[P]) -> list[Message]:
-        """The question.
+        """The question's messages.
 
         Raises:
-            JobsprintError: it cannot be made.
+            JobsprintError: they cannot be made.
         """
 
     async def answer(
         self, index: int, item: Item, parameters: P, call: NodeCall[P], *, schema: JsonObject | None = None
     ) -> ChatAnswer:
-        """The answer to the one question.
+        """Ask the question.
 
         Raises:
-            NodeError: no model gave one.
-            SuspendError: the connected assistant is to answer.
+            NodeError: no model gave a usable answer.
+            SuspendError: the item waits for the connected assistant.
         """
         opening = await self.opening(item, parameters, call)
         question: ModelRequest = await question_of(call, parameters, opening, schema=schema)

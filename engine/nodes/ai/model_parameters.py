@@ -1,4 +1,4 @@
-"""What every node that asks a model can be told, and the question that comes of it."""
+"""The parameters of nodes that ask a model, and the messages made of them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from workflow.items import JsonObject
 from workflow.schemas.schemas import schema_findings
 
 MAX_INPUT_BYTES = 1_000_000
-"""Of what a question is about; more fits no model."""
+"""The largest input of a question; more fits no model."""
 PAUSES_SECONDS = (60.0, 300.0, 900.0, 3_600.0, 3 * 3_600.0, 6 * 3_600.0)
-"""How long an item is queued before each further round when every model is down: ten hours and a half in all, which
-outlasts the outages that providers have had."""
+"""How long an item waits before each further round of attempts when every model is down: ten and a half hours in all,
+longer than the outages that providers have had."""
 FIELD = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 
 
@@ -37,20 +37,20 @@ class ModelParameters(Parameters):
     temperature: float | None = Field(default=None, ge=0, le=2)
     max_output_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
     model_timeout_seconds: float = Field(default=60, gt=0, le=3600, description="For each attempt.")
-    may_cache: bool = Field(default=False, description="The same question may be answered from memory.")
+    may_cache: bool = Field(default=False, description="The same question may be answered from the cache.")
     queue_when_down: bool = Field(
-        default=True, description="When every model is down, wait and try again, for hours; false fails the item."
+        default=True, description="When every model is down, try again for hours; false fails the item."
     )
-    concurrency: int = Field(default=4, ge=1, le=50, description="Items under way at once.")
+    concurrency: int = Field(default=4, ge=1, le=50, description="Items at work at once.")
 
 
 class Memory(BaseModel):
-    """The conversation that the question belongs to."""
+    """The conversation that the question is part of."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: str = Field(min_length=1, max_length=200, description="Anything: a user, a thread, a workflow.")
-    budget_tokens: int = Field(default=8_000, ge=200, le=1_000_000, description="For all that the model is shown.")
+    budget_tokens: int = Field(default=8_000, ge=200, le=1_000_000, description="For everything that the model gets.")
 
 
 class AttachmentParameters(BaseModel):
@@ -63,15 +63,16 @@ class AttachmentParameters(BaseModel):
 
 
 class PromptParameters(ModelParameters):
-    """What is asked: prompt, or template with variables. Put what comes from outside into input."""
+    """The question: prompt, or template with variables. Put data from outside into input."""
 
     prompt: str | None = Field(default=None, min_length=1, max_length=200_000)
     template: str | None = Field(default=None, min_length=1, max_length=60, description="Name of a prompt template.")
     template_version: int | None = Field(default=None, ge=0)
-    variables: dict[str, Any] = Field(default_factory=dict, description="Those with expressions are fenced as data.")
+    variables: dict[str, Any] = Field(default_factory=dict, description="Values of expressions are marked as data.")
     system: str | None = Field(default=None, max_length=200_000)
     input: Any = Field(
-        default=None, description="What it is about. The model is shown it as data from outside, not as instructions."
+        default=None,
+        description="The question's data. The model gets it marked as data from outside, not as instructions.",
     )
     memory: Memory | None = None
     attachments: list[AttachmentParameters] = Field(default_factory=list, max_length=20)
@@ -84,7 +85,7 @@ class PromptParameters(ModelParameters):
 
 
 class AskingParameters(PromptParameters):
-    """Parameters of nodes that cannot do without a prompt."""
+    """Parameters of nodes that need a prompt."""
 
     @model_validator(mode="after")
     def _asks_something(self) -> Self:
@@ -96,10 +97,10 @@ class AskingParameters(PromptParameters):
 async def opening(
     call: NodeCall[Any], parameters: PromptParameters, *, prompt: str = "", instructions: str = "", about: Any = None
 ) -> list[Message]:
-    """The messages that a conversation with the model begins with: one of the system, then the question.
+    """The first messages to the model: a system message, then the question.
 
-    ``prompt`` stands where the parameters have none, ``about`` where they have no input. ``instructions`` are the
-    node type's own and end the system message.
+    ``prompt`` is used where the parameters have none, ``about`` where they have no input. ``instructions`` are the
+    node type's own, at the end of the system message.
 
     Raises:
         JobsprintError: the template cannot be rendered.
@@ -131,7 +132,7 @@ async def opening(
 
 
 def schema_problems(parameters: Mapping[str, Any], name: str) -> list[ParameterProblem]:
-    """What is wrong with a JSON Schema among parameters, as far as no expression is in it."""
+    """The problems of the JSON Schema in this parameter; none while it holds an expression."""
     schema = parameters.get(name)
     if schema is None or template_leaves(schema):
         return []
@@ -139,7 +140,7 @@ def schema_problems(parameters: Mapping[str, Any], name: str) -> list[ParameterP
 
 
 def schema_problems_at(path: tuple[str | int, ...], schema: Any) -> list[ParameterProblem]:
-    """The same for a schema that stands deeper."""
+    """The problems of a JSON Schema at ``path``."""
     return [
         ParameterProblem(
             code="bad_schema", path=path, message=f"{each.message} (at {each.pointer or '/'})", fix=each.fix
@@ -149,12 +150,12 @@ def schema_problems_at(path: tuple[str | int, ...], schema: Any) -> list[Paramet
 
 
 def mock_of(item: JsonObject, kind: str, **fields: Any) -> JsonObject:
-    """An item as an AI node gives it where nothing is asked."""
+    """The item that an AI node sends on in tests and plans, where no model is asked."""
     return {**item, **fields, "ai": {"model": "mock", "input_tokens": 0, "output_tokens": 0}, "mocked": kind}
 
 
 def _written_by_data(raw: Any, variables: Mapping[str, Any]) -> Sequence[str]:
-    """The variables whose values are not written in the definition."""
+    """The variables whose values come from expressions."""
     if is_template(raw) or not isinstance(raw, Mapping):
         return list(variables)
     return [name for name in variables if template_leaves(raw.get(name))]
@@ -166,6 +167,6 @@ def _text(value: Any) -> str:
         raise NodeError(
             f"The input has more than {MAX_INPUT_BYTES:,} bytes.",
             code="model_input_too_large",
-            fix="Give the model less: choose fields, or split the text and work on its parts.",
+            fix="Give the model less: choose fields, or split the text into several items.",
         )
     return text

@@ -1,4 +1,4 @@
-"""Makes the calls that a model wishes for: each once, as its policy allows, noted where it leaves the process."""
+"""Makes the tool calls that a model wants: each once, and only if the tool's policy allows it."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from workflow.redaction import redacted
 from workflow.states import ExecutionState
 
 MOST_CALLS = 16
-"""Wishes that one answer may have; what goes beyond is refused."""
+"""Tool calls that one answer may have; further ones are refused."""
 MOST_RESULT_CHARACTERS = 40_000
-"""Of a tool's result that the model is told: some ten thousand tokens."""
+"""Characters of a tool's result that the model gets: some ten thousand tokens."""
 MOST_SHOWN_CHARACTERS = 1_500
-"""Of arguments in the question to a person."""
+"""Characters of the arguments in the question to a person."""
 ACTION_SECONDS = 30.0
 ALLOW, REFUSE = "allow", "refuse"
 DONE, REFUSED, FAILED = "done", "refused", "failed"
@@ -43,28 +43,28 @@ class Toolbox:
     index: int
     tools: Mapping[str, ToolParameters]
 
-    async def use(self, wish: ToolCall, *, part: str, place: int) -> tuple[str, str]:
-        """How a wish ended (done, refused, failed), and what the model is told. ``place`` is its number in the answer.
+    async def use(self, wanted: ToolCall, *, part: str, place: int) -> tuple[str, str]:
+        """Make a call; its outcome (done, refused, failed) and the text for the model. ``place``: its index.
 
         Raises:
-            SuspendError: a person is asked, or the tool takes its time.
-            NodeError: it failed in a way that may pass.
+            SuspendError: the item waits for a person, or for the tool.
+            NodeError: it failed, and a retry may help.
         """
         kept = self.call.done(self.index, part)
         if kept is None:
-            kept = await self._use(wish, part, place)
+            kept = await self._use(wanted, part, place)
         outcome = kept["outcome"]
         text = kept["result"] if outcome == REFUSED else orjson.dumps(kept["result"]).decode()
         if outcome == REFUSED:
             return outcome, f"Refused: {text}"
         if len(text) > MOST_RESULT_CHARACTERS:
             text = f"{text[:MOST_RESULT_CHARACTERS]} … {len(text) - MOST_RESULT_CHARACTERS} more characters"
-        return outcome, fenced(text, f"{wish.name} ({outcome})")
+        return outcome, fenced(text, f"{wanted.name} ({outcome})")
 
-    async def _use(self, wish: ToolCall, part: str, place: int) -> Any:
+    async def _use(self, wanted: ToolCall, part: str, place: int) -> Any:
         try:
-            tool = self._tool(wish.name, place)
-            arguments = checked_arguments(tool, wish.arguments)
+            tool = self._tool(wanted.name, place)
+            arguments = checked_arguments(tool, wanted.arguments)
             noted, work = self._prepared(tool, arguments, part)
             if tool.policy == "ask":
                 await self._agreed(tool, arguments, part)
@@ -80,7 +80,7 @@ class Toolbox:
             return await self._note(part, FAILED, error.message)
 
     def _tool(self, name: str, place: int) -> ToolParameters:
-        """The tool, if the model may have it.
+        """The tool, if the model may use it.
 
         Raises:
             ToolRefusedError: it may not.
@@ -103,7 +103,7 @@ class Toolbox:
 
         Raises:
             SuspendError: nobody has decided yet.
-            ToolRefusedError: somebody has refused.
+            ToolRefusedError: a person has refused.
         """
         asking = f"{part} decision"
         decision = await self.call.once(
@@ -132,13 +132,13 @@ class Toolbox:
         return {"choice": data.get("choice"), "comment": data.get("comment"), "by": resumption.by}
 
     def _prepared(self, tool: ToolParameters, arguments: JsonObject, part: str) -> tuple[Step, Work]:
-        """What the call does, and as what it is noted; nothing of it has happened yet.
+        """The step of the call and its work; nothing has happened yet.
 
         Raises:
-            ToolRefusedError: the arguments would lead somewhere else than the definition says.
+            ToolRefusedError: the arguments would lead to another address than the definition allows, or do not fit.
         """
         if tool.connection is not None:
-            # What leaves the process is noted with the call itself.
+            # The action's own step has the target, for the audit log.
             return Step(name=part, kind="tool"), lambda: self._action(tool, arguments, part)
         if tool.workflow_id is not None:
             workflow_id = tool.workflow_id
@@ -170,12 +170,12 @@ class Toolbox:
             on_doubt="ask",
         )
         try:
-            told = await ActionRun(self.call, self.index, way).result()
+            result = await ActionRun(self.call, self.index, way).result()
         except SettledError as settled:
-            told = settled.result
+            result = settled.result
         except ActionError as error:
             raise NodeError(error.message, code=error.code, transient=error.transient, fix=error.fix) from error
-        return {"outcome": DONE, "result": told}
+        return {"outcome": DONE, "result": result}
 
     async def _workflow(self, workflow_id: str, arguments: JsonObject, part: str) -> JsonObject:
         child = await self.call.start_child(self.index, workflow_id, arguments, wait=True, step=part)
@@ -194,7 +194,7 @@ class Toolbox:
 
 
 class _PartCall:
-    """The call as a tool's node type sees it: each tool's effect has a key of its own."""
+    """The node's call as a tool's node type gets it: each tool call has an idempotency key of its own."""
 
     def __init__(self, call: NodeCall[Any], part: str) -> None:
         self._call = call
@@ -204,5 +204,5 @@ class _PartCall:
         return getattr(self._call, name)
 
     def effect_key(self, item_index: int) -> str:
-        """The idempotency key of this part of the item's effect."""
+        """The idempotency key of this tool call."""
         return f"{self._call.effect_key(item_index)}:{self._part.replace(' ', '-')}"

@@ -1,4 +1,4 @@
-"""A small search by meaning, kept with everything else."""
+"""A small search by meaning, in Jobsprint's own database."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from workflow.items import Item, JsonObject
 from workflow.vectors import MAX_DIMENSIONS, VectorEntry
 
 OF_THE_SETTINGS = "default"
-"""Stands for the settings' model with an entry: vectors of different models cannot be compared."""
+"""The model name of entries made by the settings' model: vectors of different models cannot be compared."""
 
 
 class VectorStoreParameters(Parameters):
-    """What to do in which collection. Give text, or the vector that ai_embed made of it."""
+    """The operation and its collection. Give text, or the vector that ai_embed made of it."""
 
     operation: Literal["upsert", "query", "delete"]
-    collection: str = Field(min_length=1, max_length=200, description="Made when something is put into it.")
+    collection: str = Field(min_length=1, max_length=200, description="Created by its first entry.")
     id: str | None = Field(default=None, min_length=1, max_length=200, description="upsert and delete: which entry.")
     text: str | None = Field(default=None, min_length=1, max_length=200_000)
     vector: list[float] | None = Field(default=None, min_length=1, max_length=MAX_DIMENSIONS)
-    data: dict[str, Any] = Field(default_factory=dict, description="upsert: what a query gives back with the entry.")
+    data: dict[str, Any] = Field(default_factory=dict, description="upsert: JSON that a query returns with the entry.")
     model: str | None = Field(default=None, max_length=200, description="provider/model. Default: the settings'.")
-    limit: int = Field(default=5, ge=1, le=100, description="query: at most so many.")
+    limit: int = Field(default=5, ge=1, le=100, description="query: the most matches.")
     min_score: float = Field(default=0, ge=-1, le=1, description="query: 1 is the same direction, 0 unrelated.")
 
     @model_validator(mode="after")
@@ -42,10 +42,10 @@ class VectorStoreParameters(Parameters):
 
 
 class VectorStoreNode(EffectNode[VectorStoreParameters]):
-    """Keeps texts by their meaning and finds those nearest to a question.
+    """Stores texts by their meaning and finds those nearest to a question.
 
-    upsert keeps an entry, in place of one with the same id; query gives the item matches: [{id, score, data}], nearest
-    first; delete takes one away. Collections belong to the workspace and hold up to 20,000 entries.
+    upsert stores an entry, in place of one with the same id; query gives the item matches: [{id, score, data}], nearest
+    first; delete deletes an entry. Collections belong to the workspace and hold up to 20,000 entries.
     """
 
     name = "vector_store"

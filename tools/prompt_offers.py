@@ -20,7 +20,7 @@ from tools.protocol.resources import (
     Variables,
     json_reading,
     json_resource,
-    version_in,
+    versioned_forms,
 )
 from workflow.identity import READS_PROMPTS, Actor
 from workflow.ports import Page
@@ -76,27 +76,17 @@ class PromptResources:
 
     def forms(self) -> Sequence[ResourceForm]:
         """Every form of URI."""
-        return [
-            ResourceForm(
-                template="prompt://{name}",
-                scopes=READS_PROMPTS,
-                name="prompt template",
-                title="Prompt template",
-                description="A prompt template's current version.",
-                read=self._current,
-                completers={"name": self._names},
-                workflow_id=self._topic,
-            ),
-            ResourceForm(
-                template="prompt://{name}/versions/{version}",
-                scopes=READS_PROMPTS,
-                name="prompt template version",
-                title="Version of a prompt template",
-                description="One version of a prompt template; it never changes.",
-                read=self._version,
-                completers={"name": self._names, "version": self._versions},
-            ),
-        ]
+        return versioned_forms(
+            "prompt://{name}",
+            noun="prompt template",
+            description="A prompt template's current version.",
+            scopes=READS_PROMPTS,
+            read=self._reading,
+            not_found=PromptNotFoundError,
+            completer=self._names,
+            versions=self._versions,
+            workflow_id=self._topic,
+        )
 
     async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:
         """The workspace's own templates, by name.
@@ -113,15 +103,6 @@ class PromptResources:
             json_resource(f"prompt://{each.name}", name=each.title, description=each.description) for each in page.items
         ]
         return Page(listed, page.next_cursor)
-
-    async def _current(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        return await self._reading(uri, actor, variables["name"], None)
-
-    async def _version(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        version = version_in(variables)
-        if version is None:
-            raise PromptNotFoundError(variables["name"])
-        return await self._reading(uri, actor, variables["name"], version)
 
     async def _reading(self, uri: str, actor: Actor, name: str, version: int | None) -> Reading:
         template = await self._manager.get(actor.workspace_id, name, version)

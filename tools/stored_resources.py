@@ -23,7 +23,7 @@ from tools.protocol.resources import (
     Variables,
     json_reading,
     json_resource,
-    version_in,
+    versioned_forms,
 )
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
 from workflow.executions import Execution
@@ -45,24 +45,16 @@ class StoredResources:
         """Every form of URI."""
         complete = self._completers
         return [
-            ResourceForm(
-                template="workflow://{id}",
-                scopes=READS_WORKFLOWS,
-                name="workflow",
-                title="Workflow",
+            *versioned_forms(
+                "workflow://{id}",
+                noun="workflow",
                 description="A workflow's current definition and picture.",
-                read=self._workflow,
-                completers={"id": complete.workflow_ids},
-                workflow_id=self._workflow_id,
-            ),
-            ResourceForm(
-                template="workflow://{id}/versions/{version}",
                 scopes=READS_WORKFLOWS,
-                name="workflow version",
-                title="Version of a workflow",
-                description="One version of a workflow; it never changes.",
-                read=self._version,
-                completers={"id": complete.workflow_ids, "version": complete.versions},
+                read=self._definition,
+                not_found=WorkflowNotFoundError,
+                completer=complete.workflow_ids,
+                versions=complete.versions,
+                workflow_id=self._workflow_id,
             ),
             ResourceForm(
                 template="execution://{id}",
@@ -120,15 +112,6 @@ class StoredResources:
             ExecutionFilter(owner=actor.workspace_id), limit=RESOURCES_PER_PAGE, cursor=None
         )
         return Page([_listed(each) for each in executions.items], None)
-
-    async def _workflow(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        return await self._definition(uri, actor, variables["id"], None)
-
-    async def _version(self, uri: str, variables: Variables, actor: Actor) -> Reading:
-        version = version_in(variables)
-        if version is None:
-            raise WorkflowNotFoundError(variables["id"])
-        return await self._definition(uri, actor, variables["id"], version)
 
     async def _definition(self, uri: str, actor: Actor, workflow_id: str, version: int | None) -> Reading:
         stored = await self._authoring.workflows.get(actor.workspace_id, workflow_id, version)

@@ -204,10 +204,53 @@ def json_resource(uri: str, *, name: str, description: str) -> types.Resource:
     return types.Resource(uri=uri, name=name, description=description, mime_type=JSON_TYPE)
 
 
-def version_in(variables: Variables) -> int | None:
-    """The number in the variable ``version``; ``None`` where it is no number, which no version has."""
-    text = variables["version"]
-    return int(text) if _VERSION.fullmatch(text) else None
+def versioned_forms(
+    template: str,
+    *,
+    noun: str,
+    description: str,
+    scopes: Scopes,
+    read: Callable[[str, Actor, str, int | None], Awaitable[Reading]],
+    not_found: Callable[[str], JobsprintError],
+    completer: Completer,
+    versions: Completer,
+    workflow_id: Callable[[Variables, Actor], Awaitable[str]],
+) -> list[ResourceForm]:
+    """The forms of a thing that has versions: ``template``, which has one variable, and its ``…/versions/{version}``.
+
+    ``read`` gets the URI, the actor, the variable's value and the version's number, ``None`` for the current one.
+    """
+    (variable,) = _VARIABLE.findall(template)
+
+    async def current(uri: str, variables: Variables, actor: Actor) -> Reading:
+        return await read(uri, actor, variables[variable], None)
+
+    async def version(uri: str, variables: Variables, actor: Actor) -> Reading:
+        if not _VERSION.fullmatch(variables["version"]):
+            raise not_found(variables[variable])
+        return await read(uri, actor, variables[variable], int(variables["version"]))
+
+    return [
+        ResourceForm(
+            template=template,
+            scopes=scopes,
+            name=noun,
+            title=noun.capitalize(),
+            description=description,
+            read=current,
+            completers={variable: completer},
+            workflow_id=workflow_id,
+        ),
+        ResourceForm(
+            template=f"{template}/versions/{{version}}",
+            scopes=scopes,
+            name=f"{noun} version",
+            title=f"Version of a {noun}",
+            description=f"One version of a {noun}; it never changes.",
+            read=version,
+            completers={variable: completer, "version": versions},
+        ),
+    ]
 
 
 def json_reading(uri: str, content: Any, *, ttl_ms: int = 0) -> Reading:

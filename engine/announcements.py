@@ -27,22 +27,22 @@ EVENT_TYPES = {
 
 NODE_FINISHED, NODE_PROGRESS = "workflow.node_finished", "workflow.node_told"
 DETAILS = frozenset({NODE_FINISHED, NODE_PROGRESS})
-"""Types of events that are many; they need not be told where nobody listens."""
+"""Frequent types of events; they are not published where nothing listens."""
 ANSWERED = "workflow.answered"
 EXECUTION_SIGNALLED = "execution.told"
 STATE_EVENTS = frozenset(EVENT_TYPES.values()) | {ANSWERED}
 LARGEST_ANSWER_BYTES = 32 << 10
-"""What is larger is read from the store: events are small."""
+"""A larger answer is read from the store: events are small."""
 
 WorkflowChange = Literal["created", "updated", "deleted", "restored", "published", "unpublished"]
 WORKFLOW_CHANGES = frozenset(f"workflow.{change}" for change in get_args(WorkflowChange))
-"""Types of events about workflows themselves; all others are about their executions."""
+"""Types of events about workflows; all others that have a workflow are about its executions."""
 CHANGES = WORKFLOW_CHANGES | PROMPT_CHANGES | CONNECTION_CHANGES
-"""Types of events about things themselves; whoever caches listens to them."""
+"""Types of events about workflows, prompt templates and connections; caches of these listen to them."""
 
 
 class Announcements:
-    """Publishes events; the aggregate is the workflow."""
+    """Publishes events, with the workflow as their aggregate."""
 
     def __init__(self, *, bus: EventBus, clock: Clock, new_id: NewId) -> None:
         self._bus = bus
@@ -51,7 +51,7 @@ class Announcements:
 
     @property
     def hears_others(self) -> bool:
-        """Whether events of other processes arrive here now."""
+        """Whether events of other processes reach this one now."""
         return self._bus.hears_others
 
     def listen(self, workflow_id: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
@@ -59,11 +59,11 @@ class Announcements:
         return self._bus.subscribe(workflow_id)
 
     def listen_to_states(self, workflow_id: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """New states of a workflow's executions, and what they answer to webhooks, from now on."""
+        """New states of a workflow's executions, and their answers to webhooks, from now on."""
         return self._bus.subscribe(workflow_id, event_types=STATE_EVENTS)
 
     def is_heard(self, workflow_id: str, event_type: str) -> bool:
-        """Whether anybody may want such an event of the workflow now."""
+        """Whether anything may listen to events of this type about the workflow now."""
         return self._bus.is_heard(workflow_id, event_type)
 
     def listen_to_holder(self, holder: str) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
@@ -71,16 +71,16 @@ class Announcements:
         return self._bus.subscribe(holder)
 
     def listen_to_changes(self) -> AbstractAsyncContextManager[AsyncIterator[Event]]:
-        """Events about any workflow, prompt template or connection itself, none about executions, from now on."""
+        """Events about all workflows, prompt templates and connections, none about executions, from now on."""
         return self._bus.subscribe(event_types=CHANGES)
 
     def workflow_changed(self, change: WorkflowChange, workflow_id: str, owner: str) -> None:
-        """Something was done to a workflow of the owner's, and is on the disk."""
+        """A change of the owner's workflow is on the disk."""
         if self._bus.is_heard(workflow_id, f"workflow.{change}"):
             self._publish(f"workflow.{change}", workflow_id, {"workspaceId": owner, "change": change})
 
     def state_changed(self, execution: Execution) -> None:
-        """An execution is in a new state; ``duration`` is in milliseconds, once it has ended."""
+        """An execution is in a new state; the event has its ``duration`` in milliseconds, if it has one."""
         event_type = EVENT_TYPES[execution.state]
         if not self._bus.is_heard(execution.workflow_id, event_type):
             return
@@ -90,22 +90,22 @@ class Announcements:
         self._publish(event_type, execution.workflow_id, {"executionId": execution.id, **data})
 
     def node_finished(self, execution: Execution, node_run: NodeRun, *, finished: int, total: int) -> None:
-        """A node has run; ``finished`` of ``total`` node runs are done as far as is known."""
+        """A node run has ended; ``finished`` of the ``total`` node runs that are known so far have ended."""
         if not self._bus.is_heard(execution.workflow_id, NODE_FINISHED):
             return
         data = {"node": node_run.node, "nodeStatus": node_run.status, "finished": finished, "total": total}
         self._publish(NODE_FINISHED, execution.workflow_id, {"executionId": execution.id, **data})
 
     def is_followed(self, execution: Execution) -> bool:
-        """Whether anybody may want to hear how far a node has come."""
+        """Whether anything may listen to the progress of the execution's nodes now."""
         return self._bus.is_heard(execution.workflow_id, NODE_PROGRESS)
 
     def node_progress(self, execution: Execution, node: str, note: str) -> None:
-        """A node at work tells how far it has come, in a few words."""
+        """A running node reports its progress in a few words."""
         self._publish(NODE_PROGRESS, execution.workflow_id, {"executionId": execution.id, "node": node, "note": note})
 
     def answered(self, execution: Execution) -> None:
-        """What an execution answers to the webhook that started it, for the process that waits for it."""
+        """An execution has answered the webhook request that started it; another process waits for that."""
         answer = execution.answer
         if len(orjson.dumps(answer)) > LARGEST_ANSWER_BYTES:
             answer = None
@@ -123,7 +123,7 @@ class Announcements:
         self._bus.publish(event)
 
     def user_notified(self, execution: Execution) -> None:
-        """An execution failed for good, and its user is to know."""
+        """An execution has failed for good, and its user is notified."""
         error = execution.error.to_json() if execution.error is not None else None
         data = {"executionId": execution.id, "status": execution.state.value, "error": error}
         self._publish("user.notified", execution.workflow_id, data)

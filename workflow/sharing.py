@@ -1,4 +1,4 @@
-"""How processes share the work, as Protocols: who has what in hand, how jobs reach workers, who has which duty."""
+"""How processes share the work, as Protocols: who holds which execution, how jobs reach workers, who has which duty."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from workflow.messages import Job
 from workflow.states import ExecutionState
 
 UNCLAIMED_SECONDS = 300.0
-"""A job that no worker has taken by then is sent once more: the broker may have lost it."""
+"""A job whose execution no worker has claimed by then is sent once more: the broker may have lost it."""
 
 
 class ClaimedExecution(NamedTuple):
-    """An execution that a worker has taken in hand; ``is_cancelled`` where somebody has asked for its end."""
+    """An execution that a worker has claimed; ``is_cancelled`` where somebody has signalled its end."""
 
     execution: Execution
     is_cancelled: bool
 
 
 class Signal(NamedTuple):
-    """What others have told the holder of an execution: how often so far, and whether it was to cancel it."""
+    """Signals for the holder of an execution: how many so far, and whether one was to cancel it."""
 
     execution_id: str
     times: int
@@ -30,17 +30,17 @@ class Signal(NamedTuple):
 
 
 class Leases(Protocol):
-    """Who has an execution in hand. A lease ends by itself where its holder does not renew it."""
+    """Who holds an execution. A lease ends by itself where its holder does not renew it."""
 
     async def claim_expired(
         self, *, now: datetime, expired_before: datetime, unclaimed_before: datetime | None = None, limit: int
     ) -> Sequence[Execution]:
-        """Take queued and running executions whose lease another process let end before then, oldest first; and those
-        whose job no worker has taken, though it should have been by ``unclaimed_before``."""
+        """Claim queued and running executions whose lease ended before ``expired_before``, oldest first; and queued
+        ones whose job has brought them to no worker by ``unclaimed_before``."""
         ...
 
     async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
-        """Take waiting executions whose time has come, the longest over first."""
+        """Claim waiting executions whose timer is due, the longest due first."""
         ...
 
     async def next_due(self) -> datetime | None:
@@ -50,26 +50,26 @@ class Leases(Protocol):
     async def claim_idle(
         self, owner: str, execution_id: str, states: Collection[ExecutionState], *, now: datetime
     ) -> Execution | None:
-        """Take an execution in hand that nobody has and that is in one of these states, to move it on; ``None`` where
-        it is not so, or not there for the ``owner``."""
+        """Claim an execution that has no holder and is in one of these states, to move it; ``None`` where that is not
+        so, or it does not exist for the ``owner``."""
         ...
 
     async def claim_queued(self, execution_id: str, *, now: datetime) -> ClaimedExecution | None:
-        """Take a queued execution in hand whose job has come; ``None`` where somebody has it or it is queued no more:
-        then the job was one too many."""
+        """Claim a queued execution whose job has come; ``None`` where it has a holder or is not queued any more: then
+        the job was one too many."""
         ...
 
     async def admit(self, execution: Execution, job: Job, *, limit: int) -> bool:
-        """Let an execution that was taken run beside at most ``limit`` - 1 others of its workflow; or let go of it, and
-        hold its job back until :meth:`release_deferred`. Exact across processes."""
+        """Let a claimed execution run beside at most ``limit`` - 1 others of its workflow; or release it, and defer its
+        job until :meth:`release_deferred`. Exact across processes."""
         ...
 
     async def release_deferred(self, workflow_id: str, *, limit: int) -> None:
-        """Send on the jobs of a workflow that were held back, as far as its limit has room."""
+        """Send the deferred jobs of a workflow, as far as its limit has room."""
         ...
 
     async def deferred_workflows(self, *, limit: int) -> Sequence[str]:
-        """Workflows of which jobs are held back."""
+        """Workflows that have deferred jobs."""
         ...
 
     async def dead(self, execution_ids: Sequence[str]) -> Collection[str]:
@@ -81,12 +81,12 @@ class Leases(Protocol):
         ...
 
     async def signal(self, execution_id: str, records: Sequence[Record], *, is_cancelled: bool = False) -> str | None:
-        """Add to the journal of an execution that another process has in hand, and have it look; its holder's name,
-        or ``None`` where nobody has it and nothing was added."""
+        """Add to the journal of an execution that another process holds, and count a signal for it; the holder's name,
+        or ``None`` where it has no holder and nothing was added."""
         ...
 
     async def signals(self, execution_id: str | None = None) -> Sequence[Signal]:
-        """What others have told of the executions that this process has in hand, or of this one."""
+        """The signals for the executions that this process holds, or for this one."""
         ...
 
     async def renew(self, *, now: datetime) -> None:
@@ -94,7 +94,7 @@ class Leases(Protocol):
         ...
 
     async def release(self) -> None:
-        """Let go of every lease that this process holds, so that others need not wait for their end."""
+        """Give up every lease that this process holds, so that others need not wait for their end."""
         ...
 
 
@@ -111,7 +111,7 @@ class Leadership(Protocol):
 
 
 class Delivery(Protocol):
-    """A job that a consumer holds. It is the consumer's until it acknowledges or rejects it."""
+    """A job that a consumer holds. It is the consumer's until it acknowledges it or gives it back."""
 
     @property
     def job(self) -> Job:
@@ -137,15 +137,15 @@ class Delivery(Protocol):
 class JobQueue(Protocol):
     """Jobs on their way to workers; high before normal before low, first in first out within each.
 
-    Delivery is at least once: who consumes must bear to get a job twice.
+    Delivery is at least once: consumers must bear to get a job twice.
     """
 
     async def publish(self, job: Job) -> None:
-        """Take a job; return when it is safe there.
+        """Accept a job; return when it is safe there.
 
         Raises:
-            QueueFullError: the queue is at its bound; the job was not taken.
-            QueueUnavailableError: the queue cannot be reached, or did not say that it has taken the job.
+            QueueFullError: the queue is at its bound; the job was not accepted.
+            QueueUnavailableError: the queue cannot be reached, or did not confirm the job.
         """
         ...
 
@@ -154,7 +154,7 @@ class JobQueue(Protocol):
         ...
 
     async def stop(self) -> None:
-        """Deliver nothing more, and give back what no consumer has taken; what they hold is theirs to end."""
+        """Deliver nothing more, and give back what no consumer has got; consumers end the deliveries that they hold."""
         ...
 
 
@@ -170,7 +170,7 @@ class DeadLetters(Protocol):
         ...
 
     async def sift(self, is_dead: Callable[[Sequence[str]], Awaitable[Collection[str]]], *, limit: int) -> int:
-        """Let go of letters whose executions are dead no more, of the ``limit`` oldest; how many that was.
+        """Remove dead letters whose executions are not dead any more, of the ``limit`` oldest; how many that was.
 
         ``is_dead`` tells which of some execution ids are still dead.
 

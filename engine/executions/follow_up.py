@@ -50,7 +50,7 @@ class FollowUp:
             self._on_waiting()
             # 1. A signal that came before the commit was stored for us, the holder, and nobody else will look at it:
             #    it is found here, since the count in the store is then higher than ours.
-            # 2. After the commit there is no holder: whoever wants to wake the execution claims it and moves it.
+            # 2. After the commit there is no holder: what wakes the execution then claims it and queues it.
             if any(signal.times > signals_seen for signal in await self._signals(execution)):
                 await self._wake(execution)
             return

@@ -1,4 +1,4 @@
-"""An execution comes to a new state through ``Execution.moved`` alone, so the table of states is all that can happen."""
+"""An execution comes to a new state through ``Execution.moved`` alone: the table of states is all that can happen."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workflows as tools and prompts, over a real database: who has which, and what changes are told."""
+"""Workflows as tools and prompts, over a real database: who has which, and which changes are announced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What others left behind is taken up; what somebody else has taken meanwhile is theirs."""
+"""Executions without a holder are queued again; one that another process has claimed meanwhile is left alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from workflow.errors import LeaseLostError
 
 
 class Left:
-    """Two executions that another process had in hand, and never a timer."""
+    """Two executions whose holder is gone, and never a timer."""
 
     def __init__(self) -> None:
         self.found = [SimpleNamespace(id="taken"), SimpleNamespace(id="free")]

@@ -22,7 +22,7 @@ class Disk:
         return ()
 
 
-async def test_what_was_new_and_could_not_be_stored_is_refused_to_whoever_asks_and_asks_late() -> None:
+async def test_a_new_execution_that_could_not_be_stored_is_refused_to_early_and_late_waiters() -> None:
     disk = Disk()
     async with GroupCommit(disk.write) as commits:
         disk.is_broken = True

@@ -1,5 +1,5 @@
 """How processes share a database: leases, signals, limits, letters to the broker, duties. On PostgreSQL; a file of
-SQLite's is one process's own, which has everything in hand."""
+SQLite's is one process's own, which holds everything."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ async def accepted(process: Process, number: int = 1) -> Execution:
 
 
 async def running(process: Process, number: int = 1) -> Execution:
-    """An execution that a process has taken in hand and begun."""
+    """An execution that a process has claimed and begun."""
     await accepted(process, number)
     taken = await process.leases.claim_queued(execution(number).id, now=NOW)
     assert taken is not None
@@ -251,7 +251,7 @@ async def test_only_what_nobody_has_in_hand_can_be_seized(one: Process, two: Pro
     assert await two.leases.claim_idle("another workspace", begun.id, WAITS, now=NOW) is None
     both = await asyncio.gather(*(each.leases.claim_idle(LOCAL_ID, begun.id, WAITS, now=NOW) for each in (one, two)))
     assert sorted(both, key=bool) == [None, waiting]
-    assert await one.leases.claim_due(now=NOW + LEASE, limit=10) == [], "it is in hand"
+    assert await one.leases.claim_due(now=NOW + LEASE, limit=10) == [], "it has a holder"
 
 
 async def test_what_is_due_goes_to_one_process(one: Process, two: Process) -> None:
@@ -278,7 +278,7 @@ async def test_a_holder_is_told_what_others_say_and_finds_it_in_the_journal(one:
     assert await one.store.journal(begun.id) == [said]
 
 
-async def test_whoever_takes_what_was_cancelled_meanwhile_knows_it(one: Process, two: Process) -> None:
+async def test_a_claim_of_a_cancelled_execution_says_so(one: Process, two: Process) -> None:
     begun = await running(one)
     await two.leases.signal(begun.id, [], is_cancelled=True)
     late = NOW + LEASE * 2

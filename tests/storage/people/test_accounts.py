@@ -89,7 +89,7 @@ async def test_of_many_who_want_to_be_first_at_once_one_is(accounts: SqlAccounts
     assert len(await accounts.all()) == 1
 
 
-async def test_an_address_has_one_account_whoever_is_quicker(accounts: SqlAccounts) -> None:
+async def test_an_address_has_one_account_when_two_register_at_once(accounts: SqlAccounts) -> None:
     made = await asyncio.gather(
         *(accounts.add(User(**{**_values(user("ada")), "id": f"id-{number}"})) for number in range(4)),
         return_exceptions=True,

@@ -194,9 +194,7 @@ async def test_entries_go_when_their_time_is_over(log: SqlAuditLog, clock: SetCl
     assert await subjects(log) == ["2"]
 
 
-async def test_whoever_waits_is_told_of_their_own_entries_only_when_those_are_written(
-    log: SqlAuditLog, database: Database
-) -> None:
+async def test_a_waiter_returns_when_its_own_entries_are_written(log: SqlAuditLog, database: Database) -> None:
     async def change(number: int) -> int:
         log.note(ADA, "workflow.updated", str(number))
         await log.written()
@@ -207,7 +205,7 @@ async def test_whoever_waits_is_told_of_their_own_entries_only_when_those_are_wr
     assert await stored(database) == 8
 
 
-async def test_whoever_begins_to_wait_while_the_batch_is_on_its_way_is_told_too(
+async def test_a_waiter_that_comes_while_the_batch_is_on_its_way_returns_too(
     log: SqlAuditLog, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered, release = asyncio.Event(), asyncio.Event()

@@ -63,7 +63,7 @@ async def test_an_invitation_counts_until_its_time_is_over(invitations: SqlInvit
     assert await invitations.of_workspace("w", now=NOW + DAY) == []
 
 
-async def test_an_invitation_with_an_address_is_for_whoever_has_it(invitations: SqlInvitations) -> None:
+async def test_an_invitation_with_an_address_is_for_its_owner(invitations: SqlInvitations) -> None:
     await invitations.add(invitation(email="ben@example.com"), token_hash="h")
     with pytest.raises(InvitationNotFoundError):
         await invitations.accept("h", user_id="cleo", now=NOW)

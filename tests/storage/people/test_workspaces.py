@@ -28,7 +28,7 @@ async def workspaces(database: Database) -> SqlWorkspaces:
     return found
 
 
-async def test_whoever_makes_a_workspace_owns_it(workspaces: SqlWorkspaces) -> None:
+async def test_the_maker_of_a_workspace_owns_it(workspaces: SqlWorkspaces) -> None:
     assert await workspaces.role_of("w", "ada") is Role.OWNER
     mine = Membership(workspace_id="w", workspace_name="Ada's", user_id="ada", role=Role.OWNER)
     assert await workspaces.of_user("ada") == [mine]

@@ -139,7 +139,7 @@ async def test_one_refreshes_at_a_time_until_the_claim_ends(store: SqlConnection
     await store.release_refresh(REF)
     assert await store.claim_refresh(REF, now=NOW, until=LATER)
     assert not await store.claim_refresh(REF, now=NOW, until=LATER)
-    assert await store.claim_refresh(REF, now=LATER, until=LATER + timedelta(minutes=1)), "whoever had it is gone"
+    assert await store.claim_refresh(REF, now=LATER, until=LATER + timedelta(minutes=1)), "its holder is gone"
 
 
 async def test_actions_are_kept_whole_and_go_with_their_connection(store: SqlConnections) -> None:

@@ -218,12 +218,21 @@ class ExecutionStore(Protocol):
     ``owner`` is the workspace that asks. What belongs to another one is not there for it.
     """
 
-    def save(self, execution: Execution, records: Sequence[Record] = (), *, job: Job | None = None) -> None:
+    def save(
+        self,
+        execution: Execution,
+        records: Sequence[Record] = (),
+        *,
+        job: Job | None = None,
+        is_new: bool = False,
+        follows: str | None = None,
+    ) -> None:
         """Note an execution as it is now, and what to add to its journal; the next batch takes both to the disk.
 
         Of several states noted before a batch only the last is written. Never waits. With a ``job`` this process
         releases the lease: the broker gets the job for sure, for any worker, or for the dead letters where the
-        execution is dead.
+        execution is dead. ``is_new`` says that it is submitted now. With ``follows`` it is written if and only if the
+        state of that execution, saved in the same turn of the loop, is: under its lease.
         """
         ...
 
@@ -255,6 +264,18 @@ class ExecutionStore(Protocol):
         Raises:
             ExecutionNotFoundError: no such execution.
         """
+        ...
+
+    async def unended_children(self, execution_id: str) -> Sequence[Execution]:
+        """The executions that this one waits for and that have not ended."""
+        ...
+
+    async def orphans(self, *, limit: int) -> Sequence[Execution]:
+        """Executions that have not ended although the one that waits for them has failed or was cancelled."""
+        ...
+
+    async def count_of_root(self, root_id: str) -> int:
+        """How many executions the chains of sub-workflows from this one have, whatever became of them."""
         ...
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:

@@ -46,11 +46,13 @@ class Batch(NamedTuple):
     """Rows for the tables of executions, of journals and of letters.
 
     Journal rows begin with the execution's id and a position, which databases that count by themselves do without.
-    ``tokens`` name this attempt, one for each execution; ``in_doubt`` has, by execution, the tokens of failed attempts
+    ``follows`` has, per execution, the one without which it may not be written; ``None`` for most. ``tokens`` name this
+    attempt, one for each execution; ``in_doubt`` has, by execution, the tokens of failed attempts
     that may have been committed all the same, and how many of its journal rows each has written then.
     """
 
     executions: Sequence[Row]
+    follows: Sequence[str | None]
     journal: Sequence[Row]
     letters: Sequence[Letter]
     tokens: Sequence[int]

@@ -7,7 +7,7 @@ import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from storage.database.batch_loop import BatchLoop, settle
@@ -33,15 +33,18 @@ class Note:
     """What is to be written of one execution: its row, and entries of its journal.
 
     ``is_active`` says whether more is to come; otherwise the row is the execution's last for now. ``letter`` goes to
-    the broker when it is written. ``token`` names one attempt to write it; ``in_doubt`` are the tokens of failed
-    attempts, each with how many of the ``entries`` it has written if it was committed after all. ``waiters`` wait until
-    it is on the disk, or has failed.
+    the broker when it is written. ``is_new`` says that it is submitted now. ``follows`` is the execution without whose
+    row this one may not be written, as an error workflow's with the end that it follows. ``token`` names one attempt to
+    write it; ``in_doubt`` are the tokens of failed attempts, each with how many of the ``entries`` it has written if it
+    was committed after all. ``waiters`` wait until it is on the disk, or has failed.
     """
 
     row: tuple[Any, ...]
     entries: list[bytes] = field(default_factory=list)
     is_active: bool = True
     letter: Letter | None = None
+    is_new: bool = False
+    follows: str | None = None
     token: int = 0
     in_doubt: list[tuple[int, int]] = field(default_factory=list)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
@@ -78,7 +81,12 @@ class GroupCommit:
        leaves out the entries of the one that it finds in the row.
     5. The same happens to a new execution: it is stored, and its caller has learnt that it was not accepted. One with
        a letter runs when the outbox is swept; one without stays queued until this process ends, and its lease with it.
-    6. Another process has the lease. The writer writes neither row nor entries, and the waiters get a
+    6. A refused execution goes on for a moment, since it runs while it is being stored. Its later notes are dropped: it
+       must not come to life after its caller has learnt that it was not accepted. The same id can be submitted again.
+    7. An execution that follows another one's end is written if and only if that end is. Both were noted in one turn,
+       but a bound can part them into two batches: then the first batch's outcome decides about the second's. Where a
+       batch fails, it is kept as what it follows is.
+    8. Another process has the lease. The writer writes neither row nor entries, and the waiters get a
        :class:`LeaseLostError`; all others of the batch are written.
     """
 
@@ -105,6 +113,10 @@ class GroupCommit:
 
     def note(self, execution_id: str, note: Note) -> None:
         """Write this with the next batch; of several rows of an execution only the last. Never waits."""
+        if execution_id in self._refused:
+            if not note.is_new:
+                return
+            del self._refused[execution_id]
         noted = self._gathered.get(execution_id)
         if noted is not None:
             noted.row, noted.is_active, noted.letter = note.row, note.is_active, note.letter
@@ -162,7 +174,26 @@ class GroupCommit:
             else:
                 self._stored.discard(execution_id)
             note.settle(lost_lease(execution_id) if execution_id in lost else None)
+        self._decide_followers(batch, lost)
         return True
+
+    def _decide_followers(self, written: Notes, lost: Collection[str]) -> None:
+        """Refuse what was to follow an execution that is another process's; let the rest be written by itself."""
+        for execution_id in lost:
+            if written[execution_id].follows is not None:
+                self._refuse(execution_id, lost_lease(execution_id))
+        for execution_id, note in list(self._gathered.items()):
+            if note.follows in written:
+                if note.follows in lost:
+                    del self._gathered[execution_id]
+                    self._refuse(execution_id, lost_lease(note.follows))
+                    note.settle(lost_lease(note.follows))
+                note.follows = None
+
+    def _refuse(self, execution_id: str, error: StorageError) -> None:
+        self._refused[execution_id] = error
+        if len(self._refused) > REMEMBERED_REFUSALS:
+            self._refused.popitem(last=False)
 
     def _take(self) -> Notes:
         """The next batch: as much of what was gathered first as the bounds allow."""
@@ -185,15 +216,13 @@ class GroupCommit:
         """Put what was stored before in front of what has come since; new executions are forgotten."""
         kept: Notes = {}
         for execution_id, note in failed.items():
-            if execution_id not in self._stored:
-                self._refused[execution_id] = error
-                if len(self._refused) > REMEMBERED_REFUSALS:
-                    self._refused.popitem(last=False)
+            if execution_id not in self._stored and note.follows is None:
+                self._refuse(execution_id, error)
                 continue
             in_doubt = [*note.in_doubt, (note.token, len(note.entries))]
             newer = self._gathered.get(execution_id)
             if newer is None:
-                kept[execution_id] = Note(note.row, note.entries, note.is_active, note.letter, in_doubt=in_doubt)
+                kept[execution_id] = replace(note, in_doubt=in_doubt, waiters=[])
             else:
                 newer.entries[:0] = note.entries
                 newer.in_doubt = in_doubt

@@ -103,7 +103,7 @@ class SqlLeases:
                 and_(holder.is_(None), end < (unclaimed_before or expired_before)),
             )
         free = select(executions.c.id).where(executions.c.state.in_(_ACTIVE_STATES), is_free)
-        return await self._claim_all(free.order_by(executions.c.id).limit(limit), now)
+        return await self._claim_all(free.order_by(executions.c.created_at, executions.c.id).limit(limit), now)
 
     async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Claim waiting executions whose time has come; see the port."""
@@ -306,7 +306,7 @@ class SqlLeases:
             .returning(executions)
         )
         async with self._database.statement() as connection:
-            rows = sorted((await connection.execute(claim)).all(), key=lambda row: str(row.id))
+            rows = sorted((await connection.execute(claim)).all(), key=lambda row: (row.created_at, row.id))
         return [self._store.adopted(row) for row in rows]
 
 

@@ -59,6 +59,7 @@ class PostgresqlWriter:
                 (
                     *_columns(batch.executions, len(_WRITTEN)),
                     list(batch.tokens),
+                    list(batch.follows),
                     self._owner,
                     *_columns(list(_unwritten(batch.journal, written)), len(_ENTRY)),
                     *_columns([letter.row for letter in batch.letters], len(_LETTER)),
@@ -92,14 +93,21 @@ def _unwritten(rows: Sequence[Row], written: Mapping[str, int]) -> Iterator[Row]
 def _statement() -> str:
     """What writes a batch: executions by their columns, then the tokens and the holder, then entries and letters, each
     as one array per column. It returns the ids of the executions that the holder has a lease of, or that are new."""
-    holder = len(_WRITTEN) + 2
+    holder = len(_WRITTEN) + 3
     saved = (*_WRITTEN, "write_token")
     changes = ", ".join(f"{name} = excluded.{name}" for name in (*CHANGING, "write_token"))
     newer = ", ".join(f"{name} = excluded.{name}" for name in _LETTER[1:])
     return f"""
-        WITH saved AS (
-            INSERT INTO executions ({", ".join(saved)}) SELECT {", ".join(saved)} FROM {_rows(executions, saved, 1)}
+        WITH given AS (
+            SELECT * FROM {_rows(executions, saved, 1, also="follows")}
+        ), own AS (
+            INSERT INTO executions ({", ".join(saved)}) SELECT {", ".join(saved)} FROM given WHERE follows IS NULL
             ON CONFLICT (id) DO UPDATE SET {changes} WHERE executions.lease_owner = ${holder} RETURNING id
+        ), followers AS (
+            INSERT INTO executions ({", ".join(saved)}) SELECT {", ".join(f"given.{name}" for name in saved)}
+            FROM given JOIN own ON own.id = given.follows ON CONFLICT (id) DO NOTHING RETURNING id
+        ), saved AS (
+            SELECT id FROM own UNION ALL SELECT id FROM followers
         ), noted AS (
             INSERT INTO journal ({", ".join(_ENTRY)}) SELECT {", ".join(_ENTRY)}
             FROM {_rows(journal, _ENTRY, holder + 1)} JOIN saved ON id = execution_id ORDER BY nth
@@ -112,12 +120,15 @@ def _statement() -> str:
     """  # noqa: S608 - the names are our own  # nosec B608
 
 
-def _rows(table: Table, columns: Sequence[str], first: int) -> str:
-    """Rows with these columns of the table, and their order, of arrays that are parameters from ``first`` on."""
+def _rows(table: Table, columns: Sequence[str], first: int, *, also: str = "") -> str:
+    """Rows with these columns of the table, one of text beside them, and their order, of arrays that are parameters
+    from ``first`` on."""
     dialect: Any = postgresql.dialect()  # type: ignore[no-untyped-call]
     types = (table.c[name].type.dialect_impl(dialect).compile(dialect=dialect).partition("(")[0] for name in columns)
-    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, first))
-    return f"unnest({arrays}) WITH ORDINALITY AS given ({', '.join(columns)}, nth)"
+    kinds = [*types, "text"] if also else list(types)
+    names = [*columns, also] if also else columns
+    arrays = ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(kinds, first))
+    return f"unnest({arrays}) WITH ORDINALITY AS given ({', '.join(names)}, nth)"
 
 
 def _columns(rows: Sequence[Row], count: int) -> Sequence[list[Any]]:

@@ -70,6 +70,7 @@ def execution_to_bytes(execution: Execution) -> bytes:
             "pins": execution.pins,
             "priority": execution.priority,
             "parent": [execution.parent.execution_id, *execution.parent.key] if execution.parent else None,
+            **({"root": execution.root, "depth": execution.depth} if execution.root is not None else {}),
             "rerun_of": execution.rerun_of,
             "notified": micros(execution.notified_at),
             "by": list(execution.initiator),
@@ -103,6 +104,8 @@ def execution_from_row(row: Any, stored: bytes) -> Execution:
         pins=data["pins"],
         priority=data["priority"],
         parent=Parent(data["parent"][0], EffectKey(*data["parent"][1:])) if data["parent"] else None,
+        root=data.get("root"),
+        depth=data.get("depth", 0),
         rerun_of=data["rerun_of"],
         notified_at=moment(data["notified"]),
         answer_form=data["form"] if "form" in data else _old_form(data),
@@ -226,11 +229,15 @@ def _suspension_from_json(
 
 
 def _resumption_to_json(record: Resumption) -> list[Any]:
-    return ["resume", *record.key, micros(record.at), record.by, record.data]
+    who = [list(record.who)] if record.who is not None else []
+    return ["resume", *record.key, micros(record.at), record.by, record.data, *who]
 
 
-def _resumption_from_json(node: str, run_index: int, item_index: int, at: int, by: str, data: Any) -> Resumption:
-    return Resumption(key=EffectKey(node, run_index, item_index), at=moment(at), by=by, data=data)
+def _resumption_from_json(
+    node: str, run_index: int, item_index: int, at: int, by: str, data: Any, who: Sequence[str] | None = None
+) -> Resumption:
+    key = EffectKey(node, run_index, item_index)
+    return Resumption(key=key, at=moment(at), by=by, data=data, who=Initiator(*who) if who is not None else None)
 
 
 def _start_to_json(record: EffectStart) -> list[Any]:

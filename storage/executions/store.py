@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import itertools
 import time
@@ -10,7 +9,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Self
 
-from sqlalchemy import Select, delete, or_, select
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.cursors import decode_cursor, encode_cursor
@@ -22,24 +21,27 @@ from storage.executions.group_commit import GroupCommit, Note
 from storage.executions.lease import Lease
 from storage.executions.outbox import Outbox
 from storage.executions.postgresql_writer import PostgresqlWriter
+from storage.executions.pruning import Pruning
 from storage.executions.records import (
     execution_from_row,
     execution_to_bytes,
     micros,
+    moment,
     records_from_bytes,
     records_to_bytes,
 )
 from storage.executions.sqlite_reader import SqliteReader
 from storage.executions.sqlite_writer import SqliteWriter
-from storage.tables.models import exchanges
 from storage.tables.workflows import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.ports import ExecutionFilter, Page
-from workflow.states import FINISHED
+from workflow.states import FINISHED, ExecutionState
 
-_ENDED = tuple(state.value for state in FINISHED)
+_CREATION = tuple_(executions.c.created_at, executions.c.id)
+"""What every list is ordered by."""
+_IS_UNENDED = executions.c.state.notin_([state.value for state in (*FINISHED, ExecutionState.DEAD)])
 
 
 class SqlExecutionStore:
@@ -62,6 +64,7 @@ class SqlExecutionStore:
         )
         self._reader: SqliteReader | None = None
         self._commit = GroupCommit(self._write)
+        self._pruning = Pruning(database, blobs)
 
     async def __aenter__(self) -> Self:
         await self._writer.__aenter__()
@@ -77,7 +80,15 @@ class SqlExecutionStore:
         if self._reader is not None:
             await self._reader.__aexit__(*exc_info)
 
-    def save(self, execution: Execution, records: Sequence[Record] = (), *, job: Job | None = None) -> None:
+    def save(
+        self,
+        execution: Execution,
+        records: Sequence[Record] = (),
+        *,
+        job: Job | None = None,
+        is_new: bool = False,
+        follows: str | None = None,
+    ) -> None:
         """Note an execution as it is now; see the port."""
         error = execution.error
         is_mine = execution.is_active and job is None
@@ -92,14 +103,16 @@ class SqlExecutionStore:
                 execution.workflow_id,
                 execution.state.value,
                 micros(execution.created_at),
+                execution.parent.execution_id if execution.parent is not None else None,
                 error.message.replace("\0", "\ufffd") if error is not None else None,
                 micros(execution.wake_at),
                 self._lease.owner if is_mine else None,
                 lease_end,
+                execution.root,
                 execution_to_bytes(execution),
             )
             entries = [records_to_bytes(records)] if records else []
-        self._commit.note(execution.id, Note(row, entries, is_mine, letter))
+        self._commit.note(execution.id, Note(row, entries, is_mine, letter, is_new=is_new, follows=follows))
 
     def adopted(self, row: Any) -> Execution:
         """The execution of a row that this process has claimed."""
@@ -152,36 +165,34 @@ class SqlExecutionStore:
         if where.created_after is not None:
             query = query.where(executions.c.created_at > where.created_after)
         if cursor is not None:
-            query = query.where(executions.c.id < decode_cursor(cursor, str)[0])
-        found = await self._all(query.order_by(executions.c.id.desc()).limit(limit + 1))
-        next_cursor = encode_cursor(found[limit - 1].id) if len(found) > limit else None
-        return Page(found[:limit], next_cursor)
+            created, last_id = decode_cursor(cursor, int, str)
+            query = query.where((moment(created), last_id) > _CREATION)
+        found = await self._all(query.order_by(executions.c.created_at.desc(), executions.c.id.desc()).limit(limit + 1))
+        if len(found) <= limit:
+            return Page(found, None)
+        last = found[limit - 1]
+        return Page(found[:limit], encode_cursor(micros(last.created_at) or 0, last.id))
 
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
-        """Delete ended executions; see the port. Their age counts from when they were created.
+        """Delete ended executions; see the port."""
+        return await self._pruning.prune(ended_before=ended_before, keep=keep, limit=limit)
 
-        What was said to models goes with them, or by its own age where it is of none.
-        """
-        due = []
-        if ended_before is not None:
-            due.append(executions.c.created_at < ended_before)
-        if keep is not None:
-            oldest_kept = select(executions.c.id).order_by(executions.c.id.desc()).offset(keep).limit(1)
-            due.append(executions.c.id <= oldest_kept.scalar_subquery())
-        if not due:
-            return 0
-        chosen = select(executions.c.id).where(executions.c.state.in_(_ENDED), or_(*due))
-        async with self._database.transaction() as connection:
-            ids = (await connection.execute(chosen.order_by(executions.c.id).limit(limit))).scalars().all()
-            await connection.execute(delete(journal).where(journal.c.execution_id.in_(ids)))
-            await connection.execute(delete(exchanges).where(exchanges.c.execution_id.in_(ids)))
-            if ended_before is not None:
-                strays = exchanges.c.execution_id.is_(None) & (exchanges.c.created_at < ended_before)
-                await connection.execute(delete(exchanges).where(strays))
-            await connection.execute(delete(executions).where(executions.c.id.in_(ids)))
-        if self._blobs is not None:
-            await asyncio.to_thread(self._blobs.delete, ids)
-        return len(ids)
+    async def unended_children(self, execution_id: str) -> Sequence[Execution]:
+        """Those that have not ended; see the port."""
+        return await self._all(select(executions).where(executions.c.parent_id == execution_id, _IS_UNENDED))
+
+    async def orphans(self, *, limit: int) -> Sequence[Execution]:
+        """Children whose parent failed or was cancelled; see the port."""
+        parent = executions.alias("parent")
+        ended = parent.c.state.in_((ExecutionState.FAILED.value, ExecutionState.CANCELLED.value))
+        query = select(executions).join(parent, parent.c.id == executions.c.parent_id)
+        return await self._all(query.where(executions.c.parent_id.isnot(None), _IS_UNENDED, ended).limit(limit))
+
+    async def count_of_root(self, root_id: str) -> int:
+        """The descendants; see the port."""
+        query = select(func.count()).where(executions.c.root_id == root_id)
+        async with self._database.statement() as connection:
+            return int((await connection.execute(query)).scalar_one())
 
     async def owner_of(self, execution_id: str) -> str:
         """Whose the execution is; see the port."""
@@ -235,6 +246,7 @@ class SqlExecutionStore:
         with self._database.translated_errors():
             return Batch(
                 [(*note.row[:-1], self._put(execution_id, note.row[-1])) for execution_id, note in notes],
+                [note.follows for _, note in notes],
                 [
                     (execution_id, next(place), self._put(execution_id, data))
                     for execution_id, note in notes

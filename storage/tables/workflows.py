@@ -82,12 +82,14 @@ exposures = Table(
 executions = Table(
     "executions",
     metadata,
-    # Ids rise with time, so the primary key is also the order of every list.
+    # Ids of children do not rise with time, so every order is by creation, and by id among those of one moment.
     Column("id", String(36), primary_key=True),
     Column("owner", Text, nullable=False),
     Column("workflow_id", String(36), nullable=False),
     Column("state", String(16), nullable=False),
     Column("created_at", UtcTime, nullable=False),
+    # The execution whose node started it. The two are deleted together.
+    Column("parent_id", String(36)),
     Column("error_message", Text),
     # When a waiting execution goes on by itself.
     Column("wake_at", UtcTime),
@@ -99,13 +101,21 @@ executions = Table(
     Column("is_cancelled", Boolean, nullable=False, server_default=false()),
     # Which attempt wrote it last: one whose connection broke learns from it whether it was committed.
     Column("write_token", BigInteger),
+    # Of a child: the execution that the chain of sub-workflows began with.
+    Column("root_id", String(36)),
     # Everything that no query asks for; see storage.executions.records.
     Column("data", LargeBinary, nullable=False),
-    Index("executions_by_workflow", "workflow_id", "id"),
-    Index("executions_by_owner", "owner", "id"),
-    Index("executions_by_state", "state", "id"),
+    Index("executions_by_workflow", "workflow_id", "created_at", "id"),
+    Index("executions_by_owner", "owner", "created_at", "id"),
+    Index("executions_by_state", "state", "created_at", "id"),
     Index("executions_by_wake", "wake_at"),
 )
+
+_is_child = executions.c.parent_id.isnot(None)
+Index("executions_by_parent", executions.c.parent_id, sqlite_where=_is_child, postgresql_where=_is_child)
+
+_has_root = executions.c.root_id.isnot(None)
+Index("executions_by_root", executions.c.root_id, sqlite_where=_has_root, postgresql_where=_has_root)
 
 _is_leased = executions.c.lease_owner.isnot(None)
 _has_lease_end = executions.c.lease_expires_at.isnot(None)
@@ -124,6 +134,7 @@ idempotency_keys = Table(
     Column("execution_id", String(36), nullable=False),
     Column("created_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("workflow_id", "key"),
+    Index("idempotency_keys_by_age", "created_at"),
 )
 
 journal = Table(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.template import NODE_REFERENCE, is_template, parse_template
 from engine.node_api.parameters import Path, template_leaves
 from workflow.errors import ExpressionError
-from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
+from workflow.findings import MOST_FINDINGS, Finding, PatchOperation, did_you_mean, listed, nearest, pointer
 
 VARIABLES = frozenset(
     {
@@ -39,6 +41,13 @@ VARIABLES = frozenset(
 PROGRAMS = frozenset({("code", "javascript")})
 """Parameters that hold a program: braces in it belong to its language."""
 
+MOST_TEMPLATES = 5_000
+"""Templates of one definition: more would take a second to compile."""
+TEMPLATES_AT_ONCE = 50
+"""Templates that are looked at before other requests get their turn: some milliseconds."""
+MOST_NAMES = 20
+"""Unknown names that are reported for one template: each finding has the whole template in its patch."""
+
 _BRACES = re.compile(r"\{\{([^{}]*+)\}\}")
 _VARIABLE_OR_NODE = re.compile(r"\$[A-Za-z(]")
 _BARE = re.compile(r"=?\s*\$(?:json|input|node|items|execution|workflow|vars|now|today|\()\s*[.\[(\"'`][^{}]*")
@@ -49,17 +58,24 @@ _DECLARATION = re.compile(r"=>|\b(?:let|const|var|function)\b")
 
 
 async def expression_findings(document: Any, evaluator: Evaluator) -> list[Finding]:
-    """Templates that do not parse, names in them that do not exist, and texts that were meant to be templates."""
+    """Templates and code that do not parse, names that do not exist, and texts that were meant to be templates.
+
+    Nothing of them runs, and other requests go on between the templates.
+    """
     nodes = document.get("nodes") if isinstance(document, dict) else None
     if not isinstance(nodes, dict):
         return []
     found: list[Finding] = []
     parsed: list[tuple[str, str]] = []
+    programs: list[tuple[str, str]] = []
     for name, node in nodes.items():
         parameters = node.get("parameters") if isinstance(node, dict) else None
         found += _literal_findings(name, node, parameters)
+        programs += _programs(name, node, parameters)
         for path, source in template_leaves(parameters or {}):
             at = pointer("nodes", name, "parameters", *path)
+            if len(parsed) == MOST_TEMPLATES:
+                return [*found, _too_many(at)]
             found += _reference_findings(at, source, nodes)
             try:
                 evaluator.compile(source)
@@ -68,11 +84,36 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
             else:
                 found += _variable_findings(at, source)
                 parsed.append((at, source))
-    errors = await evaluator.check([source for _, source in parsed])
-    for (at, _), problem in zip(parsed, errors, strict=True):
+            if len(found) >= MOST_FINDINGS:
+                return found
+            if len(parsed) % TEMPLATES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+    errors = [
+        *await evaluator.check([source for _, source in parsed]),
+        *await evaluator.check_programs([source for _, source in programs]),
+    ]
+    for (at, _), problem in zip([*parsed, *programs], errors, strict=True):
         if problem is not None:
             found.append(Finding(code="bad_expression", pointer=at, message=problem.message, fix=problem.fix))
     return found
+
+
+def _too_many(at: str) -> Finding:
+    return Finding(
+        code="bad_expression",
+        pointer=at,
+        message=f"The definition has more than {MOST_TEMPLATES} templates.",
+        fix="Compute them in a code node, or divide the workflow by execute_workflow nodes.",
+    )
+
+
+def _programs(name: str, node: Any, parameters: Any) -> Iterator[tuple[str, str]]:
+    """Pointer and source of the parameters that are programs."""
+    kind = node.get("type") if isinstance(node, dict) else None
+    for of_type, parameter in PROGRAMS:
+        source = parameters.get(parameter) if kind == of_type and isinstance(parameters, dict) else None
+        if isinstance(source, str) and not is_template(source):
+            yield pointer("nodes", name, "parameters", parameter), source
 
 
 def _literal_findings(name: str, node: Any, parameters: Any) -> Iterator[Finding]:
@@ -122,9 +163,8 @@ def _variable_findings(at: str, source: str) -> Iterator[Finding]:
     code = _STRINGS.sub("''", "\n".join(parse_template(source).expressions))
     if _DECLARATION.search(code):
         return
-    for name in dict.fromkeys(_VARIABLE.findall(code)):
-        if name in VARIABLES:
-            continue
+    unknown = (name for name in dict.fromkeys(_VARIABLE.findall(code)) if name not in VARIABLES)
+    for name in islice(unknown, MOST_NAMES):
         near = nearest(name, VARIABLES)
         patch: tuple[PatchOperation, ...] = ()
         if near is not None:
@@ -142,9 +182,8 @@ def _variable_findings(at: str, source: str) -> Iterator[Finding]:
 
 def _reference_findings(at: str, source: str, nodes: dict[str, Any]) -> list[Finding]:
     found: list[Finding] = []
-    for name in dict.fromkeys(match["name"] for match in NODE_REFERENCE.finditer(source)):
-        if name in nodes:
-            continue
+    named = dict.fromkeys(match["name"] for match in NODE_REFERENCE.finditer(source))
+    for name in islice((name for name in named if name not in nodes), MOST_NAMES):
         near = nearest(name, nodes)
         patch: tuple[PatchOperation, ...] = ()
         if near is not None and "'" not in near and '"' not in near:

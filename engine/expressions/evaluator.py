@@ -12,7 +12,7 @@ import orjson
 
 from engine.expressions.fast_path import FastForm, compile_fast
 from engine.expressions.fast_values import FallThroughError
-from engine.expressions.pool import WorkerPool
+from engine.expressions.pool import CHECKS, ContextKey, WorkerPool
 from engine.expressions.scope import ExpressionScope, NodeView
 from engine.expressions.template import NODE_REFERENCE, Template, parse_template
 from workflow.errors import ExpressionError
@@ -27,7 +27,6 @@ _LUXON = re.compile(r"\$now|\$today|\b(?:DateTime|Duration|Interval)\b")
 _OTHER_NODES = re.compile(r"\$(?:\(|node\b|items\s*\(\s*[^\s)])")
 _NAMED_MEMBER = re.compile(r"\$node\.(?P<name>[A-Za-z_$][\w$]*)")
 _PAIRED = re.compile(r"\.\s*(?:item|pairedItem|itemMatching|json)\b|\[")
-_CHECK_CONTEXT = "check"
 
 
 @dataclass(slots=True, frozen=True, eq=False)
@@ -91,7 +90,8 @@ class Evaluator:
             return fast
         libraries = sorted(frozenset[str]().union(*(template.libraries for template in templates)))
         request = _request(templates, scope, needs_time="luxon" in libraries)
-        answer = await self._pool.call("evaluate", execution_id, request, libraries=libraries)
+        key = ContextKey(scope.owner, execution_id)
+        answer = await self._pool.call("evaluate", key, request, libraries=libraries)
         try:
             rows = orjson.loads(answer)
         except orjson.JSONDecodeError as error:
@@ -118,7 +118,8 @@ class Evaluator:
         used = _compiled(source, Template(("", ""), (source,)), None)
         needs_time = "luxon" in used.libraries
         request = _request([used], scope, needs_time=needs_time, script={"source": source, "each": each})
-        answer = await self._pool.call("script", execution_id, request, libraries=sorted(used.libraries))
+        key = ContextKey(scope.owner, execution_id)
+        answer = await self._pool.call("script", key, request, libraries=sorted(used.libraries))
         result = orjson.loads(answer)
         if isinstance(result, dict):
             raise ExpressionError(
@@ -127,7 +128,10 @@ class Evaluator:
         return list(result)
 
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
-        """For each template, which must parse: why one of its expressions does not compile, or ``None``."""
+        """For each template, which must parse: why one of its expressions is no expression, or ``None``.
+
+        Nothing of the expressions runs.
+        """
         expressions = [
             (place, expression)
             for place, source in enumerate(sources)
@@ -136,16 +140,32 @@ class Evaluator:
             for expression in compiled.template.expressions
         ]
         found: list[ExpressionError | None] = [None] * len(sources)
-        if not expressions:
-            return found
-        text = orjson.dumps([expression for _, expression in expressions])
-        problems = orjson.loads(await self._pool.call("check", _CHECK_CONTEXT, text))
+        problems = await self._problems("expression", [expression for _, expression in expressions])
         for (place, expression), problem in zip(expressions, problems, strict=True):
             if problem is not None and found[place] is None:
                 found[place] = ExpressionError(
                     f"{_shown(expression)} is not a JavaScript expression: {problem}.",
                     fix="Write one JavaScript expression between the braces; a code node takes statements.",
                 )
+        return found
+
+    async def check_programs(self, sources: Sequence[str]) -> list[ExpressionError | None]:
+        """For each program of a code node: why it is not the body of one function, or ``None``. Nothing of it runs."""
+        return [
+            ExpressionError(
+                f"The code is not the body of one function: {problem}.",
+                fix="Write statements that end with return and the items.",
+            )
+            if problem is not None
+            else None
+            for problem in await self._problems("body", sources)
+        ]
+
+    async def _problems(self, kind: str, sources: Sequence[str]) -> list[str | None]:
+        if not sources:
+            return []
+        text = orjson.dumps([(kind, source) for source in sources])
+        found: list[str | None] = orjson.loads(await self._pool.call("check", CHECKS, text))
         return found
 
     def forget(self, execution_id: str) -> None:

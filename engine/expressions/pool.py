@@ -17,7 +17,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import orjson
 
@@ -51,12 +51,23 @@ class SandboxLimits:
     process_bytes: int = 512 << 20
 
 
+class ContextKey(NamedTuple):
+    """Whose context it is: a workspace, and one execution in it. No two workspaces ever share one."""
+
+    owner: str
+    execution_id: str
+
+
+CHECKS = ContextKey("", "")
+"""The key of checks, which run nothing and keep nothing: each source is parsed in a context of its own."""
+
+
 class _Worker:
     """One process; one call at a time."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
-        self.contexts: set[str] = set()
+        self.executions: set[str] = set()
 
     @classmethod
     async def start(cls, limits: SandboxLimits) -> Self:
@@ -148,7 +159,7 @@ class WorkerPool:
         """The ids of all worker processes, with the spare one."""
         return [worker.process_id for worker in self._every]
 
-    async def call(self, task: str, context: str, text: bytes, *, libraries: Sequence[str] = ()) -> bytes:
+    async def call(self, task: str, context: ContextKey, text: bytes, *, libraries: Sequence[str] = ()) -> bytes:
         """Run ``task`` in the context of this key; ``worker`` describes both.
 
         Raises:
@@ -159,7 +170,8 @@ class WorkerPool:
         header = orjson.dumps(
             {
                 "task": task,
-                "context": context,
+                "owner": context.owner,
+                "context": context.execution_id,
                 "libraries": list(libraries),
                 "seconds": limits.cpu_seconds,
                 "bytes": limits.memory_bytes,
@@ -174,7 +186,8 @@ class WorkerPool:
             except EOFError:
                 logger.warning("a JavaScript worker ended by itself: %s", await worker.last_words() or "no message")
                 raise limit_error("expression_crashed", limits) from None
-            worker.contexts.add(context)
+            if task != "check":
+                worker.executions.add(context.execution_id)
         if went_well:
             return answer
         failure = orjson.loads(answer)
@@ -182,17 +195,17 @@ class WorkerPool:
             raise ExpressionError(failure["message"], fix="Correct the JavaScript; the message says where it fails.")
         raise limit_error(failure["code"], limits)
 
-    def forget(self, context: str) -> None:
-        """Stop preferring workers that have this context: no call will use it again."""
+    def forget(self, execution_id: str) -> None:
+        """Stop preferring workers that have this execution's context: no call will use it again."""
         # A worker keeps its latest few contexts, so it drops this one when others come.
         for worker in self._every:
-            worker.contexts.discard(context)
+            worker.executions.discard(execution_id)
 
     @contextlib.asynccontextmanager
-    async def _worker(self, context: str) -> AsyncIterator[_Worker]:
+    async def _worker(self, context: ContextKey) -> AsyncIterator[_Worker]:
         """A worker for one call, preferably one that has the context; it is killed if the call is interrupted."""
         async with self._free:
-            worker = next((each for each in self._idle if context in each.contexts), None)
+            worker = next((each for each in self._idle if context.execution_id in each.executions), None)
             if worker is not None:
                 self._idle.remove(worker)
             else:

@@ -44,7 +44,8 @@ class NodeLookup(Protocol):
 class ExpressionScope:
     """The data behind ``$json``, ``$('node')``, ``$execution`` and the rest, for one node run.
 
-    ``seed`` and ``now`` give a repeated run the same random numbers and the same time.
+    ``seed`` and ``now`` give a repeated run the same random numbers and the same time. ``owner`` is the workspace:
+    expressions of two workspaces never share a context.
     """
 
     items: Sequence[JsonObject]
@@ -58,6 +59,7 @@ class ExpressionScope:
     now: datetime
     timezone: str
     seed: str
+    owner: str = ""
     _views: dict[str, NodeView] = field(default_factory=dict, init=False)
 
     def view(self, name: str) -> NodeView:

@@ -6,8 +6,10 @@ from standard input on standard output, until standard input closes:
 * request: two lengths (4 bytes each, big-endian), a JSON header, a text for the prelude's function;
 * answer: a length (4 bytes), one byte ``=`` or ``!``, the text: the result, or ``{"code", "message"}``.
 
-The header: ``task`` (``evaluate`` or ``check``), ``context`` (a key: equal keys share a context),
-``libraries`` (of :data:`LIBRARIES`), ``seconds`` of CPU, ``bytes`` of memory.
+The header: ``task`` (``evaluate``, ``script`` or ``check``), ``owner`` and ``context`` (a workspace and a key: calls
+share a context where both are equal), ``libraries`` (of :data:`LIBRARIES`), ``seconds`` of CPU, ``bytes`` of memory.
+
+``check`` runs nothing of the text, and has a new context for each source that it looks at.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from typing import Any, BinaryIO
 
 CONTEXTS_KEPT = 32
 CONTEXT_MAX_BYTES = 16 << 20
-"""A context that uses more than this after a call is dropped, so that all contexts fit into the process."""
+"""A context that uses more than this after a call is dropped."""
+KEPT_BYTES = 64 << 20
+"""All contexts that are kept use at most this much: what one workspace leaves here must not be missing to the next."""
 
 STACK_BYTES = 512 << 10
 LIBRARIES = ("luxon", "jmespath")
@@ -42,12 +46,21 @@ class Sources:
             with open(os.path.join(folder, name), encoding="utf-8") as file:
                 return file.read()
 
-        self.prelude = text("prelude.js")
+        self.grammar = text("grammar.js")
+        self.prelude = f"({text('prelude.js')})({self.grammar})"
         intl = f"globalThis.Intl = ({text('intl.js')})({text('zones.json')})"
         self.libraries = {
             "luxon": [intl, text("vendor/luxon.min.js"), text("time.js")],
             "jmespath": [text("vendor/jmespath.js")],
         }
+
+
+def new_context(engine: Any, *, memory_bytes: int) -> Any:
+    """A context of QuickJS with a heap of its own; nothing in it can reach another one."""
+    context = engine.Context()
+    context.set_memory_limit(memory_bytes)
+    context.set_max_stack_size(STACK_BYTES)
+    return context
 
 
 class Context:
@@ -56,10 +69,9 @@ class Context:
     def __init__(self, engine: Any, sources: Sources, *, memory_bytes: int) -> None:
         self._sources = sources
         self._loaded: set[str] = set()
-        self.context = engine.Context()
-        self.context.set_memory_limit(memory_bytes)
-        self.context.set_max_stack_size(STACK_BYTES)
+        self.context = new_context(engine, memory_bytes=memory_bytes)
         self._run = self.context.eval(sources.prelude)
+        self.used_bytes = 0
 
     def run(self, task: str, libraries: list[str], text: str, *, seconds: float) -> str:
         """The prelude's answer."""
@@ -71,19 +83,18 @@ class Context:
                 self._loaded.add(library)
         return str(self._run(task, text))
 
-    @property
-    def used_bytes(self) -> int:
-        """Memory that the context uses."""
-        return int(self.context.memory()["memory_used_size"])
+    def measure(self) -> None:
+        """Set ``used_bytes`` to what the context uses now."""
+        self.used_bytes = int(self.context.memory()["memory_used_size"])
 
 
 class Loop:
-    """Contexts by key, and the loop over requests."""
+    """Contexts by workspace and key, and the loop over requests."""
 
     def __init__(self, engine: Any, sources: Sources) -> None:
         self._engine = engine
         self._sources = sources
-        self._contexts: OrderedDict[str, Context] = OrderedDict()
+        self._contexts: OrderedDict[tuple[str, str], Context] = OrderedDict()
 
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
         """Answer until the requests end."""
@@ -100,23 +111,47 @@ class Loop:
             answers.flush()
 
     def _answer(self, header: dict[str, Any], text: str) -> tuple[bytes, str]:
-        key = header["context"]
         try:
-            context = self._contexts.pop(key, None)
-            if context is None:
-                context = Context(self._engine, self._sources, memory_bytes=header["bytes"])
-            answer = context.run(header["task"], header["libraries"], text, seconds=header["seconds"])
+            return b"=", self._checked(header, text) if header["task"] == "check" else self._run(header, text)
         except MemoryError:
             return b"!", _failure("expression_memory", "")
         except self._engine.StackOverflow as error:
             return b"!", _failure("expression_stack", str(error))
         except self._engine.JSException as error:
             return b"!", _failure(_code_of(str(error)), str(error))
+
+    def _run(self, header: dict[str, Any], text: str) -> str:
+        key = header["owner"], header["context"]
+        context = self._contexts.pop(key, None)
+        if context is None:
+            context = Context(self._engine, self._sources, memory_bytes=header["bytes"])
+        answer = context.run(header["task"], header["libraries"], text, seconds=header["seconds"])
+        context.measure()
         if context.used_bytes <= CONTEXT_MAX_BYTES:
             self._contexts[key] = context
-            if len(self._contexts) > CONTEXTS_KEPT:
-                self._contexts.popitem(last=False)
-        return b"=", answer
+            self._make_room()
+        return answer
+
+    def _make_room(self) -> None:
+        """Drop the contexts that were not used for longest, where there are too many or too large ones."""
+        kept_bytes = sum(each.used_bytes for each in self._contexts.values())
+        while len(self._contexts) > CONTEXTS_KEPT or kept_bytes > KEPT_BYTES:
+            kept_bytes -= self._contexts.popitem(last=False)[1].used_bytes
+
+    def _checked(self, header: dict[str, Any], text: str) -> str:
+        """Why each of the sources, ``[kind, source]`` with a function's name in ``grammar.js``, is none; or null."""
+        found: list[Any] = []
+        for kind, source in json.loads(text):
+            context = new_context(self._engine, memory_bytes=header["bytes"])
+            context.set_time_limit(header["seconds"])
+            check = context.eval(
+                f"((forms) => (kind, text) => JSON.stringify(forms[kind](JSON.parse(text))))({self._sources.grammar})"
+            )
+            try:
+                found.append(json.loads(check(kind, json.dumps(source))))
+            except self._engine.StackOverflow:
+                found.append("SyntaxError: it is nested too deeply")
+        return json.dumps(found)
 
 
 def _code_of(message: str) -> str:

@@ -1,6 +1,6 @@
 // Makes the function that evaluates templates in one context, and the objects that expressions see there.
-// It first saves every builtin that it uses, since expressions can replace builtins.
-(() => {
+// It first saves every builtin that it uses, since expressions can replace builtins. `grammar` is that of grammar.js.
+(grammar) => {
   'use strict';
   const { parse, stringify } = JSON;
   const { defineProperty, keys, freeze } = Object;
@@ -23,6 +23,9 @@
       this.fix = fix;
     }
   }
+
+  // A source that is not what it should be: the text of its error is that of the engine's.
+  class SourceError extends Fault {}
 
   // Clock and random numbers belong to the node run, so that a repeated run gives the same values.
   let nowMs = 0;
@@ -70,6 +73,8 @@
   const compile = (source) => {
     let found = functions.get(source);
     if (found === undefined) {
+      const problem = grammar.expression(source);
+      if (problem !== null) throw new SourceError(problem);
       found = new Compile(...PARAMETERS, `return (${source}\n)`);
       functions.set(source, found);
     }
@@ -172,7 +177,7 @@
 
   const describe = (error, source) => {
     if (!(error instanceof Fault)) return { code: 'expression_failed', message: `threw ${Text(error)}`, source };
-    const message = error instanceof AccessError ? error.message : `${error.name}: ${error.message}`;
+    const message = error instanceof AccessError || error instanceof SourceError ? error.message : `${error.name}: ${error.message}`;
     return { code: codeOf(error), message, fix: error.fix, source };
   };
 
@@ -223,6 +228,8 @@
     const luxon = request.needsTime ? globalThis.luxonFor(request.now, request.timezone) : undefined;
     current = 0;
     try {
+      const problem = grammar.body(source);
+      if (problem !== null) throw new SourceError(problem);
       const run = new Compile(...PARAMETERS, 'items', source);
       const call = () => run(
         scope.$, items[current]?.json, scope.$input, scope.$node, scope.$items, request.execution, request.workflow,
@@ -243,16 +250,6 @@
     }
   };
 
-  // For each source: why it is not an expression, or null.
-  const check = (sourcesText) => stringify(parse(sourcesText).map((source) => {
-    try {
-      compile(source);
-      return null;
-    } catch (error) {
-      return `${error.name}: ${error.message}`;
-    }
-  }));
-
-  const tasks = { check, evaluate, script: runScript };
+  const tasks = { __proto__: null, evaluate, script: runScript };
   return (task, text) => tasks[task](text);
-})()
+}

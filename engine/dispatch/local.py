@@ -56,7 +56,7 @@ def job_of(execution: Execution, compiled: CompiledWorkflow) -> Job:
         trigger=execution.trigger,
         input=execution.input,
         priority=execution.priority,
-        timeout_ms=int(compiled.definition.settings.timeout_seconds * 1000),
+        timeout_ms=int(compiled.definition.settings.longest_run_seconds * 1000),
     )
 
 

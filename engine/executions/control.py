@@ -8,11 +8,19 @@ from typing import Any
 from engine.definitions.authoring import Authoring
 from engine.dispatch.local_executions import LocalExecution
 from engine.dispatch.milestones import Milestone, Milestones
+from engine.executions.cancelling import Canceller
 from engine.executions.claims import ExecutionClaims
-from engine.executions.control_checks import check_answer, look_at, moved, no_such_node, the_one_meant, upstream
+from engine.executions.control_checks import (
+    check_answer,
+    check_answerer,
+    look_at,
+    moved,
+    no_such_node,
+    the_one_meant,
+    upstream,
+)
 from engine.executions.intake import Intake
 from engine.executions.reader import ExecutionReader, waiting_of
-from engine.executions.transitions import Transitions
 from engine.executions.wakeups import Wakeups
 from engine.runs.submission import Submission
 from workflow.audit import AuditLog
@@ -20,12 +28,9 @@ from workflow.errors import IllegalTransitionError, NotWaitingError
 from workflow.executions import Execution, NodeRun, Record, Suspension
 from workflow.identity import Actor
 from workflow.items import JsonObject
+from workflow.messages import utc_text
+from workflow.ports import Clock
 from workflow.states import ExecutionEvent, ExecutionState
-
-CANCEL_SECONDS = 30.0
-"""How long a caller waits for another process to stop an execution."""
-UNENDED = (ExecutionState.QUEUED, ExecutionState.WAITING, ExecutionState.DEAD)
-"""States without a holder in which an execution can be cancelled."""
 
 
 class Control:
@@ -39,8 +44,9 @@ class Control:
         intake: Intake,
         claims: ExecutionClaims,
         wakeups: Wakeups,
-        transitions: Transitions,
+        canceller: Canceller,
         audit: AuditLog,
+        clock: Clock,
         milestones: Milestones,
     ) -> None:
         self._authoring = authoring
@@ -48,19 +54,19 @@ class Control:
         self._intake = intake
         self._claims = claims
         self._wakeups = wakeups
-        self._transitions = transitions
+        self._canceller = canceller
         self._audit = audit
+        self._clock = clock
         self._milestones = milestones
 
     async def cancel(self, actor: Actor, execution_id: str) -> Execution:
-        """End an execution that has not ended.
+        """End an execution that has not ended, and what it waits for.
 
         Raises:
             ExecutionNotFoundError: there is none.
             IllegalTransitionError: it has ended already.
         """
-        async with self._wakeups.moving(execution_id):
-            cancelled = await self._cancel(actor, execution_id)
+        cancelled = await self._canceller.cancel(actor.workspace_id, execution_id)
         await self._note(actor, "cancelled", cancelled)
         return cancelled
 
@@ -79,40 +85,9 @@ class Control:
                 fix="Look at it; if it has not ended and should not go on, cancel it.",
                 next_call=look_at(execution_id),
             )
-        async with self._wakeups.moving(execution_id):
-            discarded = await self._cancel(actor, execution_id)
+        discarded = await self._canceller.cancel(actor.workspace_id, execution_id)
         await self._note(actor, "discarded", discarded)
         return discarded
-
-    async def _cancel(self, actor: Actor, execution_id: str) -> Execution:
-        owner = actor.workspace_id
-        moved(await self._reader.get(owner, execution_id), ExecutionEvent.CANCEL)
-        local = await self._wakeups.local(execution_id)
-        if local is not None and local.task is not None:
-            # 1. It runs here. Its worker stores the end; it may come to another end first, which is looked at below.
-            local.cancel()
-            await local.finished.wait()
-        elif local is not None:
-            # 2. It is queued here and no worker has it. Its job is still in the queue: the worker that gets the job
-            #    finds no local execution, or, where it reads the journal just now, the mark.
-            local.is_cancelled_by_caller = True
-            await self._transitions.store(self._transitions.ended(local.execution, ExecutionEvent.CANCEL), local=local)
-        elif (claimed := await self._wakeups.claim_idle(owner, execution_id, UNENDED, is_cancelled=True)) is not None:
-            # 3. It has no holder, and now this process is: no other one can move it meanwhile.
-            await self._transitions.store(self._transitions.ended(claimed, ExecutionEvent.CANCEL))
-        else:
-            # 4. Another process is its holder and has got a signal.
-            await self._reader.wait(owner, execution_id, timeout_seconds=CANCEL_SECONDS)
-        ended = await self._reader.get(owner, execution_id)
-        if ended.state is not ExecutionState.CANCELLED:
-            raise IllegalTransitionError(
-                "The process that runs it was asked to stop it, and has not yet."
-                if ended.is_active
-                else f"The execution {ended.state} before it could be cancelled.",
-                fix="Look at it.",
-                next_call=look_at(execution_id),
-            )
-        return ended
 
     async def redrive(self, actor: Actor, execution_id: str) -> LocalExecution:
         """Queue a dead letter again: what it did before counts, the node that failed runs again.
@@ -134,7 +109,9 @@ class Control:
                 raise IllegalTransitionError(
                     "Somebody has queued it again just now.", fix="Look at it.", next_call=look_at(execution_id)
                 )
-            queued = moved(execution, ExecutionEvent.REDRIVE, finished_at=None, error=None, notified_at=None)
+            # Its time begins anew: settings.timeout_seconds would have run out while it was dead.
+            began = {"started_at": self._clock.now()} if execution.started_at is not None else {}
+            queued = moved(execution, ExecutionEvent.REDRIVE, finished_at=None, error=None, notified_at=None, **began)
             return await self._claims.requeue(queued)
 
     async def resume(
@@ -154,6 +131,7 @@ class Control:
             ExecutionNotFoundError: there is none.
             NotWaitingError: nothing (of these ``kinds``) waits there.
             InvalidArgumentsError: several do, or the answer does not answer what was asked.
+            PeopleOnlyError: a person must answer, and the actor is a program.
         """
 
         def meant(execution: Execution, waiting: Sequence[Suspension]) -> Suspension:
@@ -168,6 +146,7 @@ class Control:
             ExecutionNotFoundError: there is no such execution.
             NotWaitingError: the item does not wait any more.
             InvalidArgumentsError: the answer does not answer what was asked; it still waits.
+            PeopleOnlyError: a person must answer, and the actor is a program; it still waits.
         """
 
         def meant(execution: Execution, all_that_wait: Sequence[Suspension]) -> Suspension:
@@ -192,10 +171,14 @@ class Control:
         async with self._wakeups.moving(execution_id):
             execution, recorded = await self._reader.recorded(owner, execution_id)
             waiting = meant(execution, waiting_of(execution, recorded))
+            check_answerer(actor, execution_id, waiting)
             check_answer(execution_id, waiting, data)
             await self._milestones.reached(Milestone.ANSWER_CHECKED, execution_id)
-            resumed = await self._wakeups.resume(owner, execution_id, waiting.key, data=data, by=by, recorded=recorded)
-        await self._note(actor, "resumed", resumed, {"node": waiting.key.node, "item": waiting.key.item_index})
+            resumed = await self._wakeups.resume(
+                owner, execution_id, waiting.key, data=data, by=by, who=actor.initiator, recorded=recorded
+            )
+        asked = {"kind": waiting.kind, "asked_at": utc_text(waiting.at), "through": by}
+        await self._note(actor, "resumed", resumed, {"node": waiting.key.node, "item": waiting.key.item_index, **asked})
         return resumed
 
     async def rerun(

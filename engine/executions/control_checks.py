@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from engine.definitions.compiled import CompiledWorkflow
-from workflow.agent_questions import read_answer
+from workflow.agent_questions import PeopleOnlyError, is_for_people, read_answer
 from workflow.definitions import graph
 from workflow.errors import IllegalTransitionError, InvalidArgumentsError, NextCall, NodeNotFoundError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.findings import did_you_mean, listed, nearest
+from workflow.identity import Actor
 from workflow.states import ExecutionEvent
 
 
@@ -52,6 +53,16 @@ def upstream(compiled: CompiledWorkflow, from_node: str) -> set[str]:
         for edge in compiled.edges
     ]
     return set(compiled.index_by_name) - graph.reachable([from_node], graph.successors(edges)) - {from_node}
+
+
+def check_answerer(actor: Actor, execution_id: str, waiting: Suspension) -> None:
+    """Check that the actor may answer: what people are asked is not answered by programs that act for them.
+
+    Raises:
+        PeopleOnlyError: they may not.
+    """
+    if is_for_people(waiting) and not actor.is_person:
+        raise PeopleOnlyError(execution_id, waiting.key.node)
 
 
 def check_answer(execution_id: str, waiting: Suspension, data: Any) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from engine.announcements import Announcements
 from engine.definitions.authoring import Authoring
 from engine.definitions.compiled import CompiledWorkflow
+from engine.executions.cancelling import Canceller
 from engine.executions.intake import Intake
 from engine.executions.wakeups import Wakeups
 from engine.runs.journal import STORE_RETRY_SECONDS
@@ -30,16 +31,20 @@ class FollowUp:
         authoring: Authoring,
         intake: Intake,
         wakeups: Wakeups,
+        canceller: Canceller,
         leases: Leases,
         announcements: Announcements,
         on_waiting: Callable[[], None],
+        deepest: int,
     ) -> None:
         self._authoring = authoring
         self._intake = intake
         self._wakeups = wakeups
+        self._canceller = canceller
         self._leases = leases
         self._announcements = announcements
         self._on_waiting = on_waiting
+        self._deepest = deepest
 
     async def after_stored(self, execution: Execution, *, signals_seen: int) -> None:
         """Do what follows from a state that is stored. A failure is logged: it does not touch the execution itself.
@@ -56,6 +61,9 @@ class FollowUp:
             return
         if execution.parent is not None:
             await self._wake_parent(execution.owner, execution.parent)
+        if execution.state in (ExecutionState.FAILED, ExecutionState.CANCELLED):
+            # A dead one keeps its children: redriven, it goes on with them.
+            await self._canceller.cancel_children(execution)
         if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD):
             self._announcements.user_notified(execution)
 
@@ -94,6 +102,9 @@ class FollowUp:
             return None
         if workflow_id == execution.workflow_id:
             return None
+        if execution.depth >= self._deepest:
+            logger.warning("execution %s starts no error workflow: these call each other without an end", execution.id)
+            return None
         try:
             return await self._authoring.compiled_in_use(execution.owner, workflow_id)
         except JobsprintError as error:
@@ -108,7 +119,14 @@ class FollowUp:
             "error": execution.error.to_json() if execution.error is not None else None,
         }
         try:
-            submission = Submission(trigger="workflow", initiator=execution.initiator, data=data, mode=execution.mode)
-            await self._intake.accept_along(handler, submission)
+            submission = Submission(
+                trigger="workflow",
+                initiator=execution.initiator,
+                data=data,
+                mode=execution.mode,
+                root=execution.root or execution.id,
+                depth=execution.depth + 1,
+            )
+            await self._intake.accept_along(handler, submission, follows=execution.id)
         except JobsprintError as error:
             logger.warning("the error workflow of execution %s could not run: %s", execution.id, error.message)

@@ -61,14 +61,15 @@ class Intake:
         await self.stored(local)
         return local
 
-    async def accept_along(self, compiled: CompiledWorkflow, submission: Submission) -> None:
-        """Accept an execution in the batch that is gathered now, together with what the caller saved last. It is not
-        handed out, so nobody needs to wait for it here: its worker drops it where it cannot be stored.
+    async def accept_along(self, compiled: CompiledWorkflow, submission: Submission, *, follows: str) -> None:
+        """Accept an execution together with the state of another one that the caller saved in this turn of the loop: it
+        is stored if and only if that state is. It is not handed out, so nobody waits for it here; its worker drops it
+        where it is not stored.
 
         Raises:
             JobsprintError: see :meth:`accept`.
         """
-        await self._submit(compiled, submission)
+        await self._submit(compiled, submission, follows=follows)
 
     async def stored(self, local: LocalExecution) -> None:
         """Return when the execution, as far as it has come, is on the disk.
@@ -82,7 +83,9 @@ class Intake:
             await self._transitions.drop(local)
             raise
 
-    async def _submit(self, compiled: CompiledWorkflow, submission: Submission) -> LocalExecution:
+    async def _submit(
+        self, compiled: CompiledWorkflow, submission: Submission, *, follows: str | None = None
+    ) -> LocalExecution:
         input_items(submission.data)
         await self._dispatch.check_room(compiled)
         execution = Execution(
@@ -101,13 +104,15 @@ class Intake:
             pins=submission.pins,
             priority=submission.priority or compiled.definition.settings.priority,
             parent=submission.parent,
+            root=submission.root,
+            depth=submission.depth,
             rerun_of=submission.rerun_of,
             answer_form=submission.answer_form,
         )
         local = LocalExecution(execution, compiled, submission.recorded)
         letter = self._dispatch.letter(execution, compiled)
         if letter is not None or compiled.definition.settings.durability != "none":
-            self._store.save(execution, submission.recorded, job=letter)
+            self._store.save(execution, submission.recorded, job=letter, is_new=True, follows=follows)
         await self._dispatch.add(local)
         self._announcements.state_changed(execution)
         return local

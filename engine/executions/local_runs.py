@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from engine.announcements import Announcements
 from engine.dispatch.local_executions import LocalExecution, LocalExecutions
@@ -157,14 +158,16 @@ class LocalRuns:
         )
 
     async def _execute(self, local: LocalExecution, run: Run, task: asyncio.Task[None]) -> ExecutionState:
-        limit = run.compiled.definition.settings.timeout_seconds
         executor = Executor(run, self._runner, self._announcer(local, run))
         try:
+            limit = self._seconds_left(local)
             return await executor.execute(input_items(run.execution.input), timeout_seconds=limit)
         except TimeoutError:
+            settings = local.compiled.definition.settings
+            waiting = ", waiting included" if settings.timeout_seconds is not None else ""
             run.error = ErrorRecord(
                 code="execution_timeout",
-                message=f"The execution took longer than {limit} s.",
+                message=f"The execution took longer than {settings.longest_run_seconds:g} s{waiting}.",
                 fix="Raise settings.timeout_seconds of the workflow, or give it less to do.",
             )
             return ExecutionState.FAILED
@@ -180,6 +183,20 @@ class LocalRuns:
                 raise
             raise _first(not_ours) from group
 
+    def _seconds_left(self, local: LocalExecution) -> float:
+        """How long the execution may run from now on.
+
+        Raises:
+            TimeoutError: its time ran out while it waited.
+        """
+        deadline = _deadline(local)
+        if deadline is None:
+            return local.compiled.definition.settings.longest_run_seconds
+        seconds = (deadline - self._clock.now()).total_seconds()
+        if seconds <= 0:
+            raise TimeoutError
+        return seconds
+
     async def _settled(self, local: LocalExecution, run: Run, state: ExecutionState) -> Execution | None:
         """Store how far it has come, and release it. ``None`` where it goes on here.
 
@@ -189,7 +206,9 @@ class LocalRuns:
         """
         before = local.execution
         if state is ExecutionState.WAITING:
-            settled = before.moved(ExecutionEvent.SUSPEND, wake_at=run.wake_at)
+            # It is woken at the latest when its time runs out, to fail then.
+            moments = [moment for moment in (run.wake_at, _deadline(local)) if moment is not None]
+            settled = before.moved(ExecutionEvent.SUSPEND, wake_at=min(moments, default=None))
         elif state is ExecutionState.FAILED and _is_dead_letter(before, run):
             settled = self._transitions.ended(before, ExecutionEvent.BURY, run)
         else:
@@ -258,6 +277,14 @@ class LocalRuns:
             )
 
         return announce
+
+
+def _deadline(local: LocalExecution) -> datetime | None:
+    """When the execution's time runs out, waiting included; ``None`` where its workflow sets no time."""
+    settings, started_at = local.compiled.definition.settings, local.execution.started_at
+    if settings.timeout_seconds is None or started_at is None:
+        return None
+    return started_at + timedelta(seconds=settings.timeout_seconds)
 
 
 def _is_dead_letter(execution: Execution, run: Run) -> bool:

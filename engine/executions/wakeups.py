@@ -14,6 +14,7 @@ from engine.executions.claims import ExecutionClaims
 from engine.executions.control_checks import look_at
 from workflow.errors import IllegalTransitionError
 from workflow.executions import EffectKey, Execution, Record, Resumption
+from workflow.identity import Initiator
 from workflow.ports import Clock, ExecutionStore
 from workflow.sharing import Leases
 from workflow.states import ExecutionEvent, ExecutionState
@@ -73,16 +74,17 @@ class Wakeups:
         *,
         data: Any,
         by: str,
+        who: Initiator | None = None,
         recorded: Sequence[Record] | None = None,
     ) -> Execution:
-        """Let one waiting item go on; the caller holds :meth:`moving`. ``recorded`` is the journal, where the caller
-        has read it under that lock.
+        """Let one waiting item go on; the caller holds :meth:`moving`. ``who`` answers, where somebody does.
+        ``recorded`` is the journal, where the caller has read it under that lock.
 
         Raises:
             ExecutionNotFoundError: there is no such execution.
             IllegalTransitionError: it has ended.
         """
-        resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data)
+        resumption = Resumption(key=key, at=self._clock.now(), by=by, data=data, who=who)
         local = await self.local(execution_id, to_deliver=True)
         if local is not None:
             await self._deliver(local, resumption)

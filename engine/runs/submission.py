@@ -27,6 +27,8 @@ class Submission:
     pins: dict[str, list[JsonObject]] | None = None
     priority: Priority | None = None
     parent: Parent | None = None
+    root: str | None = None
+    depth: int = 0
     execution_id: str | None = None
     rerun_of: str | None = None
     recorded: Sequence[Record] = ()

@@ -11,7 +11,7 @@ from engine.announcements import Announcements
 from engine.definitions.authoring import Authoring
 from engine.definitions.publishing import Publishing
 from engine.dispatch.milestones import Milestones
-from engine.executions.child_executions import ChildExecutions
+from engine.executions.child_executions import CallBounds, ChildExecutions
 from engine.executions.control import Control
 from engine.executions.duties import Duties, Duty
 from engine.executions.intake import ExecutionRequests, Intake
@@ -34,6 +34,8 @@ from storage.executions.store import SqlExecutionStore
 from storage.workflows.cache import WorkflowCache
 from storage.workflows.repository import SqlWorkflowRepository
 
+ORPHANS_SECONDS = 60.0
+"""How often children are looked for that a killed process did not cancel with their parent."""
 CACHE_SECONDS_WITHOUT_EVENTS = 1.0
 """How old a cached workflow may be where no events say that another process changed it."""
 CACHE_SECONDS_WITH_EVENTS = 30.0
@@ -100,8 +102,14 @@ async def running_engine(
                 evaluator=evaluator,
                 http=outgoing.sender,
                 clock=clock,
-                children=ChildExecutions(authoring=authoring, reader=parts.reader, intake=parts.intake),
-                resume_url=links.url if has_http else lambda execution_id: None,
+                children=ChildExecutions(
+                    authoring=authoring,
+                    store=work.store,
+                    reader=parts.reader,
+                    intake=parts.intake,
+                    bounds=CallBounds(depth=settings.sub_workflow_depth, calls=settings.sub_workflow_calls),
+                ),
+                resume_url=links.url if has_http else lambda execution_id, subject: None,
                 audit=audit,
                 actions=actions,
                 announcements=announcements,
@@ -122,6 +130,7 @@ async def running_engine(
         )
         retention = _retention(settings, foundation, work.store, workflows)
         duties = [Duty("retention", settings.retention_interval_seconds, retention.tidy), *work.duties]
+        duties.append(Duty("orphans", ORPHANS_SECONDS, parts.canceller.sweep))
         await stack.enter_async_context(working.signals.listening())
         await stack.enter_async_context(working.recovery.watching())
         await stack.enter_async_context(Duties(leadership=work.leadership, clock=clock, duties=duties).at_work())

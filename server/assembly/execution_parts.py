@@ -8,6 +8,7 @@ from engine.announcements import Announcements
 from engine.definitions.authoring import Authoring
 from engine.dispatch.milestones import Milestones
 from engine.dispatch.signals import SignalListener
+from engine.executions.cancelling import Canceller
 from engine.executions.claims import ExecutionClaims
 from engine.executions.control import Control
 from engine.executions.follow_up import FollowUp
@@ -30,6 +31,7 @@ from storage.executions.idempotency import SqlIdempotencyKeys
 class ExecutionParts:
     """What accepts, reads and moves executions."""
 
+    canceller: Canceller
     claims: ExecutionClaims
     control: Control
     intake: Intake
@@ -75,7 +77,9 @@ def execution_parts(
         milestones=milestones,
         is_alone=work.remote is None,
     )
+    canceller = Canceller(store=store, reader=reader, wakeups=wakeups, transitions=transitions)
     return ExecutionParts(
+        canceller=canceller,
         claims=claims,
         control=Control(
             authoring=authoring,
@@ -83,8 +87,9 @@ def execution_parts(
             intake=intake,
             claims=claims,
             wakeups=wakeups,
-            transitions=transitions,
+            canceller=canceller,
             audit=audit,
+            clock=clock,
             milestones=milestones,
         ),
         intake=intake,
@@ -141,9 +146,11 @@ def working_parts(
         authoring=authoring,
         intake=parts.intake,
         wakeups=parts.wakeups,
+        canceller=parts.canceller,
         leases=leases,
         announcements=announcements,
         on_waiting=recovery.look_again,
+        deepest=settings.sub_workflow_depth,
     )
     runs = LocalRuns(
         store=work.store,

@@ -86,6 +86,12 @@ class Settings(BaseSettings):
     queue_capacity: int = Field(
         default=10_000, ge=1, le=1_000_000, description="Executions accepted and not ended; beyond it clients get 429."
     )
+    sub_workflow_depth: int = Field(
+        default=32, ge=1, le=1_000, description="Levels of sub-workflows and error workflows that may call each other."
+    )
+    sub_workflow_calls: int = Field(
+        default=10_000, ge=1, le=10_000_000, description="Executions that one may start, with those that they start."
+    )
     lease_seconds: float = Field(
         default=30, ge=1, le=3_600, description="How long after a process is gone others take over its executions."
     )

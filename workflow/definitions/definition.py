@@ -13,6 +13,9 @@ from workflow.findings import nearest
 NAME_MAX_LENGTH = 200
 """Longest name of a workflow or node, in characters; it must fit in a log line and a table cell."""
 
+LONGEST_RUN_SECONDS = 300.0
+"""Of workflows that set no time of their own. What waits does not run."""
+
 NodeName = Annotated[str, Field(min_length=1, max_length=NAME_MAX_LENGTH)]
 OnError = Literal["stop", "continue", "error_output"]
 
@@ -67,7 +70,12 @@ class WorkflowSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    timeout_seconds: float = Field(default=300, gt=0, le=86_400, description="Longest run of one execution.")
+    timeout_seconds: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Longest time from start to end, waiting included. Without it 300 s of work; waiting is free.",
+    )
     durability: Literal["effects", "every_node", "none"] = Field(
         default="effects", description="What must be on the disk before the execution goes on."
     )
@@ -75,6 +83,11 @@ class WorkflowSettings(BaseModel):
     concurrency: ConcurrencyDefinition | None = None
     priority: Literal["low", "normal", "high"] = "normal"
     timezone: str = Field(default="UTC", description="IANA name; the time zone of $now and $today.")
+
+    @property
+    def longest_run_seconds(self) -> float:
+        """How long an execution may run without waiting, in one go."""
+        return self.timeout_seconds if self.timeout_seconds is not None else LONGEST_RUN_SECONDS
 
     @field_validator("timezone")
     @classmethod

@@ -17,6 +17,8 @@ import httpx2
 
 from integrations.addresses import AddressRules, GuardedBackend, Resolve
 from workflow.errors import OutboundError
+from workflow.http.codings import CodingError, DecodedTooLargeError, Decoding, supported
+from workflow.http.headers import describes_body, joined, transport_headers
 from workflow.ports import HttpRequest, HttpResponse
 
 MAX_REDIRECTS = 10
@@ -58,7 +60,7 @@ class OutboundHttp:
         self.transport = GuardedTransport(self.backend, max_connections=max_connections)
         self._client = httpx2.AsyncClient(
             transport=self.transport,
-            headers={"user-agent": user_agent},
+            headers={"user-agent": user_agent, "accept-encoding": ", ".join(supported())},
             # One client serves everybody: what a server tells one workflow to remember is not for the next.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             trust_env=False,
@@ -79,6 +81,15 @@ class OutboundHttp:
             OutboundError: ``timeout``, ``connection_failed``, ``response_too_large``, ``too_many_redirects``,
                 ``invalid_request``, ``address_not_allowed``, ``bad_response``.
         """
+        own = transport_headers(request.headers)
+        if own:
+            raise OutboundError(
+                f"The header {own[0]!r:.100} says how the request is sent or to which host, and is set by the sending "
+                "client alone.",
+                code="invalid_request",
+                transient=False,
+                fix="Leave the header out; the address says the host.",
+            )
         try:
             async with asyncio.timeout(request.timeout_seconds):
                 return await self._exchange(request)
@@ -95,13 +106,6 @@ class OutboundHttp:
                 code="invalid_request",
                 transient=False,
                 fix="Give a full http:// or https:// address, and header values without line breaks.",
-            ) from error
-        except httpx2.DecodingError as error:
-            raise OutboundError(
-                f"The answer of {_target(request)} is not encoded as it says: {error}",
-                code="bad_response",
-                transient=False,
-                fix="Send the header Accept-Encoding: identity, or have the other side mended.",
             ) from error
         except httpx2.HTTPError as error:
             raise OutboundError(
@@ -120,22 +124,27 @@ class OutboundHttp:
         max_bytes = min(self._max_response_bytes, request.max_response_bytes or self._max_response_bytes)
         response = await self._answer(built, request)
         try:
-            body = bytearray()
-            async for chunk in response.aiter_bytes():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise OutboundError(
-                        f"{_target(request)} answered more than {max_bytes} bytes.",
-                        code="response_too_large",
-                        transient=False,
-                        fix="Ask for less at once, or raise JOBSPRINT_HTTP_MAX_RESPONSE_BYTES.",
-                    )
+            body = await _read(response, max_bytes=max_bytes)
+        except DecodedTooLargeError as error:
+            raise OutboundError(
+                f"{_target(request)} answered more than {max_bytes} bytes.",
+                code="response_too_large",
+                transient=False,
+                fix="Ask for less at once, or raise JOBSPRINT_HTTP_MAX_RESPONSE_BYTES.",
+            ) from error
+        except CodingError as error:
+            raise OutboundError(
+                f"The answer of {_target(request)} cannot be read: {error}.",
+                code="bad_response",
+                transient=False,
+                fix="Send the header Accept-Encoding: identity, or have the other side mended.",
+            ) from error
         finally:
             await response.aclose()
         return HttpResponse(
             status=response.status_code,
-            headers={name.lower(): value for name, value in response.headers.items()},
-            body=bytes(body),
+            headers=joined(response.headers.multi_items()),
+            body=body,
             url=str(response.url),
         )
 
@@ -215,8 +224,30 @@ def _errors_of_httpx() -> Iterator[None]:
         raise httpx2.NetworkError(str(error)) from error
 
 
+async def _read(response: httpx2.Response, *, max_bytes: int) -> bytes:
+    """The whole body, decoded. An answer without a body may name any coding.
+
+    Raises:
+        CodingError: it cannot be decoded, or is too large.
+    """
+    decoding: Decoding | None = None
+    body = bytearray()
+    async for part in response.aiter_raw():
+        if decoding is None:
+            decoding = Decoding(response.headers.get("content-encoding", ""), max_bytes=max_bytes)
+        for piece in decoding.feed(part):
+            body += piece
+    if decoding is not None:
+        decoding.finish()
+    return bytes(body)
+
+
 def _redirected(first: httpx2.Request, then: httpx2.Request) -> httpx2.Request:
-    """The next request, without what is none of another origin's business."""
+    """The next request, without a body's headers where that is left out, and without what is none of another origin's
+    business."""
+    if then.method != first.method:
+        for name in [name for name in then.headers if describes_body(name)]:
+            del then.headers[name]
     if (then.url.scheme, then.url.host, then.url.port) != (first.url.scheme, first.url.host, first.url.port):
         for name in set(then.headers) - KEPT_ELSEWHERE:
             del then.headers[name]

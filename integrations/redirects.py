@@ -7,10 +7,10 @@ from dataclasses import replace
 import httpx2
 
 from integrations.outbound_http import KEPT_ELSEWHERE
+from workflow.http.headers import describes_body
 from workflow.ports import HttpRequest, HttpResponse
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-ABOUT_THE_BODY = frozenset({"content-type", "content-length", "content-encoding", "transfer-encoding"})
 SENT_ELSEWHERE = KEPT_ELSEWHERE - {"host"}
 
 
@@ -33,7 +33,7 @@ def redirected(request: HttpRequest, response: HttpResponse) -> HttpRequest | No
     is_post = method == "POST" or (response.status == 302 and method != "HEAD")
     if (response.status == 303 and method != "HEAD") or (response.status in (301, 302) and is_post):
         method, body = "GET", None
-        headers = {name: value for name, value in headers.items() if name.lower() not in ABOUT_THE_BODY}
+        headers = {name: value for name, value in headers.items() if not describes_body(name)}
     if (here.scheme, here.host, here.port) != (there.scheme, there.host, there.port):
         headers = {name: value for name, value in headers.items() if name.lower() in SENT_ELSEWHERE}
     return replace(request, method=method, url=str(there), headers=headers, query=(), body=body)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Self
 from urllib.parse import urlencode
 
 import orjson
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import EffectNode
 from engine.node_api.outbound import send, status_error
 from engine.node_api.parameters import CredentialName, Parameters
 from workflow.credentials import CredentialRef
+from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError
+from workflow.http.bodies import BodyError, as_text, as_text_or_bytes, binary, is_json, parsed
+from workflow.http.headers import shown, transport_headers, with_parameters
 from workflow.items import Item, JsonObject
 from workflow.ports import HttpRequest, HttpResponse
 from workflow.redaction import redacted_address
@@ -32,7 +35,9 @@ class HttpRequestParameters(Parameters):
         default_factory=dict, description="A list repeats the name; null leaves it out."
     )
     json_body: Any = Field(default=None, description="Sent as application/json.")
-    form: dict[str, Scalar] | None = Field(default=None, description="Sent as a URL-encoded form.")
+    form: dict[str, Scalar | list[Scalar] | None] | None = Field(
+        default=None, description="Sent as a URL-encoded form. A list repeats the name; null leaves it out."
+    )
     text_body: str | None = Field(default=None, description="Sent as it is; set Content-Type yourself.")
     credential: CredentialName | None = Field(
         default=None,
@@ -41,10 +46,19 @@ class HttpRequestParameters(Parameters):
     timeout_seconds: float = Field(default=30, gt=0, le=3600)
     follow_redirects: bool = True
     fail_on_status: bool = Field(default=True, description="A status of 400 or more fails the item.")
-    response: Literal["auto", "json", "text"] = Field(
-        default="auto", description="auto parses JSON where the content type says so."
+    response: Literal["auto", "json", "text", "binary"] = Field(
+        default="auto",
+        description="auto goes by the content type: JSON is parsed, text is text, and other bytes are "
+        "{media_type, size_bytes, base64}.",
     )
     concurrency: int = Field(default=5, ge=1, le=50, description="Requests at work at once.")
+
+    @field_validator("headers")
+    @classmethod
+    def _are_the_senders(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name in transport_headers(headers):
+            raise ValueError(_not_settable(name))
+        return headers
 
     @model_validator(mode="after")
     def _has_one_body(self) -> Self:
@@ -58,7 +72,8 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
     """Sends one HTTP request per item; gives {status, headers, body}.
 
     Every request has an Idempotency-Key, the same when it is repeated after a crash. A list in the body
-    stays in one item: split_out makes items of it.
+    stays in one item: split_out makes items of it. Of the answer's headers set-cookie is a list; others that come
+    several times are joined by commas. Text is read in the charset that the answer names.
     """
 
     name = "http_request"
@@ -71,6 +86,23 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
         "json_body": {"name": "={{ $json.name }}"},
     }
     parameter_model = HttpRequestParameters
+
+    def problems_of(self, parameters: Mapping[str, Any]) -> Sequence[ParameterProblem]:
+        found = list(super().problems_of(parameters))
+        headers = parameters.get("headers")
+        # Checked here as well, since a value that is an expression leaves the model's own check to the run.
+        names = transport_headers(str(name) for name in headers) if isinstance(headers, Mapping) else []
+        if names and not any(problem.path == ("headers",) for problem in found):
+            found += [
+                ParameterProblem(
+                    code="bad_parameter",
+                    path=("headers", name),
+                    message=f"The sending client alone sets the header {name}: it says how or to which host to send.",
+                    fix="Leave the header out; the address says the host.",
+                )
+                for name in names
+            ]
+        return found
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str:
         return f"{parameters.get('method', 'GET')} {_without_query(str(parameters.get('url', '')))}"
@@ -99,7 +131,7 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
                 f"{parameters.method} {_without_query(response.url)} answered {response.status}: {body!r:.300}",
                 fix="Set fail_on_status to false to go on with the response, or correct the request.",
             )
-        return {"status": response.status, "headers": dict(response.headers), "body": body}
+        return {"status": response.status, "headers": shown(response.headers), "body": body}
 
 
 def _request(parameters: HttpRequestParameters, key: str, owner: str) -> HttpRequest:
@@ -110,7 +142,7 @@ def _request(parameters: HttpRequestParameters, key: str, owner: str) -> HttpReq
         body = orjson.dumps(parameters.json_body)
     elif parameters.form is not None:
         headers["content-type"] = "application/x-www-form-urlencoded"
-        body = urlencode({name: _text(value) for name, value in parameters.form.items()}).encode()
+        body = urlencode(_pairs(parameters.form)).encode()
     elif parameters.text_body is not None:
         headers["content-type"] = "text/plain; charset=utf-8"
         body = parameters.text_body.encode()
@@ -119,17 +151,21 @@ def _request(parameters: HttpRequestParameters, key: str, owner: str) -> HttpReq
         method=parameters.method,
         url=parameters.url,
         headers=headers,
-        query=tuple(
-            (name, _text(value))
-            for name, values in parameters.query.items()
-            for value in (values if isinstance(values, list) else [values])
-            if value is not None
-        ),
+        query=tuple(_pairs(parameters.query)),
         body=body,
         timeout_seconds=parameters.timeout_seconds,
         follow_redirects=parameters.follow_redirects,
         credential=CredentialRef(owner=owner, name=parameters.credential) if parameters.credential else None,
     )
+
+
+def _pairs(named: Mapping[str, Scalar | list[Scalar] | None]) -> list[tuple[str, str]]:
+    return [
+        (name, _text(value))
+        for name, values in named.items()
+        for value in (values if isinstance(values, list) else [values])
+        if value is not None
+    ]
 
 
 def _text(value: Scalar) -> str:
@@ -138,29 +174,28 @@ def _text(value: Scalar) -> str:
 
 
 def _read(response: HttpResponse, how: str) -> Any:
-    if not response.body:
+    body = response.body
+    if not body:
         return None
-    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if how == "json" or (how == "auto" and (media_type == "application/json" or media_type.endswith("+json"))):
+    content_type = response.headers.get("content-type", "")
+    media_type, parameters = with_parameters(content_type)
+    if how == "json" or (how == "auto" and is_json(media_type)):
         try:
-            return orjson.loads(response.body)
-        except orjson.JSONDecodeError as error:
+            return parsed(body, parameters.get("charset"))
+        except BodyError as error:
             if how == "json" and response.status < 400:
                 raise NodeError(
-                    f"The answer is not JSON ({error}); it starts with {response.body[:60]!r}.",
+                    f"The answer is not JSON ({error}); it starts with {body[:60]!r}.",
                     code="response_not_json",
                     fix='Set response to "text", or correct the address.',
                 ) from error
-    return response.body.decode(_charset(response), errors="replace")
+    if how == "binary":
+        return binary(body, media_type)
+    return as_text_or_bytes(body, content_type) if how == "auto" else as_text(body, content_type)
 
 
-def _charset(response: HttpResponse) -> str:
-    _, _, parameter = response.headers.get("content-type", "").partition("charset=")
-    name = parameter.partition(";")[0].strip(" \"'")
-    try:
-        return "".encode(name).decode() or name if name else "utf-8"
-    except LookupError:
-        return "utf-8"
+def _not_settable(name: str) -> str:
+    return f"the sending client alone sets the header {name}: it says how or to which host to send"
 
 
 def _without_query(url: str) -> str:

@@ -26,6 +26,8 @@ TRANSPORT_HEADERS = frozenset(
 10.1.1). The client that sends the request writes them: a definition that sets one could make one request into two, or
 bring a credential to another host."""
 
+_OF_THE_BODY = frozenset({"digest", "last-modified", "repr-digest", "transfer-encoding"})
+
 COOKIES = "set-cookie"
 COOKIE_SEPARATOR = "\n"
 """Between cookies, which have commas in them (RFC 9110, 5.3). No header value can hold a line break."""
@@ -39,6 +41,12 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{0,9})?")
 def transport_headers(names: Iterable[str]) -> list[str]:
     """Those of ``names`` that only the sending client may set, as they are written."""
     return [name for name in names if name.strip().lower() in TRANSPORT_HEADERS]
+
+
+def describes_body(name: str) -> bool:
+    """Whether the header says something of a request's body, so that it goes where that goes (RFC 9110, 15.4)."""
+    lower = name.lower()
+    return lower.startswith("content-") or lower in _OF_THE_BODY
 
 
 def with_parameters(value: str) -> tuple[str, dict[str, str]]:

@@ -13,6 +13,12 @@ def one(node: dict[str, Any], *, name: str = "example", **members: Any) -> dict[
     return {"name": name, "nodes": {"start": START, "node": node}, "connections": [["start", "node"]], **members}
 
 
+def behind(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """A manual trigger and two nodes behind it."""
+    nodes = {"start": START, "first": first, "node": second}
+    return {"name": "example", "nodes": nodes, "connections": [["start", "first"], ["first", "node"]]}
+
+
 def fields(**values: Any) -> dict[str, Any]:
     """A set node."""
     return {"type": "set", "parameters": {"fields": values}}
@@ -116,6 +122,20 @@ RUNS: dict[str, Callable[[str], dict[str, Any]]] = {
     "not_a_number": lambda url: one(
         {"type": "aggregate", "parameters": {"summaries": {"sum": {"operation": "sum", "field": "text"}}}}
     ),
+    "number_too_large": lambda url: behind(
+        code("return [{ n: 1e308 }, { n: 1e308 }];"),
+        {"type": "aggregate", "parameters": {"summaries": {"sum": {"operation": "sum", "field": "n"}}}},
+    ),
+    "path_blocked": lambda url: one({"type": "set", "parameters": {"fields": {"text.length": 3}}}),
+    "too_many_items": lambda url: {
+        "name": "example",
+        "nodes": {
+            "start": START,
+            "many": code("return Array(1000).fill({ country: 'NO' });"),
+            "join": {"type": "merge", "parameters": {"mode": "by_field", "match_on": ["country"]}},
+        },
+        "connections": [["start", "many"], ["many", "join.first"], ["many", "join.second"]],
+    },
     "bad_code_result": lambda url: one(code("return [1];")),
     "sub_workflow_failed": lambda url: one(
         {"type": "execute_workflow", "parameters": {"workflow_id": "<stops>"}}, name="parent"

@@ -8,10 +8,11 @@ from typing import Any
 
 from pydantic import Field
 
+from engine.node_api.item_failures import ItemResult, ItemsFailedError
 from engine.node_api.node_call import NodeCall
-from engine.node_api.node_type import TriggerNode
+from engine.node_api.node_type import Emission, TriggerNode
 from engine.node_api.parameters import Parameters
-from workflow.definitions.catalogue import ParameterProblem
+from workflow.definitions.catalogue import MAIN, ParameterProblem
 from workflow.errors import NodeError
 from workflow.items import Outputs
 from workflow.schemas.schemas import InputSchema, schema_findings
@@ -58,16 +59,27 @@ class Manual(TriggerNode[ManualParameters]):
 
     def run(self, call: NodeCall[ManualParameters]) -> Outputs:
         schema = call.common.schema_of_items
-        if schema is not None:
-            for index, item in enumerate(call.items):
-                for found in schema.findings(item.json):
-                    raise NodeError(
-                        f"The input does not fit the trigger's input_schema at {found.pointer or '/'}: {found.message}",
-                        code="input_does_not_fit",
-                        item_index=index,
-                        pointer=f"/input{found.pointer}",
-                        fix="Correct the input, or change the schema.",
-                    )
+        if schema is None:
+            return super().run(call)
+        results: list[ItemResult] = []
+        is_good = True
+        for index, item in enumerate(call.items):
+            found = next(iter(schema.findings(item.json)), None)
+            if found is None:
+                results.append([Emission(MAIN, item.json)])
+                continue
+            is_good = False
+            results.append(
+                NodeError(
+                    f"The input does not fit the trigger's input_schema at {found.pointer or '/'}: {found.message}",
+                    code="input_does_not_fit",
+                    item_index=index,
+                    pointer=f"/input{found.pointer}",
+                    fix="Correct the input, or change the schema.",
+                )
+            )
+        if not is_good:
+            raise ItemsFailedError(results)
         return super().run(call)
 
 

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Literal, Self
 
-import orjson
 from pydantic import Field, model_validator
 
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import BatchNode
 from engine.node_api.parameters import Parameters
 from engine.nodes import field_path
+from engine.nodes.item_counts import check_items
+from engine.nodes.keys import key_of_all
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Item, Items, JsonObject, Outputs, Pair
 
@@ -30,7 +31,7 @@ class MergeParameters(Parameters):
     inputs: list[str] = Field(
         default=list(DEFAULT_INPUTS), min_length=2, max_length=20, description="Names of the inputs."
     )
-    match_on: list[str] = Field(default_factory=list, description="by_field: dotted paths in both items.")
+    match_on: list[field_path.FieldPath] = Field(default_factory=list, description="by_field: paths in both items.")
     unmatched: Literal["drop", "keep_first", "keep_all"] = Field(
         default="drop", description="by_field and by_position: what to do with items without a partner."
     )
@@ -49,7 +50,8 @@ class MergeParameters(Parameters):
 class Merge(BatchNode[MergeParameters]):
     """Waits for every connected branch, then joins their items.
 
-    Connect to its inputs by name: ["a", "join.first"], ["b", "join.second"]. Fields of later inputs win.
+    Connect to its inputs by name: ["a", "join.first"], ["b", "join.second"]. Fields of later inputs win. By field, an
+    item that lacks a field of match_on, or has null in it, has no partner.
     """
 
     name = "merge"
@@ -100,10 +102,14 @@ def _by_position(inputs: Sequence[Items], parameters: MergeParameters) -> Iterat
 def _by_field(first: Items, second: Items, parameters: MergeParameters) -> Iterator[Item]:
     partners: dict[bytes, list[int]] = {}
     for index, item in enumerate(second):
-        partners.setdefault(_key(item, parameters.match_on), []).append(index)
+        key = _key(item, parameters.match_on)
+        if key is not None:
+            partners.setdefault(key, []).append(index)
+    keys = [_key(item, parameters.match_on) for item in first]
+    check_items(sum(len(partners.get(key, ())) for key in keys if key is not None))
     matched: set[int] = set()
-    for index, item in enumerate(first):
-        found = partners.get(_key(item, parameters.match_on), [])
+    for index, (item, key) in enumerate(zip(first, keys, strict=True)):
+        found = partners.get(key, []) if key is not None else []
         matched.update(found)
         for partner in found:
             yield Item({**item.json, **second[partner].json}, (Pair(0, index), Pair(1, partner)))
@@ -115,8 +121,9 @@ def _by_field(first: Items, second: Items, parameters: MergeParameters) -> Itera
                 yield Item(item.json, (Pair(1, index),))
 
 
-def _key(item: Item, paths: Sequence[str]) -> bytes:
+def _key(item: Item, paths: Sequence[str]) -> bytes | None:
+    """The key of the item's fields; ``None`` where one is missing or null."""
     values = [field_path.read(item.json, path) for path in paths]
-    return orjson.dumps(
-        [None if value is field_path.ABSENT else [value] for value in values], option=orjson.OPT_SORT_KEYS
-    )
+    if any(value is None or value is field_path.ABSENT for value in values):
+        return None
+    return key_of_all(values)

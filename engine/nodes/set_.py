@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from engine.node_api.item_loops import LoopCode
 from engine.node_api.node_call import NodeCall
@@ -21,11 +21,11 @@ class SetParameters(Parameters):
 
     trusts_free_values: ClassVar[bool] = True
 
-    fields: dict[str, Any] = Field(
-        default_factory=dict, description="Field → value; a dot in a name makes a nested object."
+    fields: Annotated[dict[str, Any], AfterValidator(field_path.checked_names)] = Field(
+        default_factory=dict, description="Path → value; objects that are missing on the way are made."
     )
     keep_input: bool = Field(default=True, description="Keep the item's other fields; false starts empty.")
-    remove: list[str] = Field(default_factory=list, description="Fields to drop (dotted paths).")
+    remove: list[field_path.FieldPath] = Field(default_factory=list, description="Paths of fields to drop.")
 
 
 class Set(ItemNode[SetParameters]):
@@ -39,16 +39,14 @@ class Set(ItemNode[SetParameters]):
     parameter_model = SetParameters
 
     def run_item(self, item: Item, parameters: SetParameters, call: NodeCall[SetParameters]) -> Emission:
-        json = dict(item.json) if parameters.keep_input else {}
-        for path in parameters.remove:
-            json = dict(field_path.without(json, path))
+        json = dict(field_path.without(item.json, parameters.remove)) if parameters.keep_input else {}
         for path, value in parameters.fields.items():
-            field_path.write(json, path, value)
+            field_path.write(json, path, value, at=("fields", path))
         return Emission(MAIN, json)
 
     def write_loop(self, raw: Mapping[str, Any], code: LoopCode) -> bool:
         fields = raw.get("fields", {})
-        if raw.get("remove") or any("." in name for name in fields) or not code.is_constant("keep_input"):
+        if raw.get("remove") or not all(map(field_path.is_name, fields)) or not code.is_constant("keep_input"):
             return False
         members = ["**json"] if raw.get("keep_input", True) else []
         members += [f"{code.constant(name)}: {code.value(('fields', name), value)}" for name, value in fields.items()]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import orjson
 from pydantic import Field
 
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import BatchNode, paired
 from engine.node_api.parameters import Parameters
 from engine.nodes import field_path
+from engine.nodes.keys import key_of
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
 
@@ -18,7 +18,7 @@ from workflow.items import Outputs
 class SortKey(Parameters):
     """One field to sort by."""
 
-    field: str = Field(min_length=1, description="Dotted path into the item.")
+    field: field_path.FieldPath = Field(min_length=1, description="Path of the field.")
     order: Literal["ascending", "descending"] = "ascending"
 
 
@@ -64,4 +64,4 @@ def _rank(value: Any) -> tuple[int, Any]:
         return (1, value)
     if isinstance(value, str):
         return (2, value)
-    return (3, orjson.dumps(value, option=orjson.OPT_SORT_KEYS))
+    return (3, key_of(value))

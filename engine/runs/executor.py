@@ -14,10 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from engine.definitions.compiled import CompiledNode
 from engine.definitions.loops import LoopBody
+from engine.node_api.node_traits import RunsWithoutItems
 from engine.nodes.loop import BATCH, DONE, LoopParameters
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.node_runner import NodeRunner
@@ -30,6 +31,7 @@ INLINE_SECONDS = 0.005
 """How long pure nodes may run before the event loop gets a turn: other requests do not notice five milliseconds."""
 
 
+_NO_EDGE = -1
 BEFORE_EVERYTHING = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -45,13 +47,15 @@ class _NodeProgress:
     """The progress of a node: the edge of its first input that it reads now, and the number of its runs.
 
     ``is_idle``: it may start a run, since it neither runs, nor waits, nor is done. ``is_ready``: it is queued.
+    ``has_run``: it has run, in this round of the loop around it where there is one.
     """
 
-    __slots__ = ("edge", "is_idle", "is_ready", "runs")
+    __slots__ = ("edge", "has_run", "is_idle", "is_ready", "runs")
 
     def __init__(self, runs: int = 0) -> None:
         self.edge = 0
         self.runs = runs
+        self.has_run = False
         self.is_idle = True
         self.is_ready = False
 
@@ -78,6 +82,7 @@ class Executor:
     _closed: list[bool] = field(init=False)
     _progress: list[_NodeProgress] = field(init=False)
     _loops: dict[int, _LoopProgress] = field(init=False)
+    _reached: set[int] | None = None
     _ready: deque[int] = field(default_factory=deque)
     _tasks: dict[asyncio.Task[Outcome], NodeStart] = field(default_factory=dict)
 
@@ -166,12 +171,17 @@ class Executor:
             self._advance_join(node, progress)
         else:
             edge = self._next_edge(node, progress)
-            if edge is not None:
+            if edge == _NO_EDGE:
+                self._start(node, [[]], (None,), self.run.execution.created_at)
+            elif edge is not None:
                 arrival = self._waiting[edge].pop(0)
                 self._start(node, [arrival.items], (arrival.source,), arrival.time)
 
     def _next_edge(self, node: CompiledNode, progress: _NodeProgress) -> int | None:
-        """The edge with the items of the node's next run; where none can come any more, the node ends."""
+        """The edge with the items of the node's next run; where none can come any more, the node ends.
+
+        ``_NO_EDGE``: it runs without items.
+        """
         edges = node.edges_in[0] if node.edges_in else ()
         while progress.edge < len(edges):
             edge = edges[progress.edge]
@@ -180,8 +190,37 @@ class Executor:
             if not self._closed[edge]:
                 return None
             progress.edge += 1
+        if not progress.has_run and isinstance(node.type, RunsWithoutItems) and self._runs_empty(node):
+            return _NO_EDGE
         self._end(node, progress)
         return None
+
+    def _runs_empty(self, node: CompiledNode) -> bool:
+        """Whether a node to which no items came runs all the same: not in a part of the workflow that the trigger does
+        not lead to, nor in a loop without a round."""
+        if node.definition.disabled or not cast(RunsWithoutItems, node.type).runs_without_items(
+            node.definition.parameters
+        ):
+            return False
+        around = self.run.compiled.enclosing.get(node.index)
+        if around is not None and self._loops[around.loop].items is None:
+            return False
+        if self._reached is None:
+            self._reached = self._reachable()
+        return node.index in self._reached
+
+    def _reachable(self) -> set[int]:
+        """The nodes that some way leads to from the execution's trigger."""
+        compiled = self.run.compiled
+        todo = [compiled.index_by_name[self.run.execution.start_node]]
+        reached = set(todo)
+        while todo:
+            for edge in compiled.nodes[todo.pop()].every_edge_out:
+                target = compiled.edges[edge].target
+                if target not in reached:
+                    reached.add(target)
+                    todo.append(target)
+        return reached
 
     def _advance_join(self, node: CompiledNode, progress: _NodeProgress) -> None:
         if not all(self._closed[edge] for edges in node.edges_in for edge in edges):
@@ -292,6 +331,7 @@ class Executor:
         start = NodeStart(node, progress.runs, inputs, sources, now, time.perf_counter())
         progress.runs += 1
         progress.is_idle = False
+        progress.has_run = True
         recorded = self.run.journal.run(RunKey(node.name, start.run_index))
         if recorded is not None:
             self.run.record(recorded)

@@ -29,7 +29,7 @@ def in_test(start: NodeStart, execution: Execution) -> Outcome | None:
     items: Items = list(start.inputs[0]) if start.inputs else []
     if node.name in pins:
         last = len(items) - 1
-        made = [Item(json, (Pair(0, min(place, last)),)) for place, json in enumerate(pins[node.name])]
+        made = [Item(json, (Pair(0, min(place, last)),) if items else ()) for place, json in enumerate(pins[node.name])]
         return Outcome({node.outputs[0]: made}, start.now)
     if not node.type.has_effect or not node.type.is_mocked_in_tests:
         return None

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from engine.expressions.fast_values import FallThroughError
+from engine.node_api.item_failures import ItemResult, ItemsFailedError
 from engine.node_api.item_loops import ItemLoop
 from engine.node_api.node_type import (
     AsyncNode,
@@ -202,12 +203,31 @@ class _NodeWork(NodeRunCall):
 
     def _failed(self, error: Exception) -> Outcome:
         """The node failed as a whole: ``on_error`` applies to every item of the first input."""
+        if isinstance(error, ItemsFailedError):
+            return self._partly_failed(error.results)
         record = self._record(error, None)
         if self._node.definition.on_error == "stop":
             return Outcome({}, self._start.now, record, stops=True)
         emissions = [self._emission_of(item, record) for item in self.items]
         items = [Item(emission.json, from_item(index)) for index, emission in enumerate(emissions)]
         return Outcome({emissions[0].output: items} if emissions else {}, self._start.now, record)
+
+    def _partly_failed(self, results: Sequence[ItemResult]) -> Outcome:
+        """Single items failed: ``on_error`` applies to them, and the others go on."""
+        outputs: Outputs = {}
+        first_error: ErrorRecord | None = None
+        for index, (item, result) in enumerate(zip(self.items, results, strict=True)):
+            if isinstance(result, Exception):
+                record = self._record(result, index)
+                if self._node.definition.on_error == "stop":
+                    return Outcome({}, self._start.now, record, stops=True)
+                first_error = first_error or record
+                emissions: Sequence[Emission] = [self._emission_of(item, record)]
+            else:
+                emissions = result
+            for emission in emissions:
+                outputs.setdefault(emission.output, []).append(Item(emission.json, from_item(index)))
+        return Outcome(outputs, self._start.now, first_error)
 
     def _record(self, error: Exception, item_index: int | None) -> ErrorRecord:
         if isinstance(error, NodeError):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.definitions.compiled import CompiledWorkflow
+from engine.definitions.compiled import CompiledNode, CompiledWorkflow
 from engine.expressions.scope import NodeView
 from engine.node_api.node_call import WebhookResponse
+from engine.node_api.node_traits import DropsItems
 from engine.runs.journal import Journal
+from workflow.definitions.catalogue import MAIN
+from workflow.definitions.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError
 from workflow.executions import EffectKey, ErrorRecord, Execution, NodeRun, Suspension
 from workflow.findings import did_you_mean, listed, nearest
@@ -90,20 +93,43 @@ class Run:
         self.order.append(node_run)
 
     def output(self) -> dict[str, Any]:
-        """The execution's output: by name, the items of the nodes without edges out; and the answer to the webhook."""
-        leaves = {
-            node.name: [item.json for run in self.runs[node.name] for items in run.outputs.values() for item in items]
-            for node in self.compiled.nodes
-            if node.is_leaf and node.name in self.runs
-        }
-        output: dict[str, Any] = {"items": leaves}
+        """The execution's output: the items that went out where no edge leads on, and the answer to the webhook.
+
+        ``items`` has them by the node's name. Where a node has several such outputs, each has a key of its own,
+        ``node.output``; the output ``error`` always has. Of a node with edges out, outputs without items are left out.
+        """
+        found: dict[str, list[JsonObject]] = {}
+        for node in self.compiled.nodes:
+            runs = self.runs.get(node.name)
+            if runs is None:
+                continue
+            edges = node.edges_out
+            is_end = not edges or node.type.loop_output is not None
+            ends = open_outputs(node) if len(node.outputs) > 1 else () if edges else node.outputs
+            for output in ends:
+                items = [item.json for run in runs for item in run.outputs.get(output, ())]
+                if items or is_end:
+                    found[self._key(node, output, len(ends))] = items
+        shown: dict[str, Any] = {"items": found}
         if self.response is not None:
-            output["response"] = {
+            shown["response"] = {
                 "status": self.response.status,
                 "headers": dict(self.response.headers),
                 "body": self.response.body,
             }
-        return output
+        return shown
+
+    def _key(self, node: CompiledNode, output: str, count: int) -> str:
+        if output == MAIN or (count == 1 and output != ERROR_OUTPUT):
+            return node.name
+        key = f"{node.name}.{output}"
+        return key if key not in self.compiled.index_by_name else f'{node.name}."{output}"'
+
+
+def open_outputs(node: CompiledNode) -> Sequence[str]:
+    """The outputs of a node from which no edge leads on, without those to which it sends what it drops."""
+    dropped = node.type.dropped_outputs if isinstance(node.type, DropsItems) else ()
+    return [output for output in node.outputs if output not in node.edges_out and output not in dropped]
 
 
 @dataclass(slots=True, frozen=True)

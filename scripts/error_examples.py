@@ -38,7 +38,7 @@ from storage.queue.broker_errors import mismatch, unavailable
 from storage.secrets.keys import keys_in
 from tools.protocol.tool import error_content
 from workflow.credentials import TooManyCredentialsError
-from workflow.errors import JobsprintError, QueueFullError
+from workflow.errors import JobsprintError, LostDataError, QueueFullError
 from workflow.identity import LOCAL_ACTOR
 from workflow.messages import Job
 
@@ -228,6 +228,9 @@ def _made() -> dict[str, Example]:
         "queue_unavailable": error_content(unavailable(ConnectionRefusedError("Connection refused"))),
         "unfit_broker": error_content(mismatch(ValueError("inequivalent arg 'x-queue-type' for queue"))),
         "malformed_job": raised(lambda: Job.from_message({"type": "workflow.execute", "version": "1.0"})),
+        "lost_data": error_content(
+            LostDataError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", "entry 3 of its journal: it is damaged")
+        ),
         "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),

@@ -7,14 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from storage.private_files import PRIVATE_FOLDER, private_opener, synced
+
 LARGEST_ROW_BYTES = 256 << 10
 """Values beyond this go to a file (issue "durable engine": outputs over 256 KiB)."""
 
+_NAME = re.compile(r"[0-9a-f]{64}")
 _MARK = b'{"blob":"'
+
+
+def name_in(stored: bytes) -> str | None:
+    """The name of the file that what is in a row stands for; ``None`` where the row has all of it.
+
+    Raises:
+        ValueError: it was to be a name and is none.
+    """
+    if not stored.startswith(_MARK):
+        return None
+    name = stored[len(_MARK) : -2].decode()
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r:.80} is no file's name")
+    return name
 
 
 class BlobStore:
@@ -32,16 +50,9 @@ class BlobStore:
         if len(data) <= LARGEST_ROW_BYTES:
             return data
         name = hashlib.sha256(data).hexdigest()
-        folder = self._folder / execution_id
-        path = folder / name
+        path = self._folder / execution_id / name
         if not path.exists():
-            folder.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".part")
-            with unfinished.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(path)
+            self._write(path, data)
         return _MARK + name.encode() + b'"}'
 
     def get(self, execution_id: str, stored: bytes) -> bytes:
@@ -49,11 +60,31 @@ class BlobStore:
 
         Raises:
             OSError: the file is gone.
+            ValueError: it has another content.
         """
-        if not stored.startswith(_MARK):
+        name = name_in(stored)
+        if name is None:
             return stored
-        name = stored[len(_MARK) : -2].decode()
-        return (self._folder / execution_id / name).read_bytes()
+        data = (self._folder / execution_id / name).read_bytes()
+        if hashlib.sha256(data).hexdigest() != name:
+            raise ValueError(f"the content of the file {name} has changed")
+        return data
+
+    def _write(self, path: Path, data: bytes) -> None:
+        """Write a file that is whole or not there. Its name is on the disk as well: a row will refer to it."""
+        folder = path.parent
+        is_new = not folder.exists()
+        self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        with open(unfinished, "wb", opener=private_opener) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+        synced(folder)
+        if is_new:
+            synced(self._folder)
 
     def delete(self, execution_ids: Iterable[str]) -> None:
         """Forget everything of these executions."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -28,14 +29,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.database import Database
 from storage.executions.lease import Lease
-from storage.executions.outbox import DEFERRED, WORK, Outbox, letter_of
+from storage.executions.outbox import DEFERRED, WORK, Outbox
+from storage.executions.reading import is_lost
 from storage.executions.records import records_to_bytes
 from storage.executions.store import SqlExecutionStore
 from storage.tables.workflows import executions, outbox
+from workflow.errors import LostDataError, StorageError
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.sharing import ClaimedExecution, Signal
-from workflow.states import ACTIVE_STATES, ExecutionEvent, ExecutionState, next_state
+from workflow.states import ACTIVE_STATES, FINISHED, ExecutionEvent, ExecutionState, next_state
+
+logger = logging.getLogger(__name__)
 
 _ACTIVE_STATES = tuple(state.value for state in ACTIVE_STATES)
 _QUEUED, _WAITING = ExecutionState.QUEUED.value, ExecutionState.WAITING.value
@@ -74,7 +79,10 @@ class SqlLeases:
        and the holder asks for the execution's signals once it has stored its last row.
     5. A signal comes while its holder reads an earlier one. The row counts signals, and the holder remembers up to
        which it has seen, so a later one is never taken for the earlier.
-    6. This process ends. It has ended its work before it calls :meth:`release`; what it still writes then would only
+    6. A claimed row cannot be read, for its data is lost. This process ends it, as its holder, and returns the others:
+       what can be read must not wait for it. Only the row itself is changed, so its letter, if any, brings a worker to
+       an execution that is queued no more (3).
+    7. This process ends. It has ended its work before it calls :meth:`release`; what it still writes then would only
        make others wait for the end of a lease.
     """
 
@@ -110,7 +118,11 @@ class SqlLeases:
         query = select(executions).where(executions.c.wake_at <= now).order_by(executions.c.wake_at).limit(limit)
         if self._database.is_sqlite:
             async with self._database.statement() as connection:
-                return [self._store.adopted(row) for row in await connection.execute(query)]
+                rows = (await connection.execute(query)).all()
+            found, unreadable = await self._readable(rows, now)
+            if unreadable and not found:
+                raise next(iter(unreadable.values()))  # else the caller would look again at once, and find the same
+            return found
         free = query.with_only_columns(executions.c.id).where(executions.c.state == _WAITING, _is_free(now))
         return await self._claim_all(free, now)
 
@@ -126,6 +138,8 @@ class SqlLeases:
         """Claim an execution that nobody holds; see the port."""
         if self._database.is_sqlite:
             execution = await self._store.get(owner, execution_id)
+            if is_lost(execution):
+                execution = await self._store.end_lost(owner, execution_id, now=now)
             return execution if execution.state in states else None
         mine = and_(
             executions.c.id == execution_id,
@@ -174,7 +188,9 @@ class SqlLeases:
         given = {"ids": execution_ids, "holder": self._lease.owner, "end": self._lease.from_(now)}
         async with self._database.statement() as connection:
             rows = (await connection.execute(_CLAIM, given)).all()
-        return {row.id: ClaimedExecution(self._store.adopted(row), row.is_cancelled) for row in rows}
+        found = await self._claimed(rows, now)
+        cancelled = {row.id for row in rows if row.is_cancelled}
+        return {execution.id: ClaimedExecution(execution, execution.id in cancelled) for execution in found}
 
     async def admit(self, execution: Execution, job: Job, *, limit: int) -> bool:
         """Let a claimed execution run, or defer it; see the port.
@@ -221,8 +237,10 @@ class SqlLeases:
                 .limit(room)
             )
             go_on = update(outbox).where(outbox.c.execution_id.in_(first)).values(place=WORK).returning(outbox)
-            letters = [letter_of(row) for row in await connection.execute(go_on)] if room else []
-            ids = [letter.execution_id for letter in letters]
+            rows = (await connection.execute(go_on)).all() if room else []
+            letters = await self._outbox.letters_in(connection, rows)
+            # Also those without a letter that can be read: they count as lost on the way, and get another one.
+            ids = [row.execution_id for row in rows]
             end = self._outbox.unclaimed_end()
             await connection.execute(update(executions).where(executions.c.id.in_(ids)).values(lease_expires_at=end))
         self._outbox.carry(letters)
@@ -307,7 +325,44 @@ class SqlLeases:
         )
         async with self._database.statement() as connection:
             rows = sorted((await connection.execute(claim)).all(), key=lambda row: (row.created_at, row.id))
-        return [self._store.adopted(row) for row in rows]
+        return await self._claimed(rows, now)
+
+    async def _claimed(self, rows: Sequence[Any], now: datetime) -> list[Execution]:
+        """The executions of rows that were claimed. What cannot be read now is given back, for the next look."""
+        found, unreadable = await self._readable(rows, now)
+        if unreadable:
+            ids = list(unreadable)
+            mine = and_(executions.c.id.in_(ids), executions.c.lease_owner == self._lease.owner)
+            async with self._database.statement() as connection:
+                await connection.execute(
+                    update(executions).where(mine).values(lease_owner=None, lease_expires_at=_LONG_AGO)
+                )
+        return found
+
+    async def _readable(self, rows: Sequence[Any], now: datetime) -> tuple[list[Execution], dict[str, StorageError]]:
+        """The executions of these rows, and by id why others cannot be read now. One whose data is lost has failed
+        afterwards, and is in neither: no row's failure is another one's."""
+        found: list[Execution] = []
+        lost: list[Any] = []
+        unreadable: dict[str, StorageError] = {}
+        for row in rows:
+            try:
+                found.append(self._store.adopted(row))
+            except LostDataError:
+                lost.append(row)
+            except StorageError as error:
+                unreadable[row.id] = error
+        ending = (self._store.end_lost(row.owner, row.id, now=now) for row in lost)
+        for row, ended in zip(lost, await asyncio.gather(*ending, return_exceptions=True), strict=True):
+            if isinstance(ended, StorageError):
+                unreadable[row.id] = ended
+            elif isinstance(ended, BaseException):
+                raise ended
+            elif ended.state not in FINISHED:
+                found.append(ended)
+        for execution_id, reason in unreadable.items():
+            logger.warning("execution %s cannot be read now: %s", execution_id, reason.message)
+        return found, unreadable
 
 
 def _is_free(now: datetime) -> ColumnElement[bool]:

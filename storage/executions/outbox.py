@@ -28,6 +28,7 @@ from typing import Any, Protocol, Self
 
 import orjson
 from sqlalchemy import delete, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.database import Database
 from storage.executions.batches import Letter
@@ -129,7 +130,7 @@ class Outbox:
             .with_for_update(skip_locked=True)
         )
         async with self._database.transaction() as connection:
-            letters = [letter_of(row) for row in await connection.execute(query)]
+            letters = await self.letters_in(connection, (await connection.execute(query)).all())
             for start in range(0, len(letters), AT_ONCE):
                 part = letters[start : start + AT_ONCE]
                 sent, error = await self._send(part)
@@ -139,6 +140,19 @@ class Outbox:
                     logger.info("%d letters wait for the broker: %s", len(letters) - start - len(sent), error.message)
                     return start + len(sent)
         return len(letters)
+
+    async def letters_in(self, connection: AsyncConnection, rows: Sequence[Any]) -> list[Letter]:
+        """The letters of rows of the outbox. One that cannot be read is deleted and in the log once: its execution
+        counts as one whose job is lost, and gets another letter."""
+        letters: list[Letter] = []
+        for row in rows:
+            try:
+                letters.append(letter_of(row))
+            except Exception as error:  # whatever is in a row, the others are sent
+                logger.warning("the letter about execution %s is damaged, and deleted: %r", row.execution_id, error)
+                damaged = (outbox.c.execution_id == row.execution_id) & (outbox.c.token == row.token)
+                await connection.execute(delete(outbox).where(damaged))
+        return letters
 
     async def _carry_on(self) -> None:
         while True:
@@ -199,7 +213,7 @@ def letter_of(row: Any) -> Letter:
     """The letter of a row.
 
     Raises:
-        MalformedJobError: its message is none.
+        Exception: its message is none.
     """
     kept = orjson.loads(row.message)
     job = Job.from_message(kept["message"], traceparent=kept["traceparent"])

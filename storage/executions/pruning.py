@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, exists, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, delete, exists, or_, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.database import Database
@@ -102,7 +102,7 @@ class Pruning:
     @staticmethod
     async def _seen(
         connection: AsyncConnection, due: ColumnElement[bool], *, behind: tuple[datetime, str] | None, limit: int
-    ) -> Sequence[Row[Any]]:
+    ) -> Sequence[Any]:
         """The oldest roots that are due, and what is due of families without one, behind one of them."""
         roots = executions.alias()
         has_root = exists().where(roots.c.id == executions.c.root_id)

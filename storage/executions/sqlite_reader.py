@@ -15,8 +15,8 @@ from sqlalchemy import Engine, bindparam, select
 from sqlalchemy.dialects import sqlite
 
 from storage.database.database import Database
-from storage.executions.blobs import BlobStore
-from storage.executions.records import execution_from_row, moment, records_from_bytes
+from storage.executions.reading import RowReader
+from storage.executions.records import moment
 from storage.tables.workflows import executions, journal
 from workflow.errors import ExecutionNotFoundError
 from workflow.executions import Execution, Record
@@ -33,6 +33,7 @@ class _Row(NamedTuple):
     state: str
     created_at: Any
     wake_at: Any
+    root_id: str | None
     data: bytes
 
 
@@ -55,9 +56,9 @@ class SqliteReader:
     Every method raises :class:`workflow.errors.StorageError` where the database fails.
     """
 
-    def __init__(self, database: Database, blobs: BlobStore | None) -> None:
+    def __init__(self, database: Database, rows: RowReader) -> None:
         self._database = database
-        self._blobs = blobs
+        self._rows = rows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="reader")
         self._engine: Engine | None = None
         self._connection: Any = None
@@ -80,7 +81,11 @@ class SqliteReader:
         return await self._in_thread(lambda connection: self._execution(connection, owner, execution_id))
 
     async def journal(self, execution_id: str) -> list[Record]:
-        """Everything in its journal."""
+        """Everything in its journal.
+
+        Raises:
+            LostDataError: part of it is missing or damaged.
+        """
         return await self._in_thread(lambda connection: self._journal(connection, execution_id))
 
     async def recorded(self, owner: str, execution_id: str) -> tuple[Execution, list[Record]]:
@@ -88,13 +93,9 @@ class SqliteReader:
 
         Raises:
             ExecutionNotFoundError: no such execution.
+            LostDataError: part of the journal is missing or damaged.
         """
-        return await self._in_thread(
-            lambda connection: (
-                self._execution(connection, owner, execution_id),
-                self._journal(connection, execution_id),
-            )
-        )
+        return await self._in_thread(lambda connection: self._recorded(connection, owner, execution_id))
 
     async def _in_thread(self, read: Callable[[Any], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, read)
@@ -113,11 +114,15 @@ class SqliteReader:
             raise ExecutionNotFoundError(execution_id)
         row = _Row(*found)
         row = row._replace(created_at=moment(row.created_at), wake_at=moment(row.wake_at))
-        return execution_from_row(row, self._got(execution_id, row.data))
+        return self._rows.shown(row)
 
     def _journal(self, connection: Any, execution_id: str) -> list[Record]:
-        rows = connection.execute(_JOURNAL, (execution_id,)).fetchall()
-        return [record for (data,) in rows for record in records_from_bytes(self._got(execution_id, data))]
+        return self._rows.journal(execution_id, _entries(connection, execution_id))
 
-    def _got(self, execution_id: str, stored: bytes) -> bytes:
-        return stored if self._blobs is None else self._blobs.get(execution_id, stored)
+    def _recorded(self, connection: Any, owner: str, execution_id: str) -> tuple[Execution, list[Record]]:
+        execution = self._execution(connection, owner, execution_id)
+        return execution, self._rows.left_of(execution, _entries(connection, execution_id))
+
+
+def _entries(connection: Any, execution_id: str) -> list[bytes]:
+    return [data for (data,) in connection.execute(_JOURNAL, (execution_id,)).fetchall()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -22,12 +23,11 @@ from storage.executions.lease import Lease
 from storage.executions.outbox import Outbox
 from storage.executions.postgresql_writer import PostgresqlWriter
 from storage.executions.pruning import Pruning
+from storage.executions.reading import RowReader, is_lost
 from storage.executions.records import (
-    execution_from_row,
     execution_to_bytes,
     micros,
     moment,
-    records_from_bytes,
     records_to_bytes,
 )
 from storage.executions.sqlite_reader import SqliteReader
@@ -37,7 +37,9 @@ from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.executions import Execution, Record
 from workflow.messages import Job
 from workflow.ports import ExecutionFilter, Page
-from workflow.states import FINISHED, ExecutionState
+from workflow.states import FINISHED, TRANSITIONS, ExecutionEvent, ExecutionState
+
+logger = logging.getLogger(__name__)
 
 _CREATION = tuple_(executions.c.created_at, executions.c.id)
 """What every list is ordered by."""
@@ -65,11 +67,12 @@ class SqlExecutionStore:
         self._reader: SqliteReader | None = None
         self._commit = GroupCommit(self._write)
         self._pruning = Pruning(database, blobs)
+        self._rows = RowReader(blobs)
 
     async def __aenter__(self) -> Self:
         await self._writer.__aenter__()
         if self._database.is_sqlite:
-            self._reader = SqliteReader(self._database, self._blobs)
+            self._reader = SqliteReader(self._database, self._rows)
             await self._reader.__aenter__()
         await self._commit.__aenter__()
         return self
@@ -115,9 +118,35 @@ class SqlExecutionStore:
         self._commit.note(execution.id, Note(row, entries, is_mine, letter, is_new=is_new, follows=follows))
 
     def adopted(self, row: Any) -> Execution:
-        """The execution of a row that this process has claimed."""
+        """The execution of a row that this process has claimed.
+
+        Raises:
+            LostDataError: part of it is missing or damaged.
+            StorageError: a file cannot be read now.
+        """
         self._commit.is_stored(row.id)
-        return self._execution(row)
+        with self._database.translated_errors():
+            return self._rows.execution(row)
+
+    async def end_lost(self, owner: str, execution_id: str, *, now: datetime) -> Execution:
+        """End an execution whose data is lost, as failed, and say so once in the log; the execution as it is then.
+
+        It is left alone where somebody else has ended it, or has stored it anew, since the caller read it.
+
+        Raises:
+            StorageError: it could not be stored (yet).
+        """
+        execution = await self.get(owner, execution_id)
+        if not is_lost(execution) or execution.error is None:
+            return execution
+        if (execution.state, ExecutionEvent.FAIL) not in TRANSITIONS:
+            return execution
+        failed = execution.moved(ExecutionEvent.FAIL, finished_at=now, notified_at=now, wake_at=None)
+        self._commit.is_stored(execution_id)
+        self.save(failed)
+        await self.committed(execution_id)
+        logger.error("%s The execution has failed.", execution.error.message)
+        return failed
 
     async def committed(self, execution_id: str) -> None:
         """Return when everything noted is on the disk; see the port."""
@@ -137,7 +166,9 @@ class SqlExecutionStore:
         if self._reader is not None:
             return await self._reader.journal(execution_id)
         async with self._database.statement() as connection:
-            return await self._read_journal(connection, execution_id)
+            rows = await _entries(connection, execution_id)
+        with self._database.translated_errors():
+            return self._rows.journal(execution_id, rows)
 
     async def recorded(self, owner: str, execution_id: str) -> tuple[Execution, Sequence[Record]]:
         """An execution and its journal; see the port."""
@@ -146,7 +177,9 @@ class SqlExecutionStore:
             return await self._reader.recorded(owner, execution_id)
         async with self._database.transaction() as connection:
             execution = await self._read(connection, owner, execution_id)
-            return execution, await self._read_journal(connection, execution_id)
+            rows = await _entries(connection, execution_id)
+            with self._database.translated_errors():
+                return execution, self._rows.left_of(execution, rows)
 
     async def _written(self, execution_id: str) -> None:
         """Return when what is noted is on the disk, so that readers find what they have seen an event of."""
@@ -209,22 +242,16 @@ class SqlExecutionStore:
         row = (await connection.execute(query)).one_or_none()
         if row is None:
             raise ExecutionNotFoundError(execution_id)
-        return self._execution(row)
-
-    async def _read_journal(self, connection: AsyncConnection, execution_id: str) -> list[Record]:
-        query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
-        rows = (await connection.execute(query)).scalars()
-        with self._database.translated_errors():
-            return [record for row in rows for record in records_from_bytes(self._got(execution_id, row))]
+        return self._shown(row)
 
     async def _all(self, query: Select[Any]) -> list[Execution]:
         async with self._database.statement() as connection:
             rows = (await connection.execute(query)).all()
-        return [self._execution(row) for row in rows]
+        return [self._shown(row) for row in rows]
 
-    def _execution(self, row: Any) -> Execution:
+    def _shown(self, row: Any) -> Execution:
         with self._database.translated_errors():
-            return execution_from_row(row, self._got(row.id, row.data))
+            return self._rows.shown(row)
 
     async def _write(self, notes: Collection[tuple[str, Note]]) -> Collection[str]:
         """One transaction for all of a batch; the executions whose lease another process has, and of which nothing is
@@ -260,5 +287,8 @@ class SqlExecutionStore:
     def _put(self, execution_id: str, data: bytes) -> bytes:
         return data if self._blobs is None else self._blobs.put(execution_id, data)
 
-    def _got(self, execution_id: str, stored: bytes) -> bytes:
-        return stored if self._blobs is None else self._blobs.get(execution_id, stored)
+
+async def _entries(connection: AsyncConnection, execution_id: str) -> Sequence[bytes]:
+    """The rows of a journal, in order."""
+    query = select(journal.c.data).where(journal.c.execution_id == execution_id).order_by(journal.c.position)
+    return (await connection.execute(query)).scalars().all()

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_validator
 
+from integrations.apis.answers import perform
 from integrations.apis.connectors import Connector, connectors
 from integrations.apis.openapi import OpenApiDocument
-from integrations.apis.operations import HttpOperation, perform
+from integrations.apis.operations import HttpOperation
 from integrations.apis.smtp import Smtp, SmtpSettings
 from integrations.settings import ConnectionSettings, host_of, settings_of
 from workflow.actions import Action, ActionCall, ActionError, ActionResult, ResourceContent
@@ -19,6 +20,7 @@ from workflow.credential_forms import https_address
 from workflow.credentials import CredentialRef
 from workflow.errors import InvalidArgumentsError, OutboundError
 from workflow.findings import listed
+from workflow.http.headers import transport_headers
 from workflow.items import JsonObject
 from workflow.ports import HttpClient, HttpRequest
 
@@ -43,6 +45,17 @@ class ConnectorSettings(ConnectionSettings):
     connector: str = Field(min_length=1, max_length=100)
     url: Url | None = Field(default=None, description="Where the API is, if not where it usually is.")
     definition: Connector | None = Field(default=None, description="For generic: the connector itself.")
+
+    @field_validator("definition")
+    @classmethod
+    def _sets_no_transport_header(cls, definition: Connector | None) -> Connector | None:
+        if definition is not None:
+            named = [*definition.headers, *(name for each in definition.actions for name in each.operation.headers)]
+            for name in transport_headers(named):
+                raise ValueError(
+                    f"the sending client alone sets the header {name}: it says how or to which host to send"
+                )
+        return definition
 
 
 class _HttpApi:

@@ -41,8 +41,8 @@ VARIABLES = frozenset(
 PROGRAMS = frozenset({("code", "javascript")})
 """Parameters that hold a program: braces in it belong to its language."""
 
-MOST_TEMPLATES = 5_000
-"""Templates of one definition: more would take a second to compile."""
+MOST_TEMPLATES = 1_500
+"""Templates of one definition: more would take long to compile."""
 TEMPLATES_AT_ONCE = 50
 """Templates that are looked at before other requests get their turn: some milliseconds."""
 MOST_NAMES = 20

@@ -41,27 +41,39 @@ class FastForm:
     function: FastTemplate
 
 
+MAX_CHARACTERS = 4_000
+"""Characters of expressions in one template: longer ones would take more than some milliseconds to compile."""
+MAX_DEPTH = 50
+"""Choices inside one another. Python takes 100 levels of indentation; a loop over items has some of its own."""
+
+
 def compile_fast(template: Template) -> FastForm | None:
     """The template's Python form, or ``None`` where it needs JavaScript."""
-    try:
-        trees = tuple(parse(expression) for expression in template.expressions)
-    except (NotFastError, RecursionError):
+    if sum(map(len, template.expressions)) > MAX_CHARACTERS:
         return None
     code = FastCode()
-    result = code.template(template, trees, 1)
-    return FastForm(template, trees, code.function("json, scope, index", result))
+    try:
+        trees = tuple(parse(expression) for expression in template.expressions)
+        result = code.template(template, trees, 1)
+        if code.depth > MAX_DEPTH:
+            return None
+        return FastForm(template, trees, code.function("json, scope, index", result))
+    except (NotFastError, RecursionError):
+        return None
 
 
 class FastCode:
     """Writes the source of one Python function. The source has names of constants only, never a user's values.
 
-    ``reads_scope`` and ``reads_index``: whether the source uses the scope and the item's index.
+    ``reads_scope`` and ``reads_index``: whether the source uses the scope and the item's index. ``depth`` is the
+    largest indentation.
     """
 
     def __init__(self) -> None:
         self._lines: list[str] = []
         self._namespace: dict[str, Any] = dict(_RUNTIME)
         self._variables = 0
+        self.depth = 0
         self.reads_scope = False
         self.reads_index = False
 
@@ -85,6 +97,7 @@ class FastCode:
 
     def line(self, depth: int, text: str) -> None:
         """Add a line, indented by ``depth`` levels."""
+        self.depth = max(self.depth, depth)
         self._lines.append("    " * depth + text)
 
     def template(self, template: Template, trees: tuple[Node, ...], depth: int) -> str:

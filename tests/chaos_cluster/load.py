@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,12 +37,15 @@ class Effects:
 
     url: str = ""
     calls: dict[str, list[Call]] = field(default_factory=lambda: defaultdict(list))
+    handled: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     async def effect(self, request: Request) -> Response:
         """Twice what was sent, after a while."""
         call = Call(time.monotonic())
         self.calls[request.headers["idempotency-key"]].append(call)
         sent = await request.json()
+        if "of" in sent:
+            self.handled[sent["of"]].add(request.headers["idempotency-key"])
         await asyncio.sleep(random.uniform(0, 0.05))  # noqa: S311 - it only spreads the load
         call.ended = time.monotonic()
         return JSONResponse({"v": sent["v"] * 2})
@@ -58,30 +62,60 @@ class Effects:
             yield self
 
 
-def definitions(effects_url: str) -> dict[str, dict[str, Any]]:
-    """What is run, by name: effects in a row, a pause in between, an answer to the caller, one that cannot succeed."""
+def effect(effects_url: str, path: str = "effect", v: str = "$json.v ?? $json.body.v", **more: Any) -> dict[str, Any]:
+    """A node that has an effect with this value."""
+    parameters = {"url": f"{effects_url}/{path}", "method": "POST", "json_body": {"v": f"={{{{ {v} }}}}"}}
+    return {"type": "http_request", "parameters": parameters, **more}
 
-    def effect(path: str = "effect", **more: Any) -> dict[str, Any]:
-        body = {"v": "={{ $json.v ?? $json.body.v }}"}
-        url = f"{effects_url}/{path}"
-        return {"type": "http_request", "parameters": {"url": url, "method": "POST", "json_body": body}, **more}
+
+def callees(effects_url: str) -> dict[str, dict[str, Any]]:
+    """What other workflows start: a child, and an error workflow that says whose error it deals with."""
+    handle = effect(effects_url, v="0")
+    handle["parameters"]["json_body"]["of"] = "={{ $json.execution.id }}"
+    return {
+        "child": {
+            "name": "child",
+            "nodes": {"in": {"type": "manual"}, "one": effect(effects_url), "out": _fields(v="$json.body.v")},
+            "connections": [["in", "one"], ["one", "out"]],
+        },
+        "handler": {
+            "name": "handler",
+            "nodes": {"in": {"type": "manual"}, "handle": handle},
+            "connections": [["in", "handle"]],
+        },
+    }
+
+
+def definitions(effects_url: str, called: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """What is run, by name; ``called`` has the ids of :func:`callees`.
+
+    Effects in a row, a pause in between, an answer to the caller, one that cannot succeed; a loop, sub-workflows, an
+    approval, a failure with an error workflow.
+    """
+
+    def one() -> dict[str, Any]:
+        return effect(effects_url)
 
     def hook(path: str) -> dict[str, Any]:
         return {"type": "webhook", "parameters": {"path": path}}
 
+    several = {
+        "grow": _fields(each="[1, 2, 3].map(n => ({v: n + $json.body.v}))"),
+        "several": {"type": "split_out", "parameters": {"field": "each"}},
+    }
     return {
         "row": {
             "name": "row",
-            "nodes": {"in": hook("row"), "one": effect(), "two": effect(), "three": effect()},
+            "nodes": {"in": hook("row"), "one": one(), "two": one(), "three": one()},
             "connections": [["in", "one"], ["one", "two"], ["two", "three"]],
         },
         "pause": {
             "name": "pause",
             "nodes": {
                 "in": hook("pause"),
-                "one": effect(),
+                "one": one(),
                 "pause": {"type": "wait", "parameters": {"seconds": 1}},
-                "two": effect(),
+                "two": one(),
             },
             "connections": [["in", "one"], ["one", "pause"], ["pause", "two"]],
         },
@@ -89,18 +123,82 @@ def definitions(effects_url: str) -> dict[str, dict[str, Any]]:
             "name": "answer",
             "nodes": {
                 "in": hook("answer"),
-                "one": effect(),
+                "one": one(),
                 "say": {"type": "respond", "parameters": {"body": {"id": "={{ $execution.id }}"}}},
-                "two": effect(),
+                "two": one(),
             },
             "connections": [["in", "one"], ["one", "say"], ["say", "two"]],
         },
         "dead": {
             "name": "dead",
-            "nodes": {"in": hook("dead"), "one": effect("broken", retry={"max_attempts": 1})},
+            "nodes": {"in": hook("dead"), "one": effect(effects_url, "broken", retry={"max_attempts": 1})},
             "connections": [["in", "one"]],
         },
+        "loop": {
+            "name": "loop",
+            "nodes": {
+                "in": hook("loop"),
+                **several,
+                "loop": {"type": "loop", "parameters": {"batch_size": 1}},
+                "one": effect(effects_url, v="$json.each?.v ?? $json.v"),
+                "end": _fields(v="$json.body.v"),
+            },
+            "connections": [
+                ["in", "grow"],
+                ["grow", "several"],
+                ["several", "loop"],
+                ["loop.batch", "one"],
+                ["one", "loop"],
+                ["loop.done", "end"],
+            ],
+        },
+        "children": {
+            "name": "children",
+            "nodes": {
+                "in": hook("children"),
+                **several,
+                "plain": _fields(v="$json.each?.v ?? $json.v"),
+                "each": {"type": "for_each", "parameters": {"workflow_id": called["child"]}},
+                "end": _fields(v="$json.output.items.out[0].v"),
+            },
+            "connections": [
+                ["in", "grow"],
+                ["grow", "several"],
+                ["several", "plain"],
+                ["plain", "each"],
+                ["each", "end"],
+            ],
+        },
+        "asks": {
+            "name": "asks",
+            "nodes": {
+                "in": hook("asks"),
+                "ask": {"type": "approval", "parameters": {"question": "Go on?"}},
+                "one": one(),
+            },
+            "connections": [["in", "ask"], ["ask.approve", "one"]],
+        },
+        "errors": {
+            "name": "errors",
+            "nodes": {
+                "in": hook("errors"),
+                "one": one(),
+                "no": {"type": "stop_and_error", "parameters": {"message": "no"}},
+            },
+            "connections": [["in", "one"], ["one", "no"]],
+            "settings": {"error_workflow": called["handler"]},
+        },
     }
+
+
+def outputs(name: str, number: int) -> list[int] | None:
+    """The values that an execution gives that caller ``number`` started; ``None`` where nothing is compared."""
+    return [2 * (n + number) for n in (1, 2, 3)] if name in ("loop", "children") else None
+
+
+def _fields(**expressions: str) -> dict[str, Any]:
+    fields = {name: f"={{{{ {expression} }}}}" for name, expression in expressions.items()}
+    return {"type": "set", "parameters": {"fields": fields, "keep_input": False}}
 
 
 @dataclass(slots=True)
@@ -109,6 +207,7 @@ class Load:
 
     servers: Sequence[JobsprintProcess]
     accepted: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    numbers: dict[str, int] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
     is_over: bool = False
@@ -136,7 +235,32 @@ class Load:
             self.outcomes[str(answer.status_code)] += 1
             if answer.status_code in (200, 202):
                 body = answer.json()
-                self.accepted[name].append(body.get("execution_id") or body["id"])
+                execution_id = body.get("execution_id") or body["id"]
+                self.accepted[name].append(execution_id)
+                self.numbers[execution_id] = number
                 self.waits.append(time.monotonic() - began)
             return
         self.outcomes["nobody there"] += 1
+
+    async def approver(self) -> None:
+        """Approve what waits for a person, until it is over and nothing waits any more."""
+        is_idle = False
+        for server in itertools.cycle(self.servers):
+            with contextlib.suppress(httpx2.HTTPError):
+                async with httpx2.AsyncClient(base_url=server.url, timeout=10) as http:
+                    is_idle = not await self._approve(http)
+            if is_idle and self.is_over:
+                return
+            await asyncio.sleep(0.3)
+
+    async def _approve(self, http: httpx2.AsyncClient) -> bool:
+        """Approve a page of what waits; whether there was anything."""
+        answer = await http.get("/api/executions", params={"status": "waiting", "limit": 100})
+        if answer.status_code != 200:
+            return True
+        asking = [each["execution_id"] for each in answer.json()["executions"] if each["workflow_name"] == "asks"]
+        for execution_id in asking:
+            data = {"data": {"choice": "approve"}}
+            # 409: answered before, by a call whose answer was lost; it is seen in the end whether that was so.
+            await http.post(f"/api/executions/{execution_id}/resume", json=data)
+        return bool(asking)

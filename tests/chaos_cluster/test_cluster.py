@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 import asyncpg
@@ -21,7 +22,7 @@ import httpx2
 from redis.asyncio import Redis as RedisClient
 
 from tests.chaos_cluster.cluster import Cluster
-from tests.chaos_cluster.load import Call, Effects, Load, definitions
+from tests.chaos_cluster.load import Call, Effects, Load, callees, definitions, outputs
 from tests.chaos_cluster.services import Postgresql, Rabbitmq, Redis, Service
 from tests.support.tcp_proxy import proxied
 
@@ -77,6 +78,9 @@ async def installation(folder: Path) -> AsyncIterator[Installation]:
                 "JOBSPRINT_VAULT_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
                 "JOBSPRINT_LEASE_SECONDS": str(LEASE_SECONDS),
                 "JOBSPRINT_OUTBOUND_ALLOW": "127.0.0.1",
+                # Nothing is old enough to be deleted; that it looks for it beside everything else must not matter.
+                "JOBSPRINT_RETENTION_DAYS": "1",
+                "JOBSPRINT_RETENTION_INTERVAL_SECONDS": "2",
                 "JOBSPRINT_LOG_LEVEL": "info",
             }
             cluster = Cluster.of(environment, folder, servers=SERVERS, workers=WORKERS, concurrency=CONCURRENCY)
@@ -120,6 +124,14 @@ async def freeze_worker(here: Installation) -> None:
     await asyncio.sleep(LEASE_SECONDS * 2.5)
     worker.send(signal.SIGCONT)
     await asyncio.sleep(1)
+
+
+async def freeze_server(here: Installation) -> None:
+    """A server stands still for a while; callers turn to the other one."""
+    server = random.choice(here.cluster.servers)  # noqa: S311
+    server.send(signal.SIGSTOP)
+    await asyncio.sleep(LEASE_SECONDS * 1.5)
+    server.send(signal.SIGCONT)
 
 
 async def restart_in_order(here: Installation) -> None:
@@ -170,6 +182,8 @@ STRIKES: Sequence[tuple[str, bool, Strike]] = (
     ("a worker is killed", True, kill_worker),
     ("PostgreSQL is killed, and away for 8 s", True, stopped(lambda here: here.postgresql, signal.SIGKILL, 8)),
     ("a server is killed", False, kill_server),
+    ("a server stands still for 1.5 leases", False, freeze_server),
+    ("PostgreSQL restarts", True, stopped(lambda here: here.postgresql, None, 0)),
     ("all processes restart, one by one", False, restart_in_order),
 )
 
@@ -179,45 +193,106 @@ async def test_whatever_fails_what_was_accepted_ends_and_nothing_happens_twice_u
     async with effects.serving(), installation(tmp_path) as here:
         await publish(here, effects)
         load = Load(here.cluster.servers)
+        approver = asyncio.create_task(load.approver())
         callers = [asyncio.create_task(load.caller(n, _order(n), PAUSE_SECONDS)) for n in range(CALLERS)]
         faults = await struck(here)
         load.is_over = True
         await asyncio.gather(*callers)
+        await approver
         states = await ended_states(here, load)
         letters = await dead_letters(here, expected=len(load.accepted["dead"]))
+        wrong = await wrong_outputs(here, load)
+        children = await children_of(here, load.accepted["children"])
         report(faults, load, effects, states)
         logs = "".join(process.log() for process in here.cluster.processes)
 
     lost = {name: [each for each in ids if each not in states] for name, ids in load.accepted.items()}
     assert not any(lost.values()), f"accepted, and not there: {lost}"
     for name, ids in load.accepted.items():
-        expected = "dead" if name == "dead" else "succeeded"
+        expected = {"dead": "dead", "errors": "failed"}.get(name, "succeeded")
         others = {each: states[each] for each in ids if states[each] != expected}
         assert not others, f"{name}: {others}"
     assert set(letters) >= set(load.accepted["dead"])
     unmarked = [key for key, calls in effects.calls.items() if len(calls) > 1 and not explained(calls, faults)]
     assert not unmarked, {key: effects.calls[key] for key in unmarked[:5]}
     for name, ids in load.accepted.items():
-        for node in {"row": ("one", "two", "three"), "dead": ()}.get(name, ("one", "two")):
-            missing = [each for each in ids if f"{each}:{node}:0:0" not in effects.calls]
+        for node, run in EFFECTS[name]:
+            missing = [each for each in ids if f"{each}:{node}:{run}:0" not in effects.calls]
             assert not missing, f"{name}: the effect of {node} never came for {missing[:5]}"
+    assert not wrong, f"other outputs than undisturbed: {wrong[:5]}"
+    assert {parent: sorted(found) for parent, found in children.items()} == {
+        parent: ["succeeded"] * 3 for parent in load.accepted["children"]
+    }
+    not_once = {each: effects.handled[each] for each in load.accepted["errors"] if len(effects.handled[each]) != 1}
+    assert not not_once, f"one error workflow for each failure: {not_once}"
     assert "Traceback" not in logs, logs[logs.index("Traceback") - 500 :][:3000]
 
 
+EFFECTS = {
+    "row": [("one", 0), ("two", 0), ("three", 0)],
+    "answer": [("one", 0), ("two", 0)],
+    "pause": [("one", 0), ("two", 0)],
+    "loop": [("one", 0), ("one", 1), ("one", 2)],
+    "asks": [("one", 0)],
+    "errors": [("one", 0)],
+    "children": [],
+    "dead": [],
+}
+"""The effects of each execution by itself: nodes and runs of them."""
+
+
 def _order(number: int) -> list[str]:
-    names = ["row", "answer", "pause", "row", "answer", "dead"]
-    return names[number % 3 :] + names[: number % 3]
+    names = ["row", "answer", "pause", "loop", "children", "asks", "errors", "dead"]
+    return names[number % 4 :] + names[: number % 4]
 
 
 async def publish(here: Installation, effects: Effects) -> None:
     """Have every workflow listen."""
     async with httpx2.AsyncClient(base_url=here.cluster.servers[0].url) as http:
-        for definition in definitions(effects.url).values():
-            made = await http.post("/api/workflows", json=definition)
-            assert made.status_code == 201, made.text
-            answer = await http.post(f"/api/workflows/{made.json()['workflow_id']}/publish", json={})
-            assert answer.status_code == 200, answer.text
+        called = {name: await _published(http, each) for name, each in callees(effects.url).items()}
+        for definition in definitions(effects.url, called).values():
+            await _published(http, definition)
     await asyncio.sleep(1)  # the other servers hear of it
+
+
+async def _published(http: httpx2.AsyncClient, definition: dict[str, Any]) -> str:
+    made = await http.post("/api/workflows", json=definition)
+    assert made.status_code == 201, made.text
+    workflow_id = str(made.json()["workflow_id"])
+    answer = await http.post(f"/api/workflows/{workflow_id}/publish", json={})
+    assert answer.status_code == 200, answer.text
+    return workflow_id
+
+
+async def wrong_outputs(here: Installation, load: Load) -> list[tuple[str, Any, Any]]:
+    """Executions that gave something else than they would have undisturbed."""
+    wrong = []
+    async with httpx2.AsyncClient(base_url=here.cluster.servers[0].url, timeout=30) as http:
+        for name, ids in load.accepted.items():
+            for execution_id in ids:
+                expected = outputs(name, load.numbers[execution_id])
+                if expected is None:
+                    continue
+                seen = (await http.get(f"/api/executions/{execution_id}")).json()
+                found = [item.get("v") for item in ((seen.get("output") or {}).get("items") or {}).get("end", [])]
+                if found != expected:
+                    wrong.append((execution_id, found, expected))
+    return wrong
+
+
+async def children_of(here: Installation, parents: Sequence[str]) -> dict[str, list[str]]:
+    """The states of each parent's children."""
+    connection = await asyncpg.connect(here.postgresql.url)
+    try:
+        rows = await connection.fetch(
+            "SELECT parent_id, state FROM executions WHERE parent_id = ANY($1::text[])", list(parents)
+        )
+    finally:
+        await connection.close()
+    found: dict[str, list[str]] = {parent: [] for parent in parents}
+    for row in rows:
+        found[row["parent_id"]].append(row["state"])
+    return found
 
 
 async def struck(here: Installation) -> list[Fault]:

@@ -13,13 +13,20 @@ from engine.executions.reader import ExecutionReader, Inspection
 from tools.protocol.budget import fit, shown
 from tools.protocol.provenance import outside_sources
 from tools.protocol.tool import Answer
+from workflow.agent_questions import PeopleOnlyError, is_for_people
 from workflow.errors import WorkflowNotFoundError
 from workflow.executions import Execution, NodeRun, Suspension
+from workflow.identity import RUNS, Actor
 from workflow.messages import utc_text
+from workflow.redaction import ShownLink
 from workflow.states import FINISHED, ExecutionState
 
 OUTPUT_TOKENS = 1_500
 """What an execution's output may take in the answer of execute_workflow; the rest is behind a link."""
+
+
+LINKS = frozenset({"resume_url", "url", "left"})
+"""Members of a suspension's details that have links with which it, or what comes after it, can be answered."""
 
 
 def execution_summary(execution: Execution) -> dict[str, Any]:
@@ -48,27 +55,43 @@ def execution_summary(execution: Execution) -> dict[str, Any]:
     return summary
 
 
-def overview(inspection: Inspection) -> dict[str, Any]:
-    """A line per node run, and the output."""
+def overview(inspection: Inspection, actor: Actor) -> dict[str, Any]:
+    """A line per node run, what waits, and the output, as the actor may see it."""
     content: dict[str, Any] = {"nodes": [node_run_summary(run) for run in inspection.node_runs]}
     if inspection.running:
         content["running"] = list(inspection.running)
     if inspection.retrying:
         content["retrying"] = dict(inspection.retrying)
     if inspection.waiting:
-        content["waiting"] = [waiting_summary(each) for each in inspection.waiting]
+        content["waiting"] = [
+            waiting_summary(each, execution_id=inspection.execution.id, with_links=may_answer(actor, each))
+            for each in inspection.waiting
+        ]
     if inspection.execution.output is not None:
         content["output"] = inspection.execution.output
     return content
 
 
-def waiting_summary(waiting: Suspension) -> dict[str, Any]:
-    """An item that waits: where, for what, and until when."""
+def may_answer(actor: Actor, waiting: Suspension) -> bool:
+    """Whether the actor may answer what waits, and so have its links."""
+    return actor.scopes >= RUNS and (actor.is_person or not is_for_people(waiting))
+
+
+def waiting_summary(waiting: Suspension, *, execution_id: str, with_links: bool) -> dict[str, Any]:
+    """An item that waits: where, for what, and until when; ``with_links`` is for those who :func:`may_answer`."""
     summary: dict[str, Any] = {"node": waiting.key.node, "item_index": waiting.key.item_index, "for": waiting.kind}
     if waiting.wake_at is not None:
         summary["until"] = utc_text(waiting.wake_at)
-    shown = {name: value for name, value in waiting.details.items() if value is not None and name != "part"}
-    return {**summary, **shown}
+    for name, value in waiting.details.items():
+        if value is None or name == "part" or (name in LINKS and not with_links):
+            continue
+        if name == "resume_url":
+            # A rerun keeps suspensions of the execution that it repeats; their links answer that one.
+            if isinstance(value, str) and f"/resume/{execution_id}?" in value:
+                summary[name] = ShownLink(value)
+        else:
+            summary[name] = value
+    return summary
 
 
 def how_to_answer(execution_id: str, waiting: Suspension) -> str:
@@ -154,11 +177,15 @@ class ExecutionAnswers:
                 links = (whole,)
             content |= await self._origin(execution)
         if execution.state is ExecutionState.WAITING:
-            asked = await self._asked(execution)
+            waiting = await self._reader.waiting(execution.owner, execution.id)
+            asked = next((each for each in waiting if each.kind == "model"), None)
             if asked is not None:
-                content["asks"], was_cut = fit(shown(waiting_summary(asked)), OUTPUT_TOKENS)
+                question = waiting_summary(asked, execution_id=execution.id, with_links=False)
+                content["asks"], was_cut = fit(shown(question), OUTPUT_TOKENS)
                 links = (whole,) if was_cut else links
                 content["next"] = how_to_answer(execution.id, asked)
+            elif waiting and is_for_people(waiting[0]):
+                content["next"] = PeopleOnlyError(execution.id, waiting[0].key.node).fix
             else:
                 content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
         elif execution.state not in FINISHED | {ExecutionState.DEAD}:
@@ -166,11 +193,6 @@ class ExecutionAnswers:
         elif execution.error is not None:
             content["next"] = "Call inspect_execution with the node that failed to see what it was given."
         return Answer(content, links=links, whole=whole)
-
-    async def _asked(self, execution: Execution) -> Suspension | None:
-        """The first question to the connected assistant."""
-        waiting = await self._reader.waiting(execution.owner, execution.id)
-        return next((each for each in waiting if each.kind == "model"), None)
 
     async def _origin(self, execution: Execution) -> dict[str, Any]:
         """Through which nodes texts may have come in from outside."""

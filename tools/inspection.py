@@ -32,7 +32,7 @@ from tools.runs import Runs
 from workflow.errors import InvalidArgumentsError, NextCall, NodeNotFoundError
 from workflow.executions import Execution
 from workflow.findings import did_you_mean, listed, nearest, pointer
-from workflow.identity import READS_EXECUTIONS
+from workflow.identity import READS_EXECUTIONS, Actor
 from workflow.ports import ExecutionFilter, Page
 from workflow.states import ExecutionState
 
@@ -109,8 +109,8 @@ class InspectionTools:
         whole = execution_link(inspection.execution, arguments.node)
         marks = shown(await origin(self._authoring, inspection, arguments.node))
         if arguments.path is not None:
-            return Answer(_at_path(inspection, arguments, marks), whole=whole, is_redacted=True)
-        content, is_cut = _page(inspection, arguments, marks)
+            return Answer(_at_path(inspection, arguments, marks, caller.actor), whole=whole, is_redacted=True)
+        content, is_cut = _page(inspection, arguments, marks, caller.actor)
         if is_cut:
             content["is_cut"] = True
         links = (whole,) if is_cut or "next_cursor" in content else ()
@@ -135,7 +135,9 @@ class InspectionTools:
         return await page_answer("executions", read, row_of, limit=arguments.limit)
 
 
-def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+def _page(
+    inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any], actor: Actor
+) -> tuple[dict[str, Any], bool]:
     """What is known at a glance: the summary, what is going on and the output, then as many runs as fit.
 
     The pages behind the first have the summary and more of the runs.
@@ -146,7 +148,7 @@ def _page(inspection: Inspection, arguments: InspectExecution, marks: dict[str, 
     content: dict[str, Any] = fit(summary, SUMMARY_TOKENS if start else arguments.max_tokens // 2)[0]
     is_cut = False
     if arguments.node is None:
-        view = shown(overview(inspection))
+        view = shown(overview(inspection, actor))
         runs = view.pop("nodes")
         if not start:
             rest, is_cut = fit(view, (arguments.max_tokens - tokens(content)) // 2)
@@ -172,13 +174,15 @@ def _fullest(run: dict[str, Any], index: int) -> str:
     return pointer("runs", index, "outputs", max(outputs, key=lambda name: len(outputs[name])))
 
 
-def _at_path(inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any]) -> dict[str, Any]:
+def _at_path(
+    inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any], actor: Actor
+) -> dict[str, Any]:
     """The part at the path, of what the resource of the execution or node run holds."""
     path = arguments.path or ""
     view = (arguments.node or "", path)
     start = start_of(arguments.cursor, *view)
     if arguments.node is None:
-        document = {"input": inspection.execution.input, **overview(inspection)}
+        document = {"input": inspection.execution.input, **overview(inspection, actor)}
     else:
         document = {"runs": _details(inspection, arguments.node)}
     value = _resolved(shown(document), path)

@@ -10,6 +10,7 @@ from typing import Any
 
 from engine.executions.control import Control
 from engine.executions.reader import ExecutionReader
+from tools.execution_views import may_answer
 from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import Answer, Pending
 from tools.questions import data_of, question_of
@@ -101,7 +102,7 @@ class Runs:
         await self._follow(execution_id, wait_seconds, caller)
         settled: set[str] = set()
         while wait_seconds > 0 and caller.actor.scopes >= RUNS:
-            asked = await self._open_questions(caller.actor.workspace_id, execution_id, settled)
+            asked = await self._open_questions(caller.actor, execution_id, settled)
             if not asked:
                 return
             replies = await caller.ask([question for question, _ in asked.values()], about=execution_id)
@@ -114,14 +115,15 @@ class Runs:
             await self._follow(execution_id, wait_seconds, caller)
 
     async def _open_questions(
-        self, owner: str, execution_id: str, settled: set[str]
+        self, actor: Actor, execution_id: str, settled: set[str]
     ) -> dict[str, tuple[Elicitation, Suspension]]:
-        """What the execution cannot go on without, by key; nothing while it goes on."""
+        """What the execution cannot go on without and the actor may answer, by key; nothing while it goes on."""
+        owner = actor.workspace_id
         if (await self._reader.get(owner, execution_id)).state is not ExecutionState.WAITING:
             return {}
         asked: dict[str, tuple[Elicitation, Suspension]] = {}
         for waiting in await self._reader.waiting(owner, execution_id):
-            question = question_of(waiting)
+            question = question_of(waiting) if may_answer(actor, waiting) else None
             if question is not None and question.key not in settled and len(asked) < QUESTIONS_AT_ONCE:
                 asked[question.key] = (question, waiting)
         return asked

@@ -126,7 +126,7 @@ class StoredResources:
         inspection = await self._reader.inspect(actor.workspace_id, variables["id"])
         execution = inspection.execution
         marks = await origin(self._authoring, inspection)
-        content = {**execution_summary(execution), **marks, "input": execution.input, **overview(inspection)}
+        content = {**execution_summary(execution), **marks, "input": execution.input, **overview(inspection, actor)}
         return json_reading(uri, content, ttl_ms=_ttl_ms(execution))
 
     async def _node_runs(self, uri: str, variables: Variables, actor: Actor) -> Reading:

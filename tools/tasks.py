@@ -16,9 +16,10 @@ from mcp.shared.exceptions import MCPError
 from engine.announcements import Announcements
 from engine.executions.control import Control
 from engine.executions.reader import ExecutionReader
-from tools.execution_views import how_to_answer
+from tools.execution_views import how_to_answer, may_answer
 from tools.protocol.tool import Answer, failure, result_of
 from tools.questions import Abilities, accepted, data_of, question_of, request_for
+from workflow.agent_questions import PeopleOnlyError, is_for_people
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.identity import READS_EXECUTIONS, RUNS, Actor, Scopes
@@ -101,7 +102,9 @@ class Tasks:
         if status != "working":
             return self._task(execution, status, ())
         waiting = await self._reader.waiting(actor.workspace_id, task_id)
-        asked = [question for each in waiting if (question := question_of(each)) is not None]
+        # Only those who may answer are asked: a question can carry the link to its page.
+        mine = [each for each in waiting if may_answer(actor, each)]
+        asked = [question for each in mine if (question := question_of(each)) is not None]
         requests = {each.key: request for each in asked if (request := request_for(each, client)) is not None}
         if not requests:
             return self._task(execution, status, waiting)
@@ -121,7 +124,7 @@ class Tasks:
         await self._owned(task_id, actor, RUNS)
         answers = []
         for waiting in await self._reader.waiting(actor.workspace_id, task_id):
-            question = question_of(waiting)
+            question = question_of(waiting) if may_answer(actor, waiting) else None
             given = accepted(responses.get(question.key)) if question is not None else None
             data = data_of(waiting, given) if given else None
             if data is not None:
@@ -203,6 +206,8 @@ class Tasks:
             first = waiting[0]
             if first.kind == "model":
                 return how_to_answer(execution.id, first)
+            if is_for_people(first):
+                return PeopleOnlyError(execution.id, first.key.node).message
             if question_of(first) is not None:
                 return f"Node {first.key.node} waits for an answer (control_execution with resume gives one as well)."
             until = f" until {utc_text(first.wake_at)}" if first.wake_at is not None else ""

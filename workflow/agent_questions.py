@@ -17,7 +17,8 @@ from workflow.chat import (
     ToolCall,
     ToolSpec,
 )
-from workflow.errors import InvalidArgumentsError
+from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NextCall
+from workflow.executions import Suspension
 from workflow.findings import Finding, did_you_mean, nearest, pointer
 from workflow.items import JsonObject
 from workflow.message_forms import message_from_json, message_to_json
@@ -26,6 +27,30 @@ from workflow.schemas.schemas import InputSchema
 AT = "/data"
 """Where an answer stands in the call that brings it."""
 FIX = "It still waits: answer again."
+
+PEOPLE = "people"
+"""``approvers`` of an approval that only people answer, not the programs that act for them."""
+
+
+class PeopleOnlyError(JobsprintError):
+    """A person must answer this, on its signed page or logged in; a tool, an API key or a client tries to."""
+
+    code = "people_only"
+    kind = ErrorKind.FORBIDDEN
+
+    def __init__(self, execution_id: str, node: str) -> None:
+        super().__init__(
+            f"Only a person may answer what node {node!r} asks; tools, API keys and OAuth clients cannot.",
+            pointer="/node",
+            fix=f"Ask a person to answer at /resume/{execution_id} of this server, where they log in, or on the signed "
+            "page if the workflow has sent them its link. Then look at the execution.",
+            next_call=NextCall("inspect_execution", {"execution_id": execution_id, "wait_seconds": 50}),
+        )
+
+
+def is_for_people(waiting: Suspension) -> bool:
+    """Whether only people may answer what waits."""
+    return waiting.details.get("approvers") == PEOPLE
 
 
 class AgentAnswer(NamedTuple):

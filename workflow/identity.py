@@ -108,7 +108,8 @@ class Actor:
 
     ``user_id`` is a user's, or names what acts by itself (``machine:…``, ``webhook``). Everything happens in one
     workspace. ``scopes`` are what they may do now, ``attainable`` what their role would let them do if they asked for
-    it. ``client`` says in words through what they came. ``session_id`` is there where they logged in.
+    it. ``client`` says in words through what they came. ``session_id`` is there where they logged in. ``is_person``
+    says that a person is at the other end, in a session of their own or with a signed page, and no program for them.
     """
 
     user_id: str
@@ -117,6 +118,7 @@ class Actor:
     attainable: Scopes
     client: str
     session_id: str | None = None
+    is_person: bool = False
 
     @property
     def initiator(self) -> Initiator:
@@ -144,7 +146,12 @@ LOCAL_ACTOR = Actor(
 def bearer_of_link(workspace_id: str) -> Actor:
     """The actor of a request by a signed link, which lets one thing happen. They have no rights of their own."""
     return Actor(
-        user_id="link", workspace_id=workspace_id, scopes=NO_SCOPES, attainable=NO_SCOPES, client="a signed link"
+        user_id="link",
+        workspace_id=workspace_id,
+        scopes=NO_SCOPES,
+        attainable=NO_SCOPES,
+        client="a signed link",
+        is_person=True,
     )
 
 

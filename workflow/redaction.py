@@ -2,7 +2,8 @@
 
 A value is taken for a secret by the name it stands under (``authorization``, ``password``, ``x-api-key`` …) or by
 its own form (a bearer token, a password in an address, the token formats of well-known services). This hides what
-is likely to be one; it does not prove that nothing else is.
+is likely to be one; it does not prove that nothing else is. Tokens of resume links are always hidden, under any name:
+who may have such a link gets it as a :class:`ShownLink`.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ _SECRET_NAMES = frozenset(
         "credentials",
     }
 )
-_SHOWN_NAMES = frozenset({"resume_url"})
-"""Links that are given to the caller on purpose."""
+RESUME_TOKEN = "jsl_"  # noqa: S105
+"""How the token of a resume link begins."""
 _NO_PAIRS = frozenset({"connections"})
 """Where two texts in a list are not a name and its value."""
 
@@ -54,8 +55,9 @@ _IN_TEXT = re.compile(
     r"[^&\s#\"']+"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"
     r"|(?<![\w-])eyJ[\w-]{10,}+\.[\w-]{10,}+\.[\w-]{10,}"
-    r"|\b(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|js[kir]_|sk-|xox[abposr]-)[\w-]{16,}"
-    r"|\bAKIA[0-9A-Z]{16}\b",
+    # A token may stand in an address within an address, behind %3D.
+    r"|(?:\b|(?<=%[0-9A-F]{2}))(?:gh[pousr]_|github_pat_|glpat-|sk_live_|rk_live_|js[kirl]_|sk-|xox[abposr]-)[\w-]{16,}"
+    r"|(?:\b|(?<=%[0-9A-F]{2}))AKIA[0-9A-Z]{16}\b",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -85,6 +87,7 @@ _HINTS = (
     b"jsk_",
     b"jsi_",
     b"jsr_",
+    b"jsl_",
     b"xox",
     b"akia",
 )
@@ -93,6 +96,12 @@ _SHORTEST_RANDOM = 20
 """Characters of a path's part with letters and digits, from which on it is taken for a secret."""
 _SHORTEST = 12
 """Nothing shorter has the form of a secret."""
+
+
+class ShownLink(str):
+    """A resume link that is given to the caller on purpose: it is not hidden from them."""
+
+    __slots__ = ()
 
 
 def may_hold_secrets(text: bytes) -> bool:
@@ -167,7 +176,7 @@ def _spoken_of(members: dict[str, Any]) -> str | None:
 
 
 def _redacted_text(text: str, name: str, parent: str = "") -> str:
-    if name in _SHOWN_NAMES:
+    if isinstance(text, ShownLink):
         return text
     # A template computes its value; only what is written out in it can be a secret.
     if text and not text.startswith("=") and _is_secret_name(name, parent):

@@ -146,8 +146,9 @@ class NodeCall(Protocol[P_co]):
         """What the item waits for, or waited for last; ``None`` where it never waited."""
         ...
 
-    def resume_url(self) -> str | None:
-        """The link with which a person or system resumes the execution; ``None`` where the process serves no HTTP."""
+    def resume_url(self, item_index: int | None = None) -> str | None:
+        """The link with which a person or system answers what this item is about to wait for, once; without an item
+        what the execution asks next at this node or behind it. ``None`` where the process serves no HTTP."""
         ...
 
     async def run_script(self, source: str, each: bool) -> Sequence[Any]:

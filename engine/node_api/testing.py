@@ -200,7 +200,7 @@ class _TestCall:
             Suspension(key=self.item_key(item_index), at=self.now, kind="call") if item_index in self.resumed else None
         )
 
-    def resume_url(self) -> str:
+    def resume_url(self, item_index: int | None = None) -> str:
         return "https://jobsprint.example.com/resume/execution"
 
     @property

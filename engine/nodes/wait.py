@@ -60,7 +60,7 @@ class Wait(EffectNode[WaitParameters]):
                 return item.json
             return {**item.json, "resume": {"by": resumption.by, "data": resumption.data}}
         if parameters.for_call:
-            details = {"resume_url": call.resume_url()}
+            details = {"resume_url": call.resume_url(index)}
             raise SuspendError("call", wake_at=_later(call.now, parameters.seconds), details=details)
         wake_at = parameters.until if parameters.until is not None else _later(call.now, parameters.seconds)
         raise SuspendError("timer", wake_at=wake_at)

@@ -35,8 +35,8 @@ STORE_RETRY_SECONDS = 0.5
 class Journal:
     """The journal of a local execution.
 
-    ``records`` has all of it in order. ``save`` puts records, with the execution's state, into the next batch;
-    ``committed`` returns when everything saved is on the disk.
+    ``records`` has all of it in order, ``suspended`` counts the suspensions in it. ``save`` puts records, with the
+    execution's state, into the next batch; ``committed`` returns when everything saved is on the disk.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Journal:
         self._resumptions: dict[EffectKey, Resumption] = {}
         self._started: set[EffectKey] = set()
         self._steps: dict[tuple[EffectKey, str], EffectStep] = {}
+        self.suspended = 0
         for record in recorded:
             self._remember(record)
 
@@ -133,6 +134,7 @@ class Journal:
             case EffectResult():
                 self._effects[record.key] = record
             case Suspension():
+                self.suspended += 1
                 self._suspensions[record.key] = record
                 self._resumptions.pop(record.key, None)
                 if record.kind != "decision":  # the node itself chose to wait, so no effect is in doubt

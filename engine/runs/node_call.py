@@ -17,6 +17,7 @@ from engine.node_api.ports import AiPorts, ChildStarter, Step
 from engine.node_api.progress import ProgressReporter
 from engine.runs.effect_steps import run_step_once, step_result
 from engine.runs.effects import Sleep
+from engine.runs.link_subjects import LinkSubject, NextQuestion, QuestionOf
 from engine.runs.node_run import NodeStart
 from engine.runs.run import Ancestry, Run
 from workflow.actions import Actions
@@ -29,13 +30,14 @@ from workflow.ports import Clock, HttpClient
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class NodeServices:
-    """What node runs use. ``resume_url`` gives the link for an execution id, ``None`` where no HTTP is served."""
+    """What node runs use. ``resume_url`` gives the link for an execution id and what the link is to answer; ``None``
+    where no HTTP is served."""
 
     evaluator: Evaluator
     http: HttpClient
     clock: Clock
     children: ChildStarter
-    resume_url: Callable[[str], str | None]
+    resume_url: Callable[[str, LinkSubject], str | None]
     audit: AuditLog
     ai: AiPorts
     actions: Actions
@@ -149,8 +151,16 @@ class NodeRunCall:
         parent, key = self._run.execution, self.item_key(item_index)
         return await self._services.children.ensure(parent, key, workflow_id, data, wait=wait, step=step)
 
-    def resume_url(self) -> str | None:
-        return self._services.resume_url(self._run.execution.id)
+    def resume_url(self, item_index: int | None = None) -> str | None:
+        journal = self._run.journal
+        subject: LinkSubject
+        if item_index is None:
+            subject = NextQuestion(self._node.name, journal.suspended)
+        else:
+            key = self.item_key(item_index)
+            before = journal.suspension(key)
+            subject = QuestionOf(key, before.at if before is not None else None)
+        return self._services.resume_url(self._run.execution.id, subject)
 
     async def run_script(self, source: str, each: bool) -> Sequence[Any]:
         return await self._services.evaluator.run_script(
@@ -184,6 +194,7 @@ class NodeRunCall:
             now=self._start.now,
             timezone=run.compiled.definition.settings.timezone,
             seed=f"{run.execution.id}:{self._node.name}:{self._start.run_index}",
+            owner=run.execution.owner,
         )
 
     def _output_index(self, source: Any) -> int:

@@ -240,9 +240,10 @@ class RestApi:
 
     async def get_execution(self, request: Request) -> Response:
         """The execution, its input, output and node runs."""
-        inspection = await self.reader.inspect(actor_of(request).workspace_id, request.path_params["execution_id"])
+        actor = actor_of(request)
+        inspection = await self.reader.inspect(actor.workspace_id, request.path_params["execution_id"])
         content = execution_summary(inspection.execution)
-        return json_response({**content, "input": inspection.execution.input, **overview(inspection)})
+        return json_response({**content, "input": inspection.execution.input, **overview(inspection, actor)})
 
     async def cancel_execution(self, request: Request) -> Response:
         """The execution, cancelled."""

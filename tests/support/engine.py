@@ -148,7 +148,7 @@ class EngineHarness:
                 clock=self.clock,
                 sleep=self.sleep,
                 children=self.children or NoChildren(),
-                resume_url=lambda execution_id: f"http://here/resume/{execution_id}",
+                resume_url=lambda execution_id, subject: f"http://here/resume/{execution_id}",
                 audit=self.audit,
                 ai=self.ai,
                 actions=self.actions,

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from workflow.redaction import HIDDEN, may_hold_secrets, redacted, redacted_address, redacted_text, restored
+from workflow.redaction import HIDDEN, ShownLink, may_hold_secrets, redacted, redacted_address, redacted_text, restored
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -44,6 +44,8 @@ def test_what_stands_under_a_secrets_name_is_hidden(value: Any) -> None:
         (f"got {JWT}.", f"got {HIDDEN}."),
         ("ghp_0123456789abcdefghij", HIDDEN),
         ("jsr_0123456789abcdefghij", HIDDEN),
+        ("jsl_0123456789abcdefghij", HIDDEN),
+        ("https%3A%2F%2Fh%2F%3Fkey%3Dghp_0123456789abcdefghij", f"https%3A%2F%2Fh%2F%3Fkey%3D{HIDDEN}"),
         ("key AKIAABCDEFGHIJKLMNOP", f"key {HIDDEN}"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMII\n-----END RSA PRIVATE KEY-----", HIDDEN),
     ],
@@ -62,7 +64,7 @@ def test_what_has_the_form_of_a_secret_is_hidden_inside_text(text: str, shown: s
         {"url": "https://host/search?q=1&page=2", "mail": "ada@example.com"},
         {"headers": {"Authorization": "=Bearer {{ $json.key }}"}},
         {"signature": {"secret": "github"}},
-        {"resume_url": "https://host/resume/1?token=abc"},
+        {"resume_url": ShownLink("https://host/resume/1?token=jsl_0123456789abcdefghij")},
         {"connections": [["token", "password"]], "fields": [{"name": "colour", "value": "red"}]},
         {"token": 7, "password": None, "secret": ""},
     ],

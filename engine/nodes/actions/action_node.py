@@ -212,7 +212,7 @@ async def _by_hand(call: NodeCall[Any], index: int, task: ManualTask, first: Way
     async def ask() -> JsonObject:
         waits, resumption = call.suspension(index), call.resumption(index)
         if waits is None or waits.kind != "approval" or waits.details.get("part") != part:
-            raise SuspendError("approval", details=_task(call, task, first, part))
+            raise SuspendError("approval", details=_task(call, index, task, first, part))
         if resumption is None:
             raise SuspendError("approval", details=waits.details)
         data = resumption.data if isinstance(resumption.data, dict) else {"choice": resumption.data}
@@ -229,13 +229,13 @@ async def _by_hand(call: NodeCall[Any], index: int, task: ManualTask, first: Way
     return outcome
 
 
-def _task(call: NodeCall[Any], task: ManualTask, first: Way, part: str) -> JsonObject:
+def _task(call: NodeCall[Any], index: int, task: ManualTask, first: Way, part: str) -> JsonObject:
     shown = orjson.dumps(first.arguments, option=orjson.OPT_INDENT_2).decode()[:MOST_SHOWN_CHARACTERS]
     return {
         "question": f"{task.task}\n\nIt was to be done by {first.connection}/{first.action}, with\n{shown}",
         "choices": [DONE, CANNOT],
         **({"who": task.who} if task.who else {}),
-        "resume_url": call.resume_url(),
+        "resume_url": call.resume_url(index),
         "part": part,
         "action": f"{first.connection}/{first.action}",
         "arguments": first.arguments,

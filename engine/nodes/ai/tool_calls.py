@@ -120,7 +120,7 @@ class Toolbox:
             details = {
                 "question": f"May the model in node {self.call.node} call {tool.name}? {tool.description}\n\n{shown}",
                 "choices": [ALLOW, REFUSE],
-                "resume_url": self.call.resume_url(),
+                "resume_url": self.call.resume_url(self.index),
                 "tool": tool.name,
                 "arguments": arguments,
                 "part": asking,

@@ -142,6 +142,11 @@ class Logins:
                 return membership
         raise WorkspaceNotFoundError(workspace_id)
 
+    async def role(self, user_id: str, workspace_id: str) -> Role | None:
+        """The user's role in a workspace; ``None`` where they do not belong to it."""
+        memberships = await self._workspaces.of_user(user_id)
+        return next((each.role for each in memberships if each.workspace_id == workspace_id), None)
+
     async def memberships(self, user_id: str) -> Sequence[Membership]:
         """Every workspace that the user belongs to."""
         return await self._workspaces.of_user(user_id)

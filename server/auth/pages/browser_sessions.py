@@ -17,6 +17,7 @@ from server.auth.pages.html import Html, hidden
 from server.auth.sessions.sessions import LOGIN_LIFETIME
 from storage.people.accounts import SqlAccounts, User
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
+from workflow.identity import SCOPES_OF_ROLE, Actor
 
 SESSION_COOKIE = "jobsprint_session"
 FORM_COOKIE = "jobsprint_form"
@@ -75,6 +76,26 @@ class PageSessions:
             name=user.name,
             session_id=session.id,
             workspace_id=session.workspace_id,
+        )
+
+    async def person(self, request: Request, workspace_id: str) -> Actor | None:
+        """The user who is logged in with the browser, with what their role in the workspace lets them do.
+
+        ``None`` where nobody is logged in, or the user does not belong to the workspace.
+        """
+        user = await self.page_user(request)
+        role = None if user is None else await self._logins.role(user.user_id, workspace_id)
+        if user is None or role is None:
+            return None
+        scopes = SCOPES_OF_ROLE[role]
+        return Actor(
+            user_id=user.user_id,
+            workspace_id=workspace_id,
+            scopes=scopes,
+            attainable=scopes,
+            client="a browser",
+            session_id=user.session_id,
+            is_person=True,
         )
 
     async def release_deferred(self, user: User, request: Request, *, next_path: str | None) -> Response:

@@ -212,6 +212,7 @@ class Sessions:
             attainable=granted,
             client=session.client_name,
             session_id=session.id,
+            is_person=session.client_id is None and not session.user_id.startswith(MACHINE),
         )
 
     async def _granted(self, session: Session) -> Scopes:

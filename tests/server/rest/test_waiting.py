@@ -86,7 +86,13 @@ async def test_an_agent_answers_an_approval(mcp_http: McpCaller) -> None:
         data={"choice": "approve", "comment": "fine"},
     )
     done = await ended(mcp_http, ran["execution_id"])
-    assert done["output"]["items"]["after"][0]["approval"] == {"choice": "approve", "comment": "fine", "by": "agent"}
+    answer = done["output"]["items"]["after"][0]["approval"]
+    assert {name: answer[name] for name in ("choice", "comment", "by", "who")} == {
+        "choice": "approve",
+        "comment": "fine",
+        "by": "agent",
+        "who": "local",
+    }
 
 
 async def test_a_person_answers_an_approval_on_its_page(mcp_http: McpCaller, http: httpx2.AsyncClient) -> None:
@@ -106,7 +112,8 @@ async def test_an_approval_expires(mcp_http: McpCaller) -> None:
     parameters = {**APPROVAL, "expires_seconds": 0.2}
     ran = await run(mcp_http, behind(type="approval", parameters=parameters, outputs=["expired"]), input={"amount": 1})
     done = await ended(mcp_http, ran["execution_id"])
-    assert done["output"]["items"]["after"][0]["approval"] == {"choice": "expired", "comment": None, "by": "timer"}
+    answer = done["output"]["items"]["after"][0]["approval"]
+    assert (answer["choice"], answer["comment"], answer["by"], "who" in answer) == ("expired", None, "timer", False)
 
 
 async def test_a_waiting_execution_can_be_cancelled(mcp_http: McpCaller) -> None:

@@ -17,6 +17,7 @@ from prompts.models.memory import SingleFlight, content_hash, packed, unpacked
 from prompts.models.provider import OnText
 from prompts.models.usage import NOTHING, added, usage_of_texts
 from prompts.tokens import request_tokens, text_tokens
+from prompts.wholeness import MOST_LEVELS, whole_request, whole_text
 from workflow.chat import (
     AGENT,
     AgentAnswersError,
@@ -36,6 +37,14 @@ EMBED_TIMEOUT_SECONDS = 60.0
 AGENT_ASKED = "agent_asked"
 CANCELLED = "cancelled"
 """Outcomes of exchanges that are neither answers nor failures."""
+
+
+class Embedded(list[Sequence[float]]):
+    """Vectors that know which model made them; that of no texts still says which model would be asked."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__()
+        self.model = model
 
 
 class ModelAdapter:
@@ -61,6 +70,7 @@ class ModelAdapter:
 
     async def chat(self, request: ChatRequest, *, on_text: OnText | None = None) -> ChatAnswer:
         """The answer of the first model that gives one; see the port."""
+        request = _whole(request)
         order = self.catalogue.order(request.models)
         first = order[0]
         if not request.may_cache or first is None:
@@ -106,9 +116,12 @@ class ModelAdapter:
         return answer
 
     async def embed(self, asker: Asker, texts: Sequence[str], *, model: str | None = None) -> Sequence[Sequence[float]]:
-        """A vector for each text; see the port."""
+        """A vector for each text, with the name of the model beside them; see the port."""
         target = self.catalogue.embedding_target(model)
-        vectors: list[Sequence[float]] = []
+        vectors = Embedded(target.name)
+        if not texts:
+            return vectors
+        texts = list(map(whole_text, texts))
         async with self._spending.admitted(asker, lambda: sum(map(text_tokens, texts))):
             for start in range(0, len(texts), TEXTS_AT_ONCE):
                 vectors += await self._embedded(asker, target, list(texts[start : start + TEXTS_AT_ONCE]))
@@ -131,7 +144,7 @@ class ModelAdapter:
                 await self._note_failed(request, CANCELLED, course)
             raise
         await self._keep(request, answer)
-        if request.may_cache:
+        if request.may_cache and answer.attempts[-1].outcome == OK:  # cut off or empty, the next may be better
             await self._memory.put(content_hash(request, answer.model), packed(answer))
         return answer
 
@@ -211,6 +224,23 @@ class ModelAdapter:
     def _attempt(self, target: Target, outcome: str, started: float, status: int | None) -> ChatAttempt:
         latency_ms = (self._monotonic() - started) * 1000
         return ChatAttempt(model=target.name, outcome=outcome, latency_ms=latency_ms, status=status)
+
+
+def _whole(request: ChatRequest) -> ChatRequest:
+    """The request as it can be sent and kept.
+
+    Raises:
+        ModelError: something in it is nested too deeply, code ``model_rejected``.
+    """
+    try:
+        return whole_request(request)
+    except RecursionError as error:
+        raise ModelError(
+            f"A schema or a tool of the question is nested deeper than {MOST_LEVELS} levels.",
+            code="model_rejected",
+            transient=False,
+            fix="Make it flatter.",
+        ) from error
 
 
 def _tokens(request: ChatRequest) -> int:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import groupby
 from typing import Any
 
 import httpx2
-import orjson
 
 from prompts.models import failures
 from prompts.models.failures import ProviderError
-from prompts.models.provider import OnText, ProviderConfig, ProviderRequest, Reply, Vectors, tool_call
+from prompts.models.provider import OnText, ProviderConfig, ProviderRequest, Reply, Vectors, read_json, tool_calls
+from prompts.models.turns import BEGINNING
+from prompts.wholeness import HalfHeld, whole_text
 from workflow.chat import Message
 from workflow.items import JsonObject
 
 OUTPUT_TOKENS = 4_096
 """The interface insists on a bound; this one is within what every model of theirs can say."""
 REFUSAL = "refusal"
+CUT = frozenset({"max_tokens", "model_context_window_exceeded"})
+"""Stop reasons that say that the answer reached a bound."""
 
 
 class AnthropicProvider:
@@ -47,13 +50,14 @@ class AnthropicProvider:
             if on_text is None:
                 response = await self._client.messages.with_raw_response.create(**arguments)
                 content = response.http_response.content
-                return _reply(_object(content))
+                return _reply(_object(content), self._shown)
             streamed = _StreamedAnswer()
             stream = await self._client.messages.create(**arguments, stream=True)
             async with stream:
                 async for event in stream:
-                    streamed.take(event.model_dump(), on_text)
-            return _reply(streamed.whole())
+                    # Without warnings about what is not of the type that Anthropic has for it: gateways are odd.
+                    streamed.take(event.model_dump(warnings=False), on_text)
+            return _reply(streamed.whole(), self._shown)
 
     async def embed(self, model: str, texts: Sequence[str], *, timeout_seconds: float) -> Vectors:
         """Nothing: there is no such interface.
@@ -85,7 +89,8 @@ class AnthropicProvider:
             true_status = _STATUS_OF_TYPE.get(str(kind), 500) if status < 400 else status
             message = _error_of(error.body, "message") or error.response.reason_phrase
             out_of_money = "credit balance" in str(message).lower()
-            row = failures.of_status(true_status, "insufficient_quota" if out_of_money else None)
+            code = "insufficient_quota" if out_of_money else kind
+            row = failures.of_status(true_status, code, message=str(message))
             raise ProviderError(
                 row,
                 f"status {true_status}: {self._shown(str(message))}",
@@ -97,7 +102,7 @@ class AnthropicProvider:
         except (httpx2.HTTPError, httpx2.StreamError) as error:
             cause = self._shown(str(error) or type(error).__name__)
             raise ProviderError(failures.UNAVAILABLE, f"the answer broke off: {cause}") from error
-        except (ValueError, TypeError, KeyError, AttributeError, anthropic.AnthropicError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, StopIteration, anthropic.AnthropicError) as error:
             raise ProviderError(failures.UNAVAILABLE, "what came cannot be read") from error
 
     def _shown(self, text: str) -> str:
@@ -123,7 +128,8 @@ class _StreamedAnswer:
     """What has come of a stream so far."""
 
     def __init__(self) -> None:
-        self._blocks: dict[int, dict[str, Any]] = {}
+        self._blocks: list[dict[str, Any]] = []
+        self._half = HalfHeld()
         self._usage: dict[str, Any] = {}
         self._stop: str | None = None
 
@@ -133,12 +139,14 @@ class _StreamedAnswer:
         if kind == "message_start":
             self._usage |= event["message"].get("usage") or {}
         elif kind == "content_block_start":
-            self._blocks[event["index"]] = {**event["content_block"], "partial": ""}
+            self._blocks.append({**event["content_block"], "index": event.get("index"), "partial": ""})
         elif kind == "content_block_delta":
-            block, delta = self._blocks[event["index"]], event["delta"]
+            block, delta = self._block(event.get("index")), event["delta"]
             if delta.get("text"):
                 block["text"] = (block.get("text") or "") + delta["text"]
-                on_text(delta["text"])
+                text = self._half.joined(delta["text"])
+                if text:
+                    on_text(text)
             block["partial"] += delta.get("partial_json") or ""
         elif kind == "message_delta":
             self._stop = event["delta"].get("stop_reason") or self._stop
@@ -153,39 +161,49 @@ class _StreamedAnswer:
         """
         if self._stop is None:
             raise ProviderError(failures.UNAVAILABLE, "the stream ended before the answer did")
-        content = [block for _, block in sorted(self._blocks.items())]
-        return {"content": content, "stop_reason": self._stop, "usage": self._usage}
+        return {"content": self._blocks, "stop_reason": self._stop, "usage": self._usage}
+
+    def _block(self, index: Any) -> dict[str, Any]:
+        """The latest block that began at this index: gateways send several blocks at one."""
+        return next(block for block in reversed(self._blocks) if block["index"] == index)
 
 
 def _object(body: bytes) -> dict[str, Any]:
-    answer = orjson.loads(body)
+    answer = read_json(body)
     if not isinstance(answer, dict):
         raise ProviderError(failures.UNAVAILABLE, "what came is not a JSON object")
     return answer
 
 
-def _reply(answer: dict[str, Any]) -> Reply:
+def _reply(answer: dict[str, Any], shown: Callable[[str], str]) -> Reply:
     """The answer in our words.
 
     Raises:
-        ProviderError: there is none in it, or the model refuses.
+        ProviderError: there is none in it, it failed, or the model refuses.
+        ValueError: a call names no tool.
     """
-    content = answer.get("content")
-    if answer.get("stop_reason") == REFUSAL:
+    if failures.is_error(answer.get("error")):  # with status 200
+        raise failures.told(answer["error"], shown)
+    content, stop = answer.get("content"), answer.get("stop_reason")
+    if stop == REFUSAL:
         raise ProviderError(failures.REFUSED, "it refuses")
-    if not isinstance(content, list) or (not content and answer.get("stop_reason") is None):
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    if not isinstance(content, list) or (not content and stop is None):
         raise ProviderError(failures.UNAVAILABLE, "there was no answer in what came")
     usage = answer.get("usage") or {}
     inputs = [usage.get(name) for name in ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")]
+    wanted = [
+        (block.get("id") or "", block.get("name") or "", block.get("partial") or block.get("input"))
+        for block in content
+        if block.get("type") == "tool_use"
+    ]
     return Reply(
-        text="".join(block.get("text") or "" for block in content if block.get("type") == "text"),
-        tool_calls=tuple(
-            tool_call(block["id"], block["name"], block.get("partial") or orjson.dumps(block.get("input")).decode())
-            for block in content
-            if block.get("type") == "tool_use"
-        ),
+        text=whole_text("".join(block.get("text") or "" for block in content if block.get("type") == "text")),
+        tool_calls=tool_calls(wanted, is_cut=stop in CUT),
         input_tokens=None if inputs[0] is None else sum(each or 0 for each in inputs),
         output_tokens=usage.get("output_tokens"),
+        is_cut=stop in CUT,
     )
 
 
@@ -214,8 +232,12 @@ def _arguments(question: ProviderRequest) -> dict[str, Any]:
 
 
 def _messages(messages: Sequence[Message]) -> Iterator[JsonObject]:
-    """Turns of user and assistant that alternate, as the interface wants them."""
-    for role, turns in groupby(messages, key=lambda each: "assistant" if each.role == "assistant" else "user"):
+    """Turns of user and assistant that alternate, none of them empty and the first the user's, as the interface wants
+    them."""
+    said = [each for each in messages if each.content or each.attachments or each.tool_calls or each.role == "tool"]
+    if said and said[0].role == "assistant":
+        said.insert(0, Message(role="user", content=BEGINNING))
+    for role, turns in groupby(said, key=lambda each: "assistant" if each.role == "assistant" else "user"):
         yield {"role": role, "content": [block for turn in turns for block in _blocks(turn)]}
 
 

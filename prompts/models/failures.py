@@ -14,7 +14,10 @@ broken or unreadable answer          model_unavailable       yes          yes   
 400, 422, any other 3xx or 4xx       model_rejected          no           no           no
 refusal, content filter              model_refused           no           no           no
 answer that does not fit its schema  model_answer_invalid    no           no           no
+data that was cut off at its limit   model_answer_invalid    no           no           no
 ===================================  ======================  ===========  ===========  =====
+
+An error that comes with status 200, beside an answer or in place of one, is the row of its code, else a broken answer.
 
 "Tried later" is "queued for retry" of docs/contract.md, "Failure"; "opens" is whether it counts for the circuit
 breaker. A wrong key and a wrong name are the operator's to correct: going on with the next model would hide them, and
@@ -24,16 +27,57 @@ spend other money than was meant. Of broken answers only those count here of whi
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any
 
 from workflow.redaction import HIDDEN, redacted_text
 
+MOST_CODES = 12
+"""Codes that are looked for in an error's object."""
 LONGEST_MESSAGE = 300
 """Characters of a provider's own message that are shown."""
 OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "credit_balance_too_low"})
 """Codes of 429 (and 400, at Anthropic) that say that waiting does not help."""
+FILTERED = frozenset(
+    {
+        "content_filter",  # OpenAI, Azure
+        "content_policy_violation",  # LiteLLM and gateways like it
+        "contentpolicyviolation",
+        "responsibleaipolicyviolation",  # Azure, within innererror
+        "moderation_blocked",  # OpenAI
+        "data_inspection_failed",  # Alibaba
+        "datainspectionfailed",
+        "sensitive",  # Zhipu
+        "safety",  # Google, as finish reason too
+        "prohibited_content",
+        "blocklist",
+        "recitation",
+        "refusal",  # Anthropic's stop reason, which gateways pass on
+    }
+)
+"""Codes of errors, and reasons why an answer ended, that say that a filter has taken it away. In small letters."""
+_FILTER_WORDS = ("content filtering policy", "content management policy", "content exists risk")
+"""What the message says where there is no code: Anthropic, Azure, DeepSeek."""
+_OF_WORDS = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "rate_limited": 429,
+    "too_many_requests": 429,
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "model_not_found": 404,
+    "not_found_error": 404,
+    "billing_error": 402,
+    "timeout": 408,
+    "timeout_error": 408,
+}
+"""The status that a code in words stands for, where an error came with status 200. What is not here is a server's."""
 _SECONDS = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
@@ -118,6 +162,20 @@ INVALID_ANSWER = Failure(
     opens_breaker=False,
     fix="Make the schema simpler or its descriptions clearer, leave the model more room, or name a stronger one.",
 )
+CUT_OFF = Failure(
+    code="model_answer_invalid",
+    falls_back=False,
+    transient=False,
+    opens_breaker=False,
+    fix="Raise max_output_tokens, ask for less at once, or name a model that can say more.",
+)
+ROLES = Failure(
+    code="model_rejected",
+    falls_back=False,
+    transient=False,
+    opens_breaker=False,
+    fix='Set "alternating_roles": true for this provider in JOBSPRINT_MODEL_PROVIDERS.',
+)
 
 
 class ProviderError(Exception):
@@ -144,9 +202,12 @@ class ProviderError(Exception):
         self.retry_after_seconds = retry_after_seconds
 
 
-def of_status(status: int, error_code: str | None = None) -> Failure:
-    """The row of an HTTP status; ``error_code`` is the provider's own."""
-    if status == 402 or (error_code in OUT_OF_MONEY and status in (400, 403, 429)):
+def of_status(status: int, *codes: Any, message: str = "") -> Failure:
+    """The row of an HTTP status; ``codes`` and ``message`` are the provider's own."""
+    words = {code.lower() for code in codes if isinstance(code, str)}
+    if 400 <= status < 500 and (words & FILTERED or any(each in message.lower() for each in _FILTER_WORDS)):
+        return REFUSED
+    if status == 402 or (words & OUT_OF_MONEY and status in (400, 403, 429)):
         return OUT_OF_QUOTA
     if status == 408:
         return TIMEOUT
@@ -158,7 +219,54 @@ def of_status(status: int, error_code: str | None = None) -> Failure:
         return UNAVAILABLE
     if status in (401, 403):
         return DENIED
-    return UNKNOWN_MODEL if status == 404 else REJECTED
+    if status == 404:
+        return UNKNOWN_MODEL
+    return ROLES if "must alternate" in message.lower() else REJECTED
+
+
+def told(error: Any, shown: Callable[[str], str]) -> ProviderError:
+    """The failure that an error object, or text, of an answer with status 200 tells of; ``shown`` as :func:`shown`."""
+    codes = error_codes(error)
+    words = {code.lower() for code in codes if isinstance(code, str)}
+    status = next((number for number in map(_status, codes) if number is not None), None)
+    found = status or next((_OF_WORDS[word] for word in sorted(words & _OF_WORDS.keys())), None)
+    message = message_of(error) or "no reason given"
+    if words & OUT_OF_MONEY:
+        row = OUT_OF_QUOTA
+    elif words & FILTERED:
+        row = REFUSED
+    else:
+        row = UNAVAILABLE if found is None else of_status(found, *codes, message=message)
+    return ProviderError(row, f"it answered an error: {shown(message)}", status=status)
+
+
+def is_error(value: Any) -> bool:
+    """Whether the member ``error`` of an answer tells of one; some servers send it with nothing in it."""
+    return any(value.values()) if isinstance(value, dict) else bool(value)
+
+
+def error_codes(error: Any) -> list[Any]:
+    """Every code that an error's object has: its own, its kind, and those of what lies within."""
+    found: list[Any] = []
+    while isinstance(error, dict) and len(found) < MOST_CODES:
+        found += [error.get("code"), error.get("type"), error.get("status")]
+        error = error.get("error") or error.get("innererror") or error.get("inner_error")
+    return [code for code in found if code is not None]
+
+
+def message_of(body: Any) -> str | None:
+    """The message in an error's body, as different servers write it."""
+    for _ in range(MOST_CODES):
+        if not isinstance(body, dict):
+            break
+        body = body.get("error", body.get("message", body.get("detail")))
+    return body if isinstance(body, str) else None
+
+
+def _status(code: Any) -> int | None:
+    if isinstance(code, bool) or not isinstance(code, int | str) or not str(code).isdecimal():
+        return None
+    return int(code) if len(str(code)) == 3 and 400 <= int(code) <= 599 else None
 
 
 def retry_after_seconds(value: str | None, *, now: datetime | None = None) -> float | None:

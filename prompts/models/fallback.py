@@ -13,9 +13,19 @@ from prompts.models.availability import Availability
 from prompts.models.catalogue import Target
 from prompts.models.failures import ProviderError
 from prompts.models.provider import OnText, ProviderRequest, Reply
+from prompts.models.turns import alternating
 from prompts.models.usage import NOTHING, added, usage_of
 from workflow.chat import AgentAnswersError, ChatAnswer, ChatAttempt, ChatRequest, ModelError, Usage
 from workflow.exchanges import OK
+from workflow.items import JsonObject
+
+CUT_OFF, EMPTY = "cut_off", "empty"
+"""Outcomes of attempts that are answers: it reached the bound of its length, or there is nothing in it. Nodes know them
+too (engine.nodes.ai.model_calls)."""
+ANSWERED = (failures.INVALID_ANSWER, failures.CUT_OFF)
+"""Failures of what was counted as an answer already."""
+LONG_CHARACTERS = 20_000
+"""A longer answer is read in a thread: it takes longer than others may wait."""
 
 
 @dataclass(slots=True)
@@ -66,7 +76,8 @@ class Fallback:
                     break
                 continue
             latency_ms = (self._monotonic() - started) * 1000
-            course.attempts.append(ChatAttempt(model=target.name, outcome=OK, latency_ms=latency_ms, status=200))
+            outcome = CUT_OFF if reply.is_cut else EMPTY if reply.is_empty else OK
+            course.attempts.append(ChatAttempt(model=target.name, outcome=outcome, latency_ms=latency_ms, status=200))
             return ChatAnswer(
                 model=target.name,
                 text=reply.text,
@@ -99,8 +110,11 @@ class Fallback:
             reply = await self._asked(target, question, course, on_text=None)
             if reply.tool_calls:
                 return reply, None
+            if reply.is_cut:  # what is there can look whole and not be: 12 of 123, two of ten rows
+                message = "its answer was cut off at the bound of its length, so the data in it is not whole"
+                raise ProviderError(failures.CUT_OFF, message, status=200)
             try:
-                return reply, structured.read(reply.text, request.schema)
+                return reply, await _read(reply.text, request.schema)
             except structured.UnfitAnswerError as unfit:
                 if repairs == structured.MOST_REPAIRS:
                     why = str(unfit).rstrip(".")
@@ -123,7 +137,7 @@ class Fallback:
         return reply
 
     def _failed(self, target: Target, error: ProviderError, course: Course, started: float) -> None:
-        if error.failure is not failures.INVALID_ANSWER:  # which is an answer, and was counted as one
+        if error.failure not in ANSWERED:
             self._availability.failed(target.name, error)
         course.errors.append((target.name, error))
         if error.failure.transient and error.retry_after_seconds is not None:
@@ -146,6 +160,8 @@ def question_for(target: Target, request: ChatRequest) -> ProviderRequest:
         place = next((at for at, each in enumerate(messages) if each.role != "system"), len(messages))
         messages.insert(place, structured.instruction(schema))
         schema = None
+    if target.provider.config.alternating_roles:
+        messages = alternating(messages)
     return ProviderRequest(
         model=target.model,
         messages=messages,
@@ -155,6 +171,12 @@ def question_for(target: Target, request: ChatRequest) -> ProviderRequest:
         temperature=request.temperature,
         max_output_tokens=request.max_output_tokens,
     )
+
+
+async def _read(text: str, schema: JsonObject) -> Any:
+    if len(text) <= LONG_CHARACTERS:
+        return structured.read(text, schema)
+    return await asyncio.to_thread(structured.read, text, schema)
 
 
 def _skipped(outcome: str, seconds: float) -> ProviderError:

@@ -11,7 +11,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 
-from workflow.chat import ChatAnswer, ChatRequest, ToolCall, Usage
+from workflow.chat import ChatAnswer, ChatAttempt, ChatRequest, ToolCall, Usage
+from workflow.exchanges import OK
 
 T = TypeVar("T")
 
@@ -117,6 +118,7 @@ def packed(answer: ChatAnswer) -> bytes:
     content = {
         "model": answer.model,
         "text": answer.text,
+        "outcome": answer.attempts[-1].outcome if answer.attempts else OK,
         "data": answer.data,
         "tool_calls": [
             {"id": call.id, "name": call.name, "arguments": call.arguments, "raw_arguments": call.raw_arguments}
@@ -129,6 +131,8 @@ def packed(answer: ChatAnswer) -> bytes:
 def unpacked(kept: bytes) -> ChatAnswer:
     """An answer as it was kept: it cost nothing."""
     content = orjson.loads(kept)
+    outcome = content.get("outcome", OK)
+    attempt = ChatAttempt(model=content["model"], outcome=outcome, latency_ms=0.0)
     return ChatAnswer(
         model=content["model"],
         text=content["text"],
@@ -136,5 +140,6 @@ def unpacked(kept: bytes) -> ChatAnswer:
         latency_ms=0.0,
         data=content["data"],
         tool_calls=tuple(ToolCall(**each) for each in content["tool_calls"]),
+        attempts=() if outcome == OK else (attempt,),
         is_from_cache=True,
     )

@@ -37,6 +37,7 @@ class ProviderSettings(BaseModel):
     native_schema: bool | None = None
     output_limit: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+    alternating_roles: bool | None = None
 
 
 class Preset(NamedTuple):
@@ -48,6 +49,7 @@ class Preset(NamedTuple):
     is_free: bool = False
     native_schema: bool = True
     output_limit: str = "max_tokens"
+    alternating_roles: bool = False
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -60,8 +62,9 @@ PRESETS: Mapping[str, Preset] = {
         "https://api.puter.com/puterai/openai/v1/", key="PUTER_AUTH_TOKEN", is_free=True, native_schema=False
     ),
     "ollama": Preset("http://127.0.0.1:11434/v1", is_free=True),
-    "llamacpp": Preset("http://127.0.0.1:8080/v1", is_free=True),
-    "vllm": Preset("http://127.0.0.1:8000/v1", is_free=True),
+    # Their models' own templates, of which Mistral's and Gemma's refuse two messages of one role in a row.
+    "llamacpp": Preset("http://127.0.0.1:8080/v1", is_free=True, alternating_roles=True),
+    "vllm": Preset("http://127.0.0.1:8000/v1", is_free=True, alternating_roles=True),
 }
 
 
@@ -108,6 +111,9 @@ def _config(name: str, settings: ProviderSettings, environment: Mapping[str, str
     native = settings.native_schema
     if native is None:
         native = preset.native_schema if preset is not None and settings.kind is None else kind == "openai"
+    alternating = settings.alternating_roles
+    if alternating is None:
+        alternating = preset is not None and preset.alternating_roles
     return ProviderConfig(
         name=name,
         kind=kind,
@@ -118,6 +124,7 @@ def _config(name: str, settings: ProviderSettings, environment: Mapping[str, str
         native_schema=native and kind == "openai",
         output_limit=settings.output_limit or (preset.output_limit if preset is not None else "max_tokens"),
         headers=settings.headers,
+        alternating_roles=alternating,
     )
 
 

@@ -16,6 +16,7 @@ from tests.doubles.models import (
     Answer,
     ModelsDouble,
     cut_body,
+    cut_off,
     cut_stream,
     data,
     empty_choices,
@@ -79,6 +80,7 @@ def stays(name: str, answer: Answer, outcome: str, **members: Any) -> Fault:
 
 UNAVAILABLE, LIMITED = later("model_unavailable"), later("model_rate_limited")
 QUOTA, REJECTED, REFUSED = final("model_quota_exceeded"), final("model_rejected"), final("model_refused")
+UPSTREAM = {"code": 502, "message": "upstream went away"}
 UNFIT = data({"total": "much"})
 
 FAULTS = [
@@ -114,6 +116,22 @@ FAULTS = [
     stays("refusal", refusal(), REFUSED),
     stays("refusal, streamed", refusal(), REFUSED, is_streamed=True),
     stays("content filter", filtered(), REFUSED),
+    moves_on("answer that failed, status 200", said("", finish_reason="error"), UNAVAILABLE),
+    moves_on("error inside a choice", said("Partial te", choice_error=UPSTREAM), UNAVAILABLE),
+    moves_on("error inside a choice, streamed", said("", choice_error=UPSTREAM), UNAVAILABLE, is_streamed=True),
+    stays("error behind text, streamed", said("Partial te", error=UPSTREAM), UNAVAILABLE, is_streamed=True),
+    moves_on("error beside choices", said("Partial te", error=UPSTREAM), UNAVAILABLE),
+    moves_on("error 429 beside choices", said("", error={"code": 429}), LIMITED),
+    stays("400 of a content filter", status(400, error_code="content_filter"), REFUSED),
+    stays("400 of a content filter, streamed", status(400, error_code="content_filter"), REFUSED, is_streamed=True),
+    stays("cut off, a text", cut_off("It was a dark and"), BY_PRIMARY),
+    stays("cut off, data", cut_off('{"total": 3}'), final("model_answer_invalid"), schema=SCHEMA),
+    stays("empty, a text", said(""), BY_PRIMARY),
+    stays("empty, data", said(""), final("model_answer_invalid"), asked=3, schema=SCHEMA),
+    stays(
+        "data behind thoughts with braces", said('<think>{"total": 1}?</think>{"total": 3}'), BY_PRIMARY, schema=SCHEMA
+    ),
+    stays("data among words with braces", said('In {curly} words: {"total": 3}.'), BY_PRIMARY, schema=SCHEMA),
     stays("schema kept", data({"total": 3}), BY_PRIMARY, schema=SCHEMA),
     Fault(
         name="schema violated, then kept",

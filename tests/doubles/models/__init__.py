@@ -9,8 +9,10 @@ from tests.doubles.models.answers import (
     Answer,
     calling,
     cut_body,
+    cut_off,
     cut_stream,
     data,
+    embedded,
     empty_choices,
     filtered,
     garbage_in_stream,
@@ -21,7 +23,7 @@ from tests.doubles.models.answers import (
     slow,
     status,
 )
-from tests.doubles.models.server import Asked, ModelsDouble, serving
+from tests.doubles.models.server import Asked, ModelsDouble, in_turns, serving
 
 __all__ = [
     "Answer",
@@ -29,12 +31,15 @@ __all__ = [
     "ModelsDouble",
     "calling",
     "cut_body",
+    "cut_off",
     "cut_stream",
     "data",
+    "embedded",
     "empty_choices",
     "filtered",
     "garbage_in_stream",
     "hanging",
+    "in_turns",
     "malformed_json",
     "refusal",
     "said",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,11 @@ class Answer:
     ``tool_calls`` are names with their arguments: an object, or a text that is sent as it is. ``usage`` is (input,
     output) tokens; ``None`` counts words, and ``has_usage`` false tells none. ``cut_after`` and ``garbage_after`` count
     pieces of a stream; in a whole body a cut sends half of it. A ``body`` is sent in place of everything else.
+
+    ``error`` stands beside the choices, ``choice_error`` within the first; in a stream both come behind the text.
+    ``call_ids`` and ``call_indexes`` are the tool calls' own, in place of ``call_0`` and 0, 1, 2; ``None`` leaves one
+    out. With ``calls_at_once`` a stream sends each call in one piece; with ``arguments_as_objects`` arguments are no
+    text. ``vectors`` are what embeddings answer.
     """
 
     text: str = ""
@@ -34,6 +39,13 @@ class Answer:
     garbage_after: int | None = None
     delay_seconds: float = 0
     hangs: bool = False
+    error: Any = None
+    choice_error: Any = None
+    call_ids: Sequence[str | None] | None = None
+    call_indexes: Sequence[int | None] | None = None
+    calls_at_once: bool = False
+    arguments_as_objects: bool = False
+    vectors: Sequence[Any] | None = None
 
     @classmethod
     def from_json(cls, value: Any) -> Answer:
@@ -64,14 +76,24 @@ def data(value: Any, **members: Any) -> Answer:
     return Answer(text=json.dumps(value), **members)
 
 
-def calling(*tool_calls: tuple[str, Any], text: str = "") -> Answer:
+def calling(*tool_calls: tuple[str, Any], text: str = "", **members: Any) -> Answer:
     """Wishes for tools: names with their arguments."""
-    return Answer(tool_calls=tool_calls, text=text)
+    return Answer(tool_calls=tool_calls, text=text, **members)
 
 
 def refusal(text: str = "I cannot help with that.") -> Answer:
     """The model will not."""
     return Answer(refusal=text)
+
+
+def cut_off(text: str, **members: Any) -> Answer:
+    """An answer that reached the bound of its length."""
+    return Answer(text=text, finish_reason="length", **members)
+
+
+def embedded(*vectors: Any) -> Answer:
+    """Vectors, whatever they are."""
+    return Answer(vectors=vectors)
 
 
 def filtered() -> Answer:
@@ -80,14 +102,20 @@ def filtered() -> Answer:
 
 
 def status(
-    code: int, *, retry_after: str | None = None, message: str | None = None, error_code: str | None = None
+    code: int,
+    *,
+    retry_after: str | None = None,
+    message: str | None = None,
+    error_code: str | None = None,
+    **members: Any,
 ) -> Answer:
-    """An error with this HTTP status, as OpenAI writes errors."""
+    """An error with this HTTP status, as OpenAI writes errors; ``members`` are further ones of its object."""
     error = {
         "message": message or f"scripted status {code}",
         "type": error_code or "scripted",
         "param": None,
         "code": error_code,
+        **members,
     }
     headers = {} if retry_after is None else {"retry-after": retry_after}
     return Answer(status=code, headers=headers, body=json.dumps({"error": error}).encode())

@@ -18,10 +18,11 @@ def message(answer: Answer, body: Any) -> Any:
     input_tokens, output_tokens = usage_of(answer, body)
     content: list[Any] = [{"type": "text", "text": answer.text}] if answer.text else []
     content += [
-        {"type": "tool_use", "id": f"call_{place}", "name": name, "input": orjson.loads(arguments_of(value))}
+        {"type": "tool_use", "id": f"call_{place}", "name": name, "input": _input(value)}
         for place, (name, value) in enumerate(answer.tool_calls)
     ]
-    return {**_head(body, input_tokens, output_tokens), "content": content, "stop_reason": _stop(answer)}
+    whole = {**_head(body, input_tokens, output_tokens), "content": content, "stop_reason": _stop(answer)}
+    return whole if answer.error is None else {**whole, "error": answer.error}
 
 
 def events(answer: Answer, body: Any) -> Iterator[Any]:
@@ -38,10 +39,14 @@ def events(answer: Answer, body: Any) -> Iterator[Any]:
     for number, (name, value) in enumerate(answer.tool_calls):
         block = {"type": "tool_use", "id": f"call_{number}", "name": name, "input": {}}
         delta = {"type": "input_json_delta", "partial_json": arguments_of(value)}
-        yield {"type": "content_block_start", "index": place, "content_block": block}
-        yield {"type": "content_block_delta", "index": place, "delta": delta}
-        yield {"type": "content_block_stop", "index": place}
+        index = place if answer.call_indexes is None else answer.call_indexes[number]
+        yield {"type": "content_block_start", "index": index, "content_block": block}
+        yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
         place += 1
+    if answer.error is not None:
+        yield {"type": "error", "error": answer.error}
+        return
     yield {
         "type": "message_delta",
         "delta": {"stop_reason": _stop(answer), "stop_sequence": None},
@@ -59,6 +64,14 @@ def _head(body: Any, input_tokens: int, output_tokens: int) -> dict[str, Any]:
         "stop_sequence": None,
         "usage": {"input_tokens": input_tokens, "output_tokens": output_tokens},
     }
+
+
+def _input(value: Any) -> Any:
+    """What a call's input is: an object, or what a gateway makes of text that is none."""
+    try:
+        return orjson.loads(arguments_of(value))
+    except orjson.JSONDecodeError:
+        return value
 
 
 def _stop(answer: Answer) -> str:

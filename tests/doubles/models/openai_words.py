@@ -42,14 +42,17 @@ def completion(answer: Answer, body: Any) -> Any:
     message: dict[str, Any] = {"role": "assistant", "content": answer.text or None, "refusal": answer.refusal}
     if answer.tool_calls:
         message["tool_calls"] = [
-            {"id": f"call_{place}", "type": "function", "function": {"name": name, "arguments": arguments_of(value)}}
+            {**_id(answer, place), "type": "function", "function": {"name": name, "arguments": _given(answer, value)}}
             for place, (name, value) in enumerate(answer.tool_calls)
         ]
     choice = {"index": 0, "message": message, "finish_reason": _finish(answer), "logprobs": None}
+    if answer.choice_error is not None:
+        choice["error"] = answer.choice_error
     return {
         **_head(body, "chat.completion"),
         "choices": [choice] if answer.has_choices else [],
         **({"usage": _usage(answer, body)} if answer.has_usage else {}),
+        **({"error": answer.error} if answer.error is not None else {}),
     }
 
 
@@ -67,21 +70,31 @@ def chunks(answer: Answer, body: Any) -> Iterator[Any]:
         if answer.refusal is not None:
             yield chunk({"refusal": answer.refusal})
         for place, (name, value) in enumerate(answer.tool_calls):
-            arguments = arguments_of(value)
-            middle = len(arguments) // 2
-            function = {"name": name, "arguments": arguments[:middle]}
-            call = {"index": place, "id": f"call_{place}", "type": "function", "function": function}
-            yield chunk({"tool_calls": [call]})
-            yield chunk({"tool_calls": [{"index": place, "function": {"arguments": arguments[middle:]}}]})
-        yield chunk({}, _finish(answer))
+            index = _index(answer, place)
+            arguments = _given(answer, value)
+            middle = len(arguments) if answer.calls_at_once or not isinstance(arguments, str) else len(arguments) // 2
+            first = arguments if not isinstance(arguments, str) else arguments[:middle]
+            function = {"name": name, "arguments": first}
+            yield chunk({"tool_calls": [{**index, **_id(answer, place), "type": "function", "function": function}]})
+            if middle < len(arguments):
+                yield chunk({"tool_calls": [{**index, "function": {"arguments": arguments[middle:]}}]})
+        if answer.error is not None:
+            yield {**head, "choices": [], "error": answer.error}
+        last = chunk({}, _finish(answer))
+        if answer.choice_error is not None:
+            last["choices"][0]["error"] = answer.choice_error
+        yield last
     wants_usage = (body.get("stream_options") or {}).get("include_usage")
     if answer.has_usage and wants_usage:
         yield {**head, "choices": [], "usage": _usage(answer, body)}
 
 
-def embeddings(body: Any) -> Any:
-    """Vectors that are near each other where texts share words."""
+def embeddings(answer: Answer, body: Any) -> Any:
+    """Vectors that are near each other where texts share words, or those of the script."""
     texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+    if answer.vectors is not None:
+        scripted = [{"object": "embedding", "index": at, "embedding": each} for at, each in enumerate(answer.vectors)]
+        return {"object": "list", "model": body.get("model"), "data": scripted}
     as_base64 = body.get("encoding_format") == "base64"
     listed = []
     for index, text in enumerate(texts):
@@ -103,6 +116,20 @@ def _vector(text: str) -> list[float]:
         vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % DIMENSIONS] += 1.0
     length = math.sqrt(sum(part * part for part in vector)) or 1.0
     return [part / length for part in vector]
+
+
+def _id(answer: Answer, place: int) -> dict[str, Any]:
+    call_id = f"call_{place}" if answer.call_ids is None else answer.call_ids[place]
+    return {} if call_id is None else {"id": call_id}
+
+
+def _index(answer: Answer, place: int) -> dict[str, Any]:
+    index = place if answer.call_indexes is None else answer.call_indexes[place]
+    return {} if index is None else {"index": index}
+
+
+def _given(answer: Answer, value: Any) -> Any:
+    return value if answer.arguments_as_objects else arguments_of(value)
 
 
 def _head(body: Any, kind: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ class ModelsDouble:
             body = answer.body if answer.body is not None else b""
             await _send(send, body, answer.status, {"content-type": "application/json", **answer.headers})
         elif asked.path == "/v1/embeddings":
-            await _send_json(send, openai_words.embeddings(asked.body))
+            await _send_json(send, openai_words.embeddings(answer, asked.body))
         elif asked.body.get("stream"):
             await _send_stream(send, answer, asked)
         else:
@@ -132,6 +132,19 @@ class ModelsDouble:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         return not done
+
+
+def in_turns(asked: Asked) -> Answer | None:
+    """For ``decide``: refuses what the templates of Mistral's and Gemma's models refuse, which is messages of one role
+    in a row, a system message behind the head, and a beginning that is not the user's."""
+    roles = [each["role"] for each in asked.body["messages"]]
+    turns = [role for at, role in enumerate(roles) if role in ("user", "assistant") or (role == "system" and at)]
+    calls = any(each.get("tool_calls") for each in asked.body["messages"])
+    in_order = all(role == ("user", "assistant")[at % 2] for at, role in enumerate(turns))
+    if calls or (turns and in_order):
+        return None
+    message = "After the optional system message, conversation roles must alternate user/assistant/user/assistant/..."
+    return status(400, message=message)
 
 
 @asynccontextmanager

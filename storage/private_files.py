@@ -44,11 +44,18 @@ def open_to_others(folder: Path) -> Iterator[Path]:
 
     A folder that is closed hides what is in it; it is looked into all the same, since backups copy modes.
     """
-    if os.name != "posix" or not folder.exists():
-        return
-    for path in (folder, *sorted(folder.rglob("*"))):
-        if not path.is_symlink() and path.stat().st_mode & OTHERS:
-            yield path
+    return filter(is_open_to_others, (folder, *sorted(folder.rglob("*"))))
+
+
+def is_open_to_others(path: Path) -> bool:
+    """Whether somebody but the owner may do anything with it."""
+    if os.name != "posix":
+        return False
+    try:
+        mode = path.lstat().st_mode
+    except OSError:
+        return False
+    return not stat.S_ISLNK(mode) and bool(mode & OTHERS)
 
 
 def synced(folder: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from engine.announcements import CHANGES, DETAILS
 from prompts.conversations import CONVERSATION_DELETED
+from server.settings.secret_key import FILE_NAME as SECRET_FILE
 from server.settings.secret_key import load_secret_key
 from server.settings.settings import BadSettingsError, Settings
 from server.settings.vault_keys import LOCK_FILE
@@ -20,12 +24,21 @@ from storage.events.in_process import InProcessEventBus
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from storage.people.audit import SqlAuditLog
+from storage.private_files import PRIVATE_FILE, make_private, make_private_folder
 from storage.redis.events import RedisEventBus
+from storage.secrets.key_sources import OWN_FILE
+from workflow.errors import StorageError
 from workflow.ports import Clock, EventBus, NewId
+
+logger = logging.getLogger(__name__)
 
 VERSION = version("jobsprint")
 PROGRAM = f"jobsprint/{VERSION}"
 """The User-Agent of outgoing requests."""
+WATCH_SECONDS = 0.5
+"""How soon the log says that the database's file is gone."""
+BLOBS_FOLDER = "blobs"
+"""Where large values are, in the data folder."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -56,6 +69,9 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             Database(settings.effective_database_url, connections=settings.database_connections)
         )
         await migrate(database)
+        if database.file is not None:
+            _close_to_others(settings, database.file)
+            await stack.enter_async_context(_watched(database))
         secret = load_secret_key(settings)
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
         bus: EventBus = InProcessEventBus()
@@ -68,14 +84,49 @@ def _redis_bus(settings: Settings, url: str) -> RedisEventBus:
     return RedisEventBus(url, changes=CHANGES | {CONVERSATION_DELETED}, details=DETAILS, prefix=settings.redis_prefix)
 
 
+def _close_to_others(settings: Settings, database: Path) -> None:
+    """Close to other users what earlier versions left open to them. The folder of large values hides what is in it."""
+    beside = [database.with_name(database.name + suffix) for suffix in ("", "-wal", "-shm")]
+    for path in (*beside, *(settings.data_dir / name for name in (SECRET_FILE, OWN_FILE, LOCK_FILE, BLOBS_FOLDER))):
+        make_private(path)
+
+
+@asynccontextmanager
+async def _watched(database: Database) -> AsyncIterator[None]:
+    """Look after the database's file, so that the log says when it goes and when it is back. Whoever uses the database
+    looks for himself."""
+    task = asyncio.create_task(_watch(database), name="database-file")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _watch(database: Database) -> None:
+    was_there = True
+    while True:
+        try:
+            database.check_file()
+        except StorageError as error:
+            if was_there:
+                logger.error("%s: %s %s", database.file, error.message, error.fix)  # noqa: TRY400 - where it was noticed says nothing
+            was_there = False
+        else:
+            if not was_there:
+                logger.warning("%s: the file of the database is back", database.file)
+            was_there = True
+        await asyncio.sleep(WATCH_SECONDS)
+
+
 def _claim(settings: Settings, stack: AsyncExitStack) -> None:
     """Keep other processes away from the data folder, where the database is in it: each would take the other's
     executions for abandoned."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(settings.data_dir)
         if not settings.effective_database_url.startswith("sqlite"):
             return
-        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0))
+        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0, mode=PRIVATE_FILE))
     except Timeout:
         raise BadSettingsError(
             f"Another Jobsprint process uses the folder {settings.data_dir}.",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from server.settings.settings import Settings
 from storage.database.database import Database
 from storage.database.facts import facts_of
 from storage.migrations.runner import newest_revision
+from storage.private_files import is_open_to_others, open_to_others
 from storage.queue.topology import Topology
 from storage.redis.facts import redis_facts
 from workflow.errors import JobsprintError
@@ -18,7 +21,7 @@ from workflow.errors import JobsprintError
 SLOW_SECONDS = 0.05
 """A slower answer means a service that is too far away: every execution makes several requests to it."""
 MOST_SKEW_SECONDS = 2.0
-"""Each process measures leases by its own clock."""
+"""Each process sets timers by its own clock; leases go by the database's."""
 
 Verdict = Literal["well", "look", "wrong"]
 
@@ -37,7 +40,7 @@ class Symptom:
 
 async def examined(settings: Settings) -> AsyncIterator[Symptom]:
     """Everything that the settings name, part by part."""
-    for part in (_database, _broker, _redis, _secrets):
+    for part in (_database, _folder, _broker, _redis, _secrets):
         try:
             async for finding in part(settings):
                 yield finding
@@ -68,7 +71,7 @@ async def _database(settings: Settings) -> AsyncIterator[Symptom]:
     else:
         yield Symptom("well", subject, f"Its schema is the newest ({newest}).")
     if facts.skew_seconds is not None and abs(facts.skew_seconds) > MOST_SKEW_SECONDS:
-        text = f"Its clock and this machine's differ by {facts.skew_seconds:.1f} s, and leases are counted by clocks."
+        text = f"Its clock and this machine's differ by {facts.skew_seconds:.1f} s, and timers go by this machine's."
         yield Symptom("wrong", subject, f"{text} Run NTP on both.")
     if facts.connections is not None:
         fit = facts.connections // settings.database_connections
@@ -76,6 +79,28 @@ async def _database(settings: Settings) -> AsyncIterator[Symptom]:
             f"{facts.connections} connections are enough for {fit} processes of {settings.database_connections} each."
         )
         yield Symptom("look" if fit < 4 else "well", subject, text)
+
+
+async def _folder(settings: Settings) -> AsyncIterator[Symptom]:
+    subject = "folder"
+    if not settings.data_dir.exists():
+        yield Symptom("well", subject, f"There is none yet: the first start makes {settings.data_dir}.")
+        return
+    database = Database(settings.effective_database_url).file
+    beside = [] if database is None else database.parent.glob(f"{database.name}*")
+    found = list(dict.fromkeys((*open_to_others(settings.data_dir), *filter(is_open_to_others, beside))))
+    if not found:
+        yield Symptom("well", subject, f"Only its owner can use what is in {settings.data_dir}.")
+        return
+    named = ", ".join(str(path) for path in found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    text = f"Other users of this machine can use what is the server's own: {named}."
+    yield Symptom("wrong", subject, f"{text} Run: chmod -R go= {' '.join(_roots(settings.data_dir, found))}")
+
+
+def _roots(folder: Path, found: Sequence[Path]) -> Sequence[str]:
+    """What is to be closed so that everything is: the data folder, and what is not in it."""
+    inside = [path for path in found if path.is_relative_to(folder)]
+    return [shlex.quote(str(path)) for path in ([folder] if inside else []) + [p for p in found if p not in inside]]
 
 
 async def _broker(settings: Settings) -> AsyncIterator[Symptom]:

@@ -16,11 +16,13 @@ from server.commands.http_server import new_event_loop
 from server.commands.logs import configure_logging
 from server.settings.secret_key import load_secret_key
 from server.settings.settings import BadSettingsError, Settings
+from server.settings.vault_keys import LOCK_FILE
 from storage.clock import SystemClock
 from storage.database.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from storage.people.audit import SqlAuditLog
+from storage.private_files import PRIVATE_FILE, make_private_folder
 from workflow.errors import JobsprintError
 from workflow.identity import LOCAL_ID
 
@@ -120,7 +122,7 @@ async def _opened(settings: Settings) -> AsyncIterator[AuthServices]:
         clock = SystemClock()
         new_id = UuidFactory(clock=clock)
         audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(settings.data_dir)
         yield await stack.enter_async_context(
             running_auth(settings, database, secret=load_secret_key(settings), audit=audit, clock=clock, new_id=new_id)
         )
@@ -129,8 +131,8 @@ async def _opened(settings: Settings) -> AsyncIterator[AuthServices]:
 def _claim(settings: Settings, stack: AsyncExitStack) -> None:
     """Take the lock of the data folder: a server that runs on it would not notice the changes made here."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(FileLock(settings.data_dir / "jobsprint.lock", timeout=0))
+        make_private_folder(settings.data_dir)
+        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0, mode=PRIVATE_FILE))
     except Timeout:
         raise BadSettingsError(
             f"A server uses the folder {settings.data_dir}, and with SQLite only one process can.",

@@ -10,6 +10,7 @@ from storage.clock import SystemClock
 from storage.database.database import Database
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
+from storage.private_files import PRIVATE_FILE, make_private_folder
 from storage.secrets.keys import VaultKeys
 from storage.secrets.vault import SqlVault
 
@@ -24,7 +25,7 @@ async def rotated_vault(settings: Settings, *, make_key: bool) -> tuple[list[str
         VaultKeyError: there are no keys, or no key can be made here.
         StorageError: the database failed; the credentials encrypted before that stay so.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_private_folder(settings.data_dir)
     sources, lines = key_sources(settings), []
     if make_key:
         lines.append(f"A new key is in {sources.add_key()}.")
@@ -50,7 +51,7 @@ async def rotated_vault(settings: Settings, *, make_key: bool) -> tuple[list[str
 async def _migrated_if_alone(database: Database, settings: Settings) -> None:
     """Migrate the database to the newest schema, unless a running server has done so."""
     try:
-        with FileLock(settings.data_dir / LOCK_FILE, timeout=0):
+        with FileLock(settings.data_dir / LOCK_FILE, timeout=0, mode=PRIVATE_FILE):
             await migrate(database)
     except Timeout:
         return

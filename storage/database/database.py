@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from storage.private_files import PRIVATE_FOLDER, private_opener
 from workflow.errors import StorageError, UnstorableValueError
 
 _LAST_USE = "jobsprint_last_use"
@@ -51,6 +53,13 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._autocommitting: AsyncEngine | None = None
         self._turn = asyncio.Lock()
+        self._opened: tuple[int, int] | None = None
+
+    @property
+    def file(self) -> Path | None:
+        """The file that SQLite has it in; ``None`` for a server's, or one in memory."""
+        named = self.is_sqlite and self._url.database not in (None, "", ":memory:")
+        return Path(str(self._url.database)) if named else None
 
     @property
     def engine(self) -> AsyncEngine:
@@ -61,10 +70,10 @@ class Database:
 
     async def __aenter__(self) -> Self:
         if self.is_sqlite:
-            if self._url.database not in (None, "", ":memory:"):
-                self._make_folder(Path(str(self._url.database)).parent)
+            if self.file is not None:
+                self._opened = self._make_file(self.file)
             self._engine = create_async_engine(self._url)
-            event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
+            event.listen(self._engine.sync_engine, "connect", self._prepare_sqlite)
         else:
             server = {
                 "application_name": "jobsprint",
@@ -85,13 +94,37 @@ class Database:
             self._autocommitting = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         return self
 
-    def _make_folder(self, folder: Path) -> None:
+    @staticmethod
+    def _make_file(path: Path) -> tuple[int, int]:
+        """Make the file where there is none, for its owner only; SQLite gives the files beside it the same mode."""
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+            with suppress(FileExistsError), open(path, "xb", opener=private_opener):
+                pass  # to open one that is there would, on closing it, end the locks that SQLite has on it
+            found = path.stat()
         except OSError as error:
             raise StorageError(
-                f"The folder {folder} cannot be made: {error.strerror}.", fix="Choose one that can be written."
+                f"The database {path} cannot be made or opened: {error.strerror}.",
+                fix="Choose a folder that can be written.",
             ) from error
+        return found.st_dev, found.st_ino
+
+    def check_file(self) -> None:
+        """Return where the file that was opened is still there under its name.
+
+        SQLite itself goes on to write to a file that was deleted or replaced, and all of that would be lost.
+
+        Raises:
+            StorageError: it is not.
+        """
+        if self._opened is None:
+            return
+        try:
+            found = os.stat(str(self._url.database))
+        except OSError as error:
+            raise _gone("is not there any more") from error
+        if (found.st_dev, found.st_ino) != self._opened:
+            raise _gone("was replaced by another one")
 
     async def __aexit__(self, *_: object) -> None:
         await self.engine.dispose()
@@ -104,9 +137,11 @@ class Database:
         Raises:
             StorageError: the database failed.
         """
+        self.check_file()
         with self.translated_errors():
             async with self.engine.begin() as connection:
                 yield connection
+                self.check_file()
 
     @asynccontextmanager
     async def statement(self) -> AsyncGenerator[AsyncConnection]:
@@ -172,8 +207,20 @@ class Database:
         """
         arguments = {"check_same_thread": False, "isolation_level": None}
         engine = create_engine(self._url.set(drivername="sqlite"), poolclass=StaticPool, connect_args=arguments)
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", self._prepare_sqlite)
         return engine
+
+    def _prepare_sqlite(self, connection: Any, _: object) -> None:
+        """WAL lets readers go on beside the one writer; FULL makes a commit survive a power cut."""
+        try:
+            self.check_file()
+        except StorageError:
+            connection.close()
+            raise
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
 
     async def ping(self) -> None:
         """Return when the database has answered.
@@ -201,14 +248,6 @@ def _with_driver(url: str) -> URL:
     return parsed.set(drivername=_DRIVERS[backend])
 
 
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    """WAL lets readers go on beside the one writer; FULL makes a commit survive a power cut."""
-    cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
 def _make_sure_of(connection: Any, record: Any, _: object) -> None:
     """Replace a connection that is gone before it is given out, so that no caller has to try twice."""
     if connection.driver_connection.is_closed():
@@ -227,6 +266,13 @@ def _note_use(_: Any, record: Any) -> None:
 
 def _unstorable(error: BaseException | None) -> UnstorableValueError:
     return UnstorableValueError(f"A value cannot be stored, or looked for: {error}.", fix=STORABLE)
+
+
+def _gone(what: str) -> StorageError:
+    return StorageError(
+        f"The file of the database {what}; nothing is stored.",
+        fix="Stop the server, put the file back or restore a backup (docs/operations/backup.md), and start it again.",
+    )
 
 
 def _translated(error: BaseException | None) -> StorageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from storage.executions.blobs import BlobStore
@@ -79,7 +80,7 @@ class RowReader:
             return decode(stored if self._blobs is None else self._blobs.get(execution_id, stored))
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             raise LostDataError(
-                execution_id, f"{part}: a file of the data folder is missing ({error.filename})"
+                execution_id, f"{part}: the file {Path(str(error.filename)).name} is missing"
             ) from error
         except OSError:
             raise

@@ -103,6 +103,7 @@ class SqliteReader:
     def _read(self, read: Callable[[Any], T]) -> T:
         if self._engine is None:
             raise RuntimeError("the store is not open")
+        self._database.check_file()
         with self._database.translated_errors():
             if self._connection is None:
                 self._connection = self._engine.raw_connection().driver_connection

@@ -98,6 +98,7 @@ class SqliteWriter:
             try:
                 self._executions.execute(connection, batch.executions)
                 self._journal.execute(connection, batch.journal)
+                self._database.check_file()
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:

@@ -132,6 +132,8 @@ idempotency_keys = Table(
     Column("workflow_id", String(36), nullable=False),
     Column("key", Text, nullable=False),
     Column("execution_id", String(36), nullable=False),
+    # JSON: a digest of each part of the request.
+    Column("request", Text),
     Column("created_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("workflow_id", "key"),
     Index("idempotency_keys_by_age", "created_at"),

@@ -28,6 +28,7 @@ def upgrade() -> None:
     for name, column in {"workflow": "workflow_id", "owner": "owner", "state": "state"}.items():
         op.drop_index(f"executions_by_{name}", "executions")
         op.create_index(f"executions_by_{name}", "executions", [column, "created_at", "id"])
+    op.add_column("idempotency_keys", sa.Column("request", sa.Text()))
     op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"])
 
 

@@ -24,7 +24,7 @@ from workflow.actions import (
 from workflow.breaker import Breakers
 from workflow.connections import ActionFigures, Connection, ConnectionStatus, ConnectionStore, Health
 from workflow.ports import Clock
-from workflow.schemas.schemas import InputSchema
+from workflow.schemas.foreign import argument_findings
 
 NOTED_EVERY = timedelta(minutes=1)
 """How often a connection's last use is written while its health stays the same."""
@@ -226,7 +226,7 @@ def _require_form(action: Action, call: ActionCall) -> None:
             code="action_changed",
             fix="See its schema with find_actions, mend the arguments, and set digest to what it is now.",
         )
-    findings = InputSchema(action.input_schema).findings(call.arguments)
+    findings, _ = argument_findings(action.input_schema, call.arguments)
     if findings:
         found = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in findings)
         raise ActionError(

@@ -110,7 +110,7 @@ def _tool_call(action: Action, call: ActionCall) -> ActionCall:
     instructions = call.instructions or AS_GIVEN
     details = action.details
     if "arguments" not in details:
-        return replace(call, action=details["tool"], arguments={"instructions": instructions, **call.arguments})
+        return replace(call, action=details["tool"], arguments={**call.arguments, "instructions": instructions})
     arguments = {**details["arguments"], details["params"]: call.arguments, "instructions": instructions}
     if "tool_name" in details:
         arguments["tool_name"] = details["tool_name"]

@@ -7,7 +7,7 @@ from typing import Any
 import mcp_types as types
 import orjson
 
-from integrations.mcp.results import MOST_REFUSAL
+from integrations.mcp.results import MOST_REFUSAL, refusal
 from workflow.actions import Action, ActionError, ActionResult
 
 TASKS_PER_SUCCESS = 2
@@ -58,7 +58,7 @@ def content(action: Action, answer: types.CallToolResult) -> Any:
     # Some failures are only in the text, as users have seen.
     if answer.is_error or (isinstance(said, dict) and said.get("isError") is True):
         why = said.get("error") if isinstance(said, dict) else None
-        raise refused(action, str(why or text or "it does not say why"))
+        raise refused(action, str(why or refusal(answer) or "it does not say why"))
     if not isinstance(said, dict | list):
         raise unreadable(action, f"it begins with {text[:60]!r}" if text else "it is empty")
     return said

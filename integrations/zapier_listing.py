@@ -15,6 +15,7 @@ from typing import Any
 from integrations.mcp.results import MOST_DESCRIPTION
 from workflow.actions import Action, ActionError, Effect
 from workflow.items import JsonObject
+from workflow.schemas.foreign import usable_schema
 
 Ask = Callable[[JsonObject], Awaitable[Any]]
 """What the listing tool answers, as JSON."""
@@ -117,7 +118,7 @@ class Listing:
             name=name,
             title=str(entry.get("name") or entry.get("title") or name),
             description=str(entry.get("description") or "")[:MOST_DESCRIPTION],
-            input_schema=_schema(entry) or {"type": "object"},
+            input_schema=usable_schema(_schema(entry)),
             effect=effect,
             is_idempotent=effect == "read",
             group=app,

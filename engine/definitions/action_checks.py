@@ -14,9 +14,12 @@ from engine.nodes.actions.action_node import ActionNode
 from engine.nodes.registry import NodeRegistry
 from workflow.actions import Action
 from workflow.findings import Finding, PatchOperation, did_you_mean, nearest, pointer
-from workflow.schemas.schemas import InputSchema
+from workflow.schemas.foreign import argument_findings
 
 Path = tuple[str | int, ...]
+
+MOST_STEPS = 8_000
+"""Keywords of schemas looked at for one definition: some 0.2 s. Arguments beyond them are checked before their call."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -56,11 +59,18 @@ def action_findings(
     by_connection: dict[str, dict[str, Action]] = {}
     for action in actions:
         by_connection.setdefault(action.connection, {})[action.name] = action
+    steps_left = MOST_STEPS
     for each in named:
         if each.connection not in connections:
             yield _unknown_connection(each, connections)
         elif each.connection in by_connection:
-            yield from _of_action(each, by_connection[each.connection])
+            found = by_connection[each.connection].get(each.action)
+            yield from _of_action(each, found, by_connection[each.connection])
+            if found is not None and isinstance(each.arguments, dict) and steps_left > 0:
+                findings, steps_left = argument_findings(
+                    found.input_schema, each.arguments, at=pointer(*each.arguments_at), most_steps=steps_left
+                )
+                yield from _of_arguments(each, findings)
 
 
 def _in_node(kind: ActionNode[Any], parameters: Mapping[str, Any], at: Path) -> Iterator[NamedAction]:
@@ -119,8 +129,7 @@ def _unknown_connection(named: NamedAction, connections: Sequence[str]) -> Findi
     )
 
 
-def _of_action(named: NamedAction, actions: Mapping[str, Action]) -> Iterator[Finding]:
-    action = actions.get(named.action)
+def _of_action(named: NamedAction, action: Action | None, actions: Mapping[str, Action]) -> Iterator[Finding]:
     if action is None:
         near = nearest(named.action, list(actions))
         at = pointer(*named.action_at)
@@ -142,14 +151,12 @@ def _of_action(named: NamedAction, actions: Mapping[str, Action]) -> Iterator[Fi
             patch=(PatchOperation(op="replace", path=at, value=action.digest),),
             fix="Read its schema with find_actions and correct the arguments; then write the new digest.",
         )
-    if isinstance(named.arguments, dict):
-        yield from _of_arguments(named, action)
 
 
-def _of_arguments(named: NamedAction, action: Action) -> Iterator[Finding]:
+def _of_arguments(named: NamedAction, findings: Sequence[Finding]) -> Iterator[Finding]:
     """What is wrong with the arguments as written; values of expressions are checked before the call."""
     at = pointer(*named.arguments_at)
-    for finding in InputSchema(action.input_schema).findings(named.arguments, at=at):
+    for finding in findings:
         here = finding.pointer.removeprefix(at)
         if finding.code == "bad_value" and _holds_template(named.arguments, here):
             continue

@@ -36,21 +36,61 @@ def action_of(connection: str, tool: types.Tool) -> Action:
 def result_of(action: Action, result: types.CallToolResult) -> ActionResult:
     """What the call came to: the structured content; else the text, as JSON where it is that; else every content.
 
+    What stands beside the structured content and says more is ``content`` of the result's details.
+
     Raises:
         ActionError: the server says that it failed.
     """
     if result.is_error:
-        said = "\n".join(each.text for each in result.content if isinstance(each, types.TextContent)).strip()
         raise ActionError(
-            f"{action.connection}/{action.name} refused: {said[:MOST_REFUSAL] or 'it does not say why'}",
+            f"{action.connection}/{action.name} refused: {refusal(result)[:MOST_REFUSAL] or 'it does not say why'}",
             code="action_refused",
             fix="Mend the arguments as it says; find_actions with the action's name shows their schema.",
         )
     if result.structured_content is not None:
-        return ActionResult(data=result.structured_content)
+        beside = [_block(each) for each in result.content if _says_more(each, result.structured_content)]
+        return ActionResult(data=result.structured_content, details={"content": beside} if beside else {})
     if len(result.content) == 1 and isinstance(result.content[0], types.TextContent):
         return ActionResult(data=_read(result.content[0].text))
     return ActionResult(data=[_block(each) for each in result.content])
+
+
+def refusal(result: types.CallToolResult) -> str:
+    """Why the server refuses: its texts, those of resources that it embeds, and what is structured beside them."""
+    said: list[str] = []
+    for each in result.content:
+        if isinstance(each, types.TextContent):
+            said.append(each.text)
+        elif isinstance(each, types.EmbeddedResource) and isinstance(each.resource, types.TextResourceContents):
+            said.append(each.resource.text)
+        elif isinstance(each, types.ResourceLink):
+            said.append(" ".join(part for part in (each.title, each.description, str(each.uri)) if part))
+    structured: Any = result.structured_content
+    if structured:
+        is_said = any(not _says_more(each, structured) for each in result.content)
+        if not is_said:
+            said.append(structured if isinstance(structured, str) else orjson.dumps(structured).decode())
+    return "\n".join(each.strip() for each in said if each.strip())
+
+
+def _says_more(content: types.ContentBlock, structured: Any) -> bool:
+    """Whether a content has something that the structured content does not: servers repeat that as text, whole or in
+    the part that they wrap."""
+    if not isinstance(content, types.TextContent):
+        return True
+    text = content.text.strip()
+    if not text:
+        return False
+    try:
+        value: Any = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = text
+    parts = [structured]
+    if isinstance(structured, dict):
+        parts += structured.values()
+    for each in list(parts):
+        parts += each if isinstance(each, list) else []
+    return not any(each in (value, text) or (isinstance(each, str) and each.strip() == text) for each in parts)
 
 
 def resource_of(contents: Sequence[types.TextResourceContents | types.BlobResourceContents]) -> list[ResourceContent]:

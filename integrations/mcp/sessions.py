@@ -20,6 +20,7 @@ from mcp.client.session import ClientRequestContext, ClientSession, IncomingMess
 
 from integrations.mcp.exchanges import HttpExchange, exchange
 from integrations.mcp.questions import Interview, interview
+from integrations.mcp.tool_lists import with_readable_lists
 from workflow.connections import Connection
 
 IDLE_SECONDS = 300.0
@@ -210,7 +211,7 @@ class McpSessions:
 def client_of(server: Transport, session: McpSession, info: types.Implementation) -> Client:
     """The SDK's client of a server; what the server asks and tells goes to the session."""
     return Client(
-        server,
+        with_readable_lists(server),
         client_info=info,
         elicitation_callback=session.on_elicitation,
         message_handler=session.on_message,

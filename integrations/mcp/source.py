@@ -10,7 +10,7 @@ import mcp_types as types
 from mcp.client.session import ClientSession
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from integrations.failures import BAD_REQUEST, NOT_FOUND, broken, timed_out
 from integrations.mcp.exchanges import HttpExchange, exchange
@@ -18,6 +18,7 @@ from integrations.mcp.failures import failed
 from integrations.mcp.questions import Interview, asked, responses
 from integrations.mcp.results import action_of, resource_of, result_of
 from integrations.mcp.sessions import McpSession, McpSessions, TooManySessionsError
+from integrations.mcp.tool_lists import MOST_TOOLS
 from integrations.settings import host_of
 from workflow.actions import (
     Action,
@@ -34,11 +35,13 @@ from workflow.errors import JobsprintError
 LISTING_SECONDS = 30.0
 """For a whole list of tools."""
 MOST_PAGES = 100
-MOST_TOOLS = 5_000
 EFFECT_KEY = "dev.jobsprint/idempotency-key"
 """The member of a call's ``_meta`` by which a server can tell that the call is a repetition."""
 
 T = TypeVar("T")
+_ANSWER: TypeAdapter[types.CallToolResult | types.InputRequiredResult] = TypeAdapter(
+    types.CallToolResult | types.InputRequiredResult
+)
 
 
 class McpSource:
@@ -57,15 +60,16 @@ class McpSource:
         """The server's tools; see the port."""
 
         async def ask(client: ClientSession, session: McpSession) -> list[types.Tool]:
-            tools: list[types.Tool] = []
-            cursor = None
-            for _ in range(MOST_PAGES):
+            tools: dict[str, types.Tool] = {}
+            cursor: str | None = None
+            asked: set[str | None] = set()
+            while cursor not in asked and len(asked) < MOST_PAGES and len(tools) < MOST_TOOLS:
+                asked.add(cursor)
                 page = await client.list_tools(params=types.PaginatedRequestParams(cursor=cursor))
-                tools += page.tools
-                cursor = page.next_cursor
-                if cursor is None or len(tools) >= MOST_TOOLS:
-                    break
-            return tools[:MOST_TOOLS]
+                for tool in page.tools:
+                    tools.setdefault(tool.name, tool)
+                cursor = page.next_cursor  # none ends the list, as does one that was asked for before
+            return list(tools.values())[:MOST_TOOLS]
 
         found = await self._call(connection, None, ask, seconds=LISTING_SECONDS)
         return [action_of(connection.name, tool) for tool in found]
@@ -86,14 +90,20 @@ class McpSource:
             asking = Interview({} if is_modern else call.answers)
             meta = cast(types.RequestParamsMeta, {EFFECT_KEY: call.effect_key}) if call.effect_key else None
             with session.interviewing(asking):
-                answer = await client.call_tool(
-                    action.name,
-                    call.arguments,
+                # Not by call_tool: that holds the result against the server's own output schema, whose patterns may
+                # backtrack for hours, and loses what was done where it does not fit.
+                answer = await client.send_request(
+                    types.CallToolRequest(
+                        params=types.CallToolRequestParams(
+                            name=action.name,
+                            arguments=call.arguments,
+                            input_responses=responses(call.answers) if is_modern and call.answers else None,
+                            request_state=call.state if is_modern else None,
+                            _meta=meta,
+                        )
+                    ),
+                    _ANSWER,
                     progress_callback=on_progress if call.on_progress is not None else None,
-                    input_responses=responses(call.answers) if is_modern and call.answers else None,
-                    request_state=call.state if is_modern else None,
-                    meta=meta,
-                    allow_input_required=True,
                 )
             if isinstance(answer, types.InputRequiredResult):
                 raise _asks(connection, action, asked(answer))

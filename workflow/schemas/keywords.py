@@ -28,12 +28,14 @@ _UNICODE_ESCAPE = re.compile(r"\\(\\|u([0-9a-fA-F]{4}))")
 
 
 @dataclass(slots=True)
-class _Effort:
+class Effort:
+    """The steps that are left, and how many keywords are inside one another now."""
+
     steps_left: int
     nesting: int = 0
 
 
-_effort: ContextVar[_Effort] = ContextVar("_effort")
+_effort: ContextVar[Effort] = ContextVar("_effort")
 
 
 class TooManyStepsError(Exception):
@@ -45,11 +47,12 @@ class TooDeeplyNestedError(TooManyStepsError):
 
 
 @contextmanager
-def bounded_steps(most: int = MAX_STEPS) -> Iterator[None]:
+def bounded_steps(most: int = MAX_STEPS) -> Iterator[Effort]:
     """Bound what a validator of ours does inside; it raises :class:`TooManyStepsError` where that is not enough."""
-    token = _effort.set(_Effort(most))
+    effort = Effort(most)
+    token = _effort.set(effort)
     try:
-        yield
+        yield effort
     finally:
         _effort.reset(token)
 

@@ -43,16 +43,36 @@ class InputSchema:
         found: list[Finding] = []
         try:
             with bounded_steps():
-                for error in self._validator.iter_errors(value):
-                    found += _value_findings(error, at)
-                    if len(found) >= MOST_FINDINGS:
-                        break
+                self._look(value, at, found)
         except TooManyStepsError:
             message = "The schema takes too many steps to tell whether this fits."
             found.append(
                 Finding(code="bad_value", pointer=at, message=message, fix="Send less, or simplify the schema.")
             )
         return found
+
+    def findings_within(self, value: Any, *, at: str = "", most_steps: int) -> tuple[list[Finding], int]:
+        """What in ``value`` is found not to fit in so many steps, and how many of them are left."""
+        found: list[Finding] = []
+        with bounded_steps(most_steps) as effort:
+            try:
+                self._look(value, at, found)
+            except TooManyStepsError:
+                return found, 0
+            return found, effort.steps_left
+
+    def _look(self, value: Any, at: str, found: list[Finding]) -> None:
+        try:
+            for error in self._validator.iter_errors(value):
+                found += _value_findings(error, at)
+                if len(found) >= MOST_FINDINGS:
+                    return
+        except TooManyStepsError:
+            raise
+        except Exception as error:
+            # Whatever the library makes of a schema that was stored before it was checked, it is a finding.
+            message = f"The schema cannot be held against this: {str(error) or type(error).__name__:.200}."
+            found.append(Finding(code="bad_schema", pointer=at, message=message, fix="Correct the schema."))
 
     def try_out(self) -> None:
         """Hold the schema against an empty object.
@@ -183,6 +203,9 @@ def _leads_somewhere(schema: Any, reference: str) -> bool:
 def _value_findings(error: Any, at: str) -> list[Finding]:
     """One complaint of the validator in our words."""
     here = at + pointer(*error.absolute_path)
+    if not isinstance(error.schema, Mapping):  # false: nothing fits
+        message = "There must be nothing here."
+        return [Finding(code="bad_value", pointer=here, message=message, fix="Leave it out.")]
     known: Mapping[str, Any] = error.schema.get("properties", {})
     if error.validator == "required":
         return [

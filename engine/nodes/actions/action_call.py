@@ -229,6 +229,8 @@ class SettledError(Exception):
 
 def _outcome(result: ActionResult, way: Way, *, may_be_second: bool) -> JsonObject:
     outcome: JsonObject = {"data": result.data, "via": _via(way)}
+    if "content" in result.details:
+        outcome["content"] = result.details["content"]
     if result.is_preview:
         outcome["is_preview"] = True
     if may_be_second:

@@ -25,8 +25,12 @@ from workflow.actions import Action
 from workflow.chat import ToolSpec
 from workflow.definitions.catalogue import ParameterProblem
 from workflow.errors import NodeError
-from workflow.findings import Finding
 from workflow.items import JsonObject
+from workflow.schemas.foreign import argument_findings, usable_schema
+from workflow.schemas.provider_forms import ProviderForm
+from workflow.schemas.provider_rules import root_members
+from workflow.schemas.references import found_in
+from workflow.schemas.schema_parts import in_place
 from workflow.schemas.schemas import InputSchema
 
 NODE_TOOLS: Mapping[str, EffectNode[Any]] = {kind.name: kind for kind in (HttpRequestNode(), VectorStoreNode())}
@@ -36,6 +40,7 @@ FIXED = frozenset(
     {"credential", "method", "workflow_id", "follow_redirects", "operation", "collection", "model", "concurrency"}
 )
 """Parameters that no argument may change."""
+FIXED_OF_ACTION = frozenset({"connection", "action", "policy"})
 MOST_TEXT = 2_000
 
 Policy = Literal["allow", "ask", "deny"]
@@ -88,8 +93,9 @@ class ToolParameters(BaseModel):
         )
 
     def spec(self) -> ToolSpec:
-        """The tool in the form that models get."""
-        return ToolSpec(name=self.name, description=self.description, parameters=self.input_schema)
+        """The tool in the form that models get, which every provider takes."""
+        form = ProviderForm(usable_schema(self.input_schema))
+        return ToolSpec(name=self.name, description=self.description, parameters=form.schema)
 
 
 class ToolRefusedError(Exception):
@@ -97,21 +103,41 @@ class ToolRefusedError(Exception):
 
 
 def checked_arguments(tool: ToolParameters, arguments: JsonObject | None) -> JsonObject:
-    """Check the arguments, and drop those that the schema does not name.
+    """The arguments, under the names that the tool's schema has: all that it allows but what is fixed.
+
+    Fixed is, where the schema does not say that there may be other members than it names: what the definition says of
+    a tool, and for a workflow or a node, whose schema is the definition's, everything else.
 
     Raises:
         ToolRefusedError: they do not fit the schema.
     """
     if arguments is None:
         raise ToolRefusedError("The arguments are not a JSON object.")
-    findings: list[Finding] = InputSchema(tool.input_schema).findings(arguments)
+    schema = usable_schema(tool.input_schema)
+    given = ProviderForm(schema).original(arguments)
+    if tool.connection is None:
+        findings = InputSchema(schema).findings(given)
+    else:
+        findings, _ = argument_findings(schema, given)
     if findings:
         found = "; ".join(f"{each.pointer or '/'}: {each.message}" for each in findings)
         raise ToolRefusedError(f"The arguments do not fit: {found[:MOST_TEXT]}")
-    if tool.input_schema.get("additionalProperties") is True:
-        return arguments
-    named = tool.input_schema.get("properties", {})
-    return {name: value for name, value in arguments.items() if name in named}
+    named, _ = root_members(schema)
+    if not named or _is_open(schema):
+        return given
+    is_own = tool.connection is None
+    return {name: value for name, value in given.items() if name in named or not (is_own or name in FIXED_OF_ACTION)}
+
+
+def _is_open(schema: JsonObject) -> bool:
+    """Whether the schema says that there may be members which it does not name."""
+    referred = found_in(schema, schema["$ref"]) if isinstance(schema.get("$ref"), str) else None
+    return any(
+        bool(part.get("additionalProperties") or part.get("unevaluatedProperties"))
+        or "patternProperties" in part
+        or "propertyNames" in part
+        for part in (*in_place(schema), *in_place(referred))
+    )
 
 
 def filled_in(tool: ToolParameters, raw: Any, arguments: JsonObject) -> Any:
@@ -167,7 +193,7 @@ def _problems(at: tuple[str | int, ...], tool: Mapping[str, Any]) -> list[Parame
     kind = NODE_TOOLS.get(str(tool.get("node")))
     if kind is None or not isinstance(parameters, dict):
         return found
-    known = schema.get("properties", {}) if isinstance(schema, dict) else {}
+    known, _ = root_members(usable_schema(schema))
     for name, value in parameters.items():
         where = (*at, "parameters", name)
         if name in FIXED and (_places(value) or is_template(value)):

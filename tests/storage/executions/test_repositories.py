@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from storage.database.database import Database
 from storage.executions.blobs import LARGEST_ROW_BYTES, BlobStore
@@ -18,6 +19,7 @@ from storage.executions.idempotency import SqlIdempotencyKeys
 from storage.executions.lease import Lease
 from storage.executions.leases import SqlLeases
 from storage.executions.store import SqlExecutionStore
+from storage.tables.workflows import idempotency_keys
 from storage.workflows.repository import SqlWorkflowRepository
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Publication
@@ -393,3 +395,40 @@ class TestIdempotencyKeys:
         assert await keys.take("other", "k", "x", now=NOW) == "x"
         assert await keys.take("w", "k", "late", now=NOW + timedelta(hours=23)) == taken[0]
         assert await keys.take("w", "k", "next day", now=NOW + timedelta(hours=25)) == "next day"
+
+    async def test_a_key_that_is_too_old_is_bound_once_by_all_who_come(self, database: Database) -> None:
+        keys = [SqlIdempotencyKeys(database) for _ in range(4)]
+        names = [f"k{n}" for n in range(25)]
+        for name in names:
+            await keys[0].take("w", name, "old", now=NOW)
+        later = NOW + timedelta(days=2)
+
+        async def take_all(taker: int) -> list[str]:
+            order = names if taker % 2 else list(reversed(names))
+            taken = {name: await keys[taker].take("w", name, f"{name} of {taker}", now=later) for name in order}
+            return [taken[name] for name in names]
+
+        every = await asyncio.gather(*(take_all(taker) for taker in range(4)))
+        assert all(each == every[0] for each in every), "each key has one execution, whoever comes first"
+        assert "old" not in every[0]
+
+    async def test_keys_that_are_too_old_are_deleted(self, database: Database) -> None:
+        keys = SqlIdempotencyKeys(database)
+        for number in range(3):
+            await keys.take("w", f"k{number}", "old", now=NOW)
+        await keys.take("w", "new", "new", now=NOW + timedelta(days=2))
+        async with database.statement() as connection:
+            left = (await connection.execute(select(idempotency_keys.c.key))).scalars().all()
+        assert left == ["new"]
+
+    async def test_a_key_that_is_freed_meanwhile_is_bound(self, database: Database) -> None:
+        keys = SqlIdempotencyKeys(database)
+
+        async def bind_and_free(taker: int) -> None:
+            for number in range(10):
+                execution_id = f"{taker}-{number}"
+                if await keys.take("w", "k", execution_id, now=NOW) == execution_id:
+                    await keys.free("w", "k", execution_id)
+
+        await asyncio.gather(*map(bind_and_free, range(4)))
+        assert await keys.take("w", "k", "last", now=NOW) == "last"

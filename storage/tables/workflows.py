@@ -61,9 +61,20 @@ workflow_versions = Table(
 webhook_paths = Table(
     "webhook_paths",
     metadata,
+    # Its shape: a parameter is a colon without a name.
     Column("path", Text, primary_key=True),
     Column("workflow_id", String(36), ForeignKey("workflows.id"), nullable=False),
     Index("webhook_paths_by_workflow", "workflow_id"),
+)
+
+webhook_names = Table(
+    "webhook_names",
+    metadata,
+    # The first segment of a webhook path.
+    Column("name", Text, primary_key=True),
+    # Whose it is, also for some time after nobody listens there any more.
+    Column("owner", Text, nullable=False),
+    Column("freed_at", UtcTime),
 )
 
 exposures = Table(

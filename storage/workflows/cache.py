@@ -102,7 +102,9 @@ class WorkflowCache:
         return self._known(key) or self._keep(key, await self._inner.get(owner, workflow_id, version), changes)
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
-        """The workflow that listens on ``path``; see the port."""
+        """The workflow that listens on ``path``; see the port. Paths with parameters have no end, so none is kept."""
+        if "/" in path:
+            return await self._inner.by_webhook_path(path)
         key, changes = (path,), self._changes
         return self._known(key) or self._keep(key, await self._inner.by_webhook_path(path), changes)
 

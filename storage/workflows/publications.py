@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
@@ -10,15 +10,15 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables.workflows import exposures, workflow_versions, workflows
-from storage.tables.workflows import webhook_paths as paths_table
 from storage.workflows.versions import VERSION_COLUMNS, in_use, stored_workflow
+from storage.workflows.webhook_paths import listen
 from workflow.definitions.publication import Exposure, Publication
-from workflow.errors import ToolNameTakenError, WebhookPathTakenError, WorkflowNotFoundError
+from workflow.errors import ToolNameTakenError, WorkflowNotFoundError
 from workflow.ports import StoredWorkflow
 
 
 async def put_into_use(
-    connection: AsyncConnection, owner: str, workflow_id: str, version: int, publication: Publication
+    connection: AsyncConnection, owner: str, workflow_id: str, version: int, publication: Publication, *, now: datetime
 ) -> None:
     """Make ``version`` the published one; see :meth:`workflow.ports.WorkflowRepository.publish`.
 
@@ -26,21 +26,20 @@ async def put_into_use(
         WorkflowNotFoundError, WebhookPathTakenError, ToolNameTakenError: see there.
     """
     await _set_published(connection, owner, workflow_id, version)
-    await connection.execute(delete(paths_table).where(paths_table.c.workflow_id == workflow_id))
-    await _claim_paths(connection, owner, workflow_id, publication.webhook_paths)
+    await listen(connection, owner, workflow_id, publication.webhook_paths, now=now)
     if publication.exposure is not None:
         await drop_tool(connection, workflow_id)
         await _expose(connection, workflow_id, publication.exposure)
 
 
-async def take_out_of_use(connection: AsyncConnection, owner: str, workflow_id: str) -> None:
-    """Leave the workflow without a published version.
+async def take_out_of_use(connection: AsyncConnection, owner: str, workflow_id: str, *, now: datetime) -> None:
+    """Leave the workflow without a published version. The names of its paths stay its workspace's for some time.
 
     Raises:
         WorkflowNotFoundError: no such workflow, or it is deleted.
     """
     await _set_published(connection, owner, workflow_id, None)
-    await connection.execute(delete(paths_table).where(paths_table.c.workflow_id == workflow_id))
+    await listen(connection, owner, workflow_id, (), now=now)
     await drop_tool(connection, workflow_id)
 
 
@@ -68,25 +67,6 @@ async def _set_published(connection: AsyncConnection, owner: str, workflow_id: s
     )
     if changed.rowcount == 0:
         raise WorkflowNotFoundError(workflow_id)
-
-
-async def _claim_paths(connection: AsyncConnection, owner: str, workflow_id: str, paths: Sequence[str]) -> None:
-    """Take the paths, or say whose one of them is, where it is one of the same owner's.
-
-    In order, so that two who want the same ones do not wait for each other. The savepoint keeps the transaction
-    usable after PostgreSQL has refused a row.
-    """
-    for path in sorted(paths):
-        try:
-            async with connection.begin_nested():
-                await connection.execute(insert(paths_table).values(path=path, workflow_id=workflow_id))
-        except IntegrityError as error:
-            other = (
-                select(workflows.c.id)
-                .join(paths_table, paths_table.c.workflow_id == workflows.c.id)
-                .where(paths_table.c.path == path, workflows.c.owner == owner)
-            )
-            raise WebhookPathTakenError(path, (await connection.execute(other)).scalar_one_or_none()) from error
 
 
 async def _expose(connection: AsyncConnection, workflow_id: str, exposure: Exposure) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import delete, insert, or_, select, tuple_, update
 
+from storage.clock import SystemClock
 from storage.database.columns import UtcTime
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.database import Database
@@ -28,14 +29,16 @@ from storage.workflows.versions import (
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Exposure, Publication, VersionSummary
 from workflow.errors import VersionConflictError, WebhookNotFoundError
-from workflow.ports import Page, StoredWorkflow, WorkflowSummary
+from workflow.ports import Clock, Page, StoredWorkflow, WorkflowSummary
+from workflow.webhook_paths import shapes_for
 
 
 class SqlWorkflowRepository:
     """Implements :class:`workflow.ports.WorkflowRepository`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, clock: Clock | None = None) -> None:
         self._database = database
+        self._clock = clock or SystemClock()
 
     async def create(
         self,
@@ -56,7 +59,7 @@ class SqlWorkflowRepository:
             )
             await add_version(connection, workflow_id, 1, definition, change=change, now=now)
             if publication is not None:
-                await put_into_use(connection, owner, workflow_id, 1, publication)
+                await put_into_use(connection, owner, workflow_id, 1, publication, now=now)
         return StoredWorkflow(
             id=workflow_id,
             owner=owner,
@@ -147,13 +150,13 @@ class SqlWorkflowRepository:
     async def publish(self, owner: str, workflow_id: str, version: int, publication: Publication) -> StoredWorkflow:
         """Put a version into use; see the port."""
         async with self._database.transaction() as connection:
-            await put_into_use(connection, owner, workflow_id, version, publication)
+            await put_into_use(connection, owner, workflow_id, version, publication, now=self._clock.now())
             return await read_version(connection, owner, workflow_id, version)
 
     async def unpublish(self, owner: str, workflow_id: str) -> None:
         """Take a workflow out of use; see the port."""
         async with self._database.transaction() as connection:
-            await take_out_of_use(connection, owner, workflow_id)
+            await take_out_of_use(connection, owner, workflow_id, now=self._clock.now())
 
     async def withdraw_tool(self, owner: str, workflow_id: str) -> None:
         """Offer the workflow as a tool no more; see the port."""
@@ -169,7 +172,7 @@ class SqlWorkflowRepository:
     async def delete(self, owner: str, workflow_id: str, *, now: datetime) -> None:
         """Unpublish and hide a workflow; see the port."""
         async with self._database.transaction() as connection:
-            await take_out_of_use(connection, owner, workflow_id)
+            await take_out_of_use(connection, owner, workflow_id, now=now)
             await connection.execute(update(workflows).where(workflows.c.id == workflow_id).values(deleted_at=now))
 
     async def restore(self, owner: str, workflow_id: str) -> StoredWorkflow:
@@ -195,14 +198,17 @@ class SqlWorkflowRepository:
 
     async def by_webhook_path(self, path: str) -> StoredWorkflow:
         """The workflow that listens on ``path``; see the port."""
+        shapes = shapes_for(path)
         query = (
             select(*VERSION_COLUMNS)
             .join(paths_table, paths_table.c.workflow_id == workflows.c.id)
             .join(workflow_versions, workflow_versions.c.workflow_id == workflows.c.id)
-            .where(paths_table.c.path == path, workflow_versions.c.version == workflows.c.published_version)
+            .where(paths_table.c.path.in_(shapes), workflow_versions.c.version == workflows.c.published_version)
         )
+        if not shapes:
+            raise WebhookNotFoundError(path)
         async with self._database.statement() as connection:
-            row = (await connection.execute(query)).one_or_none()
+            row = (await connection.execute(query)).first()  # paths that overlap are one workflow's
         if row is None:
             raise WebhookNotFoundError(path)
         return stored_workflow(row)

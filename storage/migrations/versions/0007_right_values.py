@@ -30,6 +30,21 @@ def upgrade() -> None:
         op.create_index(f"executions_by_{name}", "executions", [column, "created_at", "id"])
     op.add_column("idempotency_keys", sa.Column("request", sa.Text()))
     op.create_index("idempotency_keys_by_age", "idempotency_keys", ["created_at"])
+    _keep_webhook_names()
+
+
+def _keep_webhook_names() -> None:
+    """Names of webhook paths belong to workspaces, beginning with those that listen on them."""
+    op.create_table(
+        "webhook_names",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("freed_at", sa.BigInteger),
+    )
+    op.execute(
+        "INSERT INTO webhook_names (name, owner) SELECT webhook_paths.path, workflows.owner "
+        "FROM webhook_paths JOIN workflows ON workflows.id = webhook_paths.workflow_id"
+    )
 
 
 def _name_parents(connection: sa.Connection) -> None:

@@ -13,7 +13,10 @@ least once; consumers must bear to get a job twice:
    that begin meanwhile wait for the next one. Deliveries count on their own link, so late ones change no new figures.
 5. Deliveries come before ``_connect`` has returned, since consuming begins in it. They carry their own link, so they
    need not wait for ``_link``.
-6. :meth:`RabbitQueue.stop` comes while deliveries arrive. It forbids every later connection to consume, then cancels
+6. This process is frozen (SIGSTOP, a debugger, a machine that stands still) and its connection stays open. The broker
+   misses its heartbeats, ends the connection after two and delivers what it held to others (1). Executions that it had
+   claimed by then are claimed when their lease is over.
+7. :meth:`RabbitQueue.stop` comes while deliveries arrive. It forbids every later connection to consume, then cancels
    the consumers and gives back what no consumer has taken. What arrives after that is never acknowledged, and goes
    to another process when the connection closes.
 """
@@ -36,7 +39,8 @@ from aio_pika.exceptions import ChannelPreconditionFailed, DeliveryError
 
 from storage.queue.broker_errors import mismatch, unavailable
 from storage.queue.rabbitmq_connection import ANSWER_SECONDS, CONNECT_SECONDS, connected, reaching
-from storage.queue.rabbitmq_examination import as_text, check_version
+from storage.queue.rabbitmq_examination import check_version
+from storage.queue.rabbitmq_messages import copy_of, count, execution_id_of, header, messages_of
 from storage.queue.topology import MOST_JOBS, Topology
 from storage.queue.waiting import PRIORITIES, Waiting
 from workflow.errors import MalformedJobError, QueueFullError, QueueUnavailableError
@@ -117,7 +121,8 @@ class RabbitQueue:
 
     An async context manager around its connection.
 
-    ``prefetch`` bounds, per priority, this process's deliveries that are not acknowledged; 0 consumes nothing.
+    ``prefetch`` bounds, per priority, this process's deliveries that are not acknowledged; 0 consumes nothing. It is
+    the number of consumers: what is delivered is worked on at once, unless jobs of other priorities are.
 
     Raises:
         UnfitBrokerError: on entering, where the broker is of a kind that cannot serve. One that is merely away is
@@ -202,7 +207,7 @@ class RabbitQueue:
         link = await self._linked()
         async with reaching():
             names = [self.topology.work_queue(priority) for priority in PRIORITIES]
-            return sum([await _count(link.publishing, name) for name in names])
+            return sum([await count(link.publishing, name) for name in names])
 
     async def sift(self, is_dead: Callable[[Sequence[str]], Awaitable[Collection[str]]], *, limit: int) -> int:
         """Remove letters whose executions are dead no more; see the port.
@@ -214,14 +219,14 @@ class RabbitQueue:
         removed = 0
         async with reaching(), link.connection.channel() as channel:
             queue = await channel.get_queue(self.topology.dead_queue, ensure=False)
-            held = [message async for message in _messages(queue, min(limit, await _count(channel, queue.name)))]
-            ids = {message.delivery_tag: _execution_id(message) for message in held}
+            held = [message async for message in messages_of(queue, min(limit, await count(channel, queue.name)))]
+            ids = {message.delivery_tag: execution_id_of(message) for message in held}
             dead = await is_dead([each for each in ids.values() if each is not None])
             for message in held:
                 execution_id = ids[message.delivery_tag]
                 if execution_id is None or execution_id in dead:
                     # Sent anew rather than given back, so that the next look begins with others.
-                    await link.exchanges[self.topology.dead_exchange].publish(_copy(message), "")
+                    await link.exchanges[self.topology.dead_exchange].publish(copy_of(message), "")
                 else:
                     removed += 1
                 await message.ack()
@@ -327,7 +332,7 @@ class RabbitQueue:
     async def _on_message(self, link: _Link, message: AbstractIncomingMessage) -> None:
         self._last_delivery = asyncio.get_running_loop().time()
         try:
-            job = Job.from_message(orjson.loads(message.body), traceparent=_header(message, TRACEPARENT))
+            job = Job.from_message(orjson.loads(message.body), traceparent=header(message, TRACEPARENT))
         except (MalformedJobError, orjson.JSONDecodeError) as error:
             logger.warning("a message in %s is no job, and goes to the dead letters: %s", message.routing_key, error)
             with contextlib.suppress(QueueUnavailableError):
@@ -358,44 +363,8 @@ class RabbitQueue:
         """
         hungry = [priority for priority in PRIORITIES if link.held[priority] < self._prefetch]
         async with reaching():
-            waiting = [await _count(link.publishing, self.topology.work_queue(priority)) for priority in hungry]
+            waiting = [await count(link.publishing, self.topology.work_queue(priority)) for priority in hungry]
         return any(waiting)
-
-
-async def _count(channel: AbstractChannel, name: str) -> int:
-    queue = await channel.declare_queue(name, passive=True)
-    return queue.declaration_result.message_count or 0
-
-
-async def _messages(queue: aio_pika.abc.AbstractQueue, count: int) -> AsyncIterator[AbstractIncomingMessage]:
-    """The first ``count`` messages, none of them acknowledged."""
-    for _ in range(count):
-        message = await queue.get(no_ack=False, fail=False)
-        if message is None:
-            return
-        yield message
-
-
-def _execution_id(message: AbstractIncomingMessage) -> str | None:
-    """Whose letter it is, where it is one."""
-    try:
-        return Job.from_message(orjson.loads(message.body)).execution_id
-    except (MalformedJobError, orjson.JSONDecodeError):
-        return None
-
-
-def _copy(message: AbstractIncomingMessage) -> aio_pika.Message:
-    return aio_pika.Message(
-        message.body,
-        headers=dict(message.headers),
-        content_type=message.content_type,
-        delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
-    )
-
-
-def _header(message: AbstractIncomingMessage, name: str) -> str | None:
-    value = message.headers.get(name)
-    return as_text(value) if isinstance(value, (str, bytes)) else None
 
 
 async def _closed(connection: AbstractConnection) -> None:

@@ -9,12 +9,16 @@ from typing import Any
 
 import aio_pika
 from aio_pika.abc import AbstractConnection
+from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelInvalidStateError
 
 from storage.queue.broker_errors import unavailable
 
 CONNECT_SECONDS = 10.0
+MOST_HEARTBEAT_SECONDS = 10
+"""The broker takes back what a process holds after two that it missed. A frozen process keeps its connection, so
+nothing else tells the broker; the default of 60 s would keep jobs from others for up to three minutes."""
 ANSWER_SECONDS = 10.0
 """A broker that has not confirmed by then may have taken the message all the same: it is sent again."""
 
@@ -46,7 +50,18 @@ async def connected(url: str) -> AbstractConnection:
         QueueUnavailableError: there is none.
     """
     async with reaching(CONNECT_SECONDS):
-        return await aio_pika.connect(url, timeout=CONNECT_SECONDS, connection_class=_Connection)
+        return await aio_pika.connect(_with_heartbeat(url), timeout=CONNECT_SECONDS, connection_class=_Connection)
+
+
+def _with_heartbeat(url: str) -> str:
+    """The address with an interval of heartbeats, where it does not name a shorter one."""
+    try:
+        parsed = make_url(url)
+        named = int(parsed.query.get("heartbeat", MOST_HEARTBEAT_SECONDS))
+    except ValueError as error:
+        raise unavailable(error) from error
+    seconds = named if 0 < named < MOST_HEARTBEAT_SECONDS else MOST_HEARTBEAT_SECONDS
+    return str(parsed.update_query(heartbeat=seconds))
 
 
 class _Connection(aio_pika.Connection):

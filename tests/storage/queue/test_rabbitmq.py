@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 
 import aio_pika
@@ -15,7 +17,8 @@ from storage.queue.rabbitmq_connection import connected
 from storage.queue.topology import Topology
 from tests.storage.queue.test_queue import job, take
 from tests.support.brokers import rabbit, topology_of_ones_own
-from tests.support.services import PORTS, RABBITMQ_URL
+from tests.support.server_process import ROOT
+from tests.support.services import PORTS, RABBITMQ_URL, need
 from tests.support.tcp_proxy import proxied
 from workflow.errors import QueueUnavailableError, UnfitBrokerError
 
@@ -184,3 +187,62 @@ async def test_a_queue_that_is_made_otherwise_is_named_with_what_to_do(topology:
 
 def _unentered(topology: Topology) -> RabbitQueue:
     return RabbitQueue(RABBITMQ_URL, prefetch=0, new_id=lambda: "m", clock=SystemClock(), topology=topology)
+
+
+FROZEN = """
+import asyncio, sys
+from storage.clock import SystemClock
+from storage.queue.rabbitmq import RabbitQueue
+from storage.queue.topology import Topology
+
+async def main():
+    clock = SystemClock()
+    async with RabbitQueue(
+        sys.argv[1], prefetch=3, new_id=lambda: "m", clock=clock, topology=Topology(sys.argv[2])
+    ) as queue:
+        async for delivery in queue.consume():
+            print(delivery.job.execution_id, flush=True)
+
+asyncio.run(main())
+"""
+
+
+async def test_what_a_frozen_process_holds_goes_to_others_after_two_heartbeats(topology: Topology) -> None:
+    url = f"{RABBITMQ_URL}?heartbeat=1"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FROZEN, url, topology.prefix, stdout=asyncio.subprocess.PIPE, cwd=ROOT
+    )
+    try:
+        async with rabbit(topology, prefetch=0) as sender:
+            assert process.stdout is not None
+            for name in ("a", "b", "c"):
+                await sender.publish(job(name))
+            async with asyncio.timeout(30):
+                assert {(await process.stdout.readline()).decode().strip() for _ in range(3)} == {"a", "b", "c"}
+            process.send_signal(signal.SIGSTOP)
+            async with rabbit(topology, url=url) as other:
+                await sender.publish(job("d"))
+                consumer = other.consume()
+                async with asyncio.timeout(20):
+                    again = [await anext(consumer) for _ in range(4)]
+                assert {each.job.execution_id for each in again} == {"a", "b", "c", "d"}
+                for each in again:
+                    await each.acknowledge()
+    finally:
+        process.kill()
+        await process.wait()
+
+
+@pytest.mark.parametrize(
+    ("query", "seconds"), [("", 10), ("?heartbeat=60", 10), ("?heartbeat=0", 10), ("?heartbeat=5&name=us", 5)]
+)
+async def test_heartbeats_are_never_farther_apart_than_ten_seconds(query: str, seconds: int) -> None:
+    need("RabbitMQ")
+    connection = await connected(RABBITMQ_URL + query)
+    assert connection.url.query["heartbeat"] == str(seconds)
+    await connection.close()
+
+
+async def test_a_heartbeat_that_is_no_number_is_the_address_mistake() -> None:
+    with pytest.raises(QueueUnavailableError):
+        await connected("amqp://guest:guest@127.0.0.1/?heartbeat=often")

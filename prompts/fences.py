@@ -11,6 +11,7 @@ from workflow.fences import fenced as fenced
 _FENCED = re.compile(
     rf"\s*<data id=\"(?P<id>[0-9a-f]{{{DIGITS}}})\" from=\"[^\"\n]*\">\n.*?\n</data id=\"(?P=id)\">\s*", re.DOTALL
 )
+_END = re.compile(rf"</data id=\"[0-9a-f]{{{DIGITS}}}\">\Z")
 _ANY = re.compile(rf"^<data id=\"[0-9a-f]{{{DIGITS}}}\" from=\"", re.MULTILINE)
 
 
@@ -22,3 +23,8 @@ def is_all_fenced(text: str) -> bool:
 def has_fence(text: str) -> bool:
     """Whether there is a fence in a message."""
     return _ANY.search(text) is not None
+
+
+def ends_fence(text: str) -> bool:
+    """Whether the line that ends a fence is the last of a text."""
+    return _END.search(text, max(0, len(text) - 50)) is not None

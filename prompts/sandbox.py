@@ -5,19 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import BaseLoader, StrictUndefined, Template, TemplateNotFound, pass_context
 from jinja2.environment import Environment
+from jinja2.lexer import Lexer
 from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from prompts.fences import fenced
+from prompts.fences import ends_fence, fenced
 from prompts.filters import as_text, filters, is_number
 from prompts.meter import Meter
+from prompts.tag_lines import TagLineLexer
 from workflow.findings import did_you_mean, listed, nearest
 from workflow.prompt_templates import PromptRenderError
+
+Render = Callable[[Context], Iterator[str]]
+"""What renders a template, in pieces."""
 
 LOOP_MEMBERS = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "depth", "depth0"}
@@ -51,14 +57,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
             autoescape=False,
             optimized=False,
             keep_trailing_newline=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
             cache_size=0,
         )
         self.meter = Meter()
         self.filters = {**filters(), COUNTED: _counted, JOINED: _joined, MADE: _made, SHOWN: _shown, OUTSIDE: _outside}
         self.tests = {name: test for name, test in self.tests.items() if name in TESTS}
         self.globals = {"range": self._range}
+
+    @property
+    def lexer(self) -> Lexer:
+        """The lexer, the same for all."""
+        return _lexer()
 
     def render(self, code: Any, values: Mapping[str, Any]) -> str:
         """The text that compiled code makes of the values."""
@@ -144,8 +153,34 @@ class _Partials(BaseLoader):
             raise TemplateNotFound(name)
         environment.meter.step(STEPS_OF_PARTIAL)  # type: ignore[attr-defined]
         if name not in self._made:
-            self._made[name] = Template.from_code(environment, self._codes[name], dict(globals or {}))
+            made = Template.from_code(environment, self._codes[name], dict(globals or {}))
+            made.root_render_func = _without_last_break(made.root_render_func, environment.meter)  # type: ignore[attr-defined]
+            self._made[name] = made
         return self._made[name]
+
+
+@lru_cache(1)
+def _lexer() -> Lexer:
+    return TagLineLexer(Environment(keep_trailing_newline=False))
+
+
+def _without_last_break(render: Render, meter: Meter) -> Render:
+    """A partial's text without line breaks at its end: the line that includes it has its own. Behind a fence one stays,
+    since what follows on its line would be part of the fence."""
+
+    def rendered(context: Context) -> Iterator[str]:
+        breaks = last = ""
+        for piece in render(context):
+            meter.text(len(piece))
+            kept = f"{breaks}{piece}".rstrip("\n")
+            breaks = f"{breaks}{piece}"[len(kept) :]
+            if kept:
+                last = kept
+                yield kept
+        if breaks and ends_fence(last):
+            yield "\n"
+
+    return rendered
 
 
 @pass_context

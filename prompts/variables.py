@@ -9,12 +9,15 @@ from typing import Any
 
 import orjson
 
+from prompts.wholeness import MOST_LEVELS, is_too_deep
 from workflow.errors import InvalidArgumentsError
 from workflow.findings import Finding, PatchOperation, did_you_mean, listed, nearest, pointer
 from workflow.prompt_templates import TemplateVariable, VariableType
 
 MAX_VALUES_BYTES = 4_000_000
 """Of all values together, as JSON."""
+DOCUMENT_LEVELS = 3
+"""Levels that a template's document has around a value: itself, variables, one of them."""
 
 _KINDS: Mapping[VariableType, str] = {
     "string": "a text",
@@ -66,6 +69,13 @@ def fitted_value(variable: TemplateVariable, value: Any) -> tuple[Any] | Finding
     object."""
     try:
         fitted = _of_type(variable.type, value)
+    except RecursionError:
+        return Finding(
+            code="bad_value",
+            pointer=pointer(variable.name),
+            message=f"The variable {variable.name!r} is nested deeper than {MOST_LEVELS} levels.",
+            fix="Make it flatter.",
+        )
     except ValueError:
         return Finding(
             code="bad_value",
@@ -94,9 +104,14 @@ def require_small(values: Mapping[str, Any], *, at: str) -> None:
     Raises:
         InvalidArgumentsError: they are not.
     """
+    if is_too_deep(values, MOST_LEVELS + DOCUMENT_LEVELS):
+        message = f"The values are nested deeper than {MOST_LEVELS} levels."
+        raise InvalidArgumentsError.of(
+            [Finding(code="bad_value", pointer=at, message=message, fix="Make them flatter.")]
+        )
     try:
         size = len(orjson.dumps(values))
-    except (orjson.JSONEncodeError, RecursionError) as error:
+    except orjson.JSONEncodeError as error:
         raise InvalidArgumentsError(
             f"The values are not JSON: {error}.", pointer=at, fix="Give texts, numbers, booleans, lists and objects."
         ) from error
@@ -111,7 +126,10 @@ def _of_type(kind: VariableType, value: Any) -> Any:
 
     Raises:
         ValueError: it is none, nor a text that stands for one.
+        RecursionError: it is nested too deeply.
     """
+    if is_too_deep(value):
+        raise RecursionError
     if kind == "string":
         if isinstance(value, bool | int | float):
             return json.dumps(value)
@@ -120,6 +138,8 @@ def _of_type(kind: VariableType, value: Any) -> Any:
         raise ValueError(kind)
     if isinstance(value, str):
         value = json.loads(value, parse_constant=_refuse)
+        if is_too_deep(value):
+            raise RecursionError
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if kind == "integer" and is_number and math.isfinite(value) and value == int(value):
         return int(value)
@@ -167,5 +187,7 @@ def _is_str(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    if is_too_deep(value):
+        return "…"
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -90,7 +90,7 @@ def _values_in(text: str) -> Iterator[Any]:
     answer = _without_thoughts(text)
     for whole in dict.fromkeys((text.strip(), answer)):
         yield from _value_of(whole)
-    for fenced in answer.split(_FENCE)[1::2]:
+    for fenced in answer.split(_FENCE, 2 * MOST_VALUES)[1::2]:
         yield from _value_of(_LANGUAGE.sub("", fenced, count=1) if _LANGUAGE.match(fenced) else fenced)
     yield from _among_words(answer)
 

@@ -337,6 +337,13 @@ async def test_a_system_message_that_shows_what_comes_from_outside_is_doubtful(h
     assert (found.code, found.severity, found.pointer) == ("outside_in_system", "warning", "/messages/0/content")
 
 
+async def test_a_partial_that_ends_with_a_fence_keeps_the_line_of_its_end(house: PromptHouse) -> None:
+    await house.put("quoted", text="> {{ mail }}", is_partial=True, variables=[{"name": "mail"}])
+    await house.put("use", text='{% include "quoted" %} more', variables=[{"name": "mail", "from_outside": True}])
+    _, user = await house.manager.render(LOCAL_ID, "use", {"mail": "hello"})
+    assert user.content.endswith('</data id="2cf24dba5fb0a30e">\n more')
+
+
 async def test_messages_that_come_to_nothing_are_left_out(house: PromptHouse) -> None:
     messages = [{"role": "system", "content": "{% if who %}x{% endif %}"}, {"role": "user", "content": "\nhello\n"}]
     await house.put("maybe", messages=messages, variables=[{"name": "who", "default": ""}])

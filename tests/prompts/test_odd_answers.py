@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -16,13 +14,12 @@ from tests.doubles.models import (
     calling,
     cut_off,
     data,
-    embedded,
     filtered,
     in_turns,
     said,
     status,
 )
-from tests.support.models import ASKER, KEY, ModelsHarness, asking, models_over
+from tests.support.models import ModelsHarness, asking, models_over
 from workflow.breaker import BreakerState
 from workflow.chat import Attachment, Message, ModelError, ToolCall, ToolSpec
 
@@ -33,18 +30,6 @@ SCHEMA: dict[str, Any] = {
     "required": ["name", "age"],
 }
 BROKEN = {"message": "upstream went away", "code": 502}
-
-
-@pytest.fixture
-async def claude(double: ModelsDouble, database: Database) -> AsyncIterator[ModelsHarness]:
-    """Anthropic's interface first, then a fallback."""
-    providers = {
-        "claude": {"kind": "anthropic", "base_url": double.url, "api_key": KEY},
-        "two": {"base_url": double.openai_url},
-    }
-    settings = {"models": "claude/a,two/b", "embedding_model": None}
-    async with models_over(double, database, providers=providers, settings=settings) as harness:
-        yield harness
 
 
 def following(is_followed: bool) -> Any:
@@ -359,115 +344,3 @@ async def test_without_the_setting_messages_stay_apart_and_the_error_names_it(mo
         await models.adapter.chat(asking(messages=asked))
     assert len(models.double.asked[0].body["messages"]) == 2
     assert '"alternating_roles": true' in str(caught.value.fix)
-
-
-@pytest.mark.parametrize(
-    "vectors",
-    [
-        [[1.0, None, 2.0]],
-        [["1.0", 2.0, 3.0]],
-        [[True, 2.0, 3.0]],
-        [[]],
-        ["AACAPwAAAEA="],
-        [{"0": 1.0}],
-        [[1.0, [2.0]]],
-        [[1.0, 2.0], [1.0]],
-        [],
-        [[10**400, 1]],
-    ],
-)
-async def test_vectors_that_are_no_vectors_are_an_unreadable_answer(models: ModelsHarness, vectors: list[Any]) -> None:
-    listed = [{"object": "embedding", "index": at, "embedding": each} for at, each in enumerate(vectors)]
-    models.double.script("e", Answer(body=json.dumps({"data": listed}).encode()))
-    with pytest.raises(ModelError) as caught:
-        await models.adapter.embed(ASKER, [f"text {number}" for number in range(max(1, len(vectors)))])
-    assert (caught.value.model_code, caught.value.transient) == ("model_unavailable", True)
-
-
-async def test_vectors_say_which_model_made_them_even_those_of_no_texts(models: ModelsHarness) -> None:
-    models.double.script("e", embedded([1, 2.5], [3, 4]))
-    found = await models.adapter.embed(ASKER, ["a", "half \ud83d"])
-    assert (list(found), found.model) == ([[1.0, 2.5], [3.0, 4.0]], "one/e")  # type: ignore[attr-defined]
-    assert models.double.asked[0].body["input"] == ["a", "half \ufffd"]
-    nothing = await models.adapter.embed(ASKER, [], model="two/x")
-    assert (list(nothing), nothing.model) == ([], "two/x")  # type: ignore[attr-defined]
-    assert len(models.double.asked) == 1
-
-
-@pytest.mark.parametrize(
-    ("places", "order"),
-    [((1, 0), [[2.0], [1.0]]), ((0, 0), [[1.0], [2.0]]), ((None, None), [[1.0], [2.0]]), ((0, 2), None)],
-)
-async def test_vectors_come_in_the_order_of_their_places(models: ModelsHarness, places: Any, order: Any) -> None:
-    listed = [{"index": place, "embedding": [number]} for place, number in zip(places, (1.0, 2.0), strict=True)]
-    models.double.script("e", Answer(body=json.dumps({"data": listed}).encode()))
-    if order is None:
-        with pytest.raises(ModelError):
-            await models.adapter.embed(ASKER, ["a", "b"])
-    else:
-        assert list(await models.adapter.embed(ASKER, ["a", "b"])) == order
-
-
-# Anthropic's interface, for the same kinds.
-
-
-@pytest.mark.parametrize("is_followed", [False, True])
-@pytest.mark.parametrize("indexes", [None, (0, 0, 0), (None, None, None)])
-async def test_claudes_calls_are_told_apart_too(claude: ModelsHarness, indexes: Any, is_followed: bool) -> None:
-    claude.double.script("a", calling(*CALLS, call_indexes=indexes))
-    answer = await claude.adapter.chat(asking(tools=[LOOK_UP]), on_text=following(is_followed))
-    assert [(each.name, each.arguments) for each in answer.tool_calls] == list(CALLS)
-
-
-@pytest.mark.parametrize("is_followed", [False, True])
-async def test_claudes_input_as_text_is_taken_and_what_is_no_object_is_not(
-    claude: ModelsHarness, is_followed: bool
-) -> None:
-    claude.double.script("a", calling(("look_up", '"{\\"id\\": 7}"'), ("look_up", '{"id": ')))
-    answer = await claude.adapter.chat(asking(tools=[LOOK_UP]), on_text=following(is_followed))
-    assert [each.arguments for each in answer.tool_calls] == [{"id": 7}, None]
-
-
-@pytest.mark.parametrize("is_followed", [False, True])
-async def test_claudes_cut_and_empty_answers_say_so(claude: ModelsHarness, is_followed: bool) -> None:
-    claude.double.script("a", cut_off("half"), said(""))
-    for outcome in ("cut_off", "empty"):
-        answer = await claude.adapter.chat(asking(), on_text=following(is_followed))
-        assert answer.attempts[-1].outcome == outcome
-
-
-async def test_claudes_data_that_was_cut_off_is_an_error(claude: ModelsHarness) -> None:
-    claude.double.script("a", cut_off('{"name": "Ann", "age": 7}'))
-    with pytest.raises(ModelError, match="cut off"):
-        await claude.adapter.chat(asking(schema=SCHEMA))
-
-
-@pytest.mark.parametrize("is_followed", [False, True])
-async def test_claudes_error_beside_or_behind_content_asks_the_next_model(
-    claude: ModelsHarness, is_followed: bool
-) -> None:
-    claude.double.script("a", said("", error={"type": "overloaded_error", "message": "later"}))
-    assert (await claude.adapter.chat(asking(), on_text=following(is_followed))).model == "two/b"
-
-
-async def test_claudes_filter_refuses(claude: ModelsHarness) -> None:
-    message = "Output blocked by content filtering policy"
-    claude.double.script("a", status(400, message=message, error_code="invalid_request_error"))
-    with pytest.raises(ModelError) as caught:
-        await claude.adapter.chat(asking())
-    assert caught.value.model_code == "model_refused"
-
-
-async def test_claude_gets_no_empty_turns_and_the_user_begins(claude: ModelsHarness) -> None:
-    messages = [
-        Message(role="assistant", content="I am here."),
-        Message(role="user", content=""),
-        Message(role="user", content="half \ud83d"),
-    ]
-    await claude.adapter.chat(asking(messages=messages))
-    turns = claude.double.asked[0].body["messages"]
-    assert [(turn["role"], [block["text"] for block in turn["content"]]) for turn in turns] == [
-        ("user", ["[What was said before is left out here.]"]),
-        ("assistant", ["I am here."]),
-        ("user", ["half \ufffd"]),
-    ]

@@ -116,10 +116,10 @@ def test_a_value_that_is_nested_too_deeply_does_not_fit() -> None:
     ],
 )
 def test_no_answer_takes_long_to_read(text: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()  # of this thread alone, however busy the machine is
     with pytest.raises(UnfitAnswerError):
         read(text, SCHEMA)
-    assert time.perf_counter() - began < 1.0
+    assert time.thread_time() - began < 1.0
 
 
 def test_what_does_not_fit_is_told_by_its_place() -> None:

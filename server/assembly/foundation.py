@@ -37,6 +37,8 @@ PROGRAM = f"jobsprint/{VERSION}"
 """The User-Agent of outgoing requests."""
 WATCH_SECONDS = 0.5
 """How soon the log says that the database's file is gone."""
+ASK_TIME_SECONDS = 10.0
+"""How often the database is asked what time it is: two quartz clocks part by less than a millisecond meanwhile."""
 BLOBS_FOLDER = "blobs"
 """Where large values are, in the data folder."""
 
@@ -69,6 +71,7 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
             Database(settings.effective_database_url, connections=settings.database_connections)
         )
         await migrate(database)
+        await stack.enter_async_context(_asked_for_the_time(database))
         if database.file is not None:
             _close_to_others(settings, database.file)
             await stack.enter_async_context(_watched(database))
@@ -82,6 +85,30 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
 
 def _redis_bus(settings: Settings, url: str) -> RedisEventBus:
     return RedisEventBus(url, changes=CHANGES | {CONVERSATION_DELETED}, details=DETAILS, prefix=settings.redis_prefix)
+
+
+@asynccontextmanager
+async def _asked_for_the_time(database: Database) -> AsyncIterator[None]:
+    """Set the clock that leases go by, and keep it right. One process alone, on SQLite, needs none."""
+    if database.is_sqlite:
+        yield
+        return
+    await database.ask_time()
+
+    async def keep_right() -> None:
+        while True:
+            await asyncio.sleep(ASK_TIME_SECONDS)
+            try:
+                await database.ask_time()
+            except StorageError as error:  # it goes on by itself
+                logger.info("the database did not say what time it is: %s", error.message)
+
+    task = asyncio.create_task(keep_right(), name="database-clock")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _close_to_others(settings: Settings, database: Path) -> None:

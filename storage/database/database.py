@@ -19,6 +19,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import StaticPool
 
+from storage.database.server_clock import ServerClock
 from storage.private_files import PRIVATE_FOLDER, private_opener
 from workflow.errors import StorageError, UnstorableValueError
 
@@ -54,6 +55,7 @@ class Database:
         self._autocommitting: AsyncEngine | None = None
         self._turn = asyncio.Lock()
         self._opened: tuple[int, int] | None = None
+        self.clock = ServerClock()
 
     @property
     def file(self) -> Path | None:
@@ -221,6 +223,19 @@ class Database:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={BUSY_TIMEOUT_MS}"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
+
+    async def ask_time(self) -> None:
+        """Set :attr:`clock` by the server's. SQLite has none of its own.
+
+        Raises:
+            StorageError: the database failed.
+        """
+        if self.is_sqlite:
+            return
+        async with self.statement() as connection:
+            began = self.clock.began
+            seconds = await connection.scalar(text("SELECT extract(epoch FROM clock_timestamp())"))
+            self.clock.answered(float(seconds), began=began)
 
     async def ping(self) -> None:
         """Return when the database has answered.

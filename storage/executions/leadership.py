@@ -22,6 +22,7 @@ class SqlLeadership:
     async def hold(self, duty: str, *, now: datetime, seconds: float) -> bool:
         """Take or keep a duty; see the port."""
         dialect: Any = sqlite if self._database.is_sqlite else postgresql
+        now += self._database.clock.ahead_of(now)
         until = now + timedelta(seconds=seconds)
         take = dialect.insert(leaders).values(duty=duty, holder=self._holder, expires_at=until)
         take = take.on_conflict_do_update(

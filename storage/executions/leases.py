@@ -101,6 +101,8 @@ class SqlLeases:
         self, *, now: datetime, expired_before: datetime, unclaimed_before: datetime | None = None, limit: int
     ) -> Sequence[Execution]:
         """Claim executions whose lease has expired; see the port."""
+        ahead = self._database.clock.ahead_of(now)
+        expired_before, unclaimed_before = expired_before + ahead, (unclaimed_before or expired_before) + ahead
         holder, end = executions.c.lease_owner, executions.c.lease_expires_at
         is_free: ColumnElement[bool]
         if self._outbox is None:
@@ -108,7 +110,7 @@ class SqlLeases:
         else:
             is_free = or_(
                 and_(holder != self._lease.owner, end < expired_before),
-                and_(holder.is_(None), end < (unclaimed_before or expired_before)),
+                and_(holder.is_(None), end < unclaimed_before),
             )
         free = select(executions.c.id).where(executions.c.state.in_(_ACTIVE_STATES), is_free)
         return await self._claim_all(free.order_by(executions.c.created_at, executions.c.id).limit(limit), now)
@@ -123,7 +125,7 @@ class SqlLeases:
             if unreadable and not found:
                 raise next(iter(unreadable.values()))  # else the caller would look again at once, and find the same
             return found
-        free = query.with_only_columns(executions.c.id).where(executions.c.state == _WAITING, _is_free(now))
+        free = query.with_only_columns(executions.c.id).where(executions.c.state == _WAITING, self._is_free(now))
         return await self._claim_all(free, now)
 
     async def next_due(self) -> datetime | None:
@@ -146,7 +148,7 @@ class SqlLeases:
             executions.c.owner == owner,
             executions.c.state.in_([state.value for state in states]),
         )
-        found = await self._claim_all(select(executions.c.id).where(mine, _is_free(now)), now)
+        found = await self._claim_all(select(executions.c.id).where(mine, self._is_free(now)), now)
         return found[0] if found else None
 
     async def claim_queued(self, execution_id: str, *, now: datetime) -> ClaimedExecution | None:
@@ -185,7 +187,7 @@ class SqlLeases:
         self._claiming = None
 
     async def _claim_all_queued(self, execution_ids: Sequence[str], now: datetime) -> dict[str, ClaimedExecution]:
-        given = {"ids": execution_ids, "holder": self._lease.owner, "end": self._lease.from_(now)}
+        given = {"ids": execution_ids, "holder": self._lease.owner, "end": self._end(now)}
         async with self._database.statement() as connection:
             rows = (await connection.execute(_CLAIM, given)).all()
         found = await self._claimed(rows, now)
@@ -299,7 +301,7 @@ class SqlLeases:
 
     async def renew(self, *, now: datetime) -> None:
         """Prolong the leases; see the port."""
-        end = self._lease.from_(now)
+        end = self._end(now)
         async with self._database.statement() as connection:
             await connection.execute(
                 update(executions)
@@ -320,12 +322,22 @@ class SqlLeases:
         claim = (
             update(executions)
             .where(executions.c.id.in_(free))
-            .values(lease_owner=self._lease.owner, lease_expires_at=self._lease.from_(now))
+            .values(lease_owner=self._lease.owner, lease_expires_at=self._end(now))
             .returning(executions)
         )
         async with self._database.statement() as connection:
             rows = sorted((await connection.execute(claim)).all(), key=lambda row: (row.created_at, row.id))
         return await self._claimed(rows, now)
+
+    def _end(self, now: datetime) -> datetime:
+        """The end of leases that begin now, by the clock that all processes share."""
+        return self._lease.from_(now + self._database.clock.ahead_of(now))
+
+    def _is_free(self, now: datetime) -> ColumnElement[bool]:
+        """Whether nobody holds it. Queued ones whose lease is over are for :meth:`claim_expired`."""
+        shared = now + self._database.clock.ahead_of(now)
+        is_over = and_(executions.c.lease_expires_at < shared, executions.c.state != _QUEUED)
+        return or_(executions.c.lease_owner.is_(None), is_over)
 
     async def _claimed(self, rows: Sequence[Any], now: datetime) -> list[Execution]:
         """The executions of rows that were claimed. What cannot be read now is given back, for the next look."""
@@ -363,12 +375,6 @@ class SqlLeases:
         for execution_id, reason in unreadable.items():
             logger.warning("execution %s cannot be read now: %s", execution_id, reason.message)
         return found, unreadable
-
-
-def _is_free(now: datetime) -> ColumnElement[bool]:
-    """Whether nobody holds it. Queued ones whose lease is over are for :meth:`SqlLeases.claim_expired`."""
-    is_over = and_(executions.c.lease_expires_at < now, executions.c.state != _QUEUED)
-    return or_(executions.c.lease_owner.is_(None), is_over)
 
 
 async def _room(connection: AsyncConnection, workflow_id: str, limit: int) -> int:

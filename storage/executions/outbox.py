@@ -107,7 +107,8 @@ class Outbox:
 
     def unclaimed_end(self) -> datetime:
         """When another letter is sent if no worker has claimed the execution of one that is sent now."""
-        return self._clock.now() + timedelta(seconds=UNCLAIMED_SECONDS)
+        now = self._clock.now()
+        return now + self._database.clock.ahead_of(now) + timedelta(seconds=UNCLAIMED_SECONDS)
 
     def carry(self, letters: Sequence[Letter]) -> None:
         """Take letters whose rows are on the disk to the broker."""

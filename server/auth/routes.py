@@ -16,6 +16,7 @@ from server.auth.accounts.logins import Logins
 from server.auth.pages.browser_sessions import caller_of, is_form
 from server.auth.pages.routes import AuthPages
 from server.auth.sessions.first_run import FirstRun
+from server.auth.sessions.own_login import sees_people
 from server.auth.sessions.sessions import Tokens
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import optional_json, validated
@@ -152,7 +153,9 @@ class AuthApi:
         session = None if actor.session_id is None else await self.logins.sessions.get(actor.session_id)
         memberships = await self.logins.memberships(actor.user_id)
         workspaces = [
-            {"workspace_id": each.workspace_id, "name": each.workspace_name, "role": each.role} for each in memberships
+            {"workspace_id": each.workspace_id, "name": each.workspace_name, "role": each.role}
+            for each in memberships
+            if each.workspace_id == actor.workspace_id or sees_people(actor)
         ]
         if actor.user_id == LOCAL_ID:
             workspaces = [{"workspace_id": LOCAL_ID, "name": "Local", "role": "owner"}]

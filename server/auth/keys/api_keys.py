@@ -26,7 +26,7 @@ PREFIX = "jsk_"
 SECRET_BYTES = 32
 CHECKSUM_LENGTH = 6
 HINT_LENGTH = 4
-KNOWN_FOR = timedelta(seconds=5)
+KNOWN_FOR = timedelta(seconds=3.5)
 """How long a verified key is cached: a revocation by another process takes effect here after this time at most."""
 KNOWN_AT_MOST = 10_000
 """Keys that are cached; about 10 MB."""

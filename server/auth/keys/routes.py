@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from server.auth.keys.api_keys import HINT_LENGTH, ApiKeys, new_key
 from server.auth.keys.shown_once import shown_once
-from server.auth.sessions.own_login import OpenSessions, require_own_login
+from server.auth.sessions.own_login import OpenSessions, require_own_login, require_person_or_admin
 from server.auth.sessions.tokens import token_hash
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import json_response, optional_json, query_in, validated
@@ -28,13 +28,13 @@ USUAL_DAYS = 90
 
 
 class KeyBody(BaseModel):
-    """Body of ``POST /api/keys``; with ``null`` for the days an owner's key is valid until it is revoked."""
+    """Body of ``POST /api/keys``; with ``never`` for the days an owner's key is valid until it is revoked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=100)
     scopes: list[str] = Field(min_length=1, max_length=50)
-    expires_in_days: int | None = Field(default=USUAL_DAYS, ge=1, le=LONGEST_DAYS)
+    expires_in_days: Annotated[int, Field(ge=1, le=LONGEST_DAYS)] | Literal["never"] = USUAL_DAYS
 
 
 class KeysQuery(BaseModel):
@@ -83,7 +83,7 @@ class KeyRoutes:
             workspace_id=actor.workspace_id,
             scopes=scopes,
             created_at=now,
-            expires_at=None if body.expires_in_days is None else now + timedelta(days=body.expires_in_days),
+            expires_at=None if body.expires_in_days == "never" else now + timedelta(days=body.expires_in_days),
         )
         if key.expires_at is None and Scope.ADMIN not in actor.attainable:
             raise InvalidArgumentsError(
@@ -101,6 +101,7 @@ class KeyRoutes:
     async def list_keys(self, request: Request) -> Response:
         """A page of valid keys, newest first: your own, or with ``?all=true`` the workspace's."""
         actor = actor_of(request)
+        require_person_or_admin(actor)
         query = query_in(request, KeysQuery)
         if query.all:
             actor.require(frozenset({Scope.ADMIN}))
@@ -116,6 +117,7 @@ class KeyRoutes:
     async def revoke_key(self, request: Request) -> Response:
         """204 when the key is revoked. Owners may revoke everybody's."""
         actor = actor_of(request)
+        require_person_or_admin(actor)
         key = await self.store.revoke(
             actor.workspace_id,
             request.path_params["key_id"],

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol, runtime_checkable
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.auth.sessions.first_run import FirstRun
+from server.auth.sessions.lasting import AccessEndedError, while_allowed
 from server.http.access import ACTOR, TokenVerifier
 from server.http.problems import problem, problem_of
 from workflow.errors import JobsprintError
@@ -33,13 +35,45 @@ STRANGERS_PATHS = frozenset(
 # clients and people come to be known.
 STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/connect/", "/oauth/", "/webhooks/", "/resume/")
 
-_PASSED_ON = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip", b"via"})
-"""Headers of proxies: a request with one does not come from this machine, even if its address is loopback."""
+_PASSED_ON = frozenset(
+    {
+        b"cdn-loop",
+        b"client-ip",
+        b"fastly-client-ip",
+        b"forwarded",
+        b"forwarded-for",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-cluster-client-ip",
+        b"x-forwarded",
+        b"x-real-ip",
+        b"x-remote-addr",
+        b"x-remote-ip",
+    }
+)
+_PASSED_ON_PREFIXES = (
+    b"cf-",
+    b"fly-",
+    b"tailscale-",
+    b"x-amz-cf-",
+    b"x-appengine-",
+    b"x-arr-",
+    b"x-azure-",
+    b"x-envoy-",
+    b"x-forwarded-",
+    b"x-original-",
+    b"x-proxyuser-",
+    b"x-vercel-",
+)
+"""Headers of proxies, tunnels and CDNs: a request with one does not come from this machine, even if its address is
+loopback."""
 
 
 def is_passed_on(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Whether a proxy has forwarded the request, so that it may come from another machine."""
-    return any(name in _PASSED_ON for name, _ in headers)
+    plain = (name.lower().replace(b"_", b"-") for name, _ in headers)
+    return any(name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES) for name in plain)
 
 
 def is_for_strangers(path: str) -> bool:
@@ -47,11 +81,25 @@ def is_for_strangers(path: str) -> bool:
     return path in STRANGERS_PATHS or path.startswith(STRANGERS_FOLDERS)
 
 
+@runtime_checkable
+class LastingVerifier(Protocol):
+    """A verifier whose tokens expire before what they stand for ends."""
+
+    async def actor_in_progress(self, token: str) -> Actor | None:
+        """The actor of a token with which a request began that still lasts: the token may have expired meanwhile, its
+        session not.
+
+        Raises:
+            NotAuthenticatedError: what it stands for has ended.
+        """
+        ...
+
+
 class Authentication:
     """An ASGI application in front of another: it puts the actor into the ASGI scope, or answers 401.
 
     Tokens come in the header Authorization only, never in the address. Each verifier is asked in turn whether the
-    token is of its kind.
+    token is of its kind. A request that lasts is authenticated again while it does (:mod:`.lasting`).
     """
 
     def __init__(self, app: ASGIApp, *, verifiers: Sequence[TokenVerifier], first_run: FirstRun, base_url: str) -> None:
@@ -67,16 +115,36 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            scope[ACTOR] = await self._actor(scope)
+            actor = scope[ACTOR] = await self._actor(scope)
         except NotAuthenticatedError as error:
             await self._refuse(self._unknown(error), scope, receive, send)
         except JobsprintError as error:
             # The database, or an issuer, could not be reached.
             await self._refuse(problem_of(error), scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._serve(actor, scope, receive, send)
 
-    async def _actor(self, scope: Scope) -> Actor:
+    async def _serve(self, actor: Actor, scope: Scope, receive: Receive, send: Send) -> None:
+        async def still_allowed() -> bool:
+            try:
+                now = await self._actor(scope, is_in_progress=True)
+            except NotAuthenticatedError:
+                return False
+            except JobsprintError:  # nobody knows: the database, or an issuer, could not be reached
+                return True
+            same = (now.user_id, now.workspace_id) == (actor.user_id, actor.workspace_id)
+            return same and actor.scopes <= now.scopes
+
+        try:
+            await while_allowed(self._app, scope, receive, send, still_allowed)
+        except AccessEndedError:
+            ended = NotAuthenticatedError(
+                "The session, key, grant or membership of the request ended, or lost rights, while it was served.",
+                fix="Log in, or authorize the client, again.",
+            )
+            await self._refuse(self._unknown(ended), scope, receive, send)
+
+    async def _actor(self, scope: Scope, *, is_in_progress: bool = False) -> Actor:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if not sent:
             if await self._first_run.is_on() and not is_passed_on(scope["headers"]):
@@ -92,7 +160,10 @@ class Authentication:
                 fix="Send Authorization: Bearer with an access token or an API key, once.",
             )
         for verifier in self._verifiers:
-            actor = await verifier.actor(token.strip())
+            if is_in_progress and isinstance(verifier, LastingVerifier):
+                actor = await verifier.actor_in_progress(token.strip())
+            else:
+                actor = await verifier.actor(token.strip())
             if actor is not None:
                 return actor
         raise NotAuthenticatedError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from workflow.errors import ErrorKind, JobsprintError
-from workflow.identity import Actor
+from workflow.identity import Actor, Scope
 from workflow.sessions import Session
 
 
@@ -41,4 +41,22 @@ async def require_own_login(actor: Actor, sessions: OpenSessions) -> None:
     """
     session = await sessions.get(actor.session_id) if actor.session_id is not None else None
     if session is None or session.client_id is not None or session.user_id != actor.user_id:
+        raise OwnLoginNeededError
+
+
+def sees_people(actor: Actor) -> bool:
+    """Whether keys, members and other workspaces are shown to the actor: a person, or a program with the scope admin.
+
+    No other scope reads them: a client that may look at workflows learns nothing of who else there is.
+    """
+    return actor.is_person or Scope.ADMIN in actor.scopes
+
+
+def require_person_or_admin(actor: Actor) -> None:
+    """Check that the actor is a person in a session of their own, or has the scope admin.
+
+    Raises:
+        OwnLoginNeededError: it is neither.
+    """
+    if not sees_people(actor):
         raise OwnLoginNeededError

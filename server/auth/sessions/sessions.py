@@ -22,7 +22,7 @@ LOGIN_LIFETIME = timedelta(hours=24)
 
 REFRESH_PREFIX = "jsr_"
 MACHINE = "machine:"
-KNOWN_FOR = timedelta(seconds=5)
+KNOWN_FOR = timedelta(seconds=3.5)
 """How long a verified token is cached: a session that another process ended ends here after this time at most."""
 KNOWN_AT_MOST = 10_000
 """Tokens that are cached; about 10 MB."""
@@ -59,10 +59,11 @@ class Tokens:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class _Known:
-    """A verified token, cached for a few seconds."""
+    """A verified token, cached for a few seconds. It expires by itself at ``expires_at``."""
 
     actor: Actor
     until: datetime
+    expires_at: datetime
 
 
 class Sessions:
@@ -179,23 +180,39 @@ class Sessions:
         Raises:
             InvalidTokenError: it is ours and is not valid, or no longer.
         """
+        found = await self._look_up(token, is_in_progress=False)
+        if found is not None and found.expires_at <= self._clock.now():
+            raise InvalidTokenError("it is over")
+        return None if found is None else found.actor
+
+    async def actor_in_progress(self, token: str) -> Actor | None:
+        """Whose access token it is, also when it has expired, as long as its session goes on.
+
+        Raises:
+            InvalidTokenError: it is ours and is not valid, or its session has ended.
+        """
+        found = await self._look_up(token, is_in_progress=True)
+        return None if found is None else found.actor
+
+    async def _look_up(self, token: str, *, is_in_progress: bool) -> _Known | None:
         now = self._clock.now()
         known = self._known.get(token)
         if known is not None and known.until > now:
-            return known.actor
+            return known
         if not self._access_tokens.is_ours(token):
             return None
         claims = self._access_tokens.read(token)
-        if claims.expires_at <= now:
+        if claims.expires_at <= now and not is_in_progress:
             raise InvalidTokenError("it is over")
         forgotten = self._forgotten
         actor = await self._actor(claims, now)
+        known = _Known(actor=actor, until=now + KNOWN_FOR, expires_at=claims.expires_at)
         if forgotten == self._forgotten:
-            self._known[token] = _Known(actor=actor, until=min(now + KNOWN_FOR, claims.expires_at))
+            self._known[token] = known
             self._known.move_to_end(token)
             if len(self._known) > KNOWN_AT_MOST:
                 self._known.popitem(last=False)
-        return actor
+        return known
 
     async def _actor(self, claims: Claims, now: datetime) -> Actor:
         session = await self._store.get(claims.session_id, now=now)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from server.auth.sessions.own_login import OpenSessions, require_own_login
+from server.auth.sessions.own_login import OpenSessions, require_own_login, require_person_or_admin, sees_people
 from server.auth.workspaces.role_changes import RoleChanges
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import json_response, optional_json, validated
@@ -77,11 +77,13 @@ class WorkspaceRoutes:
         ]
 
     async def list_workspaces(self, request: Request) -> Response:
-        """The workspaces that you belong to; ``is_current`` marks the one in which you act with this token."""
+        """The workspaces that you belong to; ``is_current`` marks the one in which you act with this token. Keys and
+        clients without the scope admin see that one alone."""
         actor = actor_of(request)
         listed: list[dict[str, Any]] = [
             {"id": each.workspace_id, "name": each.workspace_name, "role": each.role.value}
             for each in await self.workspaces.of_user(actor.user_id)
+            if each.workspace_id == actor.workspace_id or sees_people(actor)
         ]
         # The local user and machines act in their workspace without being members.
         if all(each["id"] != actor.workspace_id for each in listed):
@@ -116,6 +118,7 @@ class WorkspaceRoutes:
     async def list_members(self, request: Request) -> Response:
         """Who belongs to the workspace; the scope admin is shown e-mail addresses too."""
         actor, workspace_id = await self.in_it(request)
+        require_person_or_admin(actor)
         has_addresses = Scope.ADMIN in actor.scopes
         members = await self.workspaces.members(workspace_id)
         return json_response({"members": [_shown(each, has_addresses=has_addresses) for each in members]})

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text, update
 from server.auth.keys.api_keys import KNOWN_AT_MOST, KNOWN_FOR, is_key, new_key
 from storage.database.database import Database
 from storage.tables.accounts import api_keys, memberships
-from tests.support.accounts import disable
+from tests.support.accounts import NOW, disable
 from tests.support.auth_app import AuthApp, populated_auth_app
 from tests.support.databases import database_of
 from workflow.identity import SCOPES_OF_ROLE, NotAuthenticatedError, Role, Scope
@@ -66,7 +66,7 @@ async def test_a_key_is_shown_once_and_acts_for_its_user(app: AuthApp, database:
     assert made["hint"] == made["key"][-4:]
     assert made["scopes"] == ["workflows:read", "executions:read", "executions:run"]
     assert made["expires_at"] == (app.clock.at + timedelta(days=90)).isoformat()
-    listed = await app.ok(made["key"], "GET", "/api/keys")
+    listed = await app.ok(await app.token("ada"), "GET", "/api/keys")
     assert listed["keys"] == [{name: value for name, value in made.items() if name != "key"}]
     async with database.transaction() as connection:
         row = (await connection.execute(select(api_keys))).one()
@@ -99,8 +99,8 @@ async def test_a_key_loses_what_its_users_role_loses(app: AuthApp) -> None:
 
 
 async def test_only_owners_make_keys_for_good(app: AuthApp) -> None:
-    assert (await make(app, expires_in_days=None))["expires_at"] is None
-    body = {"name": "x", "scopes": ["workflows:read"], "expires_in_days": None}
+    assert (await make(app, expires_in_days="never"))["expires_at"] is None
+    body = {"name": "x", "scopes": ["workflows:read"], "expires_in_days": "never"}
     assert await app.refused(await app.token("eve"), "POST", "/api/keys", body) == (400, "invalid_arguments")
 
 
@@ -131,39 +131,39 @@ async def test_a_wrong_body_is_refused(app: AuthApp, body: Any) -> None:
 
 async def test_a_key_counts_until_its_time_is_over(app: AuthApp) -> None:
     made = await make(app, expires_in_days=1)
-    await app.ok(made["key"], "GET", "/api/keys")
+    await app.ok(made["key"], "GET", "/api/workspaces")
     app.clock.at += timedelta(days=1)
-    assert await app.refused(made["key"], "GET", "/api/keys") == (401, "not_authenticated")
+    assert await app.refused(made["key"], "GET", "/api/workspaces") == (401, "not_authenticated")
 
 
 async def test_a_revoked_key_does_not_count_at_once(app: AuthApp) -> None:
     made = await make(app)
-    await app.ok(made["key"], "DELETE", f"/api/keys/{made['id']}")
-    assert await app.refused(made["key"], "GET", "/api/keys") == (401, "not_authenticated")
+    await app.ok(await app.token("ada"), "DELETE", f"/api/keys/{made['id']}")
+    assert await app.refused(made["key"], "GET", "/api/workspaces") == (401, "not_authenticated")
 
 
 async def test_a_removed_or_disabled_users_keys_do_not_count(app: AuthApp, database: Database) -> None:
     eve, vera = await make(app, "eve"), await make(app, "vera", scopes=["workflows:read"])
     for each in (eve, vera):
-        await app.ok(each["key"], "GET", "/api/keys")
+        await app.ok(each["key"], "GET", "/api/workspaces")
     await app.ok(await app.token("ada"), "DELETE", "/api/workspaces/w/members/eve")
     await disable(database, "vera")
     app.sharing.role_changes.changed("vera")
     for each in (eve, vera):
-        assert await app.refused(each["key"], "GET", "/api/keys") == (401, "not_authenticated")
+        assert await app.refused(each["key"], "GET", "/api/workspaces") == (401, "not_authenticated")
 
 
 async def test_what_another_process_did_is_seen_within_seconds(app: AuthApp, database: Database) -> None:
     made = await make(app, "eve")
-    await app.ok(made["key"], "GET", "/api/keys")
+    await app.ok(made["key"], "GET", "/api/workspaces")
     async with database.transaction() as connection:
         await connection.execute(
             update(memberships).where(memberships.c.user_id == "eve").values(role=Role.VIEWER.value)
         )
         await connection.execute(update(api_keys).values(revoked_at=app.clock.at))
-    await app.ok(made["key"], "GET", "/api/keys")
+    await app.ok(made["key"], "GET", "/api/workspaces")
     app.clock.at += KNOWN_FOR
-    assert await app.refused(made["key"], "GET", "/api/keys") == (401, "not_authenticated")
+    assert await app.refused(made["key"], "GET", "/api/workspaces") == (401, "not_authenticated")
 
 
 async def test_unknown_keys_and_half_ones_do_not_count(app: AuthApp) -> None:
@@ -245,3 +245,20 @@ async def test_making_and_revoking_is_noted_without_the_key(app: AuthApp) -> Non
     assert created.details is not None
     assert created.details["scopes"] == "workflows:read executions:read executions:run"
     assert made["key"] not in str([created, revoked])
+
+
+async def test_programs_read_no_keys_and_members_without_the_scope_admin(app: AuthApp) -> None:
+    """A key or client that may only look at workflows learns nothing of who else there is."""
+    made = await make(app, scopes=["workflows:read", "executions:*"])
+    client = await app.token("ada", client_id="https://client.example", scopes=frozenset({Scope.WORKFLOWS_READ}))
+    admins = await make(app, scopes=["admin"])
+    for path in ("/api/keys", "/api/keys?all=true", "/api/workspaces/w/members"):
+        for token in (made["key"], client):
+            assert await app.refused(token, "GET", path) == (403, "own_login_needed")
+        assert await app.ok(admins["key"], "GET", path)
+    for token in (made["key"], client):
+        path = f"/api/keys/{made['id']}"
+        assert await app.refused(token, "DELETE", path) == (403, "own_login_needed")
+    await app.workspaces.create("other", name="Ada's other", owner_id="ada", now=NOW)
+    seen = await app.ok(made["key"], "GET", "/api/workspaces")
+    assert [each["id"] for each in seen["workspaces"]] == ["w"]

@@ -258,7 +258,7 @@ class Load:
         answer = await http.get("/api/executions", params={"status": "waiting", "limit": 100})
         if answer.status_code != 200:
             return True
-        asking = [each["execution_id"] for each in answer.json()["executions"] if each["workflow_name"] == "asks"]
+        asking = [each["execution_id"] for each in answer.json()["executions"] if each["workflow"] == "asks"]
         for execution_id in asking:
             data = {"data": {"choice": "approve"}}
             # 409: answered before, by a call whose answer was lost; it is seen in the end whether that was so.

@@ -11,6 +11,7 @@ from typing import Any
 import mcp_types as types
 
 from integrations.actions import ConnectedActions
+from tools.protocol.arguments import without_unfit_blanks
 from tools.protocol.caller import Caller
 from tools.protocol.tool import RUNNING, Pending, Tool, Toolset
 from workflow.actions import Action
@@ -45,6 +46,7 @@ class PinnedTool:
 
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The action's answer, or the failure as a result that says how to mend it."""
+        arguments = without_unfit_blanks(self.action.input_schema, arguments)
         named = {"connection": self.action.connection, "action": self.action.name, "arguments": arguments}
         return await self.run.call(named, caller)
 

@@ -11,6 +11,7 @@ import orjson
 
 from engine.definitions.publishing import Publishing, input_schema, manual_trigger
 from tools.execution_app import TOOL_META
+from tools.protocol.arguments import without_unfit_blanks
 from tools.protocol.caller import Caller
 from tools.protocol.prompts import Prompt, PromptArgument
 from tools.protocol.tool import RUNNING, Pending, Tool, Toolset, failure
@@ -48,6 +49,7 @@ class PublishedTool:
         Raises:
             InvalidArgumentsError: they do not fit the input schema.
         """
+        arguments = without_unfit_blanks(self.schema.schema, arguments)
         findings = self.schema.findings(arguments)
         if findings:
             raise InvalidArgumentsError.of(findings, call=self.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import mcp_types as types
@@ -50,7 +51,10 @@ class ExecuteWorkflow(Arguments):
         default=None, description="Of plan_execution: refused if the run would do anything else now."
     )
     idempotency_key: str | None = Field(
-        default=None, max_length=200, description="The same key within 24 h gives the same execution."
+        default=None,
+        max_length=200,
+        description="The same key within 24 h gives the same execution (repeated: true), also a failed one; with other "
+        "input or version it is refused. A refused call leaves the key free.",
     )
     cancel_with_request: bool = Field(
         default=False, description="Cancel the run if this request is cancelled; else it goes on."
@@ -164,21 +168,24 @@ class RunningTools:
 
     async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
-        execution_id, is_kept = caller.goes_on_with, True
+        execution_id, is_kept, is_repeated = caller.goes_on_with, True, False
         if execution_id is None:
             plan, submission = await self._prepared(arguments, caller)
             is_kept = plan.definition.settings.durability != "none"
-            start = self._requests.execute(plan, submission, key=arguments.idempotency_key)
-            execution_id = await self._runs.begin(
+            start = self._requests.request(plan, submission, key=arguments.idempotency_key)
+            execution_id, is_repeated = await self._runs.begin(
                 start, caller=caller, cancel_with_request=arguments.cancel_with_request
             )
-        return await self._runs.outcome(
+        outcome = await self._runs.outcome(
             execution_id,
             wait_seconds=arguments.wait_seconds,
             caller=caller,
             cancel_with_request=arguments.cancel_with_request,
             may_be_task=is_kept,
         )
+        if is_repeated and isinstance(outcome, Answer):
+            return replace(outcome, content={**outcome.content, "repeated": True})
+        return outcome
 
     async def _prepared(self, arguments: ExecuteWorkflow, caller: Caller) -> tuple[CompiledWorkflow, Submission]:
         owner = caller.actor.workspace_id

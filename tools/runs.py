@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from engine.executions.control import Control
+from engine.executions.intake import Requested
 from engine.executions.reader import ExecutionReader
 from tools.execution_views import may_answer
 from tools.protocol.caller import Caller, Elicitation
@@ -53,8 +54,10 @@ class Runs:
         form = self._forms.get(execution.answer_form or EXECUTION_FORM)
         return await (form or self._forms[EXECUTION_FORM])(execution)
 
-    async def begin(self, start: Coroutine[Any, Any, str], *, caller: Caller, cancel_with_request: bool) -> str:
-        """The id of the execution that ``start`` starts: seen through even if the caller leaves meanwhile.
+    async def begin(
+        self, start: Coroutine[Any, Any, Requested], *, caller: Caller, cancel_with_request: bool
+    ) -> Requested:
+        """The execution that ``start`` starts: seen through even if the caller leaves meanwhile.
 
         ``cancel_with_request`` ends the run if the caller does.
 
@@ -171,10 +174,10 @@ class Runs:
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
 
-    async def _left(self, starting: asyncio.Task[str], actor: Actor | None) -> None:
+    async def _left(self, starting: asyncio.Task[Requested], actor: Actor | None) -> None:
         """See a start through whose caller has left, and end what it started where there is an ``actor`` to do so."""
         try:
-            execution_id = await starting
+            execution_id = (await starting).execution_id
         except JobsprintError as error:
             logger.info("an execution whose caller has left was not started: %s", error.message)
             return

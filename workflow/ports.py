@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from workflow.credentials import CredentialRef
 from workflow.definitions.definition import WorkflowDefinition
@@ -299,11 +299,29 @@ class ExecutionStore(Protocol):
         ...
 
 
+class BoundKey(NamedTuple):
+    """What an idempotency key is bound to: an execution, and the digest of each part of the request that it was for;
+    ``None`` where that was not kept."""
+
+    execution_id: str
+    request: Mapping[str, str] | None
+
+
 class IdempotencyKeys(Protocol):
     """Keys that make a submission happen once, each for a day."""
 
     async def take(self, workflow_id: str, key: str, execution_id: str, *, now: datetime) -> str:
         """Bind the key to ``execution_id`` unless it is bound; the id that it is bound to then."""
+        ...
+
+    async def bind(
+        self, workflow_id: str, key: str, execution_id: str, *, request: Mapping[str, str], now: datetime
+    ) -> BoundKey:
+        """Bind the key to ``execution_id`` and the digests of a ``request`` unless it is bound; its binding then."""
+        ...
+
+    async def free(self, workflow_id: str, key: str, execution_id: str) -> None:
+        """Unbind the key where it is bound to ``execution_id``: nothing was accepted under it."""
         ...
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 from engine.announcements import Announcements
 from engine.definitions.compiled import CompiledWorkflow
@@ -12,10 +18,14 @@ from engine.dispatch.local_executions import LocalExecution, LocalExecutions
 from engine.executions.transitions import Transitions
 from engine.runs.submission import Submission, input_items
 from workflow.audit import AuditLog, acting
-from workflow.errors import ExecutionNotFoundError, NotAcceptedError
+from workflow.errors import ErrorKind, ExecutionNotFoundError, JobsprintError, NextCall, NotAcceptedError, StorageError
 from workflow.executions import Execution
+from workflow.findings import Finding, listed
 from workflow.ports import Clock, ExecutionStore, IdempotencyKeys, NewId
 from workflow.states import ExecutionState
+
+LOOKS, PAUSE_SECONDS = 10, 0.05
+"""How often a process looks for the execution of another one that has the key and has not stored it yet."""
 
 
 class Intake:
@@ -118,6 +128,37 @@ class Intake:
         return local
 
 
+class Requested(NamedTuple):
+    """The execution of a request; ``is_repeated`` says that an earlier request with the same key has started it."""
+
+    execution_id: str
+    is_repeated: bool
+
+
+class IdempotencyMismatchError(JobsprintError):
+    """An idempotency key was used for another request. Its findings say what differs."""
+
+    code = "idempotency_mismatch"
+    kind = ErrorKind.CONFLICT
+
+    def __init__(self, execution_id: str, differing: Sequence[str]) -> None:
+        super().__init__(
+            f"This idempotency key was used within 24 h for a request with another {listed(differing)}.",
+            pointer="/idempotency_key",
+            fix="Take a new key for a new run, or send the first request again, unchanged, to get its run.",
+            next_call=NextCall("inspect_execution", {"execution_id": execution_id}),
+        )
+        self.findings = tuple(
+            Finding(
+                code="idempotency_mismatch",
+                pointer=f"/{part}",
+                message=f"The {part} is not that of the first request with this key.",
+                fix="Send it as it was, or take a new key.",
+            )
+            for part in differing
+        )
+
+
 class ExecutionRequests:
     """Accepts what callers ask for: noted in the audit log, and once per idempotency key."""
 
@@ -139,24 +180,56 @@ class ExecutionRequests:
         self._audit = audit
         self._clock = clock
         self._new_id = new_id
+        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def execute(self, compiled: CompiledWorkflow, submission: Submission, *, key: str | None = None) -> str:
-        """The id of the execution, accepted and noted. With a ``key`` that was used for the workflow within a day it is
-        the id of the one that was accepted then.
+        """The id of the execution, accepted and noted; see :meth:`request`.
 
         Raises:
+            JobsprintError: see :meth:`request`.
+        """
+        return (await self.request(compiled, submission, key=key)).execution_id
+
+    async def request(self, compiled: CompiledWorkflow, submission: Submission, *, key: str | None = None) -> Requested:
+        """The execution, accepted and noted. With a ``key`` that was used for the workflow within a day it is the one
+        that was accepted then, however that ended; a request that was refused leaves its key free.
+
+        1. Two requests with one key in this process take turns, so the second one finds the first one's execution.
+        2. Two in two processes get one execution id from the store. The second waits a moment for the first one's
+           execution; where none comes the first process is gone, and the second accepts the execution under that id.
+
+        Raises:
+            IdempotencyMismatchError: the key was used for another version, input or way to run it.
             JobsprintError: see :meth:`Intake.accept`.
         """
         if key is None:
-            return await self._start(compiled, submission)
-        wanted = self._new_id()
-        execution_id = await self._keys.take(compiled.workflow_id, key, wanted, now=self._clock.now())
-        if execution_id != wanted and await self._exists(compiled.owner, execution_id):
-            first = self._local.get(execution_id)
-            if first is not None:
-                await self._intake.stored(first)
-            return execution_id
-        return await self._start(compiled, replace(submission, execution_id=execution_id))
+            return Requested(await self._start(compiled, submission), is_repeated=False)
+        turn = self._turns.setdefault((compiled.workflow_id, key), asyncio.Lock())
+        async with turn:
+            return await self._once(compiled, submission, key)
+
+    async def _once(self, compiled: CompiledWorkflow, submission: Submission, key: str) -> Requested:
+        wanted, asked = self._new_id(), _digests(compiled, submission)
+        bound = await self._keys.bind(compiled.workflow_id, key, wanted, request=asked, now=self._clock.now())
+        if bound.request is not None and bound.request != asked:
+            differing = [part for part in asked if bound.request.get(part) != asked[part]]
+            raise IdempotencyMismatchError(bound.execution_id, differing)
+        is_first = bound.execution_id == wanted
+        if not is_first and await self._is_there(compiled.owner, bound.execution_id, looks=LOOKS):
+            return Requested(bound.execution_id, is_repeated=True)
+        try:
+            started = await self._start(compiled, replace(submission, execution_id=bound.execution_id))
+        except JobsprintError:
+            # 1. Another process has stored it just now: that one's counts.
+            # 2. It is accepted, and only the note of it could not be written: the key stays.
+            # 3. It was refused. Where the store cannot say so the key stays, for the same request.
+            with suppress(StorageError):
+                if not await self._is_there(compiled.owner, bound.execution_id, looks=1):
+                    await self._keys.free(compiled.workflow_id, key, bound.execution_id)
+                elif not is_first:
+                    return Requested(bound.execution_id, is_repeated=True)
+            raise
+        return Requested(started, is_repeated=False)
 
     async def _start(self, compiled: CompiledWorkflow, submission: Submission) -> str:
         def note(execution: Execution) -> None:
@@ -172,11 +245,34 @@ class ExecutionRequests:
         await self._audit.written()
         return local.execution.id
 
-    async def _exists(self, owner: str, execution_id: str) -> bool:
-        if self._local.of(owner, execution_id) is not None:
-            return True
-        try:
-            await self._store.get(owner, execution_id)
-        except ExecutionNotFoundError:
-            return False
-        return True
+    async def _is_there(self, owner: str, execution_id: str, *, looks: int) -> bool:
+        """Whether the execution is accepted; with several ``looks`` also where another process is about to store it."""
+        for look in range(looks):
+            first = self._local.of(owner, execution_id)
+            if first is not None:
+                await self._intake.stored(first)
+                return True
+            try:
+                await self._store.get(owner, execution_id)
+            except ExecutionNotFoundError:
+                if look + 1 < looks:
+                    await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                return True
+        return False
+
+
+def _digests(compiled: CompiledWorkflow, submission: Submission) -> dict[str, str]:
+    """A digest of each part of a request that says what is run."""
+    parts = {
+        "version": compiled.version,
+        "input": submission.data,
+        "trigger": submission.start_node,
+        "mode": submission.mode,
+        "pins": submission.pins,
+    }
+    return {part: _digest(value) for part, value in parts.items()}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from tools.protocol.arguments import without_blanks
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError
 from workflow.redaction import may_hold_secrets, redacted
 from workflow.schemas.documents import parse_document
@@ -58,12 +59,12 @@ def expected_version(request: Request) -> int | None:
 
 
 def idempotency_key(request: Request) -> str | None:
-    """The header ``Idempotency-Key``.
+    """The header ``Idempotency-Key``; an empty one counts as left out.
 
     Raises:
         InvalidArgumentsError: it is too long to be stored.
     """
-    key = request.headers.get("idempotency-key")
+    key = request.headers.get("idempotency-key", "").strip() or None
     if key is not None and len(key) > KEY_MAX_LENGTH:
         raise InvalidArgumentsError(
             f"The Idempotency-Key is longer than {KEY_MAX_LENGTH} characters.",
@@ -102,11 +103,12 @@ def query_in(request: Request, model: type[M]) -> M:
 
 
 def validated(model: type[M], document: Any) -> M:
-    """A body, validated by the model.
+    """A body, validated by the model; optional members that are ``null`` or ``""`` count as left out.
 
     Raises:
         InvalidArgumentsError: it does not fit.
     """
+    document = without_blanks(model, document)
     try:
         return model.model_validate(document)
     except ValidationError:

@@ -7,6 +7,7 @@ from mcp.shared.exceptions import MCPError
 from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.requests import Request
 
+from tools.protocol.arguments import without_blanks
 from tools.protocol.selection import EVERYTHING, Selection, ToolsetChoice
 
 
@@ -28,7 +29,7 @@ def wanted_tools(request: object) -> Selection:
     if not isinstance(request, Request) or not request.scope["query_string"]:
         return EVERYTHING
     try:
-        query = SelectionQuery.model_validate(dict(request.query_params))
+        query = SelectionQuery.model_validate(without_blanks(SelectionQuery, dict(request.query_params)))
     except ValidationError as error:
         wrong = ", ".join(str(detail["loc"][0]) for detail in error.errors(include_url=False))
         raise MCPError(

@@ -102,6 +102,7 @@ class ExecutionAnswer(_Answer):
     created_at: datetime
     duration_ms: float = 0
     error: Failure | None = None
+    repeated: bool = False
 
 
 class ExecutionDetails(ExecutionAnswer):

@@ -215,10 +215,12 @@ class RestApi:
             priority=body.priority,
         )
         key = idempotency_key(request)
-        execution_id = await self.requests.execute(plan, submission, key=key)
+        execution_id, is_repeated = await self.requests.request(plan, submission, key=key)
         await self.reader.wait(owner, execution_id, timeout_seconds=body.wait_seconds)
         execution = await self.reader.get(owner, execution_id)
         content = execution_summary(execution)
+        if is_repeated:
+            content["repeated"] = True
         if execution.output is not None:
             content["output"] = execution.output
         status = 200 if body.wait_seconds and not execution.is_active else 202

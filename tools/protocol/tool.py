@@ -15,7 +15,7 @@ import mcp_types as types
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tools.protocol.arguments import read_json_texts
+from tools.protocol.arguments import read_json_texts, without_blanks
 from tools.protocol.budget import fit, fitting, tokens, tokens_of_bytes
 from tools.protocol.caller import Caller
 from workflow.errors import InvalidArgumentsError, JobsprintError
@@ -131,10 +131,12 @@ class Tool(Generic[A]):
 
     def _parse(self, arguments: dict[str, Any]) -> tuple[A, list[str]]:
         """The arguments, and what was done to them to make them fit."""
+        arguments = without_blanks(self.arguments, arguments)
         try:
             return self.arguments.model_validate(arguments), []
         except ValidationError as error:
             mended, notes = read_json_texts(arguments, error)
+            mended = without_blanks(self.arguments, mended)
         try:
             return self.arguments.model_validate(mended), notes
         except ValidationError:

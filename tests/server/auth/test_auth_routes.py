@@ -282,6 +282,28 @@ async def test_a_wrong_token_is_refused_as_one(
     assert refused.headers["www-authenticate"].endswith(', error="invalid_token"')
 
 
+PASSED_ON = (
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "X-Forwarded-Proto",
+    "x-forwarded-client-cert",
+    "X_Forwarded_For",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "CF-Connecting-IP",
+    "cf-ray",
+    "cdn-loop",
+    "fastly-client-ip",
+    "x-original-host",
+    "tailscale-user-login",
+    "fly-client-ip",
+    "x-envoy-external-address",
+)
+"""Headers with which proxies, tunnels and CDNs forward a request."""
+
+
 async def test_the_local_user_is_let_in_until_there_is_an_account(tmp_path: Path) -> None:
     async with auth_harness(tmp_path) as harness, harness.client() as http:
         assert (await http.get("/api/who")).json() == {"user_id": "local", "workspace_id": "local"}
@@ -289,8 +311,8 @@ async def test_the_local_user_is_let_in_until_there_is_an_account(tmp_path: Path
         assert (me["user_id"], me["workspaces"][0]["workspace_id"], me["session"]) == ("local", "local", None)
         wrong = await http.get("/api/who", headers=bearer("wrong"))
         assert (wrong.status_code, 'error="invalid_token"' in wrong.headers["www-authenticate"]) == (401, True)
-        for header in ("x-forwarded-for", "forwarded", "via"):
-            assert (await http.get("/api/who", headers={header: "203.0.113.1"})).status_code == 401
+        for header in PASSED_ON:
+            assert (await http.get("/api/who", headers={header: "203.0.113.1"})).status_code == 401, header
         refused = await http.post("/auth/password", json={"new_password": "another horse battery"})
         assert refused.status_code == 403
 

@@ -33,10 +33,11 @@ async def test_the_same_key_is_the_same_execution(mcp_http: McpCaller, http: htt
     workflow_id = await mcp_http.create({"start": START})
     key = uuid.uuid4().hex
     first = await mcp_http.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key, input={"n": 1})
-    again = await mcp_http.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key, input={"n": 2})
-    assert again["execution_id"] == first["execution_id"]
-    over_rest = await http.post(f"/api/workflows/{workflow_id}/execute", headers={"idempotency-key": key})
-    assert over_rest.json()["execution_id"] == first["execution_id"]
+    again = await mcp_http.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key, input={"n": 1})
+    assert (again["execution_id"], again["repeated"], "repeated" in first) == (first["execution_id"], True, False)
+    path = f"/api/workflows/{workflow_id}/execute"
+    over_rest = await http.post(path, headers={"idempotency-key": key}, json={"input": {"n": 1}})
+    assert (over_rest.json()["execution_id"], over_rest.json()["repeated"]) == (first["execution_id"], True)
     other = await mcp_http.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key + "x")
     assert other["execution_id"] != first["execution_id"]
 

@@ -1,0 +1,223 @@
+"""Arguments as clients send them: blanks for what they leave out, idempotency keys, opaque values made by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import httpx2
+import pytest
+from mcp.client.client import Client
+
+from tests.support.mcp_caller import McpCaller
+from tests.support.server_process import ServerProcess
+from tools.protocol.arguments import without_blanks, without_unfit_blanks
+from tools.publishing import PublishWorkflow
+from tools.running import ExecuteWorkflow
+
+START = {"type": "manual"}
+BLANKS = (None, "")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server without accounts for all of these."""
+    with ServerProcess(tmp_path_factory.mktemp("shared")) as server:
+        yield server
+
+
+@pytest.fixture
+async def mcp(shared: ServerProcess) -> AsyncIterator[McpCaller]:
+    """A client of its tools."""
+    async with Client(f"{shared.url}/mcp", mode="auto") as client:
+        yield McpCaller(client)
+
+
+@pytest.fixture
+async def http(shared: ServerProcess) -> AsyncIterator[httpx2.AsyncClient]:
+    """A client of its REST API."""
+    async with httpx2.AsyncClient(base_url=shared.url, timeout=30) as client:
+        yield client
+
+
+def _required(tool: str, workflow_id: str, execution_id: str) -> dict[str, Any]:
+    definition = {"name": "x", "nodes": {"start": START}}
+    return {
+        "validate_workflow": {"definition": definition},
+        "create_workflow": {"definition": definition},
+        "update_workflow": {"workflow_id": workflow_id, "expected_version": 1, "definition": definition},
+        "save_prompt": {
+            "name": f"p{uuid.uuid4().hex[:8]}",
+            "template": {"messages": [{"role": "user", "content": "Hi"}]},
+        },
+        "render_prompt": {},
+        "inspect_execution": {"execution_id": execution_id},
+        "control_execution": {"execution_id": execution_id, "action": "rerun"},
+        "run_action": {"connection": "absent", "action": "absent"},
+        "connect_integration": {"name": "absent", "do": "check"},
+        "find_nodes": {},
+        "find_actions": {},
+        "list_workflows": {},
+        "list_executions": {},
+    }.get(tool, {"workflow_id": workflow_id})
+
+
+class TestBlanks:
+    @pytest.mark.parametrize("blank", BLANKS)
+    async def test_every_optional_argument_of_every_tool_may_be_blank(self, mcp: McpCaller, blank: Any) -> None:
+        async def required(tool: str) -> dict[str, Any]:
+            workflow_id = await mcp.create({"start": START})
+            execution_id = (await mcp.call("execute_workflow", workflow_id=workflow_id))["execution_id"]
+            return _required(tool, workflow_id, execution_id)
+
+        looked_at = 0
+        for tool in (await mcp.client.list_tools()).tools:
+            plain = await mcp.client.call_tool(tool.name, await required(tool.name))
+            given = await required(tool.name)
+            needed = {*tool.input_schema.get("required", ()), *given}
+            optional = tool.input_schema["properties"].keys() - needed
+            looked_at += len(optional)
+            blanks = await mcp.client.call_tool(tool.name, {**given, **dict.fromkeys(optional, blank)})
+            assert blanks.is_error == plain.is_error, f"{tool.name}: {blanks.content}"
+        assert looked_at > 40
+
+    @pytest.mark.parametrize("blank", BLANKS)
+    async def test_blank_filters_filter_nothing(self, mcp: McpCaller, http: httpx2.AsyncClient, blank: Any) -> None:
+        workflow_id = await mcp.create({"start": START})
+        await mcp.call("execute_workflow", workflow_id=workflow_id)
+        listed = await mcp.call(
+            "list_executions", workflow_id=blank, status=blank, text=blank, cursor=blank, limit=blank
+        )
+        assert listed["executions"]
+        if blank == "":
+            query = "?workflow_id=&status=&text=&cursor=&limit=&created_after="
+            answer = await http.get(f"/api/executions{query}")
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["executions"]
+
+    @pytest.mark.parametrize("blank", BLANKS)
+    async def test_optional_members_of_bodies_may_be_blank(self, http: httpx2.AsyncClient, blank: Any) -> None:
+        made = await http.post("/api/workflows", json={"name": "x", "nodes": {"start": START}})
+        path = f"/api/workflows/{made.json()['workflow_id']}"
+        names = ("input", "version", "trigger", "wait_seconds", "mode", "pins", "priority")
+        ran = await http.post(f"{path}/execute", json=dict.fromkeys(names, blank), headers={"idempotency-key": ""})
+        assert ran.status_code == 202, ran.text
+        again = await http.post(f"{path}/execute", json={"input": {"n": 1}}, headers={"idempotency-key": ""})
+        assert again.json()["execution_id"] != ran.json()["execution_id"]
+        published = await http.post(f"{path}/publish", json={"version": blank, "tool": blank})
+        assert published.status_code == 200, published.text
+
+    def test_what_is_required_or_a_users_own_is_left_as_it_is(self) -> None:
+        given = {"workflow_id": "", "input": {"a": None, "b": ""}, "priority": None, "mode": ""}
+        assert without_blanks(ExecuteWorkflow, given) == {"workflow_id": "", "input": {"a": None, "b": ""}}
+        plain = {"workflow_id": "w"}
+        assert without_blanks(ExecuteWorkflow, plain) is plain
+
+    def test_models_within_the_arguments_are_treated_the_same(self) -> None:
+        tool = {"name": "n", "description": "", "input_schema": None, "prompt": ""}
+        found = without_blanks(PublishWorkflow, {"workflow_id": "w", "action": "", "tool": tool})
+        assert found == {"workflow_id": "w", "tool": {"name": "n", "description": ""}}
+
+    @pytest.mark.parametrize(
+        ("member", "blank", "stays"),
+        [
+            ({"type": "string"}, None, False),
+            ({"type": "string"}, "", True),
+            ({"type": ["string", "null"]}, None, True),
+            ({"type": "integer"}, "", False),
+            ({"enum": ["a", "b"]}, "", False),
+            ({"enum": ["a", None]}, None, True),
+            ({"type": "string", "minLength": 1}, "", False),
+            ({"type": "string", "format": "date"}, "", False),
+            ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None, True),
+            ({"anyOf": [{"type": "integer"}, {"type": "boolean"}]}, None, False),
+            ({"$ref": "#/$defs/x"}, None, True),
+            (True, None, True),
+        ],
+    )
+    def test_of_a_users_own_tool_blanks_stay_where_its_schema_takes_them(
+        self, member: Any, blank: Any, stays: bool
+    ) -> None:
+        schema = {"type": "object", "properties": {"x": member, "y": {"type": "integer"}}}
+        assert ("x" in without_unfit_blanks(schema, {"x": blank, "y": 1})) is stays
+        assert without_unfit_blanks({**schema, "required": ["x"]}, {"x": blank}) == {"x": blank}
+
+    async def test_a_published_workflow_is_called_with_blanks(self, mcp: McpCaller) -> None:
+        workflow_id = await mcp.create({"start": START})
+        properties = {"n": {"type": "integer"}, "day": {"type": "string", "format": "date"}, "note": {"type": "string"}}
+        offer = {
+            "name": "take_blanks",
+            "description": "Takes blanks.",
+            "input_schema": {"type": "object", "properties": properties},
+        }
+        await mcp.call("publish_workflow", workflow_id=workflow_id, tool=offer)
+        ran = await mcp.call("take_blanks", n=None, day="", note="")
+        assert ran["output"]["items"]["start"] == [{"note": ""}]
+
+
+class TestIdempotencyKeys:
+    async def test_another_request_with_the_same_key_is_refused_with_what_differs(
+        self, mcp: McpCaller, http: httpx2.AsyncClient
+    ) -> None:
+        workflow_id, key = await mcp.create({"start": START}), uuid.uuid4().hex
+        arguments = {"workflow_id": workflow_id, "idempotency_key": key}
+        first = await mcp.call("execute_workflow", **arguments, input={"n": 1, "m": 2})
+        for other, differing in (
+            ({"input": {"n": 2}}, ["input"]),
+            ({}, ["input"]),
+            ({"input": {"n": 1, "m": 2}, "mode": "test"}, ["mode"]),
+            ({"input": {"n": 1, "m": 2}, "trigger": "start"}, ["trigger"]),
+        ):
+            refused = await mcp.fail("execute_workflow", **arguments, **other)
+            assert refused["code"] == "idempotency_mismatch"
+            assert [each["pointer"] for each in refused["findings"]] == [f"/{each}" for each in differing]
+            assert refused["next"]["arguments"] == {"execution_id": first["execution_id"]}
+        path = f"/api/workflows/{workflow_id}/execute"
+        over_rest = await http.post(path, json={"input": {"n": 3}}, headers={"idempotency-key": key})
+        assert (over_rest.status_code, over_rest.json()["code"]) == (409, "idempotency_mismatch")
+        assert "input" in over_rest.json()["title"]
+        # The order of members says nothing.
+        again = await mcp.call("execute_workflow", **arguments, input={"m": 2, "n": 1})
+        assert (again["execution_id"], again["repeated"]) == (first["execution_id"], True)
+        assert len((await mcp.call("list_executions", workflow_id=workflow_id))["executions"]) == 1
+
+    async def test_another_version_is_another_request(self, mcp: McpCaller) -> None:
+        workflow_id, key = await mcp.create({"start": START}), uuid.uuid4().hex
+        await mcp.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key)
+        change = [{"op": "set_workflow", "name": "y"}]
+        await mcp.call("update_workflow", workflow_id=workflow_id, expected_version=1, operations=change)
+        refused = await mcp.fail("execute_workflow", workflow_id=workflow_id, idempotency_key=key)
+        assert [each["pointer"] for each in refused["findings"]] == ["/version"]
+        again = await mcp.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key, version=1)
+        assert again["repeated"] is True
+
+    async def test_a_failed_run_keeps_its_key_and_a_refused_request_does_not(self, mcp: McpCaller) -> None:
+        stop = {"type": "stop_and_error", "parameters": {"message": "No."}}
+        workflow_id, key = await mcp.create({"start": START, "stop": stop}, ("start", "stop")), uuid.uuid4().hex
+        failed = await mcp.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key)
+        again = await mcp.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key)
+        assert (failed["status"], again["execution_id"], again["repeated"]) == ("failed", failed["execution_id"], True)
+        key = uuid.uuid4().hex
+        refused = await mcp.fail("execute_workflow", workflow_id=workflow_id, idempotency_key=key, trigger="absent")
+        assert refused["code"] == "node_not_found"
+        mended = await mcp.call("execute_workflow", workflow_id=workflow_id, idempotency_key=key, trigger="start")
+        assert "repeated" not in mended
+
+    async def test_many_at_once_are_one_execution(self, mcp: McpCaller, http: httpx2.AsyncClient) -> None:
+        workflow_id, key = await mcp.create({"start": START}), uuid.uuid4().hex
+        path = f"/api/workflows/{workflow_id}/execute"
+        answers = await asyncio.gather(
+            *(http.post(path, json={"input": {"n": 1}}, headers={"idempotency-key": key}) for _ in range(12))
+        )
+        assert {each.status_code for each in answers} == {202}
+        assert len({each.json()["execution_id"] for each in answers}) == 1
+        assert sum(not each.json().get("repeated", False) for each in answers) == 1
+
+    @pytest.mark.parametrize("key", ["\0", "a\nb", "é" * 200, " "])
+    async def test_any_text_is_a_key(self, mcp: McpCaller, key: str) -> None:
+        workflow_id = await mcp.create({"start": START})
+        arguments = {"workflow_id": workflow_id, "idempotency_key": key}
+        first = await mcp.call("execute_workflow", **arguments)
+        assert (await mcp.call("execute_workflow", **arguments))["execution_id"] == first["execution_id"]

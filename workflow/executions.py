@@ -113,12 +113,14 @@ class Suspension:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Resumption:
-    """Why a waiting item goes on: ``by`` says who made it, ``data`` what they said."""
+    """Why a waiting item goes on: ``by`` says through what it came (``agent`` is a tool, ``person`` a form, ``link`` the
+    signed page), ``data`` what was said, ``who`` who said it, where somebody did."""
 
     key: EffectKey
     at: datetime
     by: str
     data: Any = None
+    who: Initiator | None = None
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -157,7 +159,9 @@ class Execution:
 
     Nobody changes it after it was made (not frozen for the reason that items are not).
 
-    ``owner`` is the workspace that it belongs to. ``answer_form`` is there where a tool started it: the form in which
+    ``owner`` is the workspace that it belongs to. ``parent`` waits for it; ``root`` is the execution that the chain of
+    sub-workflows began with, ``depth`` how many levels above it are. A child without ``parent`` is one that nobody
+    waits for. ``answer_form`` is there where a tool started it: the form in which
     that answers. In the mode ``test`` effects are mocked, and nodes in ``pins`` give the items pinned to them.
     ``notified_at`` is when its user was told that it failed. ``wake_at`` is when a waiting one goes on by itself,
     or ``None`` where only somebody else can make it go on. ``answer`` is what it answered to the webhook that started
@@ -184,6 +188,8 @@ class Execution:
     pins: dict[str, list[JsonObject]] | None = None
     priority: Priority = "normal"
     parent: Parent | None = None
+    root: str | None = None
+    depth: int = 0
     rerun_of: str | None = None
     notified_at: datetime | None = None
     answer_form: str | None = None

@@ -21,6 +21,7 @@ from server.commands.logs import configure_logging
 from server.commands.users import users
 from server.commands.vault import rotated_vault
 from server.commands.workers import work, worker_processes
+from server.mcp.stdio_lines import AnsweredLines
 from server.settings.settings import BadSettingsError, Settings
 from storage.secrets.keys import new_key
 from workflow.errors import JobsprintError
@@ -102,7 +103,8 @@ def stdio(read_only: ReadOnly = None, toolset: Toolset = None) -> None:
     async def run() -> None:
         async with running_services(settings, has_http=False) as services, stdio_server() as (incoming, outgoing):
             calm_garbage_collector()
-            await services.mcp.run(incoming, outgoing, services.mcp.create_initialization_options())
+            messages = AnsweredLines(incoming, outgoing)
+            await services.mcp.run(messages, outgoing, services.mcp.create_initialization_options())
 
     _run(run)
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.http.access import actor_of
 from server.http.problems import problem
 from server.mcp.offers import Offers
+from server.settings.addresses import metadata_url
 from workflow.identity import READS_EXECUTIONS, READS_PROMPTS, RUNS, Actor, InsufficientScopeError, Scopes, scopes_text
 
 SCOPES_OF_METHOD = {
@@ -33,7 +34,7 @@ class Front:
     def __init__(self, app: ASGIApp, *, offers: Offers, base_url: str) -> None:
         self._app = app
         self._offers = offers
-        self._metadata = f"{base_url}/.well-known/oauth-protected-resource/mcp"
+        self._base_url = base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 403 with the scopes that it needs."""
@@ -48,7 +49,8 @@ class Front:
             return
         error = InsufficientScopeError(needed - actor.scopes, is_attainable=True)
         asked_for = scopes_text(actor.scopes | needed)
-        challenge = f'Bearer error="insufficient_scope", scope="{asked_for}", resource_metadata="{self._metadata}"'
+        metadata = metadata_url(self._base_url, scope)
+        challenge = f'Bearer error="insufficient_scope", scope="{asked_for}", resource_metadata="{metadata}"'
         refusal = problem(
             403, code=error.code, title=error.message, fix=error.fix, headers={"www-authenticate": challenge}
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -33,15 +34,15 @@ MAX_KEYS_BYTES = 64 << 10
 class Assertions:
     """Verifies signed assertions: their client, their audience, and that each is used once."""
 
-    def __init__(self, *, store: SqlOAuthClients, http: HttpClient, clock: Clock, audiences: tuple[str, ...]) -> None:
+    def __init__(self, *, store: SqlOAuthClients, http: HttpClient, clock: Clock) -> None:
         self._store = store
         self._http = http
         self._clock = clock
-        self._audiences = audiences
         self._fetched: OrderedDict[str, tuple[datetime, JsonObject]] = OrderedDict()
 
-    async def check(self, client: OAuthClient, assertion: str) -> None:
-        """Check that the client made the assertion for this server, for now, and for this request only.
+    async def check(self, client: OAuthClient, assertion: str, *, audiences: Sequence[str]) -> None:
+        """Check that the client made the assertion for this server, for now, and for this request only. ``audiences``
+        are the names of this server.
 
         Raises:
             OAuthError: ``invalid_client``.
@@ -49,8 +50,8 @@ class Assertions:
         claims = _verified(assertion, await self._keys(client))
         audience = claims["aud"]
         # One audience only: another audience of a shared assertion could replay it here.
-        if audience not in self._audiences and audience not in [[each] for each in self._audiences]:
-            raise _refused(f"its aud is not {self._audiences[0]}")
+        if audience not in audiences and audience not in [[each] for each in audiences]:
+            raise _refused(f"its aud is not {audiences[0]}")
         if not claims["iss"] == claims["sub"] == client.id:
             raise _refused("its iss and sub are not the client_id")
         now = self._clock.now()

@@ -30,6 +30,7 @@ from server.oauth.forms import Parameters, form_in, one
 from server.oauth.hashes import hashed
 from server.oauth.metadata import listed
 from server.oauth.visitors import Visitor, Visitors
+from server.settings.addresses import Addresses
 from storage.people.oauth import AuthorizationCode, SqlAuthorizationCodes
 from workflow.audit import AuditLog
 from workflow.identity import SCOPES_OF_ROLE, Actor, Scopes
@@ -46,12 +47,14 @@ class Authorization:
         self,
         *,
         requests: AuthorizationRequests,
+        addresses: Addresses,
         visitors: Visitors,
         codes: SqlAuthorizationCodes,
         audit: AuditLog,
         clock: Clock,
     ) -> None:
         self._requests = requests
+        self._addresses = addresses
         self._visitors = visitors
         self._codes = codes
         self._audit = audit
@@ -102,7 +105,9 @@ class Authorization:
         return _redirect(way.with_code(await self._code(asked, visitor, workspace_id, granted)))
 
     async def _read(self, request: Request, visitor: Visitor) -> AuthorizationRequest:
-        asked = await self._requests.read(request.url.query, user_id=visitor.user_id)
+        asked = await self._requests.read(
+            request.url.query, user_id=visitor.user_id, issuer=self._addresses.asked(request.scope)
+        )
         if not asked.scopes & attainable(visitor):
             error = OAuthError("access_denied", "The user has none of the scopes that the client asks for.")
             raise ReturnedError(error, self._requests.way_back(asked))

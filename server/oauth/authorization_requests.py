@@ -30,6 +30,7 @@ class AuthorizationRequest:
     scopes: Scopes
     code_challenge: str
     resource: str | None
+    issuer: str
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -75,17 +76,16 @@ class ReturnedError(Exception):
 class AuthorizationRequests:
     """Reads requests."""
 
-    def __init__(self, *, clients: Clients, resources: ResourceIndicators, issuer: str) -> None:
+    def __init__(self, *, clients: Clients, resources: ResourceIndicators) -> None:
         self._clients = clients
         self._resources = resources
-        self._issuer = issuer
 
     def way_back(self, asked: AuthorizationRequest) -> Return:
         """Where the answer goes to."""
-        return Return(redirect_uri=asked.redirect_uri, state=asked.state, issuer=self._issuer)
+        return Return(redirect_uri=asked.redirect_uri, state=asked.state, issuer=asked.issuer)
 
-    async def read(self, query: str, *, user_id: str) -> AuthorizationRequest:
-        """The request in the query of the user's browser.
+    async def read(self, query: str, *, user_id: str, issuer: str) -> AuthorizationRequest:
+        """The request in the query of the user's browser, which has asked the server under ``issuer``.
 
         Raises:
             NoReturnError: its client or redirect URI is not certain.
@@ -99,13 +99,13 @@ class AuthorizationRequests:
             raise NoReturnError(error) from error
         state = one(given, "state")
         try:
-            return self._checked(given, client, redirect_uri, state)
+            return self._checked(given, client, redirect_uri, state, issuer)
         except OAuthError as error:
-            way = Return(redirect_uri=redirect_uri, state=state, issuer=self._issuer)
+            way = Return(redirect_uri=redirect_uri, state=state, issuer=issuer)
             raise ReturnedError(error, way) from error
 
     def _checked(
-        self, given: Parameters, client: OAuthClient, redirect_uri: str, state: str | None
+        self, given: Parameters, client: OAuthClient, redirect_uri: str, state: str | None, issuer: str
     ) -> AuthorizationRequest:
         if one(given, "response_type") != "code":
             name: ErrorName = "unsupported_response_type" if "response_type" in given else "invalid_request"
@@ -127,9 +127,11 @@ class AuthorizationRequests:
             client=client,
             redirect_uri=redirect_uri,
             state=state,
-            scopes=ASKED_BY_DEFAULT if scope is None else known_scopes(scope),
+            # Clients that know scopes of other standards only ask for those; that is as good as asking for none.
+            scopes=(known_scopes(scope) if scope is not None else None) or ASKED_BY_DEFAULT,
             code_challenge=challenge,
             resource=named[0] if len(named) == 1 else None,
+            issuer=issuer,
         )
 
 

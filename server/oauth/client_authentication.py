@@ -15,6 +15,8 @@ from server.oauth.clients import Clients, authentication_method
 from server.oauth.errors import OAuthError
 from server.oauth.forms import Parameters, needed, one
 from server.oauth.hashes import hashed, is_hash_of
+from server.oauth.metadata import token_endpoint
+from server.settings.addresses import Addresses
 from storage.people.oauth import OAuthClient
 
 _NOBODYS = hashed("")
@@ -23,7 +25,8 @@ _NOBODYS = hashed("")
 class ClientAuthentication:
     """Authenticates the client of a request: by its secret, its signature, or, for public clients, its id alone."""
 
-    def __init__(self, *, clients: Clients, assertions: Assertions) -> None:
+    def __init__(self, *, clients: Clients, assertions: Assertions, addresses: Addresses) -> None:
+        self._addresses = addresses
         self._clients = clients
         self._assertions = assertions
 
@@ -56,7 +59,9 @@ class ClientAuthentication:
                 return client
         elif assertion is not None:
             if client is not None and method == "private_key_jwt":
-                await self._assertions.check(client, assertion)
+                bases = dict.fromkeys((self._addresses.base_url, self._addresses.asked(request.scope)))
+                audiences = [name for base in bases for name in (base, token_endpoint(base))]
+                await self._assertions.check(client, assertion, audiences=audiences)
                 return client
         elif client is not None and method == "none":
             return client

@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from server.oauth.errors import json_answer
+from server.settings.addresses import MCP_PATH, Addresses
 from workflow.identity import ALL_SCOPES, Scope, Scopes
 
 KEPT = {"cache-control": "public, max-age=300"}
@@ -26,48 +27,50 @@ def listed(scopes: Scopes) -> list[str]:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ResourceMetadata:
-    """The metadata of the MCP endpoint. ``issuers`` are ours or outside ones, which may put a prefix before the names
-    of our scopes."""
+    """The metadata of the MCP endpoint, under the address that the client has asked.
 
-    base_url: str
-    issuers: tuple[str, ...]
+    With an outside ``issuer`` it is the configured address, for which that one makes its tokens; it may put a prefix
+    before the names of our scopes.
+    """
+
+    addresses: Addresses
+    issuer: str | None = None
     scope_prefix: str = ""
-
-    @property
-    def resource(self) -> str:
-        """The MCP endpoint."""
-        return f"{self.base_url}/mcp"
 
     def routes(self) -> list[Route]:
         """The path for the endpoint (RFC 9728, 3.1), and the root's, for clients that look there."""
         path = "/.well-known/oauth-protected-resource"
-        return [Route(path, self.show, methods=["GET"]), Route(f"{path}/mcp", self.show, methods=["GET"])]
+        return [Route(each, self.show, methods=["GET"]) for each in (path, f"{path}{MCP_PATH}", f"{path}{MCP_PATH}/")]
 
     async def show(self, request: Request) -> Response:
         """The document."""
-        return json_answer(self.document(), headers=KEPT)
+        end = "/" if request.url.path.endswith("/") else ""
+        if self.issuer is not None:
+            return json_answer(self.document(self.addresses.base_url, self.issuer), headers=KEPT)
+        asked = self.addresses.asked(request.scope)
+        return json_answer(self.document(asked, asked, end=end), headers=KEPT)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, base_url: str, issuer: str, *, end: str = "") -> dict[str, Any]:
         """RFC 9728's members."""
         return {
-            "resource": self.resource,
-            "authorization_servers": list(self.issuers),
+            "resource": f"{base_url}{MCP_PATH}{end}",
+            "authorization_servers": [issuer],
             "scopes_supported": [f"{self.scope_prefix}{name}" for name in listed(ASKED_BY_DEFAULT)],
             "bearer_methods_supported": ["header"],
             "resource_name": "Jobsprint",
         }
 
 
+def token_endpoint(base_url: str) -> str:
+    """The token endpoint of our authorization server."""
+    return f"{base_url}/oauth/token"
+
+
 @dataclass(slots=True, frozen=True, kw_only=True)
 class ServerMetadata:
-    """Our own authorization server; its issuer is the base URL."""
+    """Our own authorization server; its issuer is the base URL that the client has asked."""
 
-    base_url: str
-
-    @property
-    def token_endpoint(self) -> str:
-        """The token endpoint."""
-        return f"{self.base_url}/oauth/token"
+    addresses: Addresses
 
     def routes(self) -> list[Route]:
         """The paths where OAuth's and OpenID's clients look."""
@@ -78,16 +81,16 @@ class ServerMetadata:
 
     async def show(self, request: Request) -> Response:
         """The document."""
-        return json_answer(self.document(), headers=KEPT)
+        return json_answer(self.document(self.addresses.asked(request.scope)), headers=KEPT)
 
-    def document(self) -> dict[str, Any]:
+    def document(self, base_url: str) -> dict[str, Any]:
         """RFC 8414's members, and those of RFC 9207 and of client id metadata documents."""
         return {
-            "issuer": self.base_url,
-            "authorization_endpoint": f"{self.base_url}/oauth/authorize",
-            "token_endpoint": self.token_endpoint,
-            "registration_endpoint": f"{self.base_url}/oauth/register",
-            "revocation_endpoint": f"{self.base_url}/oauth/revoke",
+            "issuer": base_url,
+            "authorization_endpoint": f"{base_url}/oauth/authorize",
+            "token_endpoint": token_endpoint(base_url),
+            "registration_endpoint": f"{base_url}/oauth/register",
+            "revocation_endpoint": f"{base_url}/oauth/revoke",
             "scopes_supported": listed(ALL_SCOPES),
             "response_types_supported": ["code"],
             "response_modes_supported": ["query"],

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.oauth.errors import OAuthError
+from server.settings.addresses import MCP_PATH, Addresses
 
 
 class ResourceIndicators:
-    """The names of this server as a resource: the MCP endpoint's, and the server's as a whole."""
+    """The names of this server as a resource: the MCP endpoint's, and the server's as a whole, under each of its
+    hosts."""
 
-    def __init__(self, base_url: str) -> None:
-        self.mcp = f"{base_url}/mcp"
-        self._names = frozenset({self.mcp, f"{self.mcp}/", base_url, f"{base_url}/"})
+    def __init__(self, addresses: Addresses) -> None:
+        self._addresses = addresses
 
     def check(self, named: Sequence[str]) -> None:
         """Check that every name is one of ours.
@@ -20,5 +21,6 @@ class ResourceIndicators:
         Raises:
             OAuthError: ``invalid_target``.
         """
-        if not self._names.issuperset(named):
-            raise OAuthError("invalid_target", f"Tokens from here are for the resource {self.mcp} only.")
+        if not all(map(self._addresses.has_resource, named)):
+            mine = f"{self._addresses.base_url}{MCP_PATH}"
+            raise OAuthError("invalid_target", f"Tokens from here are for the resource {mine} only.")

@@ -18,7 +18,9 @@ from server.oauth.registration import Registration
 from server.oauth.resources import ResourceIndicators
 from server.oauth.tokens import TokenEndpoint
 from server.oauth.visitors import Visitors
+from server.settings.addresses import Addresses
 from server.settings.settings import Settings
+from server.walls.guards import allowed_hosts
 from storage.database.database import Database
 from storage.people.oauth import SqlAuthorizationCodes, SqlOAuthClients
 from workflow.audit import AuditLog
@@ -39,7 +41,7 @@ class EmbeddedServer:
         clock: Clock,
         new_id: NewId,
     ) -> None:
-        base_url = settings.base_url
+        addresses = Addresses(settings.base_url, allowed_hosts(settings))
         self.store = SqlOAuthClients(database)
         self.codes = SqlAuthorizationCodes(database)
         self.clients = Clients(
@@ -47,14 +49,15 @@ class EmbeddedServer:
             documents=ClientDocuments(http=http, clock=clock, allows_loopback=settings.is_local),
             clock=clock,
         )
-        resources, metadata = ResourceIndicators(base_url), ServerMetadata(base_url=base_url)
-        assertions = Assertions(store=self.store, http=http, clock=clock, audiences=(base_url, metadata.token_endpoint))
+        resources = ResourceIndicators(addresses)
+        assertions = Assertions(store=self.store, http=http, clock=clock)
         self._parts = (
-            ResourceMetadata(base_url=base_url, issuers=(base_url,)),
-            metadata,
+            ResourceMetadata(addresses=addresses),
+            ServerMetadata(addresses=addresses),
             Registration(clients=self.clients, store=self.store, clock=clock, new_id=new_id),
             Authorization(
-                requests=AuthorizationRequests(clients=self.clients, resources=resources, issuer=base_url),
+                requests=AuthorizationRequests(clients=self.clients, resources=resources),
+                addresses=addresses,
                 visitors=Visitors(sessions=auth.pages, workspaces=auth.workspaces, first_run=auth.first_run),
                 codes=self.codes,
                 audit=audit,
@@ -62,7 +65,7 @@ class EmbeddedServer:
             ),
             TokenEndpoint(
                 clients=self.clients,
-                authentication=ClientAuthentication(clients=self.clients, assertions=assertions),
+                authentication=ClientAuthentication(clients=self.clients, assertions=assertions, addresses=addresses),
                 codes=self.codes,
                 sessions=auth.sessions,
                 resources=resources,
@@ -82,6 +85,8 @@ def oauth_routes(settings: Settings, embedded: EmbeddedServer) -> list[Route]:
     if settings.oauth_issuer is None:
         return embedded.routes()
     outside = ResourceMetadata(
-        base_url=settings.base_url, issuers=(settings.oauth_issuer,), scope_prefix=settings.oauth_scope_prefix
+        addresses=Addresses(settings.base_url),
+        issuer=settings.oauth_issuer,
+        scope_prefix=settings.oauth_scope_prefix,
     )
     return outside.routes()

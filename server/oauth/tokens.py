@@ -139,7 +139,7 @@ class TokenEndpoint:
 
     async def _refresh(self, client: OAuthClient, form: Parameters) -> Tokens:
         asked = one(form, "scope")
-        scopes = None if asked is None else known_scopes(asked)
+        scopes = None if asked is None else known_scopes(asked) or None
         return await self._sessions.refresh(needed(form, "refresh_token"), client_id=client.id, scopes=scopes)
 
     async def _let_machine_in(self, client: OAuthClient, form: Parameters) -> Tokens:
@@ -147,7 +147,8 @@ class TokenEndpoint:
             raise OAuthError("unauthorized_client", "Only machines, made with POST /api/machines, act by themselves.")
         asked = one(form, "scope")
         # Clients ask for all scopes that the resource lists; the answer has those that were granted.
-        scopes = client.scopes if asked is None else client.scopes & known_scopes(asked)
+        known = known_scopes(asked) if asked is not None else None
+        scopes = client.scopes & known if known else client.scopes
         if not scopes:
             raise OAuthError("invalid_scope", f"This machine's scopes are: {scopes_text(client.scopes)}.")
         return await self._sessions.open(
@@ -167,16 +168,11 @@ def machine_user(client_id: str) -> str:
 
 
 def known_scopes(asked: str) -> Scopes:
-    """The known scopes among the words; clients also ask for scopes of other standards, which are ignored.
-
-    Raises:
-        OAuthError: ``invalid_scope``: none is known.
-    """
-    kinds = {word.removesuffix(":*") for word in asked.split() if word.endswith(":*")}
-    found = frozenset(each for each in Scope if each in asked.split() or each.partition(":")[0] in kinds)
-    if not found:
-        raise OAuthError("invalid_scope", f"Scopes are: {scopes_text(frozenset(Scope))}.")
-    return found
+    """The known scopes among the words; clients also ask for scopes of other standards, which are ignored. None known
+    is as if none were asked for."""
+    words = asked.split()
+    kinds = {word.removesuffix(":*") for word in words if word.endswith(":*")}
+    return frozenset(each for each in Scope if each in words or each.partition(":")[0] in kinds)
 
 
 def _fits(verifier: str, challenge: str) -> bool:

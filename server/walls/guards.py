@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.http.problems import problem
+from server.settings.addresses import ASKED_PATH, MCP_PATH, matches
 from server.settings.proxies import TrustedProxies
 from server.settings.settings import Settings
 
@@ -80,6 +81,8 @@ class Guards:
             return
         # httptools keeps blanks after a header's value, which are not part of it (RFC 9110, 5.5).
         headers = scope["headers"] = [(name, value.strip(b" \t")) for name, value in scope["headers"]]
+        if scope["path"] == f"{MCP_PATH}/":  # people write it so, and clients pass it on
+            scope["path"], scope["raw_path"], scope[ASKED_PATH] = MCP_PATH, MCP_PATH.encode(), scope["path"]
         sent = dict(headers)
         self._proxies.see_through(scope, headers)
         refusal = _too_much(scope, headers) or self._stranger(scope, sent)
@@ -97,7 +100,7 @@ class Guards:
         # Webhooks and resume links come from outside under any host name, and carry their own proof.
         if scope["path"].startswith(STRANGERS):
             return None
-        if not _matches(sent.get(b"host", b"").decode("latin-1"), self._hosts):
+        if not matches(sent.get(b"host", b"").decode("latin-1"), self._hosts):
             return problem(
                 421,
                 code="host_not_allowed",
@@ -114,7 +117,7 @@ class Guards:
         return None
 
     def _is_known(self, origin: bytes) -> bool:
-        return _matches(origin.decode("latin-1"), self._origins)
+        return matches(origin.decode("latin-1"), self._origins)
 
 
 def _too_much(scope: Scope, headers: Sequence[tuple[bytes, bytes]]) -> Response | None:
@@ -170,10 +173,3 @@ def _readable_by(origin: bytes, send: Send) -> Send:
         await send(message)
 
     return readable
-
-
-def _matches(value: str, allowed: frozenset[str]) -> bool:
-    if value in allowed:
-        return True
-    without_port, colon, port = value.rpartition(":")
-    return bool(colon) and port.isdecimal() and f"{without_port}:*" in allowed

@@ -12,6 +12,7 @@ from server.auth.sessions.first_run import FirstRun
 from server.auth.sessions.lasting import AccessEndedError, while_allowed
 from server.http.access import ACTOR, TokenVerifier
 from server.http.problems import problem, problem_of
+from server.settings.addresses import metadata_url
 from workflow.errors import JobsprintError
 from workflow.identity import LOCAL_ACTOR, Actor, NotAuthenticatedError
 
@@ -106,8 +107,7 @@ class Authentication:
         self._app = app
         self._verifiers = tuple(verifiers)
         self._first_run = first_run
-        metadata = f"{base_url}/.well-known/oauth-protected-resource/mcp"
-        self._challenge = f'Bearer resource_metadata="{metadata}"'
+        self._base_url = base_url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Authenticate the request and pass it on, or refuse it."""
@@ -117,7 +117,7 @@ class Authentication:
         try:
             actor = scope[ACTOR] = await self._actor(scope)
         except NotAuthenticatedError as error:
-            await self._refuse(self._unknown(error), scope, receive, send)
+            await self._refuse(self._unknown(error, scope), scope, receive, send)
         except JobsprintError as error:
             # The database, or an issuer, could not be reached.
             await self._refuse(problem_of(error), scope, receive, send)
@@ -142,7 +142,7 @@ class Authentication:
                 "The session, key, grant or membership of the request ended, or lost rights, while it was served.",
                 fix="Log in, or authorize the client, again.",
             )
-            await self._refuse(self._unknown(ended), scope, receive, send)
+            await self._refuse(self._unknown(ended, scope), scope, receive, send)
 
     async def _actor(self, scope: Scope, *, is_in_progress: bool = False) -> Actor:
         sent = [value for name, value in scope["headers"] if name == b"authorization"]
@@ -170,9 +170,9 @@ class Authentication:
             "Nobody knows this token.", fix="Send an access token of this server, or one of its API keys."
         )
 
-    def _unknown(self, error: NotAuthenticatedError) -> Response:
+    def _unknown(self, error: NotAuthenticatedError, scope: Scope) -> Response:
         """RFC 6750 (3): no error where nothing was sent."""
-        challenge = self._challenge
+        challenge = f'Bearer resource_metadata="{metadata_url(self._base_url, scope)}"'
         if not isinstance(error, NoTokenError):
             challenge += ', error="invalid_token"'
         return problem(

@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from server.oauth.consent import WORDS
+from server.oauth.metadata import ASKED_BY_DEFAULT, listed
 from tests.server.oauth.conftest import (
     ADA,
     BASE_URL,
@@ -153,8 +154,20 @@ async def test_a_client_that_does_not_say_what_it_wants_is_offered_all_but_admin
 async def test_scopes_of_other_standards_are_ignored(oauth: OAuthServer, client_id: str) -> None:
     form = await consent(oauth, asking(client_id, scope="openid workflows:read offline_access"))
     assert form.choices["scope_box"] == ["workflows:read"]
-    redirected = answer(await oauth.http.get(asking(client_id, scope="openid offline_access")))
-    assert redirected["error"] == "invalid_scope"
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["openid", "offline_access", "openid offline_access", "openid email profile", "mcp", "everything", " ", "*"],
+)
+async def test_scopes_of_other_standards_alone_are_as_if_none_were_given(
+    oauth: OAuthServer, client_id: str, scope: str
+) -> None:
+    form = await consent(oauth, asking(client_id, scope=scope))
+    assert form.choices["scope_box"] == listed(ASKED_BY_DEFAULT)
+    redirected = answer(await form.send(oauth.http, decision="allow"))
+    tokens = await oauth.token(**exchange(client_id, redirected["code"]))
+    assert tokens["scope"].split() == listed(ASKED_BY_DEFAULT)
 
 
 async def test_a_client_works_in_the_workspace_that_was_chosen_with_what_the_role_there_lets_it(
@@ -268,7 +281,6 @@ async def test_a_parameter_that_is_there_twice_is_not_answered(oauth: OAuthServe
         ("invalid_request", {"code_challenge": "short"}),
         ("invalid_request", {"code_challenge": "!" * 43}),
         ("invalid_target", {"resource": "https://other.example/mcp"}),
-        ("invalid_scope", {"scope": "everything"}),
     ],
 )
 async def test_what_else_is_wrong_the_client_is_told(
@@ -284,11 +296,11 @@ async def test_nobody_is_sent_to_a_site_without_having_been_asked(oauth: OAuthSe
     await log_in(oauth)
     uri = "https://app.example/callback"
     client_id = (await oauth.register(redirect_uris=[uri]))["client_id"]
-    response = await oauth.http.get(asking(client_id, redirect_uri=uri, scope="everything"))
+    response = await oauth.http.get(asking(client_id, redirect_uri=uri, resource="https://other.example"))
     assert response.status_code == 400
     assert "location" not in response.headers
     assert "Go back to app.example" in Form(response.text).text
-    assert f'href="{uri}?error=invalid_scope' in response.text
+    assert f'href="{uri}?error=invalid_target' in response.text
 
 
 async def test_a_native_client_listens_on_whatever_port_it_gets(oauth: OAuthServer, client_id: str) -> None:

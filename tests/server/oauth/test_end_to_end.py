@@ -109,6 +109,31 @@ async def test_a_stranger_finds_the_way_from_the_endpoint(shared: ServerProcess)
             assert server[name].startswith(f"{shared.url}/oauth/")
 
 
+@pytest.mark.parametrize("name", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/"])
+async def test_a_client_finds_and_uses_the_server_under_each_of_its_names(
+    shared: ServerProcess, name: str, path: str
+) -> None:
+    base = shared.url.replace("127.0.0.1", name)
+    async with httpx2.AsyncClient(base_url=base, headers={"origin": base}) as http:
+        refused = await http.post(path, json={})
+        assert refused.status_code == 401
+        address = refused.headers["www-authenticate"].partition('resource_metadata="')[2].partition('"')[0]
+        assert address == f"{base}/.well-known/oauth-protected-resource{path}"
+        resource = (await http.get(address)).json()
+        assert (resource["resource"], resource["authorization_servers"]) == (f"{base}{path}", [base])
+        form = Form((await http.get("/auth/login")).text)
+        assert (await form.send(http, email=EMAIL, password=PASSWORD)).status_code == 303
+        _, tokens = await release_deferred(http, base)
+    headers = {"authorization": f"Bearer {tokens['access_token']}"}
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=30) as http,
+        Client(streamable_http_client(f"{base}{path}", http_client=http)) as client,
+    ):
+        assert (await client.list_tools()).tools
+        assert not (await client.call_tool("list_workflows", {})).is_error
+
+
 async def test_a_client_has_the_tools_of_its_scopes_until_it_gives_its_token_back(
     shared: ServerProcess, browser: httpx2.AsyncClient
 ) -> None:

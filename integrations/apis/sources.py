@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -11,7 +12,7 @@ from pydantic import AfterValidator, Field, field_validator
 from integrations.apis.answers import perform
 from integrations.apis.connectors import Connector, connectors
 from integrations.apis.openapi import OpenApiDocument
-from integrations.apis.operations import HttpOperation
+from integrations.apis.operations import BASE, HttpOperation
 from integrations.apis.smtp import Smtp, SmtpSettings
 from integrations.settings import ConnectionSettings, host_of, settings_of
 from workflow.actions import Action, ActionCall, ActionError, ActionResult, ResourceContent
@@ -24,9 +25,9 @@ from workflow.http.headers import transport_headers
 from workflow.items import JsonObject
 from workflow.ports import HttpClient, HttpRequest
 
-BASE = "base_url"
-"""Of an action's details: the address that its operation's path stands behind."""
 GENERIC, SMTP = "generic", "smtp"
+MOST_READ_AT_ONCE = 2
+"""Documents: each may take some seconds of a thread, and 100 MB."""
 
 Url = Annotated[str, Field(max_length=2_000), AfterValidator(https_address)]
 
@@ -88,6 +89,10 @@ class _HttpApi:
 class OpenApis(_HttpApi):
     """Kind ``openapi``. Implements :class:`integrations.sources.ActionSource`."""
 
+    def __init__(self, http: HttpClient) -> None:
+        super().__init__(http)
+        self._reading = asyncio.Semaphore(MOST_READ_AT_ONCE)
+
     def settings(self, owner: str, document: Mapping[str, Any]) -> JsonObject:
         """The settings as they are kept; see the port."""
         kept = settings_of(OpenApiSettings, document)
@@ -111,15 +116,18 @@ class OpenApis(_HttpApi):
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """The document's operations; see the port."""
         settings = connection.settings
+        content = settings["document"] if "document" in settings else await self._fetched(settings["url"])
         try:
-            if "document" in settings:
-                document = OpenApiDocument(settings["document"])
-            else:
-                document = OpenApiDocument(await self._fetched(settings["url"]), pointer="/settings/url")
-            base_url = self._server(document, settings)
+            async with self._reading:
+                return await asyncio.to_thread(self._read, connection.name, content, settings)
         except InvalidArgumentsError as error:
             raise ActionError(error.message, code="action_result", fix=error.fix) from error
-        return [_with_base(each, base_url) for each in document.actions(connection.name)]
+
+    def _read(self, connection: str, content: Any, settings: Mapping[str, Any]) -> Sequence[Action]:
+        """The document's operations. It takes as long as the document is large."""
+        document = OpenApiDocument(content, pointer="/settings/document" if "document" in settings else "/settings/url")
+        base_url = self._server(document, settings)
+        return document.actions(connection, base_url=base_url)
 
     async def _fetched(self, url: str) -> bytes:
         """The document at the address. It is fetched without the credential, which is for the API."""

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import httpx2
 
 from workflow.errors import JobsprintError
+from workflow.http.headers import retry_after_seconds
 
 BROKEN = 599
 """The status of an answer that stands for none: the connection could not be made, or broke."""
@@ -57,8 +59,7 @@ class NotingTransport(httpx2.AsyncBaseTransport):
             note.broke = str(error) or type(error).__name__
             return httpx2.Response(BROKEN, request=request)
         note.was_sent, note.status = True, response.status_code
-        after = response.headers.get("retry-after", "")
-        note.retry_after_seconds = float(after) if after.isdecimal() else None
+        note.retry_after_seconds = retry_after_seconds(response.headers, now=datetime.now(UTC))
         note.challenge = response.headers.get("www-authenticate")
         return httpx2.Response(
             response.status_code,

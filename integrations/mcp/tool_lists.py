@@ -21,8 +21,8 @@ from workflow.schemas.foreign import usable_schema
 from workflow.schemas.schema_parts import MAX_BYTES, MAX_VALUES, Budget
 
 MOST_TOOLS = 5_000
-PAGE_VALUES = 100_000
-PAGE_BYTES = 4 << 20
+PAGE_VALUES = 60_000
+PAGE_BYTES = 3 << 20
 """Of all schemas of a page together: each tool has its share of what the ones before it have left."""
 LONGEST_NAME = 500
 _TEXTS = ("title", "description")

@@ -101,10 +101,11 @@ class Conversion:
         self._patterns_left = MOST_PATTERNS
         self._made: JsonObject = {}
         self._copied: dict[str, str] = {}
+        self._is_cut = False
 
     def schema(self, source: Any, *, is_arguments: bool = False) -> JsonObject:
         """The schema ``source`` of the document, converted."""
-        self._places, self._copied = [], {}
+        self._places, self._copied, self._is_cut = [], {}, False
         root = Place(source, role="root")
         self._made = root.out
         self._waiting.append(root)
@@ -113,6 +114,8 @@ class Conversion:
             self._places.append(place)
             self._fill(place)
         references = {each.out["$ref"] for each in self._places if "$ref" in each.out}
+        if self._is_cut:
+            root.note("Parts of it are left out here: the schema is too large.")
         are_references_weak = cut_circles(root.out, references) | any(each.is_weak for each in self._places)
         for place in reversed(self._places):
             place.settle(are_references_weak=are_references_weak)
@@ -127,7 +130,8 @@ class Conversion:
         if source is None:
             return
         if place.depth > MOST_DEPTH or not self._budget.spend(1, 8):
-            place.cut(source, "Left out here: the schema is too large.")
+            place.cut(source)
+            self._is_cut = True
             return
         for keyword, value in source.items():
             if keyword in ANNOTATIONS:
@@ -173,7 +177,8 @@ class Conversion:
                 place.out["$ref"] = self._kept(reference, target)
                 return rest
             if id(target) in place.ancestors:
-                place.cut({**target, **rest}, f"The same again as {reference.rpartition('/')[2]!r:.100}, further out.")
+                place.cut({**target, **rest})
+                place.note(f"The same again as {reference.rpartition('/')[2]!r:.100}, further out.")
                 return None
             place.ancestors = place.ancestors | {id(target)}
             source = _joined(target, rest)
@@ -315,7 +320,7 @@ class Conversion:
                     place.is_weak = True
                     place.out.pop("additionalProperties", None)
                     place.out.pop("unevaluatedProperties", None)
-                    place.note("Some of its members are left out here: the schema is too large.")
+                    self._is_cut = True
                     break
                 child = self._child(place, member, "properties")
                 made[str(name)] = {} if child is None else child

@@ -70,13 +70,13 @@ class Place:
         self.is_weak = True
         self.notes.append(text)
 
-    def cut(self, source: Mapping[str, Any], why: str) -> None:
+    def cut(self, source: Mapping[str, Any]) -> None:
         """Keep no more of the schema than its type."""
+        self.is_weak = True
         found = known_type(source.get("type"))
         if found is not None:
             self.out["type"] = found
             self.is_nullable = source.get("nullable") is True
-        self.note(why)
 
     def settle(self, *, are_references_weak: bool) -> None:
         """Finish the schema when those inside it are: what would refuse more because a part lets more through goes."""

@@ -15,6 +15,7 @@ from prompts.readings import Readings
 from prompts.summaries import MAX_SUMMARY_TOKENS, Summariser
 from prompts.tails import MemoryTails
 from prompts.tokens import message_tokens
+from prompts.wholeness import whole_message
 from prompts.windows import Frame, Walk, assembled, frame, shortened, stand_in
 from workflow.chat import Asker, Message
 from workflow.conversations import (
@@ -50,6 +51,9 @@ STAND_IN_TOKENS = 80
 LEAST_SUMMARY_TOKENS = 40
 REST = timedelta(seconds=60)
 """How long no summary of a conversation is asked for after a model did not give one."""
+MOST_BYTES_OF_A_CHARACTER = 6
+"""In JSON: an escaped one."""
+CUT = "\n[{count} more characters are left out here.]"
 MISSING = "[An attachment ({media_type}) is not there any more.]"
 
 
@@ -105,6 +109,7 @@ class ContextManager:
     ) -> Window:
         """The window for what comes next; see the port."""
         key = checked_key(key)
+        _check_sizes([each for each in upcoming if each.role != "system"])  # what will be noted, before it is paid for
         head = await self._store.head(owner, key)
         tail = None if head is None else await self._readings.tail(owner, head)
         margin = MARGIN_UNIT if tail is None else tail.head.margin
@@ -136,6 +141,7 @@ class ContextManager:
     ) -> None:
         """Add messages; see the port."""
         key = checked_key(key)
+        messages = [_shortened(whole_message(each)) for each in messages]
         _check(messages, tokens, is_pinned=is_pinned)
         if not messages:
             return
@@ -276,20 +282,41 @@ def _check(messages: Sequence[Message], tokens: Sequence[int | None], *, is_pinn
             pointer="/messages",
             fix=f"Note at most {MAX_MESSAGES} messages at once, with a count or null for each.",
         )
+    _check_sizes(messages)
     for index, message in enumerate(messages):
-        size = len(orjson.dumps(message_to_json(message)))
-        if size > MAX_MESSAGE_BYTES:
-            raise InvalidArgumentsError(
-                f"Message {index} has {size} bytes; a conversation takes messages of {MAX_MESSAGE_BYTES} at most.",
-                pointer=f"/messages/{index}",
-                fix="Note a shorter one, and give what is large by reference, as an attachment.",
-            )
         if is_pinned and (message.role == "tool" or message.tool_calls):
             raise InvalidArgumentsError(
                 f"Message {index} belongs to a call of a tool and cannot be pinned.",
                 pointer=f"/messages/{index}",
                 fix="Pin messages of the system, a user or the assistant without calls.",
             )
+
+
+def _check_sizes(messages: Sequence[Message]) -> None:
+    for index, message in enumerate(messages):
+        size = _size(message)
+        if size > MAX_MESSAGE_BYTES:
+            raise InvalidArgumentsError(
+                f"Message {index} has {size} bytes; a conversation takes messages of {MAX_MESSAGE_BYTES} at most.",
+                pointer=f"/messages/{index}",
+                fix="Note a shorter one, and give what is large by reference, as an attachment.",
+            )
+
+
+def _size(message: Message) -> int:
+    """Bytes of the message as it is kept."""
+    return len(orjson.dumps(message_to_json(whole_message(message))))
+
+
+def _shortened(message: Message) -> Message:
+    """The message; of a model's answer that is too large, which was paid for, the beginning."""
+    text, size = message.content, len(message.content)
+    if message.role != "assistant" or message.tool_calls or size * MOST_BYTES_OF_A_CHARACTER <= MAX_MESSAGE_BYTES:
+        return message
+    while _size(message) > MAX_MESSAGE_BYTES and text:
+        text = text[: len(text) * 9 // 10]
+        message = replace(message, content=f"{text}{CUT.format(count=size - len(text))}")
+    return message
 
 
 def _left_out(tail: Tail, held: Frame, walked: Walk) -> int:

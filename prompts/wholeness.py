@@ -72,7 +72,7 @@ def whole_request(request: ChatRequest) -> ChatRequest:
     Raises:
         RecursionError: a schema or the arguments of a call are nested too deeply to be sent.
     """
-    messages = [_whole_message(each) for each in request.messages]
+    messages = [whole_message(each) for each in request.messages]
     tools = [_whole_tool(each) for each in request.tools]
     schema = None if request.schema is None else whole_value(request.schema)
     is_whole = messages == list(request.messages) and tools == list(request.tools) and schema == request.schema
@@ -95,7 +95,8 @@ def _mended(value: Any) -> Any:
     return value
 
 
-def _whole_message(message: Message) -> Message:
+def whole_message(message: Message) -> Message:
+    """The message with whole texts."""
     content = whole_text(message.content)
     calls = tuple(map(_whole_call, message.tool_calls))
     attachments = tuple(

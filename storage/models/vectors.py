@@ -16,12 +16,15 @@ from datetime import datetime
 from operator import mul
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, delete, false, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage.database.database import Database
 from storage.tables.models import embeddings
 from workflow.vectors import MAX_DIMENSIONS, MAX_VECTORS, VectorEntry, VectorError, VectorHit
+
+UNNAMED = "default"
+"""The model of entries of which nobody knows who made them (engine.nodes.ai.embed)."""
 
 
 class SqlVectors:
@@ -44,8 +47,11 @@ class SqlVectors:
                     f"The collection {collection!r:.80} holds {MAX_VECTORS:,} entries already.",
                     fix="Delete some, or split it into several collections.",
                 )
-            same = select(func.length(embeddings.c.vector)).where(others & (embeddings.c.model == entry.model)).limit(1)
-            size = (await connection.execute(same)).scalar()
+            foreign = others & _of_another(entry.model)
+            model = (await connection.execute(select(embeddings.c.model).where(foreign).limit(1))).scalar()
+            if model is not None:
+                raise _other_model(collection, entry.model, model)
+            size = (await connection.execute(select(func.length(embeddings.c.vector)).where(others).limit(1))).scalar()
             if size is not None and size != len(packed):
                 raise _other_size(collection, len(entry.vector), size // 4)
             await connection.execute(add.on_conflict_do_update(index_elements=["owner", "collection", "id"], set_=kept))
@@ -55,9 +61,14 @@ class SqlVectors:
     ) -> Sequence[VectorHit]:
         """See the port."""
         wanted = _packed(vector)
-        where = (embeddings.c.owner == owner) & (embeddings.c.collection == collection) & (embeddings.c.model == model)
+        everything = (embeddings.c.owner == owner) & (embeddings.c.collection == collection)
+        where = everything & ~_of_another(model)
         async with self._database.transaction() as connection:
             rows = (await connection.execute(select(embeddings.c.id, embeddings.c.vector).where(where))).all()
+            if not rows:
+                other = (await connection.execute(select(embeddings.c.model).where(everything).limit(1))).scalar()
+                if other is not None:
+                    raise _other_model(collection, model, other)
             if rows and len(rows[0].vector) != len(wanted):
                 raise _other_size(collection, len(vector), len(rows[0].vector) // 4)
             found = await asyncio.to_thread(_best, rows, wanted, limit, min_score)
@@ -77,9 +88,21 @@ class SqlVectors:
             return bool((await connection.execute(delete(embeddings).where(where))).rowcount)
 
 
+def _of_another(model: str) -> ColumnElement[bool]:
+    """Whether an entry is known to be of another model. Those of a model that nobody knows may be of any."""
+    if model == UNNAMED:
+        return false()
+    return embeddings.c.model.not_in((model, UNNAMED))
+
+
 def _packed(vector: Sequence[float]) -> bytes:
     """The vector at length 1, as little-endian float32."""
-    length = math.sqrt(sum(map(mul, vector, vector)))
+    if any(isinstance(number, bool) or not isinstance(number, int | float) for number in vector):
+        raise VectorError("The vector has something in it that is no number.", fix="Give numbers, and nothing else.")
+    try:
+        length = math.hypot(*vector)
+    except OverflowError:
+        length = math.inf
     if not 0 < len(vector) <= MAX_DIMENSIONS or not math.isfinite(length) or length == 0:
         raise VectorError(
             f"A vector of {len(vector)} numbers and length {length} has no direction.",
@@ -112,4 +135,11 @@ def _other_size(collection: str, given: int, kept: int) -> VectorError:
     return VectorError(
         f"The vector has {given} numbers, those in collection {collection!r:.80} have {kept}.",
         fix="Take the model that made the others, or another collection.",
+    )
+
+
+def _other_model(collection: str, given: str, kept: str) -> VectorError:
+    return VectorError(
+        f"The vector is of the model {given!r:.80}; those in collection {collection!r:.80} are of {kept!r:.80}.",
+        fix=f"Take the model {kept!r:.80}, or put the texts into another collection with the new one.",
     )

@@ -415,6 +415,39 @@ async def test_what_cannot_be_noted_is_refused_and_nothing_is_added(here: Proces
     assert await here.store.head("w", "k") is None
 
 
+async def test_what_cannot_be_noted_is_refused_before_a_model_is_paid(here: Process) -> None:
+    big = Message(role="user", content="x" * MAX_MESSAGE_BYTES)
+    with pytest.raises(InvalidArgumentsError, match="bytes"):
+        await here.memory.window("w", "k", budget_tokens=1_000_000, upcoming=[Message(role="user", content="?"), big])
+    # What the system says is not noted, and may be as long as the budget allows.
+    system = Message(role="system", content="x " * (MAX_MESSAGE_BYTES // 2))
+    await here.memory.window("w", "k", budget_tokens=1_000_000, upcoming=[system, Message(role="user", content="?")])
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * (MAX_MESSAGE_BYTES + 1), "\u0001" * MAX_MESSAGE_BYTES, "🎉" * MAX_MESSAGE_BYTES]
+)
+async def test_of_an_answer_that_is_too_long_the_beginning_is_noted(here: Process, text: str) -> None:
+    said = [Message(role="user", content="?"), Message(role="assistant", content=text)]
+    await here.memory.note("w", "k", said, tokens=[None, 100_000])
+    _, kept = await here.store.read("w", "k")
+    beginning, _, count = kept.message.content.rpartition("\n[")
+    assert text.startswith(beginning)
+    assert len(beginning) > MAX_MESSAGE_BYTES // 10
+    assert count == f"{len(text) - len(beginning)} more characters are left out here.]"
+
+
+async def test_an_answer_that_just_fits_is_noted_whole(here: Process) -> None:
+    text = "x" * (MAX_MESSAGE_BYTES - 50)
+    await here.memory.note("w", "k", [Message(role="assistant", content=text)], tokens=[1])
+    assert (await here.store.read("w", "k"))[0].message.content == text
+
+
+async def test_half_a_character_is_noted_as_a_mark(here: Process) -> None:
+    await here.say("cut \ud83d", "and \ud83d\ude00")
+    assert [turn.message.content for turn in await here.store.read("w", "k")] == ["cut \ufffd", "and \U0001f600"]
+
+
 @dataclass
 class SomeGone:
     """Attachments of which some are gone."""

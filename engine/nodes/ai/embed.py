@@ -15,6 +15,9 @@ from engine.nodes.ai.model_parameters import FIELD, PAUSES_SECONDS, mock_of
 from workflow.chat import ModelError
 from workflow.items import Item, JsonObject
 
+UNNAMED = "default"
+"""The model of vectors of which nobody knows who made them. So were all vectors of the settings' model once kept."""
+
 
 class AiEmbedParameters(Parameters):
     """The text and the model."""
@@ -57,18 +60,33 @@ class AiEmbed(EffectNode[AiEmbedParameters]):
     async def run_item(
         self, index: int, item: Item, parameters: AiEmbedParameters, call: NodeCall[AiEmbedParameters]
     ) -> JsonObject:
-        vector = await embedded(call, parameters.text, parameters.model)
+        vector, _ = await embedded(call, parameters.text, parameters.model)
         return {**item.json, parameters.output: list(vector)}
 
 
-async def embedded(call: NodeCall[Any], text: str, model: str | None) -> Sequence[float]:
-    """The text's vector.
+async def embedded(call: NodeCall[Any], text: str, model: str | None) -> tuple[Sequence[float], str]:
+    """The text's vector, and the name of the model that made it.
 
     Raises:
         NodeError: no model gave one.
     """
     try:
-        (vector,) = await call.ai.models.embed(call.asker, [text], model=model)
+        vectors = await call.ai.models.embed(call.asker, [text], model=model)
     except ModelError as error:
         raise failed(error) from error
-    return vector
+    return vectors[0], _made_by(vectors, model)
+
+
+async def embedding_model(call: NodeCall[Any], model: str | None) -> str:
+    """The name of the model whose vectors are meant: the one that is named, else the settings'."""
+    if model is not None:
+        return model
+    try:
+        return _made_by(await call.ai.models.embed(call.asker, []), None)
+    except ModelError:  # none is configured: the vectors are made somewhere else
+        return UNNAMED
+
+
+def _made_by(vectors: Sequence[Sequence[float]], model: str | None) -> str:
+    # The adapter says it beside the vectors (prompts.models.adapter.Embedded).
+    return str(getattr(vectors, "model", None) or model or UNNAMED)

@@ -29,6 +29,9 @@ from workflow.errors import NodeError
 from workflow.executions import Suspension
 from workflow.items import JsonObject
 
+CUT_OFF = "cut_off"
+"""The outcome of an attempt whose answer reached the bound of its length (prompts.models.fallback)."""
+
 
 @dataclass(slots=True, frozen=True)
 class ModelRequest:
@@ -83,20 +86,30 @@ async def question_of(
 async def remember(
     call: NodeCall[Any], index: int, parameters: PromptParameters, question: ModelRequest, answer: ChatAnswer
 ) -> None:
-    """Add the question and the answer to the conversation, once."""
+    """Add the question and the answer to the conversation, once. Of an empty answer there is nothing to add."""
     if parameters.memory is None:
         return
-    said = Message(role="assistant", content=answer.text or json.dumps(answer.data, ensure_ascii=False))
+    said = [] if is_empty(answer) else [Message(role="assistant", content=_said(answer))]
     counted = not answer.usage.is_estimate
+    output_tokens = answer.usage.output_tokens if counted else None
     await call.ai.conversations.note(
         call.owner,
         parameters.memory.key,
-        [*question.upcoming, said],
-        tokens=[*(None for _ in question.upcoming), answer.usage.output_tokens if counted else None],
+        [*question.upcoming, *said],
+        tokens=[*(None for _ in question.upcoming), *(output_tokens for _ in said)],
         effect=call.effect_key(index),
         window=question.window,
         input_tokens=answer.usage.input_tokens if counted and question.window is not None else None,
     )
+
+
+def is_empty(answer: ChatAnswer) -> bool:
+    """Whether there is nothing in an answer."""
+    return not answer.text.strip() and answer.data is None and not answer.tool_calls
+
+
+def _said(answer: ChatAnswer) -> str:
+    return answer.text if answer.text.strip() else json.dumps(answer.data, ensure_ascii=False)
 
 
 async def ask(call: NodeCall[Any], index: int, request: ChatRequest, *, part: str, is_kept: bool) -> ChatAnswer:
@@ -178,7 +191,8 @@ def failed(error: ModelError) -> NodeError:
 
 
 def answer_summary(answer: ChatAnswer) -> JsonObject:
-    """The field ``ai`` of an item: the model, its usage, and the models tried before."""
+    """The field ``ai`` of an item: the model, its usage, the models tried before, and whether the answer was cut off or
+    is empty."""
     shown: JsonObject = {
         "model": answer.model,
         "input_tokens": answer.usage.input_tokens,
@@ -188,6 +202,10 @@ def answer_summary(answer: ChatAnswer) -> JsonObject:
         shown["cost_micros"] = answer.usage.cost_micros
     if answer.is_from_cache:
         shown["from_cache"] = True
+    if answer.attempts and answer.attempts[-1].outcome == CUT_OFF:
+        shown["cut_off"] = True
+    if is_empty(answer):
+        shown["empty"] = True
     if len(answer.attempts) > 1:
         shown["tried"] = [{"model": each.model, "outcome": each.outcome} for each in answer.attempts]
     return shown

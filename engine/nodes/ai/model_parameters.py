@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -13,8 +14,9 @@ from engine.node_api.node_call import NodeCall
 from engine.node_api.parameters import Parameters, template_leaves
 from workflow.chat import Attachment, Message
 from workflow.definitions.catalogue import ParameterProblem
-from workflow.errors import NodeError
+from workflow.errors import InvalidArgumentsError, NodeError
 from workflow.fences import NOTE, fenced
+from workflow.findings import Finding
 from workflow.items import JsonObject
 from workflow.schemas.schemas import schema_findings
 
@@ -105,6 +107,7 @@ async def opening(
     Raises:
         JobsprintError: the template cannot be rendered.
         NodeError: the input is too large.
+        InvalidArgumentsError: the input is nested too deeply.
     """
     attachments = tuple(Attachment(url=each.url, media_type=each.media_type) for each in parameters.attachments)
     if parameters.template is not None:
@@ -162,7 +165,7 @@ def _written_by_data(raw: Any, variables: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    text = value if isinstance(value, str) else _json(value)
     if len(text.encode(errors="replace")) > MAX_INPUT_BYTES:
         raise NodeError(
             f"The input has more than {MAX_INPUT_BYTES:,} bytes.",
@@ -170,3 +173,18 @@ def _text(value: Any) -> str:
             fix="Give the model less: choose fields, or split the text into several items.",
         )
     return text
+
+
+def _json(value: Any) -> str:
+    try:
+        try:
+            return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+        except TypeError as error:
+            if "surrogates" not in str(error):
+                raise
+        # The model gets half of a surrogate pair as a mark.
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except (TypeError, ValueError, RecursionError) as error:
+        message = "The input is nested too deeply to be shown to a model, or has a number beyond 64 bits."
+        found = Finding(code="bad_value", pointer="/input", message=message, fix="Choose the fields that it needs.")
+        raise InvalidArgumentsError.of([found]) from error

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import EffectNode, Emission
 from engine.node_api.parameters import Parameters
-from engine.nodes.ai.embed import embedded
+from engine.nodes.ai.embed import embedded, embedding_model
 from engine.nodes.ai.model_parameters import PAUSES_SECONDS
 from workflow.items import Item, JsonObject
 from workflow.vectors import MAX_DIMENSIONS, VectorEntry
 
-OF_THE_SETTINGS = "default"
-"""The model name of entries made by the settings' model: vectors of different models cannot be compared."""
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+"""A number that is one, not true, a text or nothing."""
 
 
 class VectorStoreParameters(Parameters):
@@ -26,9 +26,14 @@ class VectorStoreParameters(Parameters):
     collection: str = Field(min_length=1, max_length=200, description="Created by its first entry.")
     id: str | None = Field(default=None, min_length=1, max_length=200, description="upsert and delete: which entry.")
     text: str | None = Field(default=None, min_length=1, max_length=200_000)
-    vector: list[float] | None = Field(default=None, min_length=1, max_length=MAX_DIMENSIONS)
+    vector: list[Number] | None = Field(default=None, min_length=1, max_length=MAX_DIMENSIONS)
     data: dict[str, Any] = Field(default_factory=dict, description="upsert: JSON that a query returns with the entry.")
-    model: str | None = Field(default=None, max_length=200, description="provider/model. Default: the settings'.")
+    model: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=200,
+        description="provider/model, also of a vector. Default: the settings'.",
+    )
     limit: int = Field(default=5, ge=1, le=100, description="query: the most matches.")
     min_score: float = Field(default=0, ge=-1, le=1, description="query: 1 is the same direction, 0 unrelated.")
 
@@ -45,7 +50,8 @@ class VectorStoreNode(EffectNode[VectorStoreParameters]):
     """Stores texts by their meaning and finds those nearest to a question.
 
     upsert stores an entry, in place of one with the same id; query gives the item matches: [{id, score, data}], nearest
-    first; delete deletes an entry. Collections belong to the workspace and hold up to 20,000 entries.
+    first; delete deletes an entry. Collections belong to the workspace and hold up to 20,000 entries, whose vectors one
+    model made: those of another are refused, in questions too.
     """
 
     name = "vector_store"
@@ -80,8 +86,11 @@ class VectorStoreNode(EffectNode[VectorStoreParameters]):
         if parameters.operation == "delete":
             found = await store.delete(call.owner, collection, parameters.id or "")
             return {**item.json, "deleted": found}
-        vector = parameters.vector or await embedded(call, parameters.text or "", parameters.model)
-        model = parameters.model or OF_THE_SETTINGS
+        vector: Sequence[float]
+        if parameters.vector is not None:
+            vector, model = parameters.vector, await embedding_model(call, parameters.model or None)
+        else:
+            vector, model = await embedded(call, parameters.text or "", parameters.model or None)
         if parameters.operation == "upsert":
             data = {**parameters.data, **({"text": parameters.text} if parameters.text is not None else {})}
             entry = VectorEntry(id=parameters.id or "", model=model, vector=vector, data=data)

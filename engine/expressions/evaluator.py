@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from engine.expressions.answers import ScriptResult, lines_of, script_results
 from engine.expressions.fast_path import FastForm, compile_fast
 from engine.expressions.fast_values import FallThroughError
 from engine.expressions.pool import CHECKS, ContextKey, WorkerPool
@@ -23,7 +24,13 @@ Row = Sequence[Any] | ExpressionError
 COMPILED_KEPT = 8_192
 """Compiled templates kept in memory: about 2 KB each."""
 
-_LUXON = re.compile(r"\$now|\$today|\b(?:DateTime|Duration|Interval)\b")
+_NEEDS = {
+    "luxon.min.js": re.compile(r"\$now|\$today|\b(?:DateTime|Duration|Interval|luxon)\b"),
+    "intl.js": re.compile(r"\bIntl\b|toLocale|localeCompare"),
+    "dates.js": re.compile(r"\bDate\b"),
+    "jmespath.js": re.compile(r"\$jmespath\b"),
+}
+"""Sources of the worker that code with such words needs; a worker finds out by itself what the words do not tell."""
 _OTHER_NODES = re.compile(r"\$(?:\(|node\b|items\s*\(\s*[^\s)])")
 _NAMED_MEMBER = re.compile(r"\$node\.(?P<name>[A-Za-z_$][\w$]*)")
 _PAIRED = re.compile(r"\.\s*(?:item|pairedItem|itemMatching|json)\b|\[")
@@ -33,13 +40,14 @@ _PAIRED = re.compile(r"\.\s*(?:item|pairedItem|itemMatching|json)\b|\[")
 class CompiledTemplate:
     """A template, its Python form where it has one, and the data that its JavaScript needs.
 
-    ``node_names`` are the other nodes that it reads; ``None`` where it computes a name, so that it may read any node.
+    ``needs`` are sources of the worker. ``node_names`` are the other nodes that it reads; ``None`` where it computes a
+    name, so that it may read any node.
     """
 
     source: str
     template: Template
     fast: FastForm | None
-    libraries: frozenset[str]
+    needs: frozenset[str]
     node_names: frozenset[str] | None
     needs_pairs: bool
 
@@ -88,18 +96,10 @@ class Evaluator:
         fast = self.try_fast(templates, scope)
         if fast is not None:
             return fast
-        libraries = sorted(frozenset[str]().union(*(template.libraries for template in templates)))
-        request = _request(templates, scope, needs_time="luxon" in libraries)
-        key = ContextKey(scope.owner, execution_id)
-        answer = await self._pool.call("evaluate", key, request, libraries=libraries)
-        try:
-            rows = orjson.loads(answer)
-        except orjson.JSONDecodeError as error:
-            raise ExpressionError(
-                f"An expression gave a text that is not valid Unicode: {error}.",
-                code="bad_text",
-                fix="Call .toWellFormed() on the text.",
-            ) from error
+        needs = frozenset[str]().union(*(template.needs for template in templates))
+        request = _request(templates, scope)
+        answer = await self._pool.call("evaluate", ContextKey(scope.owner, execution_id), request, needs=needs)
+        rows = await lines_of(answer)
         if len(rows) != len(scope.items or ({},)) or any(
             isinstance(row, list) and len(row) != len(templates) for row in rows
         ):
@@ -109,23 +109,21 @@ class Evaluator:
             )
         return [row if isinstance(row, list) else _row_error(row, index, scope) for index, row in enumerate(rows)]
 
-    async def run_script(self, source: str, scope: ExpressionScope, *, each: bool, execution_id: str) -> Sequence[Any]:
-        """Run a function with this body; the list that it returns for all items, or a value for each item.
+    async def run_script(
+        self, source: str, scope: ExpressionScope, *, each: bool, execution_id: str
+    ) -> list[ScriptResult | ExpressionError]:
+        """Run a function with this body: the values of the list that it returns for all items, or one for each item.
+
+        With ``each``, items for which it failed have their error.
 
         Raises:
             ExpressionError: it failed or exceeded a limit.
         """
         used = _compiled(source, Template(("", ""), (source,)), None)
-        needs_time = "luxon" in used.libraries
-        request = _request([used], scope, needs_time=needs_time, script={"source": source, "each": each})
-        key = ContextKey(scope.owner, execution_id)
-        answer = await self._pool.call("script", key, request, libraries=sorted(used.libraries))
-        result = orjson.loads(answer)
-        if isinstance(result, dict):
-            raise ExpressionError(
-                result["message"], code=result["code"], item_index=result.get("item"), fix=result.get("fix")
-            )
-        return list(result)
+        request = _request([used], scope, script={"source": source, "each": each})
+        needs = {"script.js", *used.needs}
+        answer = await self._pool.call("script", ContextKey(scope.owner, execution_id), request, needs=needs)
+        return script_results(await lines_of(answer), each=each)
 
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
         """For each template, which must parse: why one of its expressions is no expression, or ``None``.
@@ -181,16 +179,13 @@ def _compile(source: str) -> CompiledTemplate:
 def _compiled(source: str, template: Template, fast: FastForm | None) -> CompiledTemplate:
     """The compiled template; its text shows which data its JavaScript needs."""
     code = "\n".join(template.expressions)
-    libraries = {"luxon"} if _LUXON.search(code) else set()
-    if "jmespath" in code:
-        libraries.add("jmespath")
     uses = len(_OTHER_NODES.findall(code))
     names = [found["name"] for pattern in (NODE_REFERENCE, _NAMED_MEMBER) for found in pattern.finditer(code)]
     return CompiledTemplate(
         source=source,
         template=template,
         fast=fast,
-        libraries=frozenset(libraries),
+        needs=frozenset(name for name, words in _NEEDS.items() if words.search(code)),
         node_names=frozenset(names) if len(names) == uses else None,
         needs_pairs=bool(uses) and _PAIRED.search(code) is not None,
     )
@@ -200,7 +195,6 @@ def _request(
     templates: Sequence[CompiledTemplate],
     scope: ExpressionScope,
     *,
-    needs_time: bool,
     script: dict[str, Any] | None = None,
 ) -> bytes:
     items = scope.items or ({},)
@@ -225,7 +219,6 @@ def _request(
             "now": int(scope.now.timestamp() * 1000),
             "timezone": scope.timezone,
             "seed": scope.seed,
-            "needsTime": needs_time,
             "script": script,
         }
     )

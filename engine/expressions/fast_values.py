@@ -11,8 +11,8 @@ from typing import Any
 from engine.expressions.scope import ExpressionScope
 from workflow.errors import ExpressionError
 
-LARGEST_EXACT = 2**53
-"""Beyond it JavaScript's numbers are not exact, and Python's whole numbers are (ECMA-262, Number.MAX_SAFE_INTEGER)."""
+LARGEST_EXACT = 2**53 - 1
+"""Beyond it whole numbers are BigInts in JavaScript, since its numbers are not exact (Number.MAX_SAFE_INTEGER)."""
 
 _OBJECT_MEMBERS = frozenset(
     {
@@ -228,7 +228,7 @@ def to_string(value: Any) -> str:
 def to_text(value: Any) -> str:
     """A value inside text. JavaScript writes floats and objects differently, so these fall through."""
     kind = type(value)
-    if kind is str or (kind is int and -LARGEST_EXACT <= value <= LARGEST_EXACT):
+    if kind is str or kind is int:
         return str(value)
     if value is None or value is UNDEFINED:
         return ""

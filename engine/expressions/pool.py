@@ -14,7 +14,7 @@ import logging
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -33,6 +33,7 @@ _FIXES = {
     "expression_timeout": "Let it do less: look for a loop that does not end, or a regular expression that backtracks.",
     "expression_memory": "Let it build less at once.",
     "expression_stack": "Look for a function that calls itself without end.",
+    "result_too_large": "Return less at once, for example in several executions, or aggregate before.",
     "expression_crashed": "Run it again; if it happens again, look for code in it that takes much time or memory.",
 }
 
@@ -43,12 +44,16 @@ class SandboxLimits:
 
     ``cpu_seconds`` is the limit that QuickJS checks, ``grace_seconds`` the wall time after it until the process is
     killed, ``memory_bytes`` the limit of one context, ``process_bytes`` that of the process's address space.
+    ``request_bytes`` of data go to a worker; ``answer_bytes``, with ``answer_values`` JSON values in them, come back.
     """
 
     cpu_seconds: float = 2.0
     grace_seconds: float = 2.0
     memory_bytes: int = 192 << 20
     process_bytes: int = 512 << 20
+    request_bytes: int = 64 << 20
+    answer_bytes: int = 32 << 20
+    answer_values: int = 2_000_000
 
 
 class ContextKey(NamedTuple):
@@ -100,11 +105,11 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.returncode is None
 
-    async def call(self, header: bytes, text: bytes) -> tuple[bool, bytes]:
+    async def call(self, header: bytes, text: bytes, *, most_bytes: int) -> tuple[bool, bytes]:
         """Whether the call succeeded, and its answer.
 
         Raises:
-            EOFError: the process ended.
+            EOFError: the process ended, or answered with more than ``most_bytes``.
         """
         requests, answers = self._process.stdin, self._process.stdout
         if requests is None or answers is None:
@@ -113,11 +118,13 @@ class _Worker:
             requests.write(struct.pack(">II", len(header), len(text)) + header)
             requests.write(text)
             await requests.drain()
-            (length,) = struct.unpack(">I", await answers.readexactly(4))
-            answer = await answers.readexactly(length + 1)
+            length, mark = struct.unpack(">Ic", await answers.readexactly(5))
+            if length > most_bytes:
+                raise EOFError("the worker's answer is larger than it may be")  # so nothing of it is read
+            answer = await answers.readexactly(length)
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise EOFError("the worker ended") from error
-        return answer[:1] == b"=", answer[1:]
+        return mark == b"=", answer
 
     async def last_words(self) -> str:
         """The text that the process wrote to standard error before it ended."""
@@ -159,28 +166,32 @@ class WorkerPool:
         """The ids of all worker processes, with the spare one."""
         return [worker.process_id for worker in self._every]
 
-    async def call(self, task: str, context: ContextKey, text: bytes, *, libraries: Sequence[str] = ()) -> bytes:
-        """Run ``task`` in the context of this key; ``worker`` describes both.
+    async def call(self, task: str, context: ContextKey, text: bytes, *, needs: Iterable[str] = ()) -> bytes:
+        """Run ``task`` in the context of this key, with these of the worker's sources; ``worker`` describes them.
 
         Raises:
             ExpressionError: it exceeded a limit (``expression_timeout``, ``expression_memory``,
-                ``expression_stack``), ended the process (``expression_crashed``), or failed.
+                ``expression_stack``, ``result_too_large``), ended the process (``expression_crashed``), or failed.
         """
         limits = self.limits
+        if len(text) > limits.request_bytes:
+            raise limit_error("expression_memory", limits)
         header = orjson.dumps(
             {
                 "task": task,
                 "owner": context.owner,
                 "context": context.execution_id,
-                "libraries": list(libraries),
+                "needs": sorted(needs),
                 "seconds": limits.cpu_seconds,
                 "bytes": limits.memory_bytes,
+                "answer_bytes": limits.answer_bytes,
+                "answer_values": limits.answer_values,
             }
         )
         async with self._worker(context) as worker:
             try:
                 async with asyncio.timeout(limits.cpu_seconds + limits.grace_seconds):
-                    went_well, answer = await worker.call(header, text)
+                    went_well, answer = await worker.call(header, text, most_bytes=limits.answer_bytes)
             except TimeoutError:
                 raise limit_error("expression_timeout", limits) from None
             except EOFError:
@@ -235,7 +246,10 @@ def limit_error(code: str, limits: SandboxLimits) -> ExpressionError:
     """The error of expressions that exceeded the limit with this code."""
     messages: dict[str, Any] = {
         "expression_timeout": f"The expressions of this node took longer than {limits.cpu_seconds:g} s.",
-        "expression_memory": f"The expressions of this node needed more than {limits.memory_bytes >> 20} MB.",
+        "expression_memory": f"The expressions of this node needed more than {limits.memory_bytes >> 20} MB, or read "
+        f"more than {limits.request_bytes >> 20} MB of items.",
+        "result_too_large": f"The results are larger than {limits.answer_bytes >> 20} MB, or more than "
+        f"{limits.answer_values} values.",
         "expression_stack": "An expression called functions too deeply.",
         "expression_crashed": "The process that evaluates expressions ended while it worked on this node.",
     }

@@ -7,7 +7,8 @@ from standard input on standard output, until standard input closes:
 * answer: a length (4 bytes), one byte ``=`` or ``!``, the text: the result, or ``{"code", "message"}``.
 
 The header: ``task`` (``evaluate``, ``script`` or ``check``), ``owner`` and ``context`` (a workspace and a key: calls
-share a context where both are equal), ``libraries`` (of :data:`LIBRARIES`), ``seconds`` of CPU, ``bytes`` of memory.
+share a context where both are equal), ``needs`` (of :data:`SUPPLIES`, may be empty), ``seconds`` of CPU, ``bytes`` of
+memory, ``answer_bytes`` and ``answer_values``.
 
 ``check`` runs nothing of the text, and has a new context for each source that it looks at.
 """
@@ -16,11 +17,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import struct
 import sys
+import time
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Any, BinaryIO
 
 CONTEXTS_KEPT = 32
@@ -30,7 +34,13 @@ KEPT_BYTES = 64 << 20
 """All contexts that are kept use at most this much: what one workspace leaves here must not be missing to the next."""
 
 STACK_BYTES = 512 << 10
-LIBRARIES = ("luxon", "jmespath")
+
+DIGITS_ALIKE = bytes(ord("0") if chr(code).isdigit() and code < 128 else ord(" ") for code in range(256))
+LONG_NUMBER = b"0" * 16
+"""Sixteen digits, as the smallest number has that is not safe: 9007199254740992."""
+LARGEST_SAFE = 2**53 - 1
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"')
+WHOLE_NUMBER = re.compile(STRING.pattern + rb"|(?<![\d.eE+-])(-?\d{16,})(e0)?(?![\d.eE])")
 
 # x86-64 system calls that the loop, CPython's allocator and its exit need (asm/unistd_64.h): read, write, close,
 # poll, mmap, mprotect, munmap, brk, rt_sigaction, rt_sigprocmask, rt_sigreturn, sched_yield, mremap, madvise,
@@ -38,21 +48,37 @@ LIBRARIES = ("luxon", "jmespath")
 ALLOWED_CALLS = (0, 1, 3, 7, 9, 10, 11, 12, 13, 14, 15, 24, 25, 28, 35, 39, 60, 96, 202, 228, 230, 231, 318)
 
 
+SUPPLIES = {
+    "script.js": ("script.js",),
+    "dates.js": ("dates.js", "zones.js", "zones.json"),
+    "zones.js": ("zones.js", "zones.json"),
+    "zones.json": ("zones.json",),
+    "intl.js": ("intl.js", "locales.txt", "numbers.js", "collation.js", "dates.js", "zones.js", "zones.json"),
+    "locales.txt": ("locales.txt",),
+    "numbers.js": ("numbers.js",),
+    "collation.js": ("collation.js",),
+    "luxon.min.js": ("luxon.min.js", "intl.js", "locales.txt", "numbers.js", "dates.js", "zones.js", "zones.json"),
+    "jmespath.js": ("jmespath.js",),
+}
+"""The texts that a context gets when it needs one of them: those that it will need next as well."""
+
+
 class Sources:
-    """The JavaScript sources of contexts, read before the process gives up the right to open files."""
+    """The JavaScript sources of contexts, read before the process gives up the right to open files.
+
+    ``prelude`` runs in each new context; ``texts`` are given to contexts that need them.
+    """
 
     def __init__(self, folder: str) -> None:
         def text(name: str) -> str:
-            with open(os.path.join(folder, name), encoding="utf-8") as file:
+            here = name in os.listdir(folder)
+            with open(os.path.join(folder, name if here else f"vendor/{name}"), encoding="utf-8") as file:
                 return file.read()
 
         self.grammar = text("grammar.js")
-        self.prelude = f"({text('prelude.js')})({self.grammar})"
-        intl = f"globalThis.Intl = ({text('intl.js')})({text('zones.json')})"
-        self.libraries = {
-            "luxon": [intl, text("vendor/luxon.min.js"), text("time.js")],
-            "jmespath": [text("vendor/jmespath.js")],
-        }
+        parts = (self.grammar, *map(text, ("exact.js", "globals.js", "values.js", "scope.js")))
+        self.prelude = f"({text('prelude.js')})({','.join(parts)})"
+        self.texts = {name: text(name) for name in SUPPLIES}
 
 
 def new_context(engine: Any, *, memory_bytes: int) -> Any:
@@ -64,24 +90,31 @@ def new_context(engine: Any, *, memory_bytes: int) -> Any:
 
 
 class Context:
-    """One JavaScript context, with the prelude and the libraries that calls have used so far."""
+    """One JavaScript context with the prelude, and the texts that calls have needed so far."""
 
     def __init__(self, engine: Any, sources: Sources, *, memory_bytes: int) -> None:
-        self._sources = sources
-        self._loaded: set[str] = set()
+        self._texts = sources.texts
+        self._supplied: set[str] = set()
         self.context = new_context(engine, memory_bytes=memory_bytes)
         self._run = self.context.eval(sources.prelude)
         self.used_bytes = 0
 
-    def run(self, task: str, libraries: list[str], text: str, *, seconds: float) -> str:
-        """The prelude's answer."""
+    def run(self, task: str, text: str, *, is_exact: bool, needs: Iterable[str], seconds: float) -> str:
+        """The prelude's answer, a line for each result. ``needs`` are texts that the task is known to need."""
         self.context.set_time_limit(seconds)
-        for library in libraries:
-            if library not in self._loaded:
-                for source in self._sources.libraries[library]:
-                    self.context.eval(source)
-                self._loaded.add(library)
-        return str(self._run(task, text))
+        self._supply(needs)
+        answer = str(self._run(task, text, is_exact))
+        while answer.startswith("!"):
+            # Something that nobody foresaw was needed. The task has no effect outside its context, so it runs again.
+            self._supply(answer[1:].split(","))
+            answer = str(self._run(task, text, is_exact))
+        return answer
+
+    def _supply(self, needs: Iterable[str]) -> None:
+        for name in (each for need in needs for each in SUPPLIES[need]):
+            if name not in self._supplied:
+                self._run("supply", name, self._texts[name])
+                self._supplied.add(name)
 
     def measure(self) -> None:
         """Set ``used_bytes`` to what the context uses now."""
@@ -95,6 +128,7 @@ class Loop:
         self._engine = engine
         self._sources = sources
         self._contexts: OrderedDict[tuple[str, str], Context] = OrderedDict()
+        self._next: Context | None = None
 
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
         """Answer until the requests end."""
@@ -104,28 +138,42 @@ class Loop:
                 return
             header_bytes, text_bytes = struct.unpack(">II", lengths)
             header = json.loads(requests.read(header_bytes))
-            text = requests.read(text_bytes).decode()
-            mark, answer = self._answer(header, text)
-            data = answer.encode("utf-8", "surrogatepass")
-            answers.write(struct.pack(">I", len(data)) + mark + data)
+            mark, data = self._answer(header, requests.read(text_bytes))
+            answers.write(struct.pack(">I", len(data)) + mark)
+            answers.write(data)
             answers.flush()
+            if self._next is None:  # while nobody waits for it: a context for the next execution
+                self._next = Context(self._engine, self._sources, memory_bytes=header["bytes"])
 
-    def _answer(self, header: dict[str, Any], text: str) -> tuple[bytes, str]:
+    def _answer(self, header: dict[str, Any], text: bytes) -> tuple[bytes, bytes]:
         try:
-            return b"=", self._checked(header, text) if header["task"] == "check" else self._run(header, text)
+            if header["task"] == "check":
+                return b"=", self._checked(header, text)
+            answer = with_whole_numbers(self._run(header, text).encode("utf-8", "surrogatepass"))
+            if len(answer) > header["answer_bytes"] or has_more_values(answer, header["answer_values"]):
+                return b"!", _failure("result_too_large", "")
         except MemoryError:
             return b"!", _failure("expression_memory", "")
         except self._engine.StackOverflow as error:
             return b"!", _failure("expression_stack", str(error))
         except self._engine.JSException as error:
             return b"!", _failure(_code_of(str(error)), str(error))
+        return b"=", answer
 
-    def _run(self, header: dict[str, Any], text: str) -> str:
+    def _run(self, header: dict[str, Any], text: bytes) -> str:
         key = header["owner"], header["context"]
         context = self._contexts.pop(key, None)
         if context is None:
+            context, self._next = self._next, None
+        if context is None:
             context = Context(self._engine, self._sources, memory_bytes=header["bytes"])
-        answer = context.run(header["task"], header["libraries"], text, seconds=header["seconds"])
+        answer = context.run(
+            header["task"],
+            text.decode(),
+            is_exact=has_large_numbers(text),
+            needs=header["needs"],
+            seconds=header["seconds"],
+        )
         context.measure()
         if context.used_bytes <= CONTEXT_MAX_BYTES:
             self._contexts[key] = context
@@ -138,7 +186,7 @@ class Loop:
         while len(self._contexts) > CONTEXTS_KEPT or kept_bytes > KEPT_BYTES:
             kept_bytes -= self._contexts.popitem(last=False)[1].used_bytes
 
-    def _checked(self, header: dict[str, Any], text: str) -> str:
+    def _checked(self, header: dict[str, Any], text: bytes) -> bytes:
         """Why each of the sources, ``[kind, source]`` with a function's name in ``grammar.js``, is none; or null."""
         found: list[Any] = []
         for kind, source in json.loads(text):
@@ -151,7 +199,7 @@ class Loop:
                 found.append(json.loads(check(kind, json.dumps(source))))
             except self._engine.StackOverflow:
                 found.append("SyntaxError: it is nested too deeply")
-        return json.dumps(found)
+        return json.dumps(found).encode()
 
 
 def _code_of(message: str) -> str:
@@ -165,8 +213,39 @@ def _code_of(message: str) -> str:
     return "expression_failed"
 
 
-def _failure(code: str, message: str) -> str:
-    return json.dumps({"code": code, "message": message[:500]})
+def _failure(code: str, message: str) -> bytes:
+    return json.dumps({"code": code, "message": message[:500]}).encode()
+
+
+def has_large_numbers(text: bytes) -> bool:
+    """Whether JSON has whole numbers in it that JavaScript's numbers may not hold; true also for some without."""
+    return LONG_NUMBER in text.translate(DIGITS_ALIKE) and any(found[1] for found in WHOLE_NUMBER.finditer(text))
+
+
+def with_whole_numbers(answer: bytes) -> bytes:
+    """The lines of JSON with whole numbers as they are meant: those with the mark ``e0`` (``exact.js``) are exact.
+
+    Others of that size come from JavaScript's numbers, which are floats there.
+    """
+    if LONG_NUMBER not in answer.translate(DIGITS_ALIKE):
+        return answer
+    return WHOLE_NUMBER.sub(_whole_number, answer)
+
+
+def _whole_number(found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return found[0]
+    if found[2]:
+        return found[1]
+    return found[1] if abs(int(found[1])) <= LARGEST_SAFE else found[1] + b".0"
+
+
+def has_more_values(answer: bytes, most: int) -> bool:
+    """Whether JSON has more than so many values: small texts make large lists."""
+    if answer.count(b",") + answer.count(b"[") + answer.count(b"{") <= most:
+        return False
+    outside = STRING.sub(b"", answer)
+    return outside.count(b",") + outside.count(b"[") + outside.count(b"{") > most
 
 
 def give_up_rights(memory_bytes: int) -> None:
@@ -228,6 +307,8 @@ def main() -> None:
     sys.path.append(library_folder)
     import _quickjs
 
+    os.environ["TZ"] = "UTC0"
+    time.tzset()  # the engine's own dates are in UTC, whatever the machine's zone is
     loop = Loop(_quickjs, Sources(source_folder))
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     give_up_rights(int(memory_bytes))

@@ -11,6 +11,7 @@ from engine.announcements import Announcements, WorkflowChange
 from engine.definitions.action_checks import action_findings, named_actions
 from engine.definitions.compiled import CompiledWorkflow, compile_workflow
 from engine.definitions.expression_checks import expression_findings
+from engine.definitions.webhook_checks import webhook_findings
 from engine.expressions.evaluator import Evaluator
 from engine.nodes.registry import NodeRegistry
 from workflow.audit import AuditLog
@@ -70,7 +71,7 @@ class Authoring:
         self._connections = connections
         self._announcements = announcements
         self._audit = audit
-        self._evaluator = evaluator
+        self.evaluator = evaluator
         self._clock = clock
         self._new_id = new_id
         self._compiled: OrderedDict[tuple[str, int], CompiledWorkflow] = OrderedDict()
@@ -91,7 +92,8 @@ class Authoring:
         report = check_definition(document, self.registry)
         found = [
             *twice,
-            *await expression_findings(report.document, self._evaluator),
+            *webhook_findings(report.document, self.registry),
+            *await expression_findings(report.document, self.evaluator),
             *await self._credential_findings(owner, report.document),
             *await self._action_findings(owner, report.document),
         ]
@@ -259,7 +261,7 @@ class Authoring:
         key = (stored.id, stored.version)
         compiled = self._compiled.get(key)
         if compiled is None:
-            compiled = compile_workflow(stored, registry=self.registry, evaluator=self._evaluator)
+            compiled = compile_workflow(stored, registry=self.registry, evaluator=self.evaluator)
             self._compiled[key] = compiled
             if len(self._compiled) > COMPILED_KEPT:
                 self._compiled.popitem(last=False)

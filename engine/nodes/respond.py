@@ -11,6 +11,7 @@ from engine.node_api.node_call import NodeCall, WebhookResponse
 from engine.node_api.node_type import BatchNode, paired
 from engine.node_api.parameters import Parameters
 from workflow.definitions.catalogue import MAIN
+from workflow.http.headers import TRANSPORT_HEADERS
 from workflow.items import Outputs
 
 MAX_HEADERS = 50
@@ -20,18 +21,10 @@ _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")
 """RFC 9110, 5.6.2."""
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110, 5.5: no control characters. A line break would let the value start another header."""
-_SERVERS_OWN = frozenset(
+_SERVERS_OWN = TRANSPORT_HEADERS | frozenset(
     {
-        # Headers of the transport (RFC 9110, 7.6.1).
-        "connection",
         "content-encoding",
-        "content-length",
         "date",
-        "keep-alive",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
         # Headers that apply to the server's whole origin, not to one workflow.
         "access-control-allow-credentials",
         "alt-svc",
@@ -49,7 +42,9 @@ class RespondParameters(Parameters):
 
     status: int = Field(default=200, ge=200, le=599)
     headers: dict[str, str] = Field(default_factory=dict)
-    body: Any = Field(default=None, description="JSON, or text; without it the first item.")
+    body: Any = Field(
+        default=None, description="JSON, or text; without it the first item. With status 204, 205 and 304 none is sent."
+    )
     all_items: bool = Field(default=False, description="Without a body: answer a list of all items.")
 
     @field_validator("headers")

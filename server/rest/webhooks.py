@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 import orjson
 from starlette.requests import ClientDisconnect
@@ -15,17 +14,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from engine.dispatch.local_executions import LocalExecution
 from engine.executions.reader import ExecutionReader
-from engine.executions.webhook_intake import MethodNotAllowedError, WebhookIntake, WebhookRequest
+from engine.executions.webhook_intake import MethodNotAllowedError, Options, Repeated, WebhookIntake, WebhookRequest
 from engine.node_api.node_call import WebhookResponse
 from server.http.json import json_response
 from server.http.problems import internal_error, problem, problem_of
 from server.http.shutdown import Shutdown
 from workflow.errors import JobsprintError
+from workflow.http.forms import url_encoded
+from workflow.http.headers import joined
+from workflow.webhook_paths import normal
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "/webhooks/"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+WITHOUT_CONTENT = frozenset({204, 205, 304})
+"""Statuses whose answers have no body (RFC 9110, 15.3.5, 15.3.6, 15.4.5); one would be taken for the next answer."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -49,7 +53,7 @@ class Webhooks:
         """An application that accepts webhooks, and leaves everything else to ``app``."""
 
         async def front(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http" and scope["path"].startswith(PREFIX) and scope["method"] in METHODS:
+            if scope["type"] == "http" and scope["path"].startswith(PREFIX):
                 await self(scope, receive, send)
             else:
                 await app(scope, receive, send)
@@ -75,6 +79,10 @@ class Webhooks:
         except MethodNotAllowedError as error:
             allow = ", ".join(error.allowed)
             return problem(405, code=error.code, title=error.message, headers={"allow": allow}, fix=error.fix)
+        if isinstance(accepted, Options):
+            return Response(status_code=204, headers={"allow": ", ".join(accepted.allowed)})
+        if isinstance(accepted, Repeated):
+            return _repeated(accepted)
         local = accepted.local
         answer = await self._answer(local) if accepted.responds else None
         if answer is not None:
@@ -114,14 +122,25 @@ async def _request(scope: Scope, receive: Receive) -> WebhookRequest:
     Raises:
         ClientDisconnect: the sender went away before it was there.
     """
-    query = scope["query_string"]
+    query, fields = scope["query_string"], scope["headers"]
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in fields}
+    if len(headers) < len(fields):
+        headers = joined((name.decode("latin-1"), value.decode("latin-1")) for name, value in fields)
     return WebhookRequest(
-        path=scope["path"].removeprefix(PREFIX),
+        path=_path(scope),
         method=scope["method"],
-        headers={name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]},
-        query=parse_qsl(query.decode("latin-1"), keep_blank_values=True) if query else [],
+        headers=headers,
+        query=url_encoded(query) if query else (),
         body=await _body(receive),
     )
+
+
+def _path(scope: Scope) -> str:
+    """The path behind the prefix, with what is escaped in it: an escaped slash is part of a parameter."""
+    raw: bytes = scope.get("raw_path") or b""
+    if b"%" not in raw:
+        return str(scope["path"]).removeprefix(PREFIX)
+    return normal(raw.decode("latin-1").removeprefix(PREFIX))
 
 
 async def _body(receive: Receive) -> bytes:
@@ -140,9 +159,17 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(parts)
 
 
+def _repeated(repeated: Repeated) -> Response:
+    """What an earlier request got, as far as it is known: the workflow's own answer, or the execution."""
+    first = repeated.first
+    if first.answer is not None:
+        return _response(WebhookResponse(**first.answer))
+    return json_response({"execution_id": first.id, "status": first.state.value, "repeated": True}, 202)
+
+
 def _response(answer: WebhookResponse) -> Response:
     headers = {name.lower(): value for name, value in answer.headers.items()}
-    if answer.body is None:
+    if answer.body is None or answer.status in WITHOUT_CONTENT:
         return Response(status_code=answer.status, headers=headers)
     if isinstance(answer.body, str):
         headers.setdefault("content-type", "text/plain; charset=utf-8")

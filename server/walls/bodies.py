@@ -1,14 +1,19 @@
 """The bodies of requests: read as a whole, within bounds of size and shape, before the application sees them.
 
+Those of webhooks may be compressed, and are decoded here: signatures and bounds are about what was meant.
+
 :mod:`server.walls.bounded_protocol` bounds how long they may take, where waiting costs nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.http.problems import refusal
-from workflow.errors import ErrorKind, JobsprintError
+from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError
+from workflow.http.codings import CodingError, DecodedTooLargeError, UnknownCodingError, decoded, is_plain, supported
 from workflow.schemas.bounds import check_json_shape
 
 WEBHOOKS = "/webhooks/"
@@ -28,15 +33,14 @@ class BodyTooLargeError(JobsprintError):
 
 
 class EncodedBodyError(JobsprintError):
-    """A request's body is compressed."""
+    """A request's body is compressed, and not at a webhook or not in a way that is undone here."""
 
     code = "encoded_body"
     kind = ErrorKind.UNSUPPORTED
 
-    def __init__(self) -> None:
-        super().__init__(
-            "Bodies are taken as they are, not compressed.", fix="Send it again without the header Content-Encoding."
-        )
+    def __init__(self, *, at_webhook: bool = False) -> None:
+        taken = f"compressed by {', '.join(supported())} alone" if at_webhook else "as they are, not compressed"
+        super().__init__(f"Bodies are taken {taken}.", fix="Send it again without the header Content-Encoding.")
 
 
 class ClientGoneError(Exception):
@@ -58,7 +62,9 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         try:
-            body = await self._body(headers, receive)
+            body = await self._body(headers, receive, is_webhook=scope["path"].startswith(WEBHOOKS))
+            if b"content-encoding" in headers:
+                scope = _without_coding(scope, len(body))
             if _is_json(scope["path"], headers):
                 check_json_shape(body, max_members=self._max_members)
         except JobsprintError as error:
@@ -68,9 +74,27 @@ class Bodies:
         else:
             await self._app(scope, _whole(body, receive), send)
 
-    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
-        if headers.get(b"content-encoding", b"identity").lower() not in (b"identity", b""):
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive, *, is_webhook: bool) -> bytes:
+        coding = headers.get(b"content-encoding", b"").decode("latin-1")
+        if is_plain(coding):
+            return await self._received(headers, receive)
+        if not is_webhook:
             raise EncodedBodyError
+        try:
+            # In a thread: a small body may be a large one.
+            return await asyncio.to_thread(
+                decoded, await self._received(headers, receive), coding, max_bytes=self._max_bytes
+            )
+        except UnknownCodingError:
+            raise EncodedBodyError(at_webhook=True) from None
+        except DecodedTooLargeError:
+            raise BodyTooLargeError(self._max_bytes) from None
+        except CodingError as error:
+            raise InvalidArgumentsError(
+                f"The body cannot be decoded: {error}.", pointer="/body", fix="Send what Content-Encoding says."
+            ) from error
+
+    async def _received(self, headers: dict[bytes, bytes], receive: Receive) -> bytes:
         if int(headers.get(b"content-length", b"0")) > self._max_bytes:
             raise BodyTooLargeError(self._max_bytes)
         parts: list[bytes] = []
@@ -86,6 +110,12 @@ class Bodies:
                 raise BodyTooLargeError(self._max_bytes)
             if not message.get("more_body", False):
                 return b"".join(parts) if len(parts) > 1 else part
+
+
+def _without_coding(scope: Scope, size_bytes: int) -> Scope:
+    """The request as it is behind here: its body is decoded."""
+    kept = [field for field in scope["headers"] if field[0] not in (b"content-encoding", b"content-length")]
+    return {**scope, "headers": [*kept, (b"content-length", str(size_bytes).encode())]}
 
 
 def _is_json(path: str, headers: dict[bytes, bytes]) -> bool:

@@ -6,20 +6,27 @@ when it first listens there until some time after it last did: who sends to it m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.tables.workflows import webhook_names, webhook_paths, workflows
+from storage.tables.workflows import webhook_names, webhook_paths
 from workflow.errors import WebhookPathTakenError
 from workflow.webhook_paths import name_of, overlap, shape_of
 
 KEPT = timedelta(days=30)
 """How long a name that nobody listens on stays its workspace's: as long as a deleted workflow can be restored."""
+
+
+COMPARED_HERE = 10_000
+"""Pairs of paths that are compared in the event loop: some milliseconds."""
+
+T = TypeVar("T")
 
 
 async def listen(
@@ -47,8 +54,8 @@ async def listen(
             await _claim(connection, owner, name, next(path for path in paths if name_of(path) == name), now=now)
         else:
             await _free(connection, name, now=now)
-    for shape, path in sorted(wanted.items()):
-        await _refuse_overlap(connection, shape, path)
+    if names:
+        await _refuse_overlaps(connection, wanted, names)
     if wanted:
         rows = [{"path": shape, "workflow_id": workflow_id} for shape in wanted]
         await connection.execute(insert(webhook_paths), rows)
@@ -78,16 +85,30 @@ async def _free(connection: AsyncConnection, name: str, *, now: datetime) -> Non
         await connection.execute(update(webhook_names).where(webhook_names.c.name == name).values(freed_at=now))
 
 
-async def _refuse_overlap(connection: AsyncConnection, shape: str, path: str) -> None:
+async def _refuse_overlaps(connection: AsyncConnection, wanted: Mapping[str, str], names: Collection[str]) -> None:
     """Raises :class:`WebhookPathTakenError` where another workflow listens to a request that would come here too."""
-    others = (
-        select(webhook_paths.c.path, workflows.c.id)
-        .join(workflows, webhook_paths.c.workflow_id == workflows.c.id)
-        .where(_below(name_of(shape)))
-    )
-    for row in await connection.execute(others):
-        if overlap(shape, row.path):
-            raise WebhookPathTakenError(path, row.id)
+    for name in sorted(names):
+        query = select(webhook_paths.c.path, webhook_paths.c.workflow_id).where(_below(name))
+        others = [(path, workflow_id) for path, workflow_id in await connection.execute(query)]
+        mine = {shape: path for shape, path in wanted.items() if name_of(shape) == name}
+        # A workspace may have thousands on either side, so the loop does not wait for it.
+        compare = asyncio.to_thread if len(others) * len(mine) > COMPARED_HERE else _at_once
+        found = await compare(_first_overlap, mine, others)
+        if found is not None:
+            raise WebhookPathTakenError(*found)
+
+
+def _first_overlap(mine: Mapping[str, str], others: Sequence[tuple[str, str]]) -> tuple[str, str] | None:
+    """A path of ours, and the workflow that has one which overlaps with it."""
+    for shape, path in sorted(mine.items()):
+        for other, workflow_id in others:
+            if overlap(shape, other):
+                return path, workflow_id
+    return None
+
+
+async def _at_once(function: Callable[..., T], *arguments: object) -> T:
+    return function(*arguments)
 
 
 def _below(name: str) -> ColumnElement[bool]:

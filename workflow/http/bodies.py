@@ -13,9 +13,12 @@ from workflow.http.charsets import CharsetError, codec_of, json_text, text_of
 from workflow.http.forms import FilePart, FormError, grouped, multipart, url_encoded
 from workflow.http.headers import with_parameters
 from workflow.items import JsonObject
+from workflow.schemas.bounds import JsonTooDeepError, JsonTooManyMembersError, check_json_shape
 
 LARGE_BYTES = 1 << 16
 """Forms from here on are read in a thread: to take one to pieces costs up to a second where it is hostile."""
+MOST_MEMBERS = 250_000
+"""In JSON that is not of UTF-8; the same as JOBSPRINT_REQUEST_MAX_MEMBERS has by default for the rest."""
 
 _FORM, _MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data"
 _TEXTS = frozenset(
@@ -88,6 +91,8 @@ def received(body: bytes, content_type: str) -> Content:
     """
     if not body:
         return Content(None)
+    if content_type == "application/json":  # nearly all are this, and thousands come in a second
+        return Content(parsed(body))
     media_type, parameters = with_parameters(content_type)
     charset = parameters.get("charset")
     try:
@@ -109,7 +114,7 @@ def parsed(body: bytes, charset: str | None = None) -> Any:
     """A JSON document, of whatever charset it is.
 
     Raises:
-        BodyError: it is no JSON.
+        BodyError: it is no JSON, or it is not of UTF-8 and beyond the bounds of shape.
     """
     try:
         return orjson.loads(body)
@@ -119,9 +124,13 @@ def parsed(body: bytes, charset: str | None = None) -> Any:
         except CharsetError as wrong:
             raise BodyError(f"it is no JSON: {wrong}") from wrong
         try:
-            return orjson.loads(text)
+            plain = text.encode()
+            check_json_shape(plain, max_members=MOST_MEMBERS)  # where it came in, its charset may have hidden it
+            return orjson.loads(plain)
         except (orjson.JSONDecodeError, UnicodeEncodeError):
             raise BodyError(f"it is no JSON: {error}") from error
+        except (JsonTooDeepError, JsonTooManyMembersError) as much:
+            raise BodyError(much.message[0].lower() + much.message[1:].rstrip(".")) from much
 
 
 def as_text(body: bytes, content_type: str) -> str:

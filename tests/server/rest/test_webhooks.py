@@ -129,7 +129,7 @@ async def test_wrong_paths_methods_and_bodies_are_refused(mcp_http: McpCaller, h
     path = await listen(mcp_http, methods=["PUT", "GET"])
     assert (await http.post("/webhooks/absent")).status_code == 404
     refused = await http.post(f"/webhooks/{path}")
-    assert (refused.status_code, refused.headers["allow"]) == (405, "PUT, GET")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "PUT, GET, HEAD, OPTIONS")
     assert (await http.get(f"/webhooks/{path}")).status_code == 202
     bad = await http.put(f"/webhooks/{path}", content=b"{", headers={"content-type": "application/json"})
     assert (bad.status_code, bad.json()["code"]) == (400, "invalid_arguments")

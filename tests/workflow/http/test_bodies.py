@@ -6,8 +6,11 @@ import base64
 import contextlib
 import time
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workflow.http.bodies import BodyError, as_text, as_text_or_bytes, binary, parsed, received
 from workflow.http.forms import MOST_FIELDS, MOST_PARTS, FormError, multipart, url_encoded
@@ -119,6 +122,14 @@ def test_multipart_forms_have_fields_and_files_apart() -> None:
             binary(b"", "text/plain", filename="zwölf.txt"),
         ],
     }
+
+
+@given(
+    st.lists(st.sampled_from([b"%41", b"%0a", b"%3D", b"=", b"a", b"\n", b"\r", b"%", b"%2", b"%%", b"\xeb", b"\0"]))
+)
+def test_escapes_are_undone_as_others_do_it(pieces: list[bytes]) -> None:
+    ((_, value),) = url_encoded(b"a=" + b"".join(pieces), "windows-1252")
+    assert value == unquote_to_bytes(b"".join(pieces)).decode("latin-1").replace("\x80", "€")
 
 
 def test_the_field_of_charsets_says_what_the_others_are_in() -> None:

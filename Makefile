@@ -80,7 +80,7 @@ browser: $(READY) ## Use the MCP App in a real host, and let foreign clients in,
 	npm install --prefix tests/browser --no-package-lock --no-audit --no-fund --silent
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 120 -v -rs tests/browser
 
-hostile: $(READY) ## Send nearly 400 hostile inputs to a real server, over REST and MCP (under a minute)
+hostile: $(READY) ## Send nearly 500 hostile inputs to a real server, over REST and MCP; others wait 250 ms at most (minutes)
 	$(BIN)/pytest -o addopts="" --import-mode importlib --timeout 300 -v -rs tests/hostile
 
 security: $(READY) ## Look for weak spots in the code (bandit) and known ones in the packages (pip-audit)

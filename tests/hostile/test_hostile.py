@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 import unicodedata
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -22,25 +21,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.hostile import corpus
+from tests.hostile.sending import PLAIN, WAYS, created, executed, level, must_refuse, workflow
 from tests.support.hostile_client import ERAS, Answer, Era, HostileClient
 from tests.support.http_target import listening
 from tests.support.server_process import ServerProcess
-
-MOST_SECONDS = 1.5
-"""For a plain request in the worst moment; what holds the server up for longer is a way to stop it."""
-USUAL_TIMES = 6.0
-USUAL_SECONDS = 0.03
-GROWTH_TIMES = 1.5
-GROWTH_BYTES = 96 << 20
-
-PLAIN = {
-    "name": "plain",
-    "nodes": {
-        "start": {"type": "manual"},
-        "step": {"type": "set", "parameters": {"fields": {"got": "={{ $json.value }}"}, "keep_input": True}},
-    },
-    "connections": [["start", "step"]],
-}
 
 
 @pytest.fixture(scope="module")
@@ -57,47 +41,6 @@ def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerP
         yield server
 
 
-@pytest.fixture
-async def client(hostile_server: ServerProcess) -> AsyncIterator[HostileClient]:
-    async with httpx2.AsyncClient(base_url=hostile_server.url, timeout=60) as http:
-        yield HostileClient(http, hostile_server.pid)
-
-
-def busyness() -> float:
-    """How much longer work takes now than on a machine that does nothing else, at least 1."""
-    wall, processor = time.perf_counter(), time.process_time()
-    sum(number * number for number in range(1_000_000))
-    return max(1.0, 2 * (time.perf_counter() - wall) / (time.process_time() - processor))
-
-
-@asynccontextmanager
-async def level(client: HostileClient) -> AsyncIterator[list[str]]:
-    """Assert that nothing was complained of, and that memory and latency stay what they were."""
-    usual, resident, slowness = await client.usual_latency(), client.resident_bytes(), busyness()
-    complaints: list[str] = []
-    async with client.watched() as latencies:
-        yield complaints
-    assert not complaints, "\n" + "\n".join(complaints)
-    slowness = max(slowness, busyness())
-    assert max(latencies) < MOST_SECONDS * slowness
-    assert await client.usual_latency() < usual * USUAL_TIMES + USUAL_SECONDS * slowness
-    assert client.resident_bytes() < resident * GROWTH_TIMES + GROWTH_BYTES
-
-
-async def workflow(client: HostileClient) -> str:
-    """The id of a plain workflow."""
-    made = await client.json("POST", "/api/workflows", PLAIN)
-    return str(made.content["workflow_id"])
-
-
-def must_refuse(answer: Answer) -> str | None:
-    """What is wrong with the answer to something that cannot be right."""
-    complaint = answer.complaint()
-    if complaint is None and answer.error is None:
-        return f"{answer.status}: it was taken: {answer.content!r:.200}"
-    return complaint
-
-
 @pytest.mark.parametrize(
     "requests", [corpus.JSON_BOMBS, corpus.ENCODED, corpus.HEADS], ids=["JSON", "encoded", "heads"]
 )
@@ -106,7 +49,9 @@ async def test_requests_that_are_wrong_are_refused(client: HostileClient, reques
     async with level(client) as complaints:
         for request in requests:
             path = request.path.replace("{workflow}", workflow_id)
-            answer = await client.send(request.method, path, headers=request.headers, content=request.content() or None)
+            content = request.content() or None
+            send = partial(client.send, request.method, path, headers=request.headers, content=content)
+            answer = await client.tried(request.name, send)
             complaint = answer.complaint() if request.may_succeed else must_refuse(answer)
             if complaint:
                 complaints.append(f"{request.name}: {complaint}")
@@ -117,38 +62,20 @@ async def test_requests_that_are_wrong_are_refused(client: HostileClient, reques
 async def test_bodies_that_are_wrong_are_refused_over_mcp(client: HostileClient, era: Era) -> None:
     async with level(client) as complaints:
         for request in [*corpus.JSON_BOMBS, *corpus.ENCODED]:
-            answer = await client.mcp(era, request.content())
+            answer = await client.tried(request.name, partial(client.mcp, era, request.content()))
             if answer.status != 202 and (complaint := must_refuse(answer)):
                 complaints.append(f"{request.name}: {complaint}")
         for name, body in corpus.MCP_BODIES:
-            answer = await client.mcp(era, body)
+            answer = await client.tried(name, partial(client.mcp, era, body))
             if complaint := answer.complaint():
                 complaints.append(f"{name}: {complaint}")
-
-
-async def created(client: HostileClient, way: str, definition: Any) -> Answer:
-    """The definition, sent over REST or over MCP in an era."""
-    if way == "rest":
-        return await client.json("POST", "/api/workflows", definition)
-    return await client.call("modern" if way == "modern" else "legacy", "create_workflow", {"definition": definition})
-
-
-async def executed(client: HostileClient, way: str, workflow_id: str, data: Any) -> Answer:
-    """A run of the workflow, to its end."""
-    if way == "rest":
-        return await client.json("POST", f"/api/workflows/{workflow_id}/execute", {"input": data, "wait_seconds": 30})
-    era: Era = "modern" if way == "modern" else "legacy"
-    return await client.call(era, "execute_workflow", {"workflow_id": workflow_id, "input": data, "wait_seconds": 30})
-
-
-WAYS = ["rest", *ERAS]
 
 
 @pytest.mark.parametrize("way", WAYS)
 async def test_definitions_that_are_wrong_are_refused(client: HostileClient, way: str) -> None:
     async with level(client) as complaints:
         for name, definition in corpus.WRONG_DEFINITIONS.items():
-            answer = await created(client, way, definition())
+            answer = await client.tried(name, partial(created, client, way, definition()))
             if complaint := must_refuse(answer):
                 complaints.append(f"{name}: {complaint}")
 
@@ -159,7 +86,7 @@ async def test_texts_are_kept_as_they_are_or_refused(client: HostileClient, way:
         for name, text in {**corpus.TEXTS, **corpus.BROKEN_TEXTS}.items():
             nodes = {"start": {"type": "manual"}, text: {"type": "no_op", "notes": text}}
             definition = {"name": text, "description": text, "nodes": nodes, "connections": [["start", text]]}
-            answer = await created(client, way, definition)
+            answer = await client.tried(name, partial(created, client, way, definition))
             complaint = answer.complaint()
             if complaint is None and answer.error is None:
                 stored = (await client.send("GET", f"/api/workflows/{answer.result['workflow_id']}")).content
@@ -176,7 +103,7 @@ async def test_values_are_kept_as_they_are_or_refused(client: HostileClient, way
     workflow_id = await workflow(client)
     async with level(client) as complaints:
         for name, value in {**corpus.VALUES, **corpus.BROKEN_VALUES}.items():
-            answer = await executed(client, way, workflow_id, {"value": value})
+            answer = await client.tried(name, partial(executed, client, way, workflow_id, {"value": value}))
             complaint = answer.complaint()
             if complaint is None and answer.error is None:
                 shown = await client.send("GET", f"/api/executions/{answer.result['execution_id']}")
@@ -203,7 +130,7 @@ async def test_ids_that_are_paths_lead_nowhere(client: HostileClient, path: str)
     async with level(client) as complaints:
         for each in corpus.IDS:
             target = path.replace("{}", each) if "{}" in path else path + each
-            answer = await client.send("GET", target.replace(" ", "%20"))
+            answer = await client.tried(target, partial(client.send, "GET", target.replace(" ", "%20")))
             # Dots are resolved by the client itself, and may lead to a list.
             complaint = answer.complaint()
             if complaint is None and answer.status < 400 and each.strip("./\\"):
@@ -217,11 +144,12 @@ async def test_ids_that_are_paths_lead_nowhere_over_mcp(client: HostileClient, e
     async with level(client) as complaints:
         for each in corpus.IDS:
             for tool, name in (("get_workflow", "workflow_id"), ("inspect_execution", "execution_id")):
-                answer = await client.call(era, tool, {name: each})
+                answer = await client.tried(f"{tool} {each}", partial(client.call, era, tool, {name: each}))
                 if complaint := must_refuse(answer):
                     complaints.append(f"{tool} {each!a:.60}: {complaint}")
             for scheme in ("workflow", "execution", "guide", "file", "ui"):
-                answer = await _read(client, era, f"{scheme}://{each}")
+                uri = f"{scheme}://{each}"
+                answer = await client.tried(uri, partial(_read, client, era, uri))
                 if complaint := must_refuse(answer):
                     complaints.append(f"{scheme}://{each!a:.60}: {complaint}")
 
@@ -237,7 +165,7 @@ async def test_texts_that_are_searched_for_mean_themselves(client: HostileClient
         await client.json("POST", "/api/workflows", {**PLAIN, "name": name})
     async with level(client) as complaints:
         for name, text in {**corpus.TEXTS, **corpus.BROKEN_TEXTS}.items():
-            answer = await _search(client, way, text)
+            answer = await client.tried(name, partial(_search, client, way, text))
             complaint = answer.complaint()
             if complaint is None and answer.error is None:
                 folded = unicodedata.normalize("NFC", text).lower()
@@ -280,7 +208,8 @@ async def test_requests_of_workflows_reach_no_inner_address(client: HostileClien
     )
     async with level(client) as complaints:
         for url in corpus.INNER_ADDRESSES:
-            ran = await executed(client, way, made.result["workflow_id"], {"url": url})
+            send = partial(executed, client, way, made.result["workflow_id"], {"url": url})
+            ran = await client.tried(url, send)
             if complaint := _failed(
                 ran, {"address_not_allowed", "invalid_request", "connection_failed", "unstorable_value"}
             ):
@@ -319,11 +248,13 @@ async def test_expressions_find_no_way_out(client: HostileClient) -> None:
                 "start": {"type": "manual"},
                 "step": {"type": "set", "parameters": {"fields": {"x": f"={expression}"}, "keep_input": True}},
             }
-            made = await created(client, "rest", {"name": "e", "nodes": nodes, "connections": [["start", "step"]]})
+            definition = {"name": "e", "nodes": nodes, "connections": [["start", "step"]]}
+            made = await client.tried(f"made: {expression}", partial(created, client, "rest", definition))
             if made.error is not None:
                 complaint = made.complaint()
             else:
-                ran = await executed(client, "rest", made.result["workflow_id"], {"value": 1})
+                send = partial(executed, client, "rest", made.result["workflow_id"], {"value": 1})
+                ran = await client.tried(f"run: {expression}", send)
                 complaint = ran.complaint()
                 failed = ran.error or ran.result.get("error")
                 if complaint is None and failed and failed["code"] not in EXPRESSION_CODES:
@@ -350,18 +281,20 @@ async def test_answers_to_webhooks_cannot_break_out_of_their_headers(client: Hos
     }
     wrong = {**nodes, "answer": {"type": "respond", "parameters": {"headers": headers}}}
     connections = [["hook", "answer"]]
-    refused = await created(client, "rest", {"name": "h", "nodes": wrong, "connections": connections})
+    definition = {"name": "h", "nodes": wrong, "connections": connections}
+    refused = await client.tried(f"made: {name}", partial(created, client, "rest", definition))
     assert must_refuse(refused) is None, must_refuse(refused)
     made = await client.json(
         "POST", "/api/workflows?publish=true", {"name": "h", "nodes": nodes, "connections": connections}
     )
     assert made.error is None
     value = next(iter(headers.values()))
-    answer = await client.json("POST", f"/webhooks/{path}", {"value": value})
+    answer = await client.tried(f"run: {name}", partial(client.json, "POST", f"/webhooks/{path}", {"value": value}))
     if any(ord(character) < 32 or ord(character) > 255 for character in value):
         assert (answer.status, answer.content["code"]) == (500, "execution_failed")
     assert "set-cookie" not in answer.headers
     assert "location" not in answer.headers
+    assert await client.others.judged(client) == []
 
 
 @pytest.mark.parametrize(
@@ -384,7 +317,7 @@ async def test_answers_that_inflate_are_cut_off(client: HostileClient, bomb: Cal
             }
             nodes = {"start": {"type": "manual"}, "fetch": fetch}
             made = await created(client, "rest", {"name": "f", "nodes": nodes, "connections": [["start", "fetch"]]})
-            ran = await executed(client, "rest", made.result["workflow_id"], {})
+            ran = await client.tried(encoding, partial(executed, client, "rest", made.result["workflow_id"], {}))
             # Twice compressed and once inflated, it is small.
             is_small = ran.content.get("status") == "succeeded"
             if not is_small and (complaint := _failed(ran, {"response_too_large", "bad_response"})):
@@ -396,8 +329,9 @@ async def test_no_text_forges_a_line_of_the_log(client: HostileClient, hostile_s
     for text in corpus.TEXTS.values():
         await client.send("GET", "/api/workflows/" + text.encode().hex(), headers={"x-request-id": text.encode().hex()})
         await client.json("POST", "/webhooks/absent", {"text": text})
-        await created(client, "rest", {"name": text, "nodes": {}})
+        await client.tried(text, partial(created, client, "rest", {"name": text, "nodes": {}}))
     assert not any("forged" in line or "\x1b" in line for line in hostile_server.log)
+    assert await client.others.judged(client) == []
 
 
 def test_there_are_enough_and_no_two_are_the_same() -> None:

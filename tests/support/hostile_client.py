@@ -6,11 +6,11 @@ import asyncio
 import json
 import statistics
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import httpx2
 
@@ -78,12 +78,40 @@ class Answer:
 CODES = frozenset(catalogue())
 
 
+def busyness() -> float:
+    """How much longer work takes now than on a machine that does nothing else, at least 1."""
+    wall, processor = time.perf_counter(), time.process_time()
+    sum(number * number for number in range(1_000_000))
+    return max(1.0, (time.perf_counter() - wall) / (time.process_time() - processor))
+
+
+@dataclass(slots=True, frozen=True)
+class Tried:
+    """An input that was sent and answered, between two moments of ``time.monotonic``; ``send`` sends it again."""
+
+    name: str
+    send: Callable[[], Awaitable[Answer]]
+    began: float
+    ended: float
+
+
+class Bystanders(Protocol):
+    """Who else asks the server for something, and says how long that took."""
+
+    async def judged(self, client: HostileClient) -> list[str]:
+        """What they waited too long for since the last time."""
+
+
 @dataclass(slots=True)
 class HostileClient:
-    """A client that sends anything that a test gives it."""
+    """A client that sends anything that a test gives it; ``family`` and ``way`` say which test, ``tries`` what."""
 
     http: httpx2.AsyncClient
     pid: int
+    others: Bystanders
+    family: str = ""
+    way: str = "rest"
+    tries: list[Tried] = field(default_factory=list)
     sessions: dict[str, str] = field(default_factory=dict)
 
     async def send(
@@ -96,6 +124,13 @@ class HostileClient:
         ]
         answer = await self.http.request(method, path, headers=raw, content=content)
         return Answer(answer.status_code, _content(answer), dict(answer.headers))
+
+    async def tried(self, name: str, send: Callable[[], Awaitable[Answer]]) -> Answer:
+        """The answer to an input; it is kept when the input was there, and how to send it again."""
+        began = time.monotonic()
+        answer = await send()
+        self.tries.append(Tried(name, send, began, time.monotonic()))
+        return answer
 
     async def json(self, method: str, path: str, value: Any) -> Answer:
         """One request with a JSON body."""

@@ -20,6 +20,7 @@ import mcp_types as types
 from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
+from engine.executions.intake import IdempotencyMismatchError
 from engine.expressions.pool import SandboxLimits, limit_error
 from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
@@ -33,10 +34,12 @@ from server.assembly.app import http_app
 from server.assembly.composition import Services, running_services
 from server.settings.settings import Settings
 from server.walls.rate_limits import RateLimitedError
+from storage.backups.archive import ArchiveReader
 from storage.executions.group_commit import lost_lease
 from storage.queue.broker_errors import mismatch, unavailable
 from storage.secrets.keys import keys_in
 from tools.protocol.tool import error_content
+from workflow.agent_questions import PeopleOnlyError
 from workflow.credentials import TooManyCredentialsError
 from workflow.errors import JobsprintError, LostDataError, QueueFullError
 from workflow.identity import LOCAL_ACTOR
@@ -232,10 +235,15 @@ def _made() -> dict[str, Example]:
             LostDataError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", "entry 3 of its journal: it is damaged")
         ),
         "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
+        "idempotency_mismatch": error_content(
+            IdempotencyMismatchError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", ["input"])
+        ),
+        "people_only": error_content(PeopleOnlyError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", "approve")),
         "queue_full": error_content(QueueFullError(10_000)),
         "bad_node_type": raised(lambda: NodeRegistry([Manual, Manual])),
         "bad_vault_key": raised(lambda: keys_in("short", source="JOBSPRINT_VAULT_KEYS")),
         "too_many_credentials": error_content(TooManyCredentialsError()),
+        "backup_failed": raised(lambda: ArchiveReader(Path("absent.backup")).checked()),
         "bad_settings": raised(lambda: Settings.load(port=70_000)),
         "bad_template": raised(lambda: parse_template(template)),
         "expression_crashed": raised(crash),

@@ -7,6 +7,7 @@ import gc
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -15,6 +16,7 @@ from mcp.server.stdio import stdio_server
 from server.assembly.app import http_app
 from server.assembly.composition import running_services
 from server.assembly.foundation import VERSION
+from server.commands.backup import backed_up, restored
 from server.commands.doctor import examined
 from server.commands.http_server import HttpServer, new_event_loop
 from server.commands.logs import configure_logging
@@ -148,6 +150,25 @@ def doctor() -> None:
 
 
 @cli.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The file to write; it must not be there.")],
+    with_keys: Annotated[
+        bool, typer.Option("--with-keys", help="Also the keys of the data folder: then the file is a secret itself.")
+    ] = False,
+) -> None:
+    """Write the database and its large values to one file, also while a server runs."""
+    settings = _settings()
+    _say_what(lambda: backed_up(settings, file, with_keys=with_keys))
+
+
+@cli.command()
+def restore(file: Annotated[Path, typer.Argument(help="A file that backup has written.")]) -> None:
+    """Restore a backup into an empty data folder."""
+    settings = _settings()
+    _say_what(lambda: restored(settings, file))
+
+
+@cli.command()
 def version() -> None:
     """Print the version."""
     sys.stdout.write(f"{VERSION}\n")
@@ -201,6 +222,15 @@ def _settings(**overrides: Any) -> Settings:
         _fail(error)
     configure_logging(settings.log_level, settings.log_format)
     return settings
+
+
+def _say_what(work: Callable[[], list[str]]) -> None:
+    """Do it, and print the lines that it returns."""
+    try:
+        lines = work()
+    except JobsprintError as error:
+        _fail(error)
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
 
 
 def _run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

@@ -18,7 +18,11 @@ LARGEST_ROW_BYTES = 256 << 10
 """Values beyond this go to a file (issue "durable engine": outputs over 256 KiB)."""
 
 _NAME = re.compile(r"[0-9a-f]{64}")
-_MARK = b'{"blob":"'
+MARK = b'{"blob":"'
+"""How what stands for a file in its row begins."""
+LONGEST_MARK = 100
+UNFINISHED = ".part"
+"""What the name of a file ends with while it is being written."""
 
 
 def name_in(stored: bytes) -> str | None:
@@ -27,9 +31,9 @@ def name_in(stored: bytes) -> str | None:
     Raises:
         ValueError: it was to be a name and is none.
     """
-    if not stored.startswith(_MARK):
+    if not stored.startswith(MARK):
         return None
-    name = stored[len(_MARK) : -2].decode()
+    name = stored[len(MARK) : -2].decode()
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r:.80} is no file's name")
     return name
@@ -53,7 +57,7 @@ class BlobStore:
         path = self._folder / execution_id / name
         if not path.exists():
             self._write(path, data)
-        return _MARK + name.encode() + b'"}'
+        return MARK + name.encode() + b'"}'
 
     def get(self, execution_id: str, stored: bytes) -> bytes:
         """What :meth:`put` was given.
@@ -76,7 +80,7 @@ class BlobStore:
         is_new = not folder.exists()
         self._folder.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
         folder.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
-        unfinished = path.with_suffix(".part")
+        unfinished = path.with_suffix(UNFINISHED)
         with open(unfinished, "wb", opener=private_opener) as file:
             file.write(data)
             file.flush()

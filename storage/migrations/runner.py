@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from alembic import command
@@ -38,6 +39,11 @@ def newest_revision() -> str:
     if head is None:
         raise RuntimeError("there are no migrations")
     return head
+
+
+def known_revisions() -> Collection[str]:
+    """Every schema that this version can migrate to the newest."""
+    return {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 def _upgrade(connection: Connection) -> None:

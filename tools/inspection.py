@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 import jsonpointer
@@ -24,6 +23,7 @@ from tools.protocol.budget import (
     tokens,
 )
 from tools.protocol.caller import Caller
+from tools.protocol.moments import Moment
 from tools.protocol.pages import page_answer, page_schema
 from tools.protocol.provenance import origin
 from tools.protocol.tool import READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
@@ -55,7 +55,7 @@ class ListExecutions(Arguments):
     workflow_id: str | None = Field(default=None, description="Only of this workflow.")
     status: ExecutionState | None = None
     text: str | None = Field(default=None, description="Only those whose error message contains it.")
-    created_after: datetime | None = Field(default=None, description="ISO 8601 with offset.")
+    created_after: Moment | None = Field(default=None, description="ISO 8601; without an offset it is in UTC.")
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = None
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -29,6 +28,7 @@ from server.http.json import (
 )
 from tools.authoring import workflow_header
 from tools.execution_views import execution_summary, overview
+from tools.protocol.moments import Moment
 from tools.workflows import summary_content
 from workflow.definitions.operations import parse_operations
 from workflow.errors import InvalidArgumentsError
@@ -98,7 +98,7 @@ class ExecutionsQuery(PageQuery):
 
     workflow_id: str | None = None
     status: ExecutionState | None = None
-    created_after: datetime | None = None
+    created_after: Moment | None = Field(default=None, description="ISO 8601; without an offset it is in UTC.")
 
 
 @dataclass(slots=True, frozen=True)

@@ -119,7 +119,11 @@ class WebhookIntake:
             raise MethodNotAllowedError(request.path, method, allowed)
         if parameters.signature is not None:
             await self._verify(compiled.owner, parameters.signature, request)
-        item = _item(request, await _content(request), values)
+        if len(request.body) >= LARGE_BYTES and is_form(request.headers.get("content-type", "")):
+            content = await asyncio.to_thread(_content, request)
+        else:
+            content = _content(request)
+        item = _item(request, content, values)
         if parameters.raw_body:
             media_type, _ = with_parameters(request.headers.get("content-type", ""))
             item["raw_body"] = binary(request.body, media_type)
@@ -192,11 +196,9 @@ def _without_delivery_id(node: CompiledNode) -> WebhookParameters:
     return WebhookParameters.model_validate(fixed)
 
 
-async def _content(request: WebhookRequest) -> Content:
+def _content(request: WebhookRequest) -> Content:
     content_type = request.headers.get("content-type", "")
     try:
-        if len(request.body) >= LARGE_BYTES and is_form(content_type):
-            return await asyncio.to_thread(received, request.body, content_type)
         return received(request.body, content_type)
     except BodyError as error:
         raise InvalidArgumentsError(
@@ -210,7 +212,7 @@ def _item(request: WebhookRequest, content: Content, values: dict[str, str]) -> 
     item: JsonObject = {
         "body": content.value,
         "headers": {name: value for name, value in request.headers.items() if name not in HIDDEN_HEADERS},
-        "query": grouped(request.query),
+        "query": grouped(request.query) if request.query else {},
         "method": request.method,
         "path": request.path,
     }

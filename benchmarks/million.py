@@ -99,15 +99,20 @@ async def filled(count: int) -> AsyncIterator[dict[str, Callable[[], Awaitable[o
                 await store.page(ExecutionFilter(owner=LOCAL_ID, **where), limit=20, cursor=None)  # type: ignore[arg-type]
 
             now = clock.now
+            oldest = now() - timedelta(days=36_500)
+            middle = (await store.page(ExecutionFilter(owner=LOCAL_ID), limit=500, cursor=None)).next_cursor
             yield {
                 "list": page,
                 "list of a workflow": lambda: page(workflow_id="workflow-7"),
                 "list of those that failed": lambda: page(state=ExecutionState.FAILED),
+                "a later page": lambda: store.page(ExecutionFilter(owner=LOCAL_ID), limit=20, cursor=middle),
                 "inspect": lambda: store.recorded(LOCAL_ID, "00000000-0000-7000-8000-000000000500"),
                 "accept": accept,
                 "take": take,
                 "claim expired leases": lambda: leases.claim_expired(now=now(), expired_before=now(), limit=100),
                 "what is due": lambda: leases.claim_due(now=now() - timedelta(days=1), limit=100),
+                "children that have not ended": lambda: store.unended_children(first.id),
+                "what is too old": lambda: store.prune(ended_before=oldest, keep=None, limit=500),
                 "keep leases": lambda: leases.renew(now=now()),
             }
 

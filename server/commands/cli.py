@@ -18,6 +18,7 @@ from server.assembly.composition import running_services
 from server.assembly.foundation import VERSION
 from server.commands.backup import backed_up, restored
 from server.commands.doctor import examined
+from server.commands.grace import Grace
 from server.commands.http_server import HttpServer, new_event_loop
 from server.commands.logs import configure_logging
 from server.commands.users import users
@@ -80,16 +81,22 @@ def serve(
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
     async def run() -> None:
+        grace = Grace(settings.shutdown_grace_seconds)
         async with (
             running_services(settings, has_http=True) as services,
             http_app(settings, services) as app,
-            worker_processes(workers, grace_seconds=settings.shutdown_grace_seconds),
+            worker_processes(workers, grace=grace),
         ):
             calm_garbage_collector()
+
+            def stop() -> None:
+                grace.begin()
+                services.leaving.begin()
+
             server = HttpServer(
                 settings,
                 app,
-                on_stop=services.leaving.begin,
+                on_stop=stop,
                 is_first_run=services.identity is not None and await services.identity.first_run.is_on(),
             )
             await server.serve(sockets=[listener])

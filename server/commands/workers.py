@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import BinaryIO
 
 from server.assembly.core import running_core
+from server.commands.grace import Grace
 from server.settings.settings import BadSettingsError, Settings
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ RESTART_SECONDS = (0.2, 1.0, 5.0)
 STEADY_SECONDS = 30.0
 """A worker that ran for so long counts as healthy: the next pause is the first one again."""
 BEYOND_GRACE_SECONDS = 5.0
+"""What a process may take to close what it has open, when its executions have ended or were released."""
 
 
 async def work(settings: Settings, *, concurrency: int, parent: BinaryIO | None) -> None:
@@ -57,42 +59,51 @@ async def _ended(parent: BinaryIO, stopped: asyncio.Event) -> None:
 
 
 @asynccontextmanager
-async def worker_processes(count: int, *, grace_seconds: float) -> AsyncIterator[None]:
-    """So many worker processes, each started again when it ends, until the context is left. They inherit the
-    environment of this process, and end with it, however it ends."""
-    tasks = [asyncio.create_task(_keep_alive(grace_seconds), name=f"worker-process-{n}") for n in range(count)]
+async def worker_processes(count: int, *, grace: Grace) -> AsyncIterator[None]:
+    """So many worker processes, each started again when it ends, until ``grace`` begins or the context is left. They
+    inherit the environment of this process, and end with it, however it ends. They end while this process answers its
+    last requests, in the same grace time."""
+    tasks = [asyncio.create_task(_keep_alive(grace), name=f"worker-process-{n}") for n in range(count)]
     try:
         yield
     finally:
-        for task in tasks:
-            task.cancel()
+        grace.begin()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep_alive(grace_seconds: float) -> None:
+async def _keep_alive(grace: Grace) -> None:
+    stopping = asyncio.create_task(grace.begun(), name="worker-process-stopping")
+    try:
+        await _started_again(grace, stopping)
+    finally:
+        stopping.cancel()
+
+
+async def _started_again(grace: Grace, stopping: asyncio.Task[None]) -> None:
     failures = 0
     loop = asyncio.get_running_loop()
-    while True:
+    while not stopping.done():
         began = loop.time()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "server.commands.cli", "worker", "--with-parent", stdin=asyncio.subprocess.PIPE
         )
-        try:
-            code = await process.wait()
-        except asyncio.CancelledError:
-            await _end(process, grace_seconds)
-            raise
+        ended = asyncio.create_task(process.wait())
+        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if stopping.done():
+            await _end(process, grace)
+            return
+        code = ended.result()
         failures = 0 if loop.time() - began > STEADY_SECONDS else failures + 1
         logger.warning("worker process %d ended (%s) and is started again", process.pid, code)
-        await asyncio.sleep(RESTART_SECONDS[min(max(failures, 1), len(RESTART_SECONDS)) - 1])
+        await asyncio.wait({stopping}, timeout=RESTART_SECONDS[min(max(failures, 1), len(RESTART_SECONDS)) - 1])
 
 
-async def _end(process: asyncio.subprocess.Process, grace_seconds: float) -> None:
+async def _end(process: asyncio.subprocess.Process, grace: Grace) -> None:
     """Let a process finish its executions, and kill it if it takes too long."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         try:
-            async with asyncio.timeout(grace_seconds + BEYOND_GRACE_SECONDS):
+            async with asyncio.timeout(grace.left() + BEYOND_GRACE_SECONDS):
                 await process.wait()
         except TimeoutError:
             process.kill()

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 
+from server.commands import workers
+from server.commands.grace import Grace
 from tests.support.http_target import HttpTarget
 from tests.support.server_process import JOBSPRINT, ServerProcess, environment
+from tests.support.waiting import until
 
 
 async def start_waiting(client: httpx2.AsyncClient, target: HttpTarget) -> str:
@@ -127,3 +133,57 @@ def is_running(process_id: str) -> bool:
         return bool(Path(f"/proc/{process_id}/cmdline").read_bytes())
     except OSError:
         return False
+
+
+async def test_grace_is_one_time_for_all_and_begins_once() -> None:
+    grace = Grace(30)
+    waiting = asyncio.create_task(grace.begun())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    grace.begin()
+    await waiting
+    first = grace.left()
+    grace.begin()
+    assert grace.left() <= first <= 30
+    assert Grace(0).left() == 0
+
+
+@pytest.mark.parametrize("is_ending", [True, False])
+async def test_worker_processes_end_when_the_grace_begins(
+    is_ending: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Those that end in time do so by themselves; the others are killed when it is over, and are not started again."""
+    ready = tmp_path / "ready"
+    ignores = "" if is_ending else "signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    code = f"import pathlib, signal, time; {ignores} pathlib.Path({str(ready)!r}).touch(); time.sleep(60)"
+    started: list[asyncio.subprocess.Process] = []
+    execute = asyncio.create_subprocess_exec
+
+    async def start(*_: str, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await execute(sys.executable, "-c", code, **options))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    monkeypatch.setattr(workers, "BEYOND_GRACE_SECONDS", 0.2)
+    grace = Grace(0.3)
+    async with asyncio.timeout(20), workers.worker_processes(1, grace=grace):
+        await until(ready.exists)
+        grace.begin()
+        await started[0].wait()
+    assert [each.returncode for each in started] == [-signal.SIGTERM if is_ending else -signal.SIGKILL]
+
+
+async def test_a_worker_process_that_ends_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[asyncio.subprocess.Process] = []
+    execute = asyncio.create_subprocess_exec
+
+    async def start(*_: str, **options: Any) -> asyncio.subprocess.Process:
+        started.append(await execute(sys.executable, "-c", "pass", **options))
+        return started[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start)
+    async with asyncio.timeout(20), workers.worker_processes(1, grace=Grace(0)):
+        await until(lambda: len(started) >= 2)
+    count = len(started)
+    await asyncio.sleep(0)
+    assert len(started) == count

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, NamedTuple
 
 JsonObject = dict[str, Any]
@@ -32,7 +33,9 @@ class Item:
 Items = list[Item]
 
 _PAIRS: list[tuple[Pair, ...]] = []
-_KEPT_PAIRS = 100_000
+_KEPT_PAIRS = 250_000
+"""As many as one request brings items at most; they take 33 MB once they are needed."""
+_MAKING = Lock()
 
 
 def from_item(index: int) -> tuple[Pair, ...]:
@@ -41,7 +44,8 @@ def from_item(index: int) -> tuple[Pair, ...]:
         return _PAIRS[index]
     if index >= _KEPT_PAIRS:
         return (Pair(0, index),)
-    _PAIRS.extend((Pair(0, place),) for place in range(len(_PAIRS), index + 1))
+    with _MAKING:  # several threads may need them
+        _PAIRS.extend([(Pair(0, place),) for place in range(len(_PAIRS), index + 1)])
     return _PAIRS[index]
 
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
+
+from workflow.items import Items
 
 
 class DropsItems(ABC):
     """A type that sends items to outputs only to be rid of them: they are no result where no edge leads on."""
 
     dropped_outputs: ClassVar[frozenset[str]]
+
+
+class MakesItems(ABC):
+    """A type that may make many items of few; the runner asks before it runs, since large runs compute in a thread."""
+
+    @abstractmethod
+    def may_make(self, inputs: Sequence[Items], parameters: Mapping[str, Any]) -> int:
+        """How many items a run may make at most; roughly, and found out quickly. ``parameters`` are as written."""
 
 
 class RunsWithoutItems(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any, Literal, Self
@@ -9,6 +10,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from engine.node_api.node_call import NodeCall
+from engine.node_api.node_traits import MakesItems
 from engine.node_api.node_type import BatchNode
 from engine.node_api.parameters import Parameters
 from engine.nodes import field_path
@@ -47,7 +49,7 @@ class MergeParameters(Parameters):
         return self
 
 
-class Merge(BatchNode[MergeParameters]):
+class Merge(BatchNode[MergeParameters], MakesItems):
     """Waits for every connected branch, then joins their items.
 
     Connect to its inputs by name: ["a", "join.first"], ["b", "join.second"]. Fields of later inputs win. By field, an
@@ -67,6 +69,10 @@ class Merge(BatchNode[MergeParameters]):
         if isinstance(names, list) and len(names) > 1 and all(isinstance(name, str) for name in names):
             return tuple(names)
         return DEFAULT_INPUTS
+
+    def may_make(self, inputs: Sequence[Items], parameters: Mapping[str, Any]) -> int:
+        is_join = parameters.get("mode") == "by_field"
+        return math.prod(map(len, inputs)) if is_join else sum(map(len, inputs))
 
     def run(self, call: NodeCall[MergeParameters]) -> Outputs:
         parameters = call.common

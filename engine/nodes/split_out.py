@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pydantic import Field
 
+from engine.expressions.template import is_template
 from engine.node_api.item_failures import ItemResult, ItemsFailedError
 from engine.node_api.node_call import NodeCall
+from engine.node_api.node_traits import MakesItems
 from engine.node_api.node_type import BatchNode, Emission, paired
 from engine.node_api.parameters import Parameters
 from engine.nodes import field_path
-from engine.nodes.item_counts import check_items
+from engine.nodes.item_counts import MAX_ITEMS, check_items
 from workflow.definitions.catalogue import MAIN
 from workflow.errors import NodeError
-from workflow.items import Item, JsonObject, Outputs
+from workflow.items import Item, Items, JsonObject, Outputs
 
 
 class SplitOutParameters(Parameters):
@@ -27,7 +30,7 @@ class SplitOutParameters(Parameters):
     keep_input: bool = Field(default=False, description="Copy the item's other fields to each element's.")
 
 
-class SplitOut(BatchNode[SplitOutParameters]):
+class SplitOut(BatchNode[SplitOutParameters], MakesItems):
     """Makes one item of each element of a list in the item."""
 
     name = "split_out"
@@ -36,6 +39,13 @@ class SplitOut(BatchNode[SplitOutParameters]):
     keywords = ("explode", "flatten", "array", "list", "each", "unwind")
     example = {"field": "body.items"}
     parameter_model = SplitOutParameters
+
+    def may_make(self, inputs: Sequence[Items], parameters: Mapping[str, Any]) -> int:
+        field = parameters["field"]
+        if is_template(field):
+            return MAX_ITEMS
+        lists = (field_path.read(item.json, field) for item in inputs[0])
+        return sum(len(each) for each in lists if isinstance(each, list))
 
     def run(self, call: NodeCall[SplitOutParameters]) -> Outputs:
         made: list[JsonObject] = []

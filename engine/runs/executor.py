@@ -21,7 +21,7 @@ from engine.definitions.loops import LoopBody
 from engine.node_api.node_traits import RunsWithoutItems
 from engine.nodes.loop import BATCH, DONE, LoopParameters
 from engine.runs.node_run import NodeStart, Outcome
-from engine.runs.node_runner import NodeRunner
+from engine.runs.node_runner import LARGE_ITEMS, NodeRunner
 from engine.runs.run import Run, Sources
 from workflow.executions import NodeRun, RunKey
 from workflow.items import Item, ItemOrigin, Items, Outputs, Pair
@@ -82,7 +82,6 @@ class Executor:
     _closed: list[bool] = field(init=False)
     _progress: list[_NodeProgress] = field(init=False)
     _loops: dict[int, _LoopProgress] = field(init=False)
-    _reached: set[int] | None = None
     _ready: deque[int] = field(default_factory=deque)
     _tasks: dict[asyncio.Task[Outcome], NodeStart] = field(default_factory=dict)
 
@@ -150,6 +149,8 @@ class Executor:
                 done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda each: self._tasks[each].node.index):
                     self._finish(self._tasks.pop(task), task.result())
+                    if any(len(items) > LARGE_ITEMS for items in task.result().outputs.values()):
+                        self.run.journal.save()
 
     def _wake(self, index: int) -> None:
         """Queue the node for :meth:`_advance`, unless it cannot start a run or is queued already."""
@@ -205,22 +206,7 @@ class Executor:
         around = self.run.compiled.enclosing.get(node.index)
         if around is not None and self._loops[around.loop].items is None:
             return False
-        if self._reached is None:
-            self._reached = self._reachable()
-        return node.index in self._reached
-
-    def _reachable(self) -> set[int]:
-        """The nodes that some way leads to from the execution's trigger."""
-        compiled = self.run.compiled
-        todo = [compiled.index_by_name[self.run.execution.start_node]]
-        reached = set(todo)
-        while todo:
-            for edge in compiled.nodes[todo.pop()].every_edge_out:
-                target = compiled.edges[edge].target
-                if target not in reached:
-                    reached.add(target)
-                    todo.append(target)
-        return reached
+        return self.run.leads_to(node)
 
     def _advance_join(self, node: CompiledNode, progress: _NodeProgress) -> None:
         if not all(self._closed[edge] for edges in node.edges_in for edge in edges):

@@ -106,8 +106,17 @@ class Journal:
         unsaved, self._unsaved = self._unsaved, []
         return unsaved
 
-    async def secure(self) -> None:
+    def save(self) -> None:
+        """Save every record without waiting for the disk. A large one is saved by itself: what is saved together is
+        written in one go, and keeps others waiting."""
+        if self._unsaved and self._durability != "none":
+            self._save(self.flush())
+
+    async def secure(self, *, shared: bool = False) -> None:
         """Return when every record is on the disk; while the store fails, wait and try again.
+
+        Each save writes the whole execution, its input too. Where many items go on at once, their callers give
+        ``shared``: those of one turn of the event loop share a save.
 
         Raises:
             NotAcceptedError: the execution itself could not be stored; it must end without a trace.
@@ -115,6 +124,8 @@ class Journal:
         """
         if self._durability == "none":
             return None
+        if shared and self._unsaved:
+            await asyncio.sleep(0)
         if self._unsaved:
             self._save(self.flush())
         while True:

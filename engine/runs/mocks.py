@@ -8,6 +8,7 @@ from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import EffectNode
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.run import PlannedEffect, Run
+from engine.runs.turns import Turns
 from workflow.errors import JobsprintError
 from workflow.executions import Execution
 from workflow.items import Item, Items, JsonObject, Outputs, Pair, from_item
@@ -38,7 +39,9 @@ def in_test(start: NodeStart, execution: Execution) -> Outcome | None:
 
 async def planned(kind: EffectNode[Any], call: NodeCall[Any], start: NodeStart, run: Run) -> Outcome:
     """In a dry run: note in ``run`` the effects that would happen, and give mocks of their results."""
+    turns = Turns()
     for index in range(len(call.items)):
+        await turns.next()
         parameters: JsonObject | None = None
         unknown, repeatable, more = None, False, {}
         try:

@@ -8,13 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from engine.expressions.fast_values import FallThroughError
 from engine.node_api.item_failures import ItemResult, ItemsFailedError
 from engine.node_api.item_loops import ItemLoop
+from engine.node_api.node_call import WebhookResponse
+from engine.node_api.node_traits import MakesItems
 from engine.node_api.node_type import (
     AsyncNode,
     BatchNode,
@@ -27,6 +29,7 @@ from engine.runs.effects import EffectRun, FatalEffectError, latest
 from engine.runs.node_call import NodeRunCall, NodeServices
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.run import Run
+from engine.runs.turns import Aside, Turns
 from workflow.definitions.definition import ERROR_OUTPUT
 from workflow.errors import ExpressionError, JobsprintError, NodeError, NotAcceptedError
 from workflow.executions import EffectResult, ErrorRecord
@@ -34,12 +37,33 @@ from workflow.items import Item, Outputs, from_item
 
 logger = logging.getLogger(__name__)
 
+LARGE_ITEMS = 5_000
+"""A run with more items than this computes in a thread. Simple nodes take 1 to 5 µs for each item, so that smaller ones
+keep others waiting for 25 ms at most."""
+LOOKED_AT = 100
+"""Items whose parameters are looked at for the concurrency of all."""
+
+T = TypeVar("T")
+
+
+class _NoProgress:
+    """Reports nothing."""
+
+    is_followed = False
+
+    def report(self, note: str) -> None:
+        """Nobody follows."""
+
+
+_NO_PROGRESS = _NoProgress()
+
 
 class NodeRunner:
     """Runs nodes. ``start`` runs pure nodes immediately, and returns an awaitable for the others."""
 
     def __init__(self, services: NodeServices) -> None:
         self._services = services
+        self._aside = Aside()
 
     def start(self, run: Run, start: NodeStart) -> Outcome | Awaitable[Outcome]:
         """The outcome, or an awaitable of it."""
@@ -52,20 +76,72 @@ class NodeRunner:
                 return mocked
         work = _NodeWork(self._services, run, start)
         if node.takes_time:
-            return work.finish_later()
+            return work.finish_later(self._aside)
+        if work.is_large:
+            return work.run_aside(self._aside)
         if node.loop is not None:
             outcome = work.loop(node.loop)
             if outcome is not None:
                 return outcome
         if node.parameters.templates and not work.evaluate_fast():
-            return work.finish_later()
+            return work.finish_later(self._aside)
+        if isinstance(node.type, MakesItems) and work.may_make(node.type) > LARGE_ITEMS:
+            return work.run_aside(self._aside)
         return work.finish()
 
 
 class _NodeWork(NodeRunCall):
-    """One run of one node."""
+    """One run of one node.
 
-    __slots__ = ()
+    A large run computes in a thread, in which nothing of the event loop is touched: the answer to a webhook request
+    waits until the thread has ended, and nobody is told of progress.
+    """
+
+    _answers: list[WebhookResponse] | None = None
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the run would keep others waiting for long."""
+        inputs = self._start.inputs
+        return (len(inputs[0]) if len(inputs) == 1 else sum(map(len, inputs))) > LARGE_ITEMS
+
+    @property
+    def progress(self) -> Any:
+        return _NO_PROGRESS if self._answers is not None else super().progress
+
+    def respond(self, response: WebhookResponse) -> None:
+        if self._answers is not None:
+            self._answers.append(response)
+        else:
+            super().respond(response)
+
+    def may_make(self, kind: MakesItems) -> int:
+        """How many items the run may make."""
+        return kind.may_make(self.inputs, self._node.definition.parameters)
+
+    async def run_aside(self, aside: Aside) -> Outcome:
+        """Run a large node that does not wait: in a thread, and its expressions in JavaScript where they need that."""
+        outcome = await self._in_thread(aside, self._compute)
+        return outcome if outcome is not None else await self.finish_later(aside)
+
+    def _compute(self) -> Outcome | None:
+        """The outcome, or ``None`` where the expressions need JavaScript."""
+        if self._node.loop is not None:
+            outcome = self.loop(self._node.loop)
+            if outcome is not None:
+                return outcome
+        if self._node.parameters.templates and not self.evaluate_fast():
+            return None
+        return self.finish()
+
+    async def _in_thread(self, aside: Aside, work: Callable[[], T]) -> T:
+        self._answers = []
+        try:
+            return await aside.run(work)
+        finally:
+            answers, self._answers = self._answers, None
+            for answer in answers:
+                self.respond(answer)
 
     def loop(self, loop: ItemLoop) -> Outcome | None:
         """Run the compiled loop; ``None`` where it met a value that it does not cover."""
@@ -83,7 +159,7 @@ class _NodeWork(NodeRunCall):
         self._values = values
         return True
 
-    async def finish_later(self) -> Outcome:
+    async def finish_later(self, aside: Aside) -> Outcome:
         """Evaluate templates in JavaScript, within the node's time limit, then run the node."""
         try:
             if self._node.parameters.templates:
@@ -100,7 +176,9 @@ class _NodeWork(NodeRunCall):
             if self._run.execution.mode == "plan":
                 return await mocks.planned(kind, self, self._start, self._run)
             return await self._run_effects(kind)
-        return await self._run_async(kind) if isinstance(kind, AsyncNode) else self.finish()
+        if isinstance(kind, AsyncNode):
+            return await self._run_async(kind)
+        return await self._in_thread(aside, self.finish) if self.is_large else self.finish()
 
     async def _run_async(self, kind: AsyncNode[Any]) -> Outcome:
         try:
@@ -175,12 +253,14 @@ class _NodeWork(NodeRunCall):
         now = latest(self._start.now, results)
         if any(result is None for result in results):
             return Outcome({}, now, waits=True)
-        return self._emitted(kind, [result for result in results if result is not None], now)
+        return await self._emitted(kind, [result for result in results if result is not None], now)
 
-    def _emitted(self, kind: EffectNode[Any], results: Sequence[EffectResult], now: datetime) -> Outcome:
+    async def _emitted(self, kind: EffectNode[Any], results: Sequence[EffectResult], now: datetime) -> Outcome:
         outputs: Outputs = {}
         first_error: ErrorRecord | None = None
+        turns = Turns()
         for index, result in enumerate(results):
+            await turns.next()
             if result.error is not None:
                 first_error = first_error or result.error
                 emission = self._emission_of(self.items[index], result.error)
@@ -191,7 +271,7 @@ class _NodeWork(NodeRunCall):
 
     def _concurrency(self, kind: EffectNode[Any]) -> int:
         """The concurrency by the parameters of the first item whose parameters are valid."""
-        for index in range(len(self.items)):
+        for index in range(min(len(self.items), LOOKED_AT)):
             with contextlib.suppress(JobsprintError):
                 return kind.concurrency(self.parameters(index))
         return 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,16 @@ from workflow.findings import did_you_mean, listed, nearest
 from workflow.items import ItemOrigin, JsonObject
 
 Sources = tuple[ItemOrigin | None, ...]
+
+MOST_TRACED = 250_000
+"""Items that are looked at to find from which another one comes: as many as one request may bring. It takes 0.2 s."""
+_ENOUGH = 2
+"""Origins of an item that are told from each other: with two, ``.item`` is ambiguous."""
+_NONE: frozenset[int] = frozenset()
+_TOO_MANY = frozenset({-1})
+"""In place of an item's origins: there are too many others on the way to them."""
+_Place = tuple[ItemOrigin, int]
+"""An item: the output that it left, and its index there."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -69,6 +79,8 @@ class Run:
     error: ErrorRecord | None = None
     on_answer: Callable[[WebhookResponse], None] | None = None
     clock_offset: tuple[datetime, float] = field(kw_only=True)
+    _reached: set[int] | None = field(default=None, init=False)
+    _jsons: dict[str, tuple[ItemOrigin, list[JsonObject]]] = field(default_factory=dict, init=False)
 
     @property
     def wake_at(self) -> datetime | None:
@@ -91,6 +103,26 @@ class Run:
         """Add a node run that has ended."""
         self.runs.setdefault(node_run.node, []).append(node_run)
         self.order.append(node_run)
+
+    def leads_to(self, node: CompiledNode) -> bool:
+        """Whether some way leads to the node from the execution's trigger."""
+        if self._reached is None:
+            nodes, edges = self.compiled.nodes, self.compiled.edges
+            todo = [self.compiled.index_by_name[self.execution.start_node]]
+            self._reached = set(todo)
+            while todo:
+                targets = {edges[edge].target for edge in nodes[todo.pop()].every_edge_out} - self._reached
+                self._reached |= targets
+                todo += targets
+        return node.index in self._reached
+
+    def jsons(self, origin: ItemOrigin) -> list[JsonObject]:
+        """The JSON of what one run gave on one output; kept, since a loop asks for the same in each round."""
+        kept = self._jsons.get(origin.node)
+        if kept is None or kept[0] != origin:
+            items = self.runs[origin.node][origin.run_index].outputs.get(origin.output, ())
+            kept = self._jsons[origin.node] = (origin, [item.json for item in items])
+        return kept[1]
 
     def output(self) -> dict[str, Any]:
         """The execution's output: the items that went out where no edge leads on, and the answer to the webhook.
@@ -132,6 +164,14 @@ def open_outputs(node: CompiledNode) -> Sequence[str]:
     return [output for output in node.outputs if output not in node.edges_out and output not in dropped]
 
 
+def _too_many(wanted: ItemOrigin) -> ExpressionError:
+    return ExpressionError(
+        f"An item comes from more than {MOST_TRACED} others, too many to find it in {wanted.node!r}.",
+        code="multiple_matches",
+        fix="Use .first(), .last() or .all()[index] instead of .item.",
+    )
+
+
 @dataclass(slots=True, frozen=True)
 class Ancestry:
     """The other nodes as one node run sees them: their latest items, and from which of those its own items come."""
@@ -165,58 +205,96 @@ class Ancestry:
                 fix="Connect it so that it runs first, or read it only where it did: $('…').isExecuted.",
             )
         output = self._output_towards_here(name, runs[-1])
-        items: list[JsonObject] = [item.json for item in runs[-1].outputs.get(output, ())]
+        wanted = ItemOrigin(name, len(runs) - 1, output)
+        known: dict[_Place, frozenset[int]] = {}
 
         def paired_index(item_index: int) -> int:
-            return self._paired_index(name, len(runs) - 1, output, item_index)
+            return self._paired_index(wanted, item_index, known)
 
-        return NodeView(name=name, items=items, paired_index=paired_index)
+        return NodeView(name=name, items=self.run.jsons(wanted), paired_index=paired_index)
 
     def _output_towards_here(self, name: str, node_run: NodeRun) -> str:
         """The output from which this run's items come, else the first one that has items."""
-        for place in range(len(self.sources)):
-            found = self._trace(name, place, 0)
+        for source in self.sources:
+            found = self._origins(name, source) if source is not None else ()
             if found:
-                return min(found)[1]
+                return min(found).output
         return next((output for output, items in node_run.outputs.items() if items), "")
 
-    def _paired_index(self, name: str, run_index: int, output: str, item_index: int) -> int:
-        found = {
-            index
-            for found_run, found_output, index in self._trace(name, 0, item_index)
-            if found_run == run_index and found_output == output
-        }
+    def _origins(self, name: str, source: ItemOrigin) -> set[ItemOrigin]:
+        """Every output of a run of ``name`` from which the first item of an input comes."""
+        found: set[ItemOrigin] = set()
+        seen = {(source, 0)}
+        todo: list[_Place] = [(source, 0)]
+        while todo and len(seen) <= MOST_TRACED:
+            place = todo.pop()
+            if place[0].node == name:
+                found.add(place[0])
+                continue
+            for behind in self._behind(place):
+                if behind not in seen:
+                    seen.add(behind)
+                    todo.append(behind)
+        return found
+
+    def _paired_index(self, wanted: ItemOrigin, item_index: int, known: dict[_Place, frozenset[int]]) -> int:
+        source = self.sources[0] if self.sources else None
+        found = self._indexes(wanted, (source, item_index), known) if source is not None else _NONE
         if len(found) == 1:
-            return found.pop()
+            return next(iter(found))
         if found:
             raise ExpressionError(
-                f"Item {item_index} comes from {len(found)} items of {name!r}, so .item is ambiguous.",
+                f"Item {item_index} comes from several items of {wanted.node!r}, so .item is ambiguous.",
                 code="multiple_matches",
                 fix="Use .first(), .last() or .all()[index] instead of .item.",
             )
         raise ExpressionError(
-            f"Item {item_index} does not come from an item of {name!r}, so .item is not known.",
+            f"Item {item_index} does not come from an item of {wanted.node!r}, so .item is not known.",
             code="pairing_unavailable",
             fix="Use .first(), .last() or .all()[index] instead of .item.",
         )
 
-    def _trace(self, name: str, place: int, item_index: int) -> set[tuple[int, str, int]]:
-        """Every (run index, output, item index) of ``name`` from which item ``item_index`` of input ``place`` comes."""
-        found: set[tuple[int, str, int]] = set()
-        seen: set[tuple[ItemOrigin, int]] = set()
-        open_ends: list[tuple[ItemOrigin | None, int]] = [
-            (self.sources[place] if place < len(self.sources) else None, item_index)
-        ]
-        while open_ends:
-            source, index = open_ends.pop()
-            if source is None or (source, index) in seen:
-                continue
-            seen.add((source, index))
-            if source.node == name:
-                found.add((source.run_index, source.output, index))
-                continue
-            node_run = self.run.runs[source.node][source.run_index]
-            items = node_run.outputs[source.output]
-            if index < len(items):
-                open_ends += [(node_run.sources[pair.input], pair.item) for pair in items[index].paired]
-        return found
+    def _indexes(self, wanted: ItemOrigin, place: _Place, known: dict[_Place, frozenset[int]]) -> frozenset[int]:
+        """The items of ``wanted`` from which the item comes; of several, two: they tell enough.
+
+        ``known`` has what was found for other items, so that all items of a run cost no more than their pairs.
+        """
+        found = _NONE
+        way: list[tuple[_Place, Iterator[_Place], set[int]]] = []
+        opened = 0
+        while True:
+            if place in known:
+                found = known[place]
+                if found is _TOO_MANY:
+                    raise _too_many(wanted)
+            elif place[0].node == wanted.node:
+                found = known[place] = frozenset({place[1]}) if place[0] == wanted else _NONE
+            elif opened > MOST_TRACED:
+                known[way[0][0]] = _TOO_MANY
+                raise _too_many(wanted)
+            else:
+                opened += 1
+                way.append((place, self._behind(place), set()))
+                found = _NONE
+            while way:
+                here, behind, gathered = way[-1]
+                gathered |= found
+                after = next(behind, None) if len(gathered) < _ENOUGH else None
+                if after is not None:
+                    place = after
+                    break
+                way.pop()
+                found = known[here] = frozenset(gathered)
+            else:
+                return found
+
+    def _behind(self, place: _Place) -> Iterator[_Place]:
+        """The items from which the item at ``place`` was made."""
+        source, index = place
+        node_run = self.run.runs[source.node][source.run_index]
+        items = node_run.outputs[source.output]
+        if index < len(items):
+            for pair in items[index].paired:
+                before = node_run.sources[pair.input]
+                if before is not None:
+                    yield before, pair.item

@@ -1,6 +1,6 @@
 // Writes engine/expressions/javascript/locales.txt: how languages write dates and numbers, as the ICU in Node.js has it.
 //
-// Run it when Node.js has a newer CLDR: `node scripts/make_locales.mjs`. The data is under the Unicode License V3, see
+// Run it when Node.js (24 or later, older ones have faults here) has a newer CLDR: `node scripts/make_locales.mjs`. The data is under the Unicode License V3, see
 // engine/expressions/javascript/vendor/README.md. tests/cases/expressions/intl.json has what Node.js writes, to compare.
 //
 // Form: lines of a name, a tab and JSON. `locales` names the locales, each of which has a line. There `patterns` are texts

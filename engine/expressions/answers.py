@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from workflow.errors import ExpressionError
+from workflow.items import JsonObject
 
 AT_ONCE_BYTES = 1 << 20
 """Bytes of answers that are parsed before other requests get their turn: some milliseconds."""
@@ -38,8 +40,25 @@ async def lines_of(answer: bytes) -> list[Any]:
     return lines
 
 
-def script_results(lines: list[Any], *, each: bool) -> list[ScriptResult | ExpressionError]:
-    """What code returned, for all items or for ``each``; the errors of items in their places.
+def fix_of(failure: dict[str, Any], fields: Iterable[str]) -> str | None:
+    """What to do about a failure that a worker describes; ``fields`` are those of the item."""
+    if failure.get("fix") is not None or failure["code"] != "expression_failed":
+        return failure.get("fix")
+    message = failure["message"]
+    if message.startswith("SyntaxError"):
+        return "Write one JavaScript expression between the braces, and in a code node statements that end with return."
+    if "BigInt" in message:
+        return (
+            "Whole numbers beyond 2^53 are BigInts: write 1n in place of 1, or Number(…) where rounding does no harm."
+        )
+    shown = ", ".join(list(fields)[:20])
+    return f"The item's fields are: {shown or 'none'}. Use ?. or ?? where one may be missing."
+
+
+def script_results(
+    lines: list[Any], items: Sequence[JsonObject], *, each: bool
+) -> list[ScriptResult | ExpressionError]:
+    """What code returned for ``items``, for all or for ``each``; the errors of items in their places.
 
     Raises:
         ExpressionError: it failed for all items.
@@ -49,9 +68,8 @@ def script_results(lines: list[Any], *, each: bool) -> list[ScriptResult | Expre
         if isinstance(line, list):
             found.append(ScriptResult(*line))
             continue
-        error = ExpressionError(
-            line["message"], code=line["code"], item_index=index if each else None, fix=line.get("fix")
-        )
+        fix = fix_of(line, items[index] if index < len(items) else ())
+        error = ExpressionError(line["message"], code=line["code"], item_index=index if each else None, fix=fix)
         if not each:
             raise error
         found.append(error)

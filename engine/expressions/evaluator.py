@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from engine.expressions.answers import ScriptResult, lines_of, script_results
+from engine.expressions.answers import ScriptResult, fix_of, lines_of, script_results
 from engine.expressions.fast_path import FastForm, compile_fast
 from engine.expressions.fast_values import FallThroughError
 from engine.expressions.pool import CHECKS, ContextKey, WorkerPool
@@ -123,7 +123,7 @@ class Evaluator:
         request = _request([used], scope, script={"source": source, "each": each})
         needs = {"script.js", *used.needs}
         answer = await self._pool.call("script", ContextKey(scope.owner, execution_id), request, needs=needs)
-        return script_results(await lines_of(answer), each=each)
+        return script_results(await lines_of(answer), scope.items, each=each)
 
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
         """For each template, which must parse: why one of its expressions is no expression, or ``None``.
@@ -246,10 +246,7 @@ def _error_json(error: ExpressionError) -> dict[str, Any]:
 
 def _row_error(failure: dict[str, Any], index: int, scope: ExpressionScope) -> ExpressionError:
     """The error of item ``index``; it names the expression and the fields that the item has."""
-    fix = failure.get("fix")
-    if fix is None and failure["code"] == "expression_failed":
-        fields = ", ".join(list(scope.items[index])[:20]) if scope.items else ""
-        fix = f"The item's fields are: {fields or 'none'}. Use ?. or ?? where one may be missing."
+    fix = fix_of(failure, scope.items[index] if scope.items else ())
     source = failure.get("source")
     prefix = f"{_shown(source)}: " if source else ""
     return ExpressionError(prefix + failure["message"], code=failure["code"], item_index=index, fix=fix)

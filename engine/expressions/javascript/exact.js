@@ -35,7 +35,7 @@
     value: function toJSON() {
       if (!isMarked || (this >= SMALLEST_SAFE && this <= LARGEST_SAFE)) return rawJSON(Text(this));
       if (this >= SMALLEST && this <= LARGEST) return rawJSON(`${Text(this)}e0`);
-      throw new Fault(`${Text(this)} does not fit into 64 bits; give it as text: String(…)`);
+      throw new Fault(`The BigInt ${Text(this)} does not fit into 64 bits; give it as text: String(…)`);
     },
     writable: true, configurable: true,
   });

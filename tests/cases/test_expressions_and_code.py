@@ -1,0 +1,91 @@
+"""Cases of expressions and code that public bug reports taught: ids, pairs, bad items, texts, dates.
+
+The files in ``expressions/`` have the form of those in ``engine/`` (see ``test_engine_cases``), but three:
+``intl.json`` and ``local-dates.json`` have expressions with what Node.js gives (V8 with CLDR 48), ``offsets.json`` has
+offsets of time zones as Python's ``zoneinfo`` has them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.expressions.evaluator import Evaluator
+from engine.expressions.pool import WorkerPool
+from tests.cases.test_engine_cases import as_far_as, exactly, items_of
+from tests.support.engine import EngineHarness, scope_of
+from workflow.errors import ExpressionError
+from workflow.states import ExecutionState
+
+FOLDER = Path(__file__).parent / "expressions"
+TABLES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("intl", "local-dates", "offsets")}
+KINDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.stem not in TABLES
+}
+CASES = [pytest.param(case, id=f"{name}: {case['name']}") for name, kind in KINDS.items() for case in kind["cases"]]
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_kind_says_why_and_has_neighbours(name: str) -> None:
+    kind = KINDS[name]
+    assert set(kind) == {"kind", "why", "source", "cases"}
+    assert len(kind["cases"]) >= 4, "the case itself and three neighbours"
+
+
+@pytest.mark.parametrize("case", CASES)
+async def test_a_case_comes_out_right(harness: EngineHarness, case: dict[str, Any]) -> None:
+    done = await harness.execute(case["workflow"], case["input"])
+    expected = case["expected"]
+    if "error" in expected:
+        assert done.run.error is not None, "it succeeded"
+        shown = done.run.error.to_json()
+        assert {member: shown.get(member) for member in expected["error"]} == expected["error"]
+        assert done.run.error.fix, "an error says what to do"
+    else:
+        assert done.state is ExecutionState.SUCCEEDED, done.run.error
+    for end, items in expected.get("nodes", {}).items():
+        found = items_of(done, end)
+        assert len(found) == len(items), (end, found)
+        found = [as_far_as(wanted, item) for wanted, item in zip(items, found, strict=True)]
+        assert exactly(found) == exactly(items), end
+
+
+async def values(pool: WorkerPool, expressions: list[str], *, timezone: str = "UTC") -> list[Any]:
+    """The values of expressions, each by itself."""
+    evaluator = Evaluator(pool=pool)
+    templates = [evaluator.compile("={{ " + each + " }}") for each in expressions]
+    (row,) = await evaluator.evaluate(
+        templates, scope_of([{}], timezone=timezone), execution_id=f"values in {timezone}"
+    )
+    assert not isinstance(row, ExpressionError), row.message
+    return list(row)
+
+
+async def test_dates_and_numbers_are_written_as_node_writes_them(pool: WorkerPool) -> None:
+    table: list[list[str]] = TABLES["intl"]
+    found = await values(pool, [expression for expression, _ in table])
+    differences = [(*pair, got) for pair, got in zip(table, found, strict=True) if got != pair[1]]
+    assert differences == []
+
+
+@pytest.mark.parametrize("zone", TABLES["local-dates"])
+async def test_local_parts_of_dates_are_those_of_node(pool: WorkerPool, zone: str) -> None:
+    table: list[list[Any]] = TABLES["local-dates"][zone]
+    found = await values(pool, [expression for expression, _ in table], timezone=zone)
+    differences = [(*pair, got) for pair, got in zip(table, found, strict=True) if got != pair[1]]
+    assert differences == []
+
+
+async def test_offsets_of_zones_are_right_from_1900_to_2100(pool: WorkerPool) -> None:
+    table: list[list[Any]] = TABLES["offsets"]
+    expression = (
+        "(list => list.map(([zone, at]) => new Intl.DateTimeFormat('en-GB', {timeZone: zone, year: 'numeric', "
+        "month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit'}).format(new Date(at))))"
+        f"({json.dumps([[zone, at] for zone, at, _ in table])})"
+    )
+    (found,) = await values(pool, [expression])
+    differences = [(*row, got) for row, got in zip(table, found, strict=True) if got != row[2]]
+    assert differences == []

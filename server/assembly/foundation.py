@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from engine.announcements import CHANGES, DETAILS
 from prompts.conversations import CONVERSATION_DELETED
+from server.assembly.grace import Grace
 from server.settings.secret_key import FILE_NAME as SECRET_FILE
 from server.settings.secret_key import load_secret_key
 from server.settings.settings import BadSettingsError, Settings
@@ -45,7 +46,7 @@ BLOBS_FOLDER = "blobs"
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Foundation:
-    """The parts. ``secret`` is what the server's own keys are derived from."""
+    """The parts. ``secret`` is what the server's own keys are derived from, ``grace`` the time in which all ends."""
 
     clock: Clock
     new_id: NewId
@@ -53,6 +54,7 @@ class Foundation:
     secret: bytes
     audit: SqlAuditLog
     bus: EventBus
+    grace: Grace
 
 
 @asynccontextmanager
@@ -80,7 +82,15 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
         bus: EventBus = InProcessEventBus()
         if settings.redis_url is not None:
             bus = await stack.enter_async_context(_redis_bus(settings, settings.redis_url.get_secret_value()))
-        yield Foundation(clock=clock, new_id=new_id, database=database, secret=secret, audit=audit, bus=bus)
+        yield Foundation(
+            clock=clock,
+            new_id=new_id,
+            database=database,
+            secret=secret,
+            audit=audit,
+            bus=bus,
+            grace=Grace(settings.shutdown_grace_seconds),
+        )
 
 
 def _redis_bus(settings: Settings, url: str) -> RedisEventBus:

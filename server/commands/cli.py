@@ -16,9 +16,9 @@ from mcp.server.stdio import stdio_server
 from server.assembly.app import http_app
 from server.assembly.composition import running_services
 from server.assembly.foundation import VERSION
+from server.assembly.grace import Grace
 from server.commands.backup import backed_up, restored
 from server.commands.doctor import examined
-from server.commands.grace import Grace
 from server.commands.http_server import HttpServer, new_event_loop
 from server.commands.logs import configure_logging
 from server.commands.users import users

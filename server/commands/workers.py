@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from typing import BinaryIO
 
 from server.assembly.core import running_core
-from server.commands.grace import Grace
+from server.assembly.grace import Grace
 from server.settings.settings import BadSettingsError, Settings
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from server.assembly.grace import Grace
 from server.commands import workers
-from server.commands.grace import Grace
 from tests.support.http_target import HttpTarget
 from tests.support.server_process import JOBSPRINT, ServerProcess, environment
 from tests.support.waiting import until

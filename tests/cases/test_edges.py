@@ -275,6 +275,20 @@ class TestSignatures:
         assert (await app.http.post(address, content=b"body", headers=headers)).status_code == 200
         assert (await app.http.post(address, content=b"other", headers=headers)).status_code == 403
 
+    async def test_forms_with_files_and_bytes_can_be_signed(self, app: Here) -> None:
+        address = await self.listening(app, scheme="github")
+        form = httpx2.Request("POST", "http://x", files={"file": ("a.bin", b"\xeb\x00")}, data={"a": "1"})
+        sent = {"content-type": form.headers["content-type"]}
+        for body, headers in ((form.read(), sent), (b"\x89PNG\xeb", {"content-type": "image/png"})):
+            answer = await app.http.post(address, content=body, headers={**signed("github", body), **headers})
+            assert answer.status_code == 200, answer.text
+
+    async def test_a_compressed_body_is_signed_as_it_was_before(self, app: Here) -> None:
+        address, body = await self.listening(app, scheme="github"), b'{"a": 1}'
+        headers = {**signed("github", body), "content-encoding": "gzip", "content-type": "application/json"}
+        answer = await app.http.post(address, content=gzip.compress(body), headers=headers)
+        assert answer.json()["body"] == {"a": 1}
+
     async def test_the_bytes_that_were_signed_are_there_where_they_are_asked_for(
         self, http: httpx2.AsyncClient
     ) -> None:
@@ -369,6 +383,7 @@ class TestBodies:
             ("gzip", gzip.compress(bytes(64 << 20)), 413, "body_too_large"),
             ("gzip", gzip.compress(b"[" * 5_000), 400, "json_too_deep"),
         ],
+        ids=["unknown", "not encoded", "too large", "too deep"],
     )
     async def test_compressed_bodies_have_the_bounds_of_others(
         self, http: httpx2.AsyncClient, coding: str, content: bytes, status: int, code: str

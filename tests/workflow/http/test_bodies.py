@@ -107,6 +107,8 @@ def test_multipart_forms_have_fields_and_files_apart() -> None:
         part('name="photo"; filename="a.png"', b"\x89\xeb\r\n\0", "image/png"),
         part('name="doc"; filename="../x/one.txt"', b"1"),
         part("name=doc; filename*=UTF-8''zw%C3%B6lf.txt", b""),
+        part('name="größe"; filename="über\\"1.txt"', b""),
+        part('name=old; filename="a.png"; filename*="iso-8859-1\'\'%D6.png"', b"", "image/png"),
     )
     content = received(b"preamble\r\n" + body + b"epilogue", 'multipart/form-data; boundary="xx"')
     assert content.value == {"email": "ada@example.com", "tag": ["x", "ÿ"], "old": "Zoë"}
@@ -121,6 +123,8 @@ def test_multipart_forms_have_fields_and_files_apart() -> None:
             binary(b"1", "text/plain", filename="one.txt"),
             binary(b"", "text/plain", filename="zwölf.txt"),
         ],
+        "größe": binary(b"", "text/plain", filename='über"1.txt'),
+        "old": binary(b"", "image/png", filename="Ö.png"),
     }
 
 

@@ -46,6 +46,7 @@ def package(name: str) -> Any:
         ("", DATA),
         ("deflate, gzip", gzip.compress(zlib.compress(DATA))),
     ],
+    ids=["gzip", "x-gzip", "members", "zeros", "deflate", "raw deflate", "identity", "none", "two"],
 )
 def test_codings_are_undone(coding: str, encoded: bytes) -> None:
     assert decoded(encoded, coding, max_bytes=MAX) == DATA

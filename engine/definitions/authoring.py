@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from engine.announcements import Announcements, WorkflowChange
@@ -29,6 +31,7 @@ from workflow.identity import Actor
 from workflow.items import JsonObject
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
 from workflow.redaction import restored
+from workflow.schemas.bounds import is_large
 from workflow.schemas.documents import parse_document
 
 VersionChoice = int | Literal["published"] | None
@@ -89,10 +92,12 @@ class Authoring:
             document, twice = parse_document(document, pointer="")
         if current is not None:
             document = restored(document, current.definition.to_json())
-        report = check_definition(document, self.registry)
+        # A large document is checked beside the event loop, which goes on meanwhile.
+        check = partial(_checked, document, self.registry)
+        report, on_webhooks = await asyncio.to_thread(check) if is_large(document) else check()
         found = [
             *twice,
-            *webhook_findings(report.document, self.registry),
+            *on_webhooks,
             *await expression_findings(report.document, self.evaluator),
             *await self._credential_findings(owner, report.document),
             *await self._action_findings(owner, report.document),
@@ -299,3 +304,9 @@ def _valid(report: Report) -> WorkflowDefinition:
     if report.definition is None:
         raise InvalidDefinitionError(report.findings)
     return report.definition
+
+
+def _checked(document: Any, registry: NodeRegistry) -> tuple[Report, Sequence[Finding]]:
+    """What needs nothing but the document and the node types."""
+    report = check_definition(document, registry)
+    return report, webhook_findings(report.document, registry)

@@ -20,12 +20,11 @@ def value_findings(name: str, parameters: dict[str, Any]) -> list[Finding]:
     """Findings on the texts in the parameters of the node ``name``."""
     found = []
     for path, text in _texts(parameters, ()):
-        at = pointer("nodes", name, "parameters", *path)
         if _LOST_OBJECTS.fullmatch(text.strip()):
             found.append(
                 Finding(
                     code="object_as_text",
-                    pointer=at,
+                    pointer=pointer("nodes", name, "parameters", *path),
                     message=f"The text {text.strip()!r:.60} is what is left of an object that was turned into text.",
                     fix="Send the object itself, as JSON.",
                 )
@@ -34,7 +33,7 @@ def value_findings(name: str, parameters: dict[str, Any]) -> list[Finding]:
             found.append(
                 Finding(
                     code="hidden_value",
-                    pointer=at,
+                    pointer=pointer("nodes", name, "parameters", *path),
                     message=f"{HIDDEN!r} stands where a secret was hidden when this was read.",
                     fix="Send the value itself here, or leave this part out of the change.",
                 )
@@ -44,7 +43,7 @@ def value_findings(name: str, parameters: dict[str, Any]) -> list[Finding]:
                 Finding(
                     code="secret_in_parameters",
                     severity="warning",
-                    pointer=at,
+                    pointer=pointer("nodes", name, "parameters", *path),
                     message="This looks like a secret; it is stored with the workflow as it stands, and hidden "
                     "wherever it is shown.",
                     fix="If it is a real secret, keep it as a credential: have its owner make one with POST "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from workflow.errors import ErrorKind, JobsprintError
 
 MAX_DEPTH = 100
@@ -89,3 +91,27 @@ def check_depth(value: object, *, max_depth: int = MAX_DEPTH) -> None:
         ]
     if level:
         raise JsonTooDeepError(max_depth)
+
+
+LARGE_VALUES, LARGE_CHARACTERS = 1_000, 100_000
+"""From about here on it takes milliseconds to look through a value."""
+
+
+def is_large(value: Any) -> bool:
+    """Whether a JSON value has so many members or so much text that work on it belongs beside the event loop.
+
+    The look ends as soon as that is certain.
+    """
+    values, characters, ahead = 0, 0, [value]
+    while ahead:
+        each = ahead.pop()
+        values += 1
+        if isinstance(each, str):
+            characters += len(each)
+        elif isinstance(each, dict):
+            ahead.extend(each.values())
+        elif isinstance(each, list):
+            ahead.extend(each)
+        if values + len(ahead) > LARGE_VALUES or characters > LARGE_CHARACTERS:
+            return True
+    return False

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from workflow.schemas.bounds import JsonTooDeepError, JsonTooManyMembersError, check_depth, check_json_shape
+from workflow.schemas.bounds import (
+    JsonTooDeepError,
+    JsonTooManyMembersError,
+    check_depth,
+    check_json_shape,
+    is_large,
+)
 
 VALUES = st.recursive(
     st.none() | st.integers() | st.text(alphabet='a\\"[]{},:\n é', max_size=6),
@@ -86,3 +92,14 @@ def test_a_bomb_is_refused(bomb: bytes) -> None:
 )
 def test_what_is_none_is_let_pass(text: bytes) -> None:
     assert passes(text, 100, 250_000)
+
+
+def test_a_value_is_large_by_its_members_or_its_text() -> None:
+    assert not is_large({"nodes": {"a": {"type": "set", "parameters": {"fields": {"x": "y" * 1_000}}}}})
+    assert is_large("x" * 200_000)
+    assert is_large([[0]] * 2_000)
+    assert is_large({str(n): {} for n in range(2_000)})
+    deep: Any = 0
+    for _ in range(50_000):
+        deep = [deep]
+    assert is_large(deep)

@@ -161,7 +161,7 @@ async def test_data_that_was_cut_off_or_is_empty_is_an_error(house: House, answe
         {"call_ids": (None, None), "call_indexes": (None, None)},
     ],
 )
-async def test_an_agent_makes_every_call_whoever_follows(house: House, followed: bool, odd: dict[str, Any]) -> None:
+async def test_an_agent_makes_every_call_followed_or_not(house: House, followed: bool, odd: dict[str, Any]) -> None:
     wishes = (("find", {"text": "first"}), ("find", {"text": "second"}))
     house.double.script("a", calling(*wishes, **odd), said("done"))
     tool = {

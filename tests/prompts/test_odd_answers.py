@@ -124,7 +124,7 @@ async def test_an_empty_answer_says_so_and_is_not_cached(models: ModelsHarness, 
     assert (await models.adapter.chat(asking(may_cache=True))).text == "more"
 
 
-async def test_who_shares_an_answer_that_was_cut_off_is_told_too(models: ModelsHarness) -> None:
+async def test_an_answer_that_was_cut_off_says_so_to_all_who_share_it(models: ModelsHarness) -> None:
     models.double.script("a", cut_off("half", delay_seconds=0.1))
     answers = await asyncio.gather(*(models.adapter.chat(asking(may_cache=True)) for _ in range(2)))
     assert [each.attempts[-1].outcome for each in answers] == ["cut_off", "cut_off"]

@@ -25,6 +25,8 @@ class AiChatParameters(AskingParameters):
 class AiChat(AiNode[AiChatParameters]):
     """Asks a model; the item gets the text as answer, and the model and its cost as ai.
 
+    ai also says whether the text was cut_off at the limit of its length, or is empty.
+
     The models of the list are tried in order: the next one where one is down, slow or out of quota. The model agent is
     the connected assistant: the execution waits until it answers through control_execution. This also happens where no
     model is configured. When every model is down, the item waits and is tried again for hours.

@@ -29,10 +29,7 @@ class VectorStoreParameters(Parameters):
     vector: list[Number] | None = Field(default=None, min_length=1, max_length=MAX_DIMENSIONS)
     data: dict[str, Any] = Field(default_factory=dict, description="upsert: JSON that a query returns with the entry.")
     model: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=200,
-        description="provider/model, also of a vector. Default: the settings'.",
+        default=None, max_length=200, description="provider/model, also of a vector. Default: the settings'."
     )
     limit: int = Field(default=5, ge=1, le=100, description="query: the most matches.")
     min_score: float = Field(default=0, ge=-1, le=1, description="query: 1 is the same direction, 0 unrelated.")

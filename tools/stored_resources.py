@@ -8,7 +8,7 @@ import mcp_types as types
 
 from engine.definitions.authoring import Authoring
 from engine.executions.reader import ExecutionReader
-from storage.database.cursors import decode_cursor, encode_cursor
+from storage.database.cursors import decode_cursor, encode_cursor, foreign_cursor
 from tools.authoring import workflow_header
 from tools.execution_views import execution_summary, node_run_details, overview
 from tools.node_types import node_type_details
@@ -31,6 +31,9 @@ from workflow.findings import listed
 from workflow.identity import NO_SCOPES, READS_EXECUTIONS, READS_WORKFLOWS, Actor
 from workflow.ports import ExecutionFilter, Page
 from workflow.states import FINISHED
+
+LAST_PAGE = ("executions", "")
+"""What the cursor of the last page says; those of the pages before it say ``workflows`` and where they begin."""
 
 
 class StoredResources:
@@ -94,6 +97,8 @@ class StoredResources:
             InvalidArgumentsError: the cursor is not one that this method gave out.
         """
         kind, inner = decode_cursor(cursor, str, str) if cursor is not None else ("workflows", "")
+        if cursor is not None and kind != "workflows" and (kind, inner) != LAST_PAGE:
+            raise foreign_cursor(cursor)
         may_read_executions = actor.scopes >= READS_EXECUTIONS
         if kind == "workflows" and actor.scopes >= READS_WORKFLOWS:
             workflows = await self._authoring.workflows.page(
@@ -105,7 +110,7 @@ class StoredResources:
             ]
             if workflows.next_cursor is not None:
                 return Page(shown, encode_cursor("workflows", workflows.next_cursor))
-            return Page(shown, encode_cursor("executions", "") if may_read_executions else None)
+            return Page(shown, encode_cursor(*LAST_PAGE) if may_read_executions else None)
         if not may_read_executions:
             return Page([], None)
         executions = await self._reader.page(

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx2
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from mcp.client.client import Client
 
 from tests.support.mcp_caller import McpCaller
@@ -39,6 +44,13 @@ async def mcp(shared: ServerProcess) -> AsyncIterator[McpCaller]:
 async def http(shared: ServerProcess) -> AsyncIterator[httpx2.AsyncClient]:
     """A client of its REST API."""
     async with httpx2.AsyncClient(base_url=shared.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def plain(shared: ServerProcess) -> Iterator[httpx2.Client]:
+    """A client for tests that are no coroutines."""
+    with httpx2.Client(base_url=shared.url, timeout=30) as client:
         yield client
 
 
@@ -221,3 +233,137 @@ class TestIdempotencyKeys:
         arguments = {"workflow_id": workflow_id, "idempotency_key": key}
         first = await mcp.call("execute_workflow", **arguments)
         assert (await mcp.call("execute_workflow", **arguments))["execution_id"] == first["execution_id"]
+
+
+PARTS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(min_value=-(2**80), max_value=2**80),
+    st.floats(allow_nan=False),
+    st.text(max_size=20),
+    st.sampled_from(["workflows", "executions", "tools", "prompts", "", "2024-01-06T00:00:00+00:00", "\0"]),
+    st.lists(st.integers(), max_size=2),
+)
+BY_HAND = st.lists(PARTS, max_size=4).map(
+    lambda parts: base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+)
+"""Cursors as somebody makes them who has looked at ours."""
+NESTED = st.tuples(st.integers(0, 3), BY_HAND).map(
+    lambda parts: base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+)
+OPAQUE = st.one_of(BY_HAND, NESTED, st.text(min_size=1, max_size=60), st.binary(max_size=40).map(repr))
+LISTS = (
+    "/api/workflows",
+    "/api/executions",
+    "/api/exchanges",
+    "/api/conversations",
+    "/api/prompts",
+    "/api/keys",
+    "/api/audit",
+)
+VERSION = "2026-07-28"
+TRIED = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+
+
+def _rpc(http: httpx2.Client, method: str, params: dict[str, Any], name: str | None = None) -> dict[str, Any]:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": VERSION,
+        "io.modelcontextprotocol/clientInfo": {"name": "t", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {"extensions": {"io.modelcontextprotocol/tasks": {}}},
+    }
+    headers = {
+        "accept": "application/json, text/event-stream",
+        "content-type": "application/json",
+        "mcp-protocol-version": VERSION,
+        "mcp-method": method,
+    }
+    if name is not None:
+        encoded = base64.b64encode(name.encode("utf-8", "surrogatepass")).decode()
+        headers["mcp-name"] = f"=?base64?{encoded}?="
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": meta}}
+    answer = http.post("/mcp", content=json.dumps(body).encode(), headers=headers)
+    assert answer.status_code < 500, answer.text
+    text = answer.text if answer.text.startswith("{") else answer.text.split("data: ")[-1]
+    return dict(json.loads(text))
+
+
+class TestOpaqueValues:
+    """What a client makes by hand in place of what it was given is its own mistake, never the server's."""
+
+    @TRIED
+    @given(cursor=OPAQUE)
+    def test_a_cursor_in_a_query(self, plain: httpx2.Client, cursor: str) -> None:
+        text = quote(cursor.encode("utf-8", "surrogatepass"), safe="")
+        for path in LISTS:
+            assert plain.get(f"{path}?cursor={text}").status_code in (200, 400)
+
+    @TRIED
+    @given(cursor=OPAQUE)
+    def test_a_cursor_of_the_protocol(self, plain: httpx2.Client, cursor: str) -> None:
+        for method in ("tools/list", "prompts/list", "resources/list", "resources/templates/list"):
+            answer = _rpc(plain, method, {"cursor": cursor})
+            assert answer.get("error", {"code": -32602})["code"] in (-32602, -32600), answer
+
+    @TRIED
+    @given(value=OPAQUE)
+    def test_a_cursor_or_id_of_a_tool(self, plain: httpx2.Client, value: str) -> None:
+        for tool, argument in (
+            ("list_workflows", "cursor"),
+            ("list_executions", "cursor"),
+            ("list_executions", "workflow_id"),
+            ("inspect_execution", "execution_id"),
+            ("get_workflow", "workflow_id"),
+            ("find_nodes", "name"),
+            ("control_execution", "execution_id"),
+        ):
+            more = {"action": "cancel"} if tool == "control_execution" else {}
+            answer = _rpc(plain, "tools/call", {"name": tool, "arguments": {argument: value, **more}}, tool)
+            assert answer.get("error", {"code": -32602})["code"] in (-32602, -32600), answer
+
+    @TRIED
+    @given(value=OPAQUE)
+    def test_an_id_or_state_of_the_protocol(self, plain: httpx2.Client, value: str) -> None:
+        answers = [
+            _rpc(plain, "tasks/get", {"taskId": value}, value),
+            _rpc(plain, "tasks/cancel", {"taskId": value}, value),
+            _rpc(plain, "resources/read", {"uri": value}, value),
+            _rpc(
+                plain,
+                "tools/call",
+                {"name": "list_workflows", "arguments": {}, "requestState": value},
+                "list_workflows",
+            ),
+        ]
+        for answer in answers:
+            assert answer.get("error", {"code": -32602})["code"] != -32603, answer
+
+    @TRIED
+    @given(value=OPAQUE.filter(lambda text: text.strip("/.") != ""))
+    def test_an_id_in_a_path(self, plain: httpx2.Client, value: str) -> None:
+        text = quote(value.encode("utf-8", "surrogatepass"), safe="")
+        for path in (
+            f"/api/workflows/{text}",
+            f"/api/executions/{text}",
+            f"/api/prompts/{text}",
+            f"/api/credentials/{text}",
+            f"/api/conversations/{text}",
+            f"/resume/{text}?token={text}",
+            f"/connect/{text}",
+        ):
+            for method in ("GET", "DELETE") if path.startswith("/api") else ("GET", "POST"):
+                assert plain.request(method, path).status_code < 500, path
+
+    @pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+    def test_half_a_surrogate_pair_comes_back_replaced(self, plain: httpx2.Client, text: str) -> None:
+        answer = _rpc(plain, "tools/call", {"name": "find_nodes", "arguments": {"name": text}}, "find_nodes")
+        assert answer["result"]["isError"]
+        assert "\ufffd" in answer["result"]["content"][0]["text"]
+
+    @pytest.mark.parametrize("parts", [[0, ""], [2, ""], [-1, ""], [0, "x"], ["tools", 0], [1, "W10"]])
+    def test_a_cursor_of_another_list_is_refused(self, plain: httpx2.Client, parts: list[Any]) -> None:
+        cursor = base64.urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
+        answer = _rpc(plain, "resources/list", {"cursor": cursor})
+        if parts in ([0, ""], [2, ""]):
+            assert "result" in answer
+        else:
+            assert answer["error"]["code"] == -32602

@@ -104,7 +104,7 @@ class Tool(Generic[A]):
             description=self.description,
             input_schema=compact_schema(self.arguments),
             output_schema=self.output_schema,
-            annotations=self.annotations,
+            annotations=_short(self.annotations),
         )
         object.__setattr__(self, "listed", listed)
         with_app = listed.model_copy(update={"meta": self.app_meta}) if self.app_meta is not None else listed
@@ -172,12 +172,24 @@ def error_content(error: JobsprintError) -> dict[str, Any]:
         content["next"] = error.next.to_json()
     if error.findings:
         content |= findings_content(error.findings)
-    return dict(redacted(content))
+    return dict(_whole_text(redacted(content)))
+
+
+def _whole_text(value: Any) -> Any:
+    """``value`` with half a surrogate pair, which errors may repeat from their caller's arguments, replaced: it has no
+    UTF-8."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_whole_text(name): _whole_text(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_whole_text(member) for member in value]
+    return value
 
 
 def findings_content(findings: Sequence[Finding]) -> dict[str, Any]:
     """``findings`` in their order, and in ``findings_left_out`` how many more there are than fit."""
-    listed = [finding.to_json() for finding in findings]
+    listed = [_whole_text(finding.to_json()) for finding in findings]
     count = max(1, fitting(listed, FINDINGS_BUDGET))
     shown = [each if tokens(each) <= FINDINGS_BUDGET else _without_patch(each) for each in listed[:count]]
     return {"findings": shown, **({"findings_left_out": len(listed) - count} if len(listed) > count else {})}
@@ -196,9 +208,17 @@ def failure(error: JobsprintError) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)
 
 
+def _short(hints: types.ToolAnnotations) -> types.ToolAnnotations:
+    """The hints without one that says what holds anyway: a tool that only reads can be called again, and no other can
+    where it does not say so (MCP, ToolAnnotations)."""
+    is_news = hints.idempotent_hint is True and not hints.read_only_hint
+    return hints if is_news else hints.model_copy(update={"idempotent_hint": None})
+
+
 def compact_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's JSON Schema in few bytes: no titles, no ``null`` branches for optional members, no nulls
-    as defaults, nothing that holds anyway, no class docstrings; what is defined for one use stands where it is used."""
+    """The model's JSON Schema in few bytes: no titles, no ``null`` branches for optional members, no empty
+    defaults, nothing that holds anyway, no class docstrings; what is defined for one use stands where it is used.
+    Every provider of models takes it (``workflow/schemas/provider_rules.py``)."""
     schema = _compact(model.model_json_schema())
     definitions = schema.pop("$defs", {})
     for described in (schema, *definitions.values()):
@@ -229,13 +249,19 @@ def _compact(schema: Any) -> Any:
         rest = [option for option in options if option != {"type": "null"}]
         made.pop("anyOf")
         made = {**rest[0], **made} if len(rest) == 1 else {**made, "anyOf": rest}
+    if "const" in made:
+        made["enum"] = [made.pop("const")]
+    if isinstance(made.get("exclusiveMinimum"), int | float):
+        made["minimum"] = made.pop("exclusiveMinimum")  # checked all the same
+    if made.get("type") == "object" and "additionalProperties" not in made:
+        made.setdefault("properties", {})
     return made
 
 
 def _is_noise(name: str, member: Any) -> bool:
     return (
         (name == "title" and isinstance(member, str))
-        or (name == "default" and member is None)
+        or (name == "default" and (member is None or member is False or member == {}))
         or (name == "additionalProperties" and member is True)
     )
 

@@ -11,7 +11,7 @@ import orjson
 from workflow.errors import ExpressionError
 from workflow.items import JsonObject
 
-AT_ONCE_BYTES = 1 << 20
+AT_ONCE_BYTES = 256 << 10
 """Bytes of answers that are parsed before other requests get their turn: some milliseconds."""
 
 

@@ -18,13 +18,16 @@
   };
   // A letter's place as three code units: its class (blank, mark, digit, letter), its code, its step behind that letter.
   const placed = (kind, code, step) => String.fromCharCode(kind + 1, (code >> 10) + 1, ((code & 1023) << 4) + step + 1);
-  const placeOf = (character) => {
+  // Letters of their own script stand first in these languages.
+  const FIRST = { ko: /[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]/, ru: /\p{Script=Cyrillic}/u, uk: /\p{Script=Cyrillic}/u, bg: /\p{Script=Cyrillic}/u,
+    el: /\p{Script=Greek}/u, he: /\p{Script=Hebrew}/u, hi: /\p{Script=Devanagari}/u };
+  const placeOf = (character, first) => {
     const code = character.codePointAt(0);
     if (/\s/.test(character)) return placed(0, code, 0);
     const mark = MARKS.indexOf(character);
     if (mark >= 0) return placed(1, mark, 0);
     if (/\p{N}/u.test(character)) return placed(2, code, 0);
-    return /\p{L}/u.test(character) ? placed(3, code, 0) : placed(1, 1000 + code, 0);
+    return /\p{L}/u.test(character) ? placed(first === undefined || first.test(character) ? 3 : 4, code, 0) : placed(1, 1000 + code, 0);
   };
 
   const tables = new Map();
@@ -32,7 +35,7 @@
   const tableOf = (language) => {
     let table = tables.get(language);
     if (table === undefined) {
-      table = { own: new Map(), longest: 1, keys: new Map() };
+      table = { own: new Map(), longest: 1, keys: new Map(), first: FIRST[language] };
       for (const group of (OWN[language] || '').split('|').filter((each) => each !== '')) {
         let [base, letters] = group.split(':');
         let step = 0;
@@ -50,7 +53,7 @@
   };
 
   // One letter's key: its places, accents and case as texts that compare as the letters do.
-  const keyOfLetter = (character) => {
+  const keyOfLetter = (character, first) => {
     const lower = character.toLowerCase();
     const like = LIKE[lower];
     const [base, ...rest] = like ?? lower.normalize('NFD');
@@ -58,8 +61,8 @@
     const tone = lower === character ? '0' : '1';
     const marks = like === undefined ? rest.join('') : '';
     const accent = like === undefined ? (marks === '' ? '\u0000' : marks) : '\u0001';
-    const key = { place: placeOf(base), accent, tone, isPunctuation: /[\s\p{P}]/u.test(base) };
-    if (like !== undefined) for (const letter of rest) { key.place += placeOf(letter); key.accent += '\u0001'; key.tone += tone; }
+    const key = { place: placeOf(base, first), accent, tone, isPunctuation: /[\s\p{P}]/u.test(base) };
+    if (like !== undefined) for (const letter of rest) { key.place += placeOf(letter, first); key.accent += '\u0001'; key.tone += tone; }
     return key;
   };
 
@@ -94,7 +97,7 @@
         const character = String.fromCodePoint(folded.codePointAt(at));
         at += character.length;
         letter = table.keys.get(character);
-        if (letter === undefined) table.keys.set(character, (letter = keyOfLetter(character)));
+        if (letter === undefined) table.keys.set(character, (letter = keyOfLetter(character, table.first)));
       }
       if (ignorePunctuation && letter.isPunctuation) continue;
       key.place += letter.place;
@@ -111,9 +114,11 @@
     const locale = localeOf(locales);
     const [language] = locale.tag.split('-');
     if (language === 'zh' || language === 'ja') throw new RangeError(`The order of ${locale.tag} is not there; there is that of every other locale here, and of the characters' codes: (a < b ? -1 : a > b ? 1 : 0)`);
+    const numeric = options.numeric === undefined ? /-kn(?:-true)?(?![a-z0-9])/.test(locale.extension) : Boolean(options.numeric);
+    const table = tableOf(language);
     return {
-      tag: locale.tag, table: tableOf(language), keys: new Map(),
-      numeric: options.numeric === undefined ? /-kn(?:-true)?(?![a-z0-9])/.test(locale.extension) : Boolean(options.numeric),
+      tag: locale.tag, table, keys: new Map(), numeric,
+      isPlain: !numeric && !options.ignorePunctuation && ![...table.own.keys()].some((letters) => letters < '\x80'),
       sensitivity: choice(options, 'sensitivity', ['base', 'accent', 'case', 'variant']) ?? 'variant',
       caseFirst: choice(options, 'caseFirst', ['upper', 'lower', 'false']) ?? 'false',
       ignorePunctuation: Boolean(options.ignorePunctuation),
@@ -121,17 +126,36 @@
     };
   };
 
-  const order = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
+  // Texts of ASCII letters, digits and blanks alone, in small letters: their codes have the order of the languages whose
+  // own letters are others. Null for other texts.
+  const plains = new Map();
+  const plainOf = (text) => {
+    let plain = plains.get(text);
+    if (plain === undefined) {
+      if (plains.size >= KEYS_KEPT) plains.clear();
+      plains.set(text, (plain = /^[a-z0-9 ]*$/i.test(text) ? text.toLowerCase() : null));
+    }
+    return plain;
+  };
+
   const compareBy = (collator, one, other) => {
     if (one === other) return 0;
-    const [left, right] = [keyOf(`${one}`, collator), keyOf(`${other}`, collator)];
-    const { sensitivity, caseFirst } = collator;
-    let found = order(left.place, right.place);
-    if (found === 0 && (sensitivity === 'accent' || sensitivity === 'variant')) found = order(left.accent, right.accent);
-    if (found === 0 && (sensitivity === 'case' || sensitivity === 'variant')) {
-      found = order(left.tone, right.tone) * (caseFirst === 'upper' ? -1 : 1);
+    if (collator.isPlain) {
+      const left = plainOf(one);
+      const right = plainOf(other);
+      if (left !== null && right !== null) {
+        if (left !== right) return left < right ? -1 : 1;
+        if (collator.sensitivity === 'base' || collator.sensitivity === 'accent') return 0;
+        return (one > other) === (collator.caseFirst === 'upper') ? 1 : -1; // small letters have larger codes, and come first
+      }
     }
-    return found;
+    const left = keyOf(one, collator);
+    const right = keyOf(other, collator);
+    if (left.place !== right.place) return left.place < right.place ? -1 : 1;
+    const { sensitivity, caseFirst } = collator;
+    if (left.accent !== right.accent && (sensitivity === 'accent' || sensitivity === 'variant')) return left.accent < right.accent ? -1 : 1;
+    if (left.tone === right.tone || sensitivity === 'base' || sensitivity === 'accent') return 0;
+    return (left.tone < right.tone ? -1 : 1) * (caseFirst === 'upper' ? -1 : 1);
   };
 
   const collators = new WeakMap();
@@ -145,7 +169,7 @@
     return collator;
   };
   Object.defineProperties(Collator.prototype, {
-    compare: { get() { const collator = collatorOf(this); return (one, other) => compareBy(collator, one, other); }, configurable: true },
+    compare: { get() { const collator = collatorOf(this); return (one, other) => compareBy(collator, `${one}`, `${other}`); }, configurable: true },
     resolvedOptions: { value() {
       const { tag, numeric, sensitivity, caseFirst, ignorePunctuation, usage } = collatorOf(this);
       return { locale: tag, usage, sensitivity, ignorePunctuation, collation: 'default', numeric, caseFirst };
@@ -154,10 +178,16 @@
   });
 
   const made = new Map();
+  let usual; // without a locale
   const compare = (one, other, locales, options) => {
-    if (options !== undefined || Array.isArray(locales)) return compareBy(makeCollator(locales, options), one, other);
-    if (!made.has(locales)) made.set(locales, makeCollator(locales, undefined));
-    return compareBy(made.get(locales), one, other);
+    if (locales === undefined && options === undefined) return compareBy((usual ??= makeCollator()), one, other);
+    const key = options === undefined ? locales : `${locales} ${JSON.stringify(options)}`;
+    let collator = made.get(key);
+    if (collator === undefined) {
+      if (made.size >= 100) made.clear();
+      made.set(key, (collator = makeCollator(locales, options)));
+    }
+    return compareBy(collator, one, other);
   };
   return { Collator, compare };
 }

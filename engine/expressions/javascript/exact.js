@@ -19,9 +19,14 @@
   const exact = (value, context) =>
     (typeof value === 'number' && !isSafeInteger(value) && isWhole(context.source) ? Big(context.source) : value);
   const revive = (key, value, context) => exact(value, context);
+  const { exec } = RegExp.prototype;
+  const LONG_NUMBER = /\d{16}/;
+  const hasLongNumber = (text) => apply(exec, LONG_NUMBER, [text]) !== null;
 
   defineProperty(JSON, 'parse', {
-    value: function parse(text, reviver) {
+    value: function parse(given, reviver) {
+      const text = Text(given);
+      if (!hasLongNumber(text)) return systemParse(text, reviver);
       if (typeof reviver !== 'function') return systemParse(text, revive);
       return systemParse(text, function (key, value, context) {
         return apply(reviver, this, [key, exact(value, context), context]);

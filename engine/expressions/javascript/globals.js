@@ -42,7 +42,7 @@
     run.wanted += (run.wanted === '' ? '' : ',') + name;
     throw new Fault(`${name} is not there yet`); // the task runs again, whatever becomes of this error
   };
-  const theZones = once(() => load(textNamed('zones.js'))(parseText, textNamed('zones.json')));
+  const theZones = once(() => load(textNamed('zones.js'))(parseText, textNamed('zones.json'), SystemDate));
   const theIntl = once(() => load(textNamed('intl.js'))(
     textNamed('locales.txt'), clock, theZones, () => load(textNamed('numbers.js')), () => load(textNamed('collation.js')),
   ));
@@ -51,13 +51,19 @@
   lazily(SystemDate.prototype, 'constructor', theDate);
   lazily(globalThis, 'Intl', () => theIntl().Intl);
   delete globalThis.performance; // it has the machine's clock
-  const inLocale = (target, name, convert) => hidden(target, name, { [name](...given) { return convert(this, given); } }[name]);
-  for (const target of [Number.prototype, BigInt.prototype]) {
-    inLocale(target, 'toLocaleString', (value, [locales, options]) => theIntl().numberText(value.valueOf(), locales, options));
+  for (const { prototype } of [Number, BigInt]) {
+    hidden(prototype, 'toLocaleString', function toLocaleString(locales, options) { return theIntl().numberText(this.valueOf(), locales, options); });
   }
-  inLocale(String.prototype, 'localeCompare', (text, [other, locales, options]) => theIntl().compare(`${text}`, `${other}`, locales, options));
-  inLocale(String.prototype, 'toLocaleUpperCase', (text, [locales]) => (locales === undefined ? `${text}`.toUpperCase() : theIntl().upper(`${text}`, locales)));
-  inLocale(String.prototype, 'toLocaleLowerCase', (text, [locales]) => (locales === undefined ? `${text}`.toLowerCase() : theIntl().lower(`${text}`, locales)));
+  hidden(String.prototype, 'localeCompare', function localeCompare(other, locales, options) {
+    const text = typeof other === 'string' ? other : `${other}`;
+    return theIntl().compare(typeof this === 'string' ? this : `${this}`, text, locales, options);
+  });
+  hidden(String.prototype, 'toLocaleUpperCase', function toLocaleUpperCase(locales) {
+    return locales === undefined ? `${this}`.toUpperCase() : theIntl().upper(`${this}`, locales);
+  });
+  hidden(String.prototype, 'toLocaleLowerCase', function toLocaleLowerCase(locales) {
+    return locales === undefined ? `${this}`.toLowerCase() : theIntl().lower(`${this}`, locales);
+  });
 
   const theLuxon = once(() => load(`${textNamed('luxon.min.js')};luxon`));
   let luxonAt; // the moment and zone that luxon is set to

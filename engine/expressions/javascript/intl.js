@@ -25,7 +25,7 @@
     }
     return line;
   };
-  const { parse } = JSON;
+  const { parse, stringify } = JSON;
   const TAGS = lineOf('locales');
   const byTag = new Map(TAGS.map((tag) => [tag.toLowerCase(), tag]));
   for (const tag of TAGS) { // of one language the first is what it means without a region
@@ -290,6 +290,19 @@
     ListFormat: () => ListFormat, PluralRules: () => numbers().PluralRules,
   };
   const ABSENT = ['DisplayNames', 'DurationFormat', 'Locale', 'RelativeTimeFormat', 'Segmenter'];
+  // Formats by what was asked for: the same is asked for many times.
+  const FORMATS_KEPT = 100;
+  const keptFormats = new Map();
+  const kept = (kind, locales, options, make) => {
+    const key = `${kind} ${locales} ${options === undefined ? '' : stringify(options)}`;
+    let format = keptFormats.get(key);
+    if (format === undefined) {
+      if (keptFormats.size >= FORMATS_KEPT) keptFormats.clear();
+      keptFormats.set(key, (format = make()));
+    }
+    return format;
+  };
+
   // Each member is made when it is first asked for.
   const members = {
     getCanonicalLocales: (locales = []) => (Array.isArray(locales) ? locales : [locales]).map((tag) => found(tag)?.tag ?? `${tag}`),
@@ -308,8 +321,9 @@
 
   return {
     Intl,
-    dateText: (moment, locales, options, required, defaults) => textOf(makeFormat(locales, options, required, defaults), moment),
-    numberText: (value, locales, options) => numbers().text(value, locales, options),
+    dateText: (moment, locales, options, required, defaults) =>
+      textOf(kept(`${defaults} ${clock.zone}`, locales, options, () => makeFormat(locales, options, required, defaults)), moment),
+    numberText: (value, locales, options) => numbers().text(value, kept('number', locales, options, () => numbers().makeFormat(locales, options))),
     compare: (one, other, locales, options) => collation().compare(one, other, locales, options),
     upper: (text, locales) => (/^(?:tr|az)\b/i.test(`${[locales].flat()[0] ?? ''}`) ? text.replace(/i/g, 'İ') : text).toUpperCase(),
     lower: (text, locales) => (/^(?:tr|az)\b/i.test(`${[locales].flat()[0] ?? ''}`) ? text.replace(/İ/g, 'i').replace(/I/g, 'ı') : text).toLowerCase(),

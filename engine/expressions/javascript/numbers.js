@@ -215,5 +215,5 @@
     }
   }
 
-  return { NumberFormat, PluralRules, text: (value, locales, options) => textOf(makeFormat(locales, options), value) };
+  return { NumberFormat, PluralRules, makeFormat, text: (value, format) => textOf(format, value) };
 }

@@ -1,10 +1,11 @@
-// Time zones, from the table that scripts/make_zones.py writes; `parse` is JSON.parse, `text` the table.
-(parse, text) => {
+// Time zones, from the table that scripts/make_zones.py writes; `parse` is JSON.parse, `text` the table, `SystemDate` the
+// engine's own Date.
+(parse, text, SystemDate) => {
   'use strict';
   const DAY_MS = 86400000;
   const QUARTER_MS = 900000;
   const MINUTE_MS = 60000;
-  const { UTC } = Date;
+  const { UTC } = SystemDate;
   const table = parse(text);
   const names = new Map(Object.keys(table.zones).map((name) => [name.toLowerCase(), name]));
   const histories = new Map();
@@ -20,8 +21,8 @@
 
   // When a rule's change is in a year: the month, its week (5 is the last), the weekday, the minutes after midnight.
   const changeIn = (year, [month, week, weekday, minutes], offset) => {
-    const first = new Date(UTC(year, month - 1, 1)).getUTCDay();
-    const last = new Date(UTC(year, month, 0)).getUTCDate();
+    const first = new SystemDate(UTC(year, month - 1, 1)).getUTCDay();
+    const last = new SystemDate(UTC(year, month, 0)).getUTCDate();
     let day = 1 + ((weekday - first + 7) % 7) + (week - 1) * 7;
     while (day > last) day -= 7;
     return UTC(year, month - 1, day) + (minutes - offset) * MINUTE_MS;
@@ -50,22 +51,28 @@
     return found;
   };
 
-  const byRule = ({ usual, other, away, back }, moment) => {
-    const year = new Date(moment + usual * MINUTE_MS).getUTCFullYear();
+  // The latest stretch of time in which an offset did not change: the next question is often about the same.
+  const latest = { name: '', from: 0, to: 0, offset: 0 };
+  const keep = (name, from, to, offset) => Object.assign(latest, { name, from, to, offset }).offset;
+
+  const byRule = (name, { usual, other, away, back }, moment) => {
+    const year = new SystemDate(moment + usual * MINUTE_MS).getUTCFullYear();
     const from = changeIn(year, away, usual);
     const to = changeIn(year, back, other);
-    const isOther = from < to ? moment >= from && moment < to : moment >= from || moment < to;
-    return isOther ? other : usual;
+    const [first, second] = from < to ? [from, to] : [to, from];
+    if (moment >= first && moment < second) return keep(name, first, second, from < to ? other : usual);
+    return keep(name, moment < first ? moment : second, moment < first ? first : moment + 1, from < to ? usual : other);
   };
 
   // The offset in minutes east of UTC that a zone has at a moment.
   const offsetAt = (name, moment) => {
+    if (latest.name === name && moment >= latest.from && moment < latest.to) return latest.offset;
     if (table.zones[name] === undefined) {
       const [hours, minutes] = named(name).slice(1).split(':');
       return (name[0] === '-' ? -1 : 1) * (Number(hours) * 60 + Number(minutes));
     }
     const { moments, offsets, rule } = historyOf(name);
-    if (rule !== undefined && moment >= moments[moments.length - 1]) return byRule(rule, moment);
+    if (rule !== undefined && moment >= moments[moments.length - 1]) return byRule(name, rule, moment);
     let low = 0;
     let high = moments.length;
     while (high - low > 1) {
@@ -73,7 +80,8 @@
       if (moments[middle] <= moment) low = middle;
       else high = middle;
     }
-    return offsets[low];
+    if (moment < moments[0]) return offsets[0];
+    return keep(name, moments[low], moments[low + 1] ?? (rule === undefined ? Infinity : moments[low]), offsets[low]);
   };
 
   // The moment of a local time (ms as if it were UTC). Of two the earlier one; a time that is skipped is read with the

@@ -11,7 +11,16 @@ import httpx2
 
 from prompts.models import failures
 from prompts.models.failures import ProviderError
-from prompts.models.provider import OnText, ProviderConfig, ProviderRequest, Reply, Vectors, read_json, tool_calls
+from prompts.models.provider import (
+    OnText,
+    ProviderConfig,
+    ProviderRequest,
+    Reply,
+    Vectors,
+    is_json,
+    read_json,
+    tool_calls,
+)
 from prompts.models.turns import BEGINNING
 from prompts.wholeness import HalfHeld, whole_text
 from workflow.chat import Message
@@ -54,6 +63,11 @@ class AnthropicProvider:
             streamed = _StreamedAnswer()
             stream = await self._client.messages.create(**arguments, stream=True)
             async with stream:
+                if is_json(stream.response.headers):
+                    reply = _reply(_object(await stream.response.aread()), self._shown)
+                    if reply.text:
+                        on_text(reply.text)
+                    return reply
                 async for event in stream:
                     # Without warnings about what is not of the type that Anthropic has for it: gateways are odd.
                     streamed.take(event.model_dump(warnings=False), on_text)

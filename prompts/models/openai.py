@@ -18,6 +18,7 @@ from prompts.models.provider import (
     ProviderRequest,
     Reply,
     Vectors,
+    is_json,
     is_object_text,
     read_json,
     vectors_of,
@@ -96,6 +97,11 @@ class OpenAIProvider:
         )
         streamed = StreamedAnswer(self._shown)
         async with stream:
+            if is_json(stream.response.headers):
+                reply = reply_of(self._object(await stream.response.aread()), self._shown)
+                if reply.text:
+                    on_text(reply.text)
+                return reply
             async for chunk in stream:
                 # Without warnings about what is not of the type that OpenAI has for it: other servers are odd.
                 streamed.take(chunk.model_dump(warnings=False) if hasattr(chunk, "model_dump") else chunk, on_text)

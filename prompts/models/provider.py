@@ -124,6 +124,11 @@ def tool_calls(wanted: Iterable[tuple[str, str, Any]], *, is_cut: bool) -> tuple
     return tuple(calls)
 
 
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Whether an answer is one JSON value: not every server streams that was asked to."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower() == "application/json"
+
+
 def is_object_text(text: str) -> bool:
     """Whether a text is a JSON object, and so arguments that are complete."""
     return text.rstrip().endswith("}") and isinstance(read_json(text), dict)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.doubles.models import (
     data,
     filtered,
     in_turns,
+    openai_words,
     said,
     status,
 )
@@ -168,6 +170,17 @@ async def test_followed_or_not_the_same_calls_come_out(
     ids = odd.get("call_ids") or [None, None, None]
     expected = [call_id or f"call_{place}" for place, call_id in enumerate(ids)]
     assert [each.id for each in answer.tool_calls] == expected
+
+
+async def test_a_server_that_does_not_stream_gives_the_same_calls_and_text(models: ModelsHarness) -> None:
+    whole = openai_words.completion(calling(*CALLS, text="Let me see"), {"model": "a"})
+    models.double.script("a", Answer(body=json.dumps(whole).encode()), Answer(body=b'{"error": {"code": 502}}'))
+    pieces: list[str] = []
+    answer = await models.adapter.chat(asking(tools=[LOOK_UP]), on_text=pieces.append)
+    assert [(each.name, each.arguments) for each in answer.tool_calls] == list(CALLS)
+    assert (answer.text, pieces) == ("Let me see", ["Let me see"])
+    models.double.script("b", said("fine"))
+    assert (await models.adapter.chat(asking(), on_text=pieces.append)).model == "two/b"
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from storage.database.database import Database
-from tests.doubles.models import ModelsDouble, calling, cut_off, said, status
+from tests.doubles.models import Answer, ModelsDouble, anthropic_words, calling, cut_off, said, status
 from tests.prompts.test_odd_answers import CALLS, LOOK_UP, SCHEMA, following
 from tests.support.models import KEY, ModelsHarness, asking, models_over
 from workflow.chat import Message, ModelError
@@ -86,3 +87,12 @@ async def test_claude_gets_no_empty_turns_and_the_user_begins(claude: ModelsHarn
         ("assistant", ["I am here."]),
         ("user", ["half \ufffd"]),
     ]
+
+
+async def test_a_gateway_that_does_not_stream_gives_the_same_calls(claude: ModelsHarness) -> None:
+    whole = anthropic_words.message(calling(*CALLS, text="Let me see"), {"model": "a"})
+    claude.double.script("a", Answer(body=json.dumps(whole).encode()))
+    pieces: list[str] = []
+    answer = await claude.adapter.chat(asking(tools=[LOOK_UP]), on_text=pieces.append)
+    assert [(each.name, each.arguments) for each in answer.tool_calls] == list(CALLS)
+    assert (answer.text, pieces) == ("Let me see", ["Let me see"])

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from workflow.http.headers import TRANSPORT_HEADERS
 from workflow.items import JsonObject
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,62}")
@@ -23,21 +24,7 @@ LEAST_SECRET = 4
 MOST_SECRET = 16_384
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, 5.6.2: token
-_OWN_HEADERS = frozenset(
-    {
-        "host",
-        "connection",
-        "content-length",
-        "content-type",
-        "content-encoding",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "upgrade",
-        "expect",
-        "idempotency-key",
-    }
-)
+_OWN_HEADERS = TRANSPORT_HEADERS | {"content-type", "content-encoding", "idempotency-key"}
 """Those that say what the request is; a secret in one of them would make it another."""
 _HOST = re.compile(r"(?:\*\.)?[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?)*(?::\d{1,5})?")
 _HOST_6 = re.compile(r"\[[0-9a-f:.]+\](?::\d{1,5})?")

@@ -62,7 +62,8 @@ async def test_the_user_answers_on_the_way_and_the_call_goes_on(person: Person) 
         workflow_id = await waiting_for_approval(mcp)
         ran = await mcp.call("execute_workflow", workflow_id=workflow_id, input={"amount": 5})
         assert ran["status"] == "succeeded"
-        assert ran["output"]["items"]["ask"][0]["approval"] == {"choice": "approve", "comment": "fine", "by": "person"}
+        answer = ran["output"]["items"]["ask.approve"][0]["approval"]
+        assert (answer["choice"], answer["comment"], answer["by"]) == ("approve", "fine", "person")
         (form,) = asked
         assert form.message == "Refund 5?"
         assert form.requested_schema["required"] == ["choice"]

@@ -152,7 +152,10 @@ class NodeCall(Protocol[P_co]):
         ...
 
     async def run_script(self, source: str, each: bool) -> Sequence[Any]:
-        """Run JavaScript in the sandbox, once for all items or once for ``each``; the values that it returns.
+        """Run JavaScript in the sandbox, once for all items or once for ``each``.
+
+        It returns values with the items that they come from (:class:`~engine.expressions.answers.ScriptResult`), or
+        with ``each`` the :class:`~workflow.errors.ExpressionError` of an item for which it failed.
 
         Raises:
             ExpressionError: it failed or exceeded a limit.

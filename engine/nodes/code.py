@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -12,9 +13,14 @@ from engine.node_api.item_failures import ItemsFailedError
 from engine.node_api.node_call import NodeCall
 from engine.node_api.node_type import AsyncNode, Emission
 from engine.node_api.parameters import Parameters
+from engine.nodes.item_counts import check_items
 from workflow.definitions.catalogue import MAIN
 from workflow.errors import ExpressionError, JobsprintError, NodeError
 from workflow.items import Item, Items, Outputs, Pair, from_item
+
+
+AT_ONCE = 20_000
+"""Results that are made items before other executions go on: some milliseconds."""
 
 
 class CodeParameters(Parameters):
@@ -53,21 +59,32 @@ class Code(AsyncNode[CodeParameters]):
         each = parameters.mode == "each_item"
         results = await call.run_script(parameters.javascript, each)
         if each:
-            return {MAIN: _item_by_item(results, len(call.items))}
-        made = [_item(result, None, len(call.items)) for result in results]
+            return {MAIN: await _item_by_item(results, len(call.items))}
+        check_items(len(results))
+        made: Items = []
+        async for _, result in _in_parts(results):
+            made.append(_item(result, None, len(call.items)))
         if len(made) == 1 and not made[0].paired:  # one item for all of them
             return {MAIN: [Item(made[0].json, tuple(Pair(0, index) for index in range(len(call.items))))]}
         return {MAIN: made}
 
 
-def _item_by_item(results: Sequence[ScriptResult | ExpressionError], count: int) -> Items:
+async def _in_parts(results: Sequence[Any]) -> AsyncIterator[tuple[int, Any]]:
+    """The results with their indexes; other executions go on between parts of them."""
+    for index, result in enumerate(results):
+        yield index, result
+        if index % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
+
+
+async def _item_by_item(results: Sequence[ScriptResult | ExpressionError], count: int) -> Items:
     """The items of each_item.
 
     Raises:
         ItemsFailedError: single items failed.
     """
     made: list[Item | Exception | None] = []
-    for index, result in enumerate(results):
+    async for index, result in _in_parts(results):
         try:
             if isinstance(result, ExpressionError):
                 raise result

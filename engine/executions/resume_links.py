@@ -48,7 +48,7 @@ class Meant(NamedTuple):
 
 
 class ResumeLinks:
-    """Makes and checks them. Whoever has the link may answer; without the secret nobody can make one."""
+    """Makes and checks them. Everybody who has the link may answer; without the secret nobody can make one."""
 
     def __init__(self, *, base_url: str, secret: bytes) -> None:
         self._base_url = base_url

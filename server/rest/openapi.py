@@ -132,7 +132,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/workflows/{workflow_id}/execute"): Operation(
         success={200: "The execution, ended.", 202: "The execution, under way."},
         body=ExecuteBody,
-        problems=(400, 404, 429),
+        problems=(400, 404, 409, 429),
     ),
     ("GET", "/api/executions"): Operation(
         success={200: "A page of executions."}, query=ExecutionsQuery, problems=(400,)

@@ -74,19 +74,20 @@ TWO = {"start": START, "one": approval("Send it?"), "two": approval("Delete ever
 TWO_EDGES = ("start>one", "one.approve>two")
 
 
-class TestOneLinkIsOneQuestion:
-    async def test_the_link_of_an_answered_question_does_not_answer_the_next_one(self, server: ServerProcess) -> None:
-        async with httpx2.AsyncClient(base_url=server.url) as http:
-            execution_id = await started(http, TWO, *TWO_EDGES)
-            first = (await asked(http, execution_id, "one"))["resume_url"]
-            assert (await http.post(first, data={"choice": "approve"})).status_code == 200
-            second = (await asked(http, execution_id, "two"))["resume_url"]
-            assert second != first
-            for send in (http.post(first, data={"choice": "approve"}), http.get(first)):
-                stale = await send
-                assert (stale.status_code, stale.json()["code"]) == (409, "not_waiting")
-            assert (await asked(http, execution_id, "two"))["for"] == "approval"
+async def test_the_link_of_an_answered_question_does_not_answer_the_next_one(server: ServerProcess) -> None:
+    async with httpx2.AsyncClient(base_url=server.url) as http:
+        execution_id = await started(http, TWO, *TWO_EDGES)
+        first = (await asked(http, execution_id, "one"))["resume_url"]
+        assert (await http.post(first, data={"choice": "approve"})).status_code == 200
+        second = (await asked(http, execution_id, "two"))["resume_url"]
+        assert second != first
+        for send in (http.post(first, data={"choice": "approve"}), http.get(first)):
+            stale = await send
+            assert (stale.status_code, stale.json()["code"]) == (409, "not_waiting")
+        assert (await asked(http, execution_id, "two"))["for"] == "approval"
 
+
+class TestOneLinkIsOneQuestion:
     async def test_people_get_a_page_that_says_that_the_link_is_used(self, server: ServerProcess) -> None:
         async with httpx2.AsyncClient(base_url=server.url, headers=PAGE) as http:
             execution_id = await started(http, TWO, *TWO_EDGES)
@@ -209,44 +210,45 @@ class TestAnApprovalKeepsHowItWasAnswered:
         assert kept["rest"]["who"] == kept["agent"]["who"] != "link"
 
 
-class TestReadersHaveNoLinks:
-    async def test_no_way_of_reading_shows_one(self, open_server: ServerProcess) -> None:
-        ada = await registered(open_server.url, "ada")
-        viewer, operator = await member(ada, "vera", "viewer"), await member(ada, "oscar", "operator")
-        fields = {
-            "resume_url": "={{ $execution.resumeUrl }}",
-            "text": "=Click {{ $execution.resumeUrl }} now",
-            "within": "={{ 'https://x.example/?to=' + encodeURIComponent($execution.resumeUrl) }}",
-            "upper": "={{ $execution.resumeUrl.toUpperCase() }}",
-            "start": "={{ $execution.resumeUrl.split('token=')[1].slice(0, 60) }}",
-        }
-        nodes = {"start": START, "make": {"type": "set", "parameters": {"fields": fields}}, "ask": approval("Send it?")}
-        async with ada.http() as http:
-            execution_id = await started(http, nodes, "start>make", "make>ask")
-            link = (await asked(http, execution_id, "ask"))["resume_url"]
-        async with operator.http() as http:
-            assert (await asked(http, execution_id, "ask"))["resume_url"] == link
-        assert "jsl_" in link
-        async with viewer.http() as http, viewer.mcp() as mcp:
-            texts = [
-                (await http.get(f"/api/executions/{execution_id}")).text,
-                (await http.get("/api/executions")).text,
-                json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, max_tokens=50_000)),
-                json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, path="/waiting")),
-                json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, node="make")),
-                json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, node="make", path="/runs")),
-                json.dumps(await mcp.call("list_executions")),
-            ]
-            uris = (f"execution://{execution_id}", f"execution://{execution_id}/nodes/make")
-            texts += [(await mcp.client.read_resource(uri)).model_dump_json() for uri in uris]
-        assert all("ask" in text or "make" in text or execution_id in text for text in texts)
-        for text in texts:
-            assert "jsl_" not in unquote(text).lower()
-        async with ada.http() as http:
-            audit = (await http.get("/api/audit")).text
-        assert "jsl_" not in audit
-        assert "jsl_" not in "".join(open_server.log)
+async def test_readers_are_shown_no_link(open_server: ServerProcess) -> None:
+    ada = await registered(open_server.url, "ada")
+    viewer, operator = await member(ada, "vera", "viewer"), await member(ada, "oscar", "operator")
+    fields = {
+        "resume_url": "={{ $execution.resumeUrl }}",
+        "text": "=Click {{ $execution.resumeUrl }} now",
+        "within": "={{ 'https://x.example/?to=' + encodeURIComponent($execution.resumeUrl) }}",
+        "upper": "={{ $execution.resumeUrl.toUpperCase() }}",
+        "start": "={{ $execution.resumeUrl.split('token=')[1].slice(0, 60) }}",
+    }
+    nodes = {"start": START, "make": {"type": "set", "parameters": {"fields": fields}}, "ask": approval("Send it?")}
+    async with ada.http() as http:
+        execution_id = await started(http, nodes, "start>make", "make>ask")
+        link = (await asked(http, execution_id, "ask"))["resume_url"]
+    async with operator.http() as http:
+        assert (await asked(http, execution_id, "ask"))["resume_url"] == link
+    assert "jsl_" in link
+    async with viewer.http() as http, viewer.mcp() as mcp:
+        texts = [
+            (await http.get(f"/api/executions/{execution_id}")).text,
+            (await http.get("/api/executions")).text,
+            json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, max_tokens=50_000)),
+            json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, path="/waiting")),
+            json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, node="make")),
+            json.dumps(await mcp.call("inspect_execution", execution_id=execution_id, node="make", path="/runs")),
+            json.dumps(await mcp.call("list_executions")),
+        ]
+        uris = (f"execution://{execution_id}", f"execution://{execution_id}/nodes/make")
+        texts += [(await mcp.client.read_resource(uri)).model_dump_json() for uri in uris]
+    assert all("ask" in text or "make" in text or execution_id in text for text in texts)
+    for text in texts:
+        assert "jsl_" not in unquote(text).lower()
+    async with ada.http() as http:
+        audit = (await http.get("/api/audit")).text
+    assert "jsl_" not in audit
+    assert "jsl_" not in "".join(open_server.log)
 
+
+class TestReadersHaveNoLinks:
     async def test_a_reader_of_a_task_is_not_asked(self, open_server: ServerProcess) -> None:
         ada = await registered(open_server.url, "ada")
         viewer = await member(ada, "vera", "viewer")
@@ -268,28 +270,29 @@ class TestReadersHaveNoLinks:
 PEOPLE = {"start": START, "ask": approval("Pay?", approvers="people")}
 
 
-class TestOnlyPeopleAnswer:
-    async def test_no_tool_key_or_client_does(self, open_server: ServerProcess) -> None:
-        ada = await registered(open_server.url, "ada")
-        async with ada.http() as http:
-            execution_id = await started(http, PEOPLE, "start>ask")
-            key = await http.post("/api/keys", json={"name": "CI", "scopes": ["executions:*", "workflows:*"]})
-        keyed = Tenant(ada.url, ada.email, key.json()["key"], ada.workspace_id)
-        async with keyed.http() as http, keyed.mcp() as mcp:
-            waiting = await asked(http, execution_id, "ask")
-            assert waiting["approvers"] == "people"
-            assert "resume_url" not in waiting
-            refused = await mcp.fail("control_execution", execution_id=execution_id, action="resume", data="approve")
-            assert refused["code"] == "people_only"
-            assert f"/resume/{execution_id}" in refused["fix"]
-            assert refused["next"]["tool"] == "inspect_execution"
-            answer = await http.post(f"/api/executions/{execution_id}/resume", json={"data": "approve"})
-            assert (answer.status_code, answer.json()["code"]) == (403, "people_only")
-            ran = await mcp.call("execute_workflow", workflow_id=(await seen(http, execution_id))["workflow_id"])
-            assert ran["status"] == "waiting"
-            assert "Ask a person" in ran["next"]
-            assert (await seen(http, execution_id))["status"] == "waiting"
+async def test_no_tool_key_or_client_answers_for_people(open_server: ServerProcess) -> None:
+    ada = await registered(open_server.url, "ada")
+    async with ada.http() as http:
+        execution_id = await started(http, PEOPLE, "start>ask")
+        key = await http.post("/api/keys", json={"name": "CI", "scopes": ["executions:*", "workflows:*"]})
+    keyed = Tenant(ada.url, ada.email, key.json()["key"], ada.workspace_id)
+    async with keyed.http() as http, keyed.mcp() as mcp:
+        waiting = await asked(http, execution_id, "ask")
+        assert waiting["approvers"] == "people"
+        assert "resume_url" not in waiting
+        refused = await mcp.fail("control_execution", execution_id=execution_id, action="resume", data="approve")
+        assert refused["code"] == "people_only"
+        assert f"/resume/{execution_id}" in refused["fix"]
+        assert refused["next"]["tool"] == "inspect_execution"
+        answer = await http.post(f"/api/executions/{execution_id}/resume", json={"data": "approve"})
+        assert (answer.status_code, answer.json()["code"]) == (403, "people_only")
+        ran = await mcp.call("execute_workflow", workflow_id=(await seen(http, execution_id))["workflow_id"])
+        assert ran["status"] == "waiting"
+        assert "Ask a person" in ran["next"]
+        assert (await seen(http, execution_id))["status"] == "waiting"
 
+
+class TestOnlyPeopleAnswer:
     async def test_a_person_does_in_their_session_or_on_the_page(self, open_server: ServerProcess) -> None:
         ada = await registered(open_server.url, "ada")
         async with ada.http() as http:

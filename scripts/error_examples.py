@@ -226,6 +226,9 @@ def _made() -> dict[str, Example]:
     def crash() -> None:
         raise limit_error("expression_crashed", SandboxLimits())
 
+    def return_much() -> None:
+        raise limit_error("result_too_large", SandboxLimits())
+
     return {
         "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
         "queue_unavailable": error_content(unavailable(ConnectionRefusedError("Connection refused"))),
@@ -247,6 +250,7 @@ def _made() -> dict[str, Example]:
         "bad_settings": raised(lambda: Settings.load(port=70_000)),
         "bad_template": raised(lambda: parse_template(template)),
         "expression_crashed": raised(crash),
+        "result_too_large": raised(return_much),
     }
 
 

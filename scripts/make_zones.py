@@ -1,11 +1,11 @@
-"""Writes engine/expressions/javascript/zones.json: every IANA zone's offsets from 1970 on, and the rule that follows.
+"""Writes engine/expressions/javascript/zones.json: every IANA zone's offsets from 1900 on, and the rule that follows.
 
 The JavaScript engine has no time zones of its own. Run it when the time-zone database has changed:
 ``python -m scripts.make_zones``.
 
 Form: ``{"zones": {name: index}, "histories": [text]}``. A text lists moments and offsets, ``moment:offset`` separated
-by blanks: quarters of an hour since the moment before (the first since 1970), and the minutes east of UTC that hold
-from then on, both in base 36. A zone whose clocks go on to change has its rule behind a bar, ten numbers of base 36:
+by blanks: quarters of an hour since the moment before (the first: since 1970, so below zero), and the minutes east of
+UTC that hold from then on, both in base 36. A zone whose clocks go on to change has its rule behind a bar, ten numbers of base 36:
 the usual offset, the other one, and for each of the two changes, from and back to the usual one, the month, the week
 (5 is the last), the day of the week (0 is Sunday) and the minutes after midnight of the local time that ends.
 """
@@ -23,7 +23,8 @@ from zoneinfo import TZPATH, ZoneInfo, available_timezones
 
 TARGET = Path(__file__).parents[1] / "engine" / "expressions" / "javascript" / "zones.json"
 QUARTER_SECONDS = 900
-FIRST, LAST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp()) // QUARTER_SECONDS, int(datetime(2101, 1, 1, tzinfo=UTC).timestamp()) // QUARTER_SECONDS
+FIRST = int(datetime(1900, 1, 1, tzinfo=UTC).timestamp()) // QUARTER_SECONDS
+LAST = int(datetime(2101, 1, 1, tzinfo=UTC).timestamp()) // QUARTER_SECONDS
 STEP = 3 * 96
 """Three days in quarters of an hour: no zone ever changed twice within less."""
 
@@ -99,7 +100,7 @@ def offset_minutes(zone: ZoneInfo, quarter: int) -> int:
 
 
 def changes(zone: ZoneInfo) -> list[tuple[int, int]]:
-    """``(quarter, offset)``: the first one at 1970, then one for each change."""
+    """``(quarter, offset)``: the first one at 1900, then one for each change."""
     found = [(FIRST, offset_minutes(zone, FIRST))]
     for quarter in range(FIRST, LAST, STEP):
         if offset_minutes(zone, quarter + STEP) == found[-1][1]:

@@ -5,9 +5,9 @@ The JavaScript engine has no time zones of its own. Run it when the time-zone da
 
 Form: ``{"zones": {name: index}, "histories": [text]}``. A text lists moments and offsets, ``moment:offset`` separated
 by blanks: quarters of an hour since the moment before (the first: since 1970, so below zero), and the minutes east of
-UTC that hold from then on, both in base 36. A zone whose clocks go on to change has its rule behind a bar, ten numbers of base 36:
-the usual offset, the other one, and for each of the two changes, from and back to the usual one, the month, the week
-(5 is the last), the day of the week (0 is Sunday) and the minutes after midnight of the local time that ends.
+UTC that hold from then on, both in base 36. A zone whose clocks go on to change has its rule behind a bar, ten numbers
+of base 36: the usual offset, the other one, and for each of the two changes, from and back to the usual one, the month,
+the week (5 is the last), the day of the week (0 is Sunday) and the minutes after midnight of the local time that ends.
 """
 
 from __future__ import annotations

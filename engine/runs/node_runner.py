@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from engine.expressions.fast_values import FallThroughError
 from engine.node_api.item_failures import ItemResult, ItemsFailedError
@@ -43,8 +43,6 @@ keep others waiting for 25 ms at most."""
 LOOKED_AT = 100
 """Items whose parameters are looked at for the concurrency of all."""
 
-T = TypeVar("T")
-
 
 class _NoProgress:
     """Reports nothing."""
@@ -74,74 +72,35 @@ class NodeRunner:
             mocked = mocks.in_test(start, run.execution)
             if mocked is not None:
                 return mocked
+        if self._is_large(start):
+            return _LargeWork(self._services, run, start).run_aside(self._aside)
         work = _NodeWork(self._services, run, start)
         if node.takes_time:
-            return work.finish_later(self._aside)
-        if work.is_large:
-            return work.run_aside(self._aside)
+            return work.finish_later()
         if node.loop is not None:
             outcome = work.loop(node.loop)
             if outcome is not None:
                 return outcome
         if node.parameters.templates and not work.evaluate_fast():
-            return work.finish_later(self._aside)
-        if isinstance(node.type, MakesItems) and work.may_make(node.type) > LARGE_ITEMS:
-            return work.run_aside(self._aside)
+            return work.finish_later()
         return work.finish()
+
+    def _is_large(self, start: NodeStart) -> bool:
+        """Whether a run that does not wait would keep others waiting for long."""
+        node, inputs = start.node, start.inputs
+        if node.takes_time:
+            return False
+        if (len(inputs[0]) if len(inputs) == 1 else sum(map(len, inputs))) > LARGE_ITEMS:
+            return True
+        if node.is_item_node or not isinstance(node.type, MakesItems):
+            return False
+        return node.type.may_make(inputs, node.definition.parameters) > LARGE_ITEMS
 
 
 class _NodeWork(NodeRunCall):
-    """One run of one node.
+    """One run of one node."""
 
-    A large run computes in a thread, in which nothing of the event loop is touched: the answer to a webhook request
-    waits until the thread has ended, and nobody is told of progress.
-    """
-
-    _answers: list[WebhookResponse] | None = None
-
-    @property
-    def is_large(self) -> bool:
-        """Whether the run would keep others waiting for long."""
-        inputs = self._start.inputs
-        return (len(inputs[0]) if len(inputs) == 1 else sum(map(len, inputs))) > LARGE_ITEMS
-
-    @property
-    def progress(self) -> Any:
-        return _NO_PROGRESS if self._answers is not None else super().progress
-
-    def respond(self, response: WebhookResponse) -> None:
-        if self._answers is not None:
-            self._answers.append(response)
-        else:
-            super().respond(response)
-
-    def may_make(self, kind: MakesItems) -> int:
-        """How many items the run may make."""
-        return kind.may_make(self.inputs, self._node.definition.parameters)
-
-    async def run_aside(self, aside: Aside) -> Outcome:
-        """Run a large node that does not wait: in a thread, and its expressions in JavaScript where they need that."""
-        outcome = await self._in_thread(aside, self._compute)
-        return outcome if outcome is not None else await self.finish_later(aside)
-
-    def _compute(self) -> Outcome | None:
-        """The outcome, or ``None`` where the expressions need JavaScript."""
-        if self._node.loop is not None:
-            outcome = self.loop(self._node.loop)
-            if outcome is not None:
-                return outcome
-        if self._node.parameters.templates and not self.evaluate_fast():
-            return None
-        return self.finish()
-
-    async def _in_thread(self, aside: Aside, work: Callable[[], T]) -> T:
-        self._answers = []
-        try:
-            return await aside.run(work)
-        finally:
-            answers, self._answers = self._answers, None
-            for answer in answers:
-                self.respond(answer)
+    __slots__ = ()
 
     def loop(self, loop: ItemLoop) -> Outcome | None:
         """Run the compiled loop; ``None`` where it met a value that it does not cover."""
@@ -159,8 +118,20 @@ class _NodeWork(NodeRunCall):
         self._values = values
         return True
 
-    async def finish_later(self, aside: Aside) -> Outcome:
+    async def finish_later(self) -> Outcome:
         """Evaluate templates in JavaScript, within the node's time limit, then run the node."""
+        failed = await self.evaluate()
+        if failed is not None:
+            return failed
+        kind = self._node.type
+        if isinstance(kind, EffectNode):
+            if self._run.execution.mode == "plan":
+                return await mocks.planned(kind, self, self._start, self._run)
+            return await self._run_effects(kind)
+        return await self._run_async(kind) if isinstance(kind, AsyncNode) else self.finish()
+
+    async def evaluate(self) -> Outcome | None:
+        """Evaluate templates, in JavaScript where they need that; the outcome where that failed."""
         try:
             if self._node.parameters.templates:
                 async with asyncio.timeout(self._node.definition.timeout_seconds):
@@ -171,14 +142,7 @@ class _NodeWork(NodeRunCall):
             return self._failed(error)
         except TimeoutError:
             return self._failed(self._too_slow())
-        kind = self._node.type
-        if isinstance(kind, EffectNode):
-            if self._run.execution.mode == "plan":
-                return await mocks.planned(kind, self, self._start, self._run)
-            return await self._run_effects(kind)
-        if isinstance(kind, AsyncNode):
-            return await self._run_async(kind)
-        return await self._in_thread(aside, self.finish) if self.is_large else self.finish()
+        return None
 
     async def _run_async(self, kind: AsyncNode[Any]) -> Outcome:
         try:
@@ -335,3 +299,42 @@ class _NodeWork(NodeRunCall):
             fix=error.fix,
             transient=transient,
         )
+
+
+class _LargeWork(_NodeWork):
+    """A run that computes in a thread, where nothing of the event loop is touched.
+
+    The answer to a webhook request waits until the thread has ended, and nobody follows progress.
+    """
+
+    __slots__ = ("_answers",)
+
+    def __init__(self, services: NodeServices, run: Run, start: NodeStart) -> None:
+        super().__init__(services, run, start)
+        self._answers: list[WebhookResponse] = []
+
+    @property
+    def progress(self) -> Any:
+        return _NO_PROGRESS
+
+    def respond(self, response: WebhookResponse) -> None:
+        self._answers.append(response)
+
+    async def run_aside(self, aside: Aside) -> Outcome:
+        """Run the node in a thread, and its expressions in JavaScript where they need that."""
+        outcome = await aside.run(self._compute) or await self.evaluate()
+        if outcome is None:
+            outcome = await aside.run(self.finish)
+        for answer in self._answers:
+            self._run.answer(answer)
+        return outcome
+
+    def _compute(self) -> Outcome | None:
+        """The outcome, or ``None`` where the expressions need JavaScript."""
+        if self._node.loop is not None:
+            outcome = self.loop(self._node.loop)
+            if outcome is not None:
+                return outcome
+        if self._node.parameters.templates and not self.evaluate_fast():
+            return None
+        return self.finish()

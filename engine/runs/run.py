@@ -137,7 +137,12 @@ class Run:
                 continue
             edges = node.edges_out
             is_end = not edges or node.type.loop_output is not None
-            ends = open_outputs(node) if len(node.outputs) > 1 else () if edges else node.outputs
+            if len(node.outputs) > 1:
+                ends = open_outputs(node)
+            elif edges:
+                continue
+            else:
+                ends = node.outputs
             for output in ends:
                 items = [item.json for run in runs for item in run.outputs.get(output, ())]
                 if items or is_end:

@@ -17,6 +17,8 @@ from tools.protocol.tool import RUNNING, Pending, Tool, Toolset
 from workflow.actions import Action
 from workflow.connections import Connection
 from workflow.identity import RUNS, Scopes
+from workflow.schemas.foreign import usable_schema
+from workflow.schemas.provider_forms import ProviderForm
 
 MOST_PINNED = 50
 """Of a workspace: each costs every client the tokens of its schema."""
@@ -31,6 +33,7 @@ class PinnedTool:
 
     listed: types.Tool
     action: Action
+    form: ProviderForm
     run: Tool[Any]
     toolsets: frozenset[Toolset] = RUNNING
     scopes: Scopes = RUNS
@@ -46,7 +49,7 @@ class PinnedTool:
 
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
         """The action's answer, or the failure as a result that says how to mend it."""
-        arguments = without_unfit_blanks(self.action.input_schema, arguments)
+        arguments = without_unfit_blanks(self.action.input_schema, self.form.original(arguments))
         named = {"connection": self.action.connection, "action": self.action.name, "arguments": arguments}
         return await self.run.call(named, caller)
 
@@ -75,11 +78,12 @@ class PinnedTools:
         return list(found.values())
 
     def _tool(self, action: Action) -> PinnedTool:
+        form = ProviderForm(usable_schema(action.input_schema))
         listed = types.Tool(
             name=_name(action),
             title=action.title,
             description=f"{action.description[:DESCRIPTION_CHARACTERS]} ({action.connection})".strip(),
-            input_schema=action.input_schema,
+            input_schema=form.schema,
             annotations=types.ToolAnnotations(
                 read_only_hint=action.effect == "read",
                 destructive_hint=action.is_destructive,
@@ -87,7 +91,7 @@ class PinnedTools:
                 open_world_hint=True,
             ),
         )
-        return PinnedTool(listed=listed, action=action, run=self._run)
+        return PinnedTool(listed=listed, action=action, form=form, run=self._run)
 
 
 def _is_pinned(connection: Connection, action: Action) -> bool:

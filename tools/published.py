@@ -19,6 +19,7 @@ from workflow.definitions.publication import Exposure
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import RUNS, Actor, Scopes
 from workflow.ports import StoredWorkflow
+from workflow.schemas.provider_forms import ProviderForm
 from workflow.schemas.schemas import InputSchema
 
 
@@ -28,6 +29,7 @@ class PublishedTool:
 
     listed: types.Tool
     schema: InputSchema
+    form: ProviderForm
     exposure: Exposure
     workflow: StoredWorkflow
     execute: Tool[Any]
@@ -50,6 +52,7 @@ class PublishedTool:
             InvalidArgumentsError: they do not fit the input schema.
         """
         arguments = without_unfit_blanks(self.schema.schema, arguments)
+        arguments = self.form.original(dict(arguments))
         findings = self.schema.findings(arguments)
         if findings:
             raise InvalidArgumentsError.of(findings, call=self.name)
@@ -100,12 +103,15 @@ class PublishedTools:
 
     def _tool(self, exposure: Exposure, workflow: StoredWorkflow) -> PublishedTool:
         schema = input_schema(exposure, workflow.definition)
+        form = ProviderForm(
+            schema
+        )  # what was published before such schemas were refused is listed as providers take it
         has_effects = self._publishing.has_effects(workflow.definition)
         listed = types.Tool(
             name=exposure.name,
             title=workflow.definition.name,
             description=exposure.description,
-            input_schema=schema,
+            input_schema=form.schema,
             output_schema=self._execute.output_schema,
             annotations=types.ToolAnnotations(
                 read_only_hint=not has_effects,
@@ -115,7 +121,12 @@ class PublishedTools:
             ),
         )
         return PublishedTool(
-            listed=listed, schema=InputSchema(schema), exposure=exposure, workflow=workflow, execute=self._execute
+            listed=listed,
+            schema=InputSchema(schema),
+            form=form,
+            exposure=exposure,
+            workflow=workflow,
+            execute=self._execute,
         )
 
 

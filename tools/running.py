@@ -82,6 +82,7 @@ class ControlExecution(Arguments):
     data: Any = Field(
         default=None,
         description='resume: the answer; to an approval {"choice": …, "comment"?}, for a model the text or JSON.',
+        json_schema_extra={"anyOf": [{"type": each} for each in ("object", "string", "number", "boolean")]},
     )
 
 

@@ -13,12 +13,14 @@ from workflow.definitions.checks import webhook_paths
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Exposure, Publication
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, ToolNameTakenError
+from workflow.findings import pointer
 from workflow.identity import Actor
 from workflow.items import JsonObject
 from workflow.ports import StoredWorkflow
+from workflow.schemas.provider_rules import provider_findings
 from workflow.schemas.schemas import schema_findings
 
-ANY_OBJECT: dict[str, Any] = {"type": "object"}
+ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
 """The input schema of a workflow that declares none."""
 
 SCHEMA_FIX = 'For example {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}.'
@@ -46,7 +48,8 @@ class Publishing:
 
         Raises:
             WorkflowNotFoundError: no such workflow or version.
-            InvalidDefinitionError: the version can no longer run.
+            InvalidDefinitionError: the version can no longer run, or its trigger's input schema is one that providers
+                of models refuse in a tool.
             InvalidArgumentsError: it cannot be a tool with this exposure.
             WebhookPathTakenError, ToolNameTakenError: see the repository.
         """
@@ -57,6 +60,9 @@ class Publishing:
             raise InvalidDefinitionError(report.findings)
         if exposure is not None:
             self._check_exposure(exposure, stored.definition)
+        kept = exposure or await self._exposure_of(owner, workflow_id)
+        if kept is not None:
+            _check_providers(kept, stored.definition)
         publication = Publication(webhook_paths=self.webhook_paths(stored.definition), exposure=exposure)
         published = await self._authoring.workflows.publish(owner, workflow_id, stored.version, publication)
         self._announcements.workflow_changed("published", workflow_id, owner)
@@ -107,6 +113,11 @@ class Publishing:
         kinds = (self._authoring.registry.get(node.type) for node in definition.nodes.values() if not node.disabled)
         return any(kind is None or kind.has_effect for kind in kinds)
 
+    async def _exposure_of(self, owner: str, workflow_id: str) -> Exposure | None:
+        """How the workflow is offered as a tool now, if it is."""
+        exposed = await self.exposed(owner)
+        return next((exposure for exposure, workflow in exposed if workflow.id == workflow_id), None)
+
     def _check_exposure(self, exposure: Exposure, definition: WorkflowDefinition) -> None:
         if exposure.name in self._reserved:
             raise ToolNameTakenError(exposure.name, "Jobsprint itself")
@@ -119,6 +130,26 @@ class Publishing:
         if exposure.input_schema is not None:
             for found in schema_findings(exposure.input_schema, at="/tool/input_schema"):
                 raise InvalidArgumentsError(found.message, pointer=found.pointer, fix=SCHEMA_FIX)
+
+
+def _check_providers(exposure: Exposure, definition: WorkflowDefinition) -> None:
+    """Let pass a tool whose schema every provider of models takes: one that it refuses would cost a client all tools.
+
+    Raises:
+        InvalidArgumentsError: the offer's own schema is refused; each finding has a patch of the arguments.
+        InvalidDefinitionError: the trigger's is; each finding has a patch of the definition.
+    """
+    if exposure.input_schema is not None:
+        findings = provider_findings(exposure.input_schema, at="/tool/input_schema")
+        if findings:
+            raise InvalidArgumentsError.of(findings)
+        return
+    trigger = manual_trigger(definition)
+    if trigger is not None and definition.nodes[trigger].parameters.get("input_schema") is not None:
+        at = pointer("nodes", trigger, "parameters", "input_schema")
+        findings = provider_findings(input_schema(exposure, definition), at=at)
+        if findings:
+            raise InvalidDefinitionError(findings)
 
 
 def manual_trigger(definition: WorkflowDefinition) -> str | None:

@@ -74,11 +74,13 @@ class ProviderForm:
         if isinstance(members, Mapping):
             names = {old: new for new, old in _names(members).items()}
             made["properties"] = {
-                names.get(name, name): self._formed(each, depth + 1) for name, each in members.items()
+                names.get(name, name): {} if each is True else self._formed(each, depth + 1)
+                for name, each in members.items()
+                if each is not False
             }
             if isinstance(made.get("required"), list):
                 made["required"] = [names.get(each, each) for each in made["required"]]
-        elif "object" in types and "additionalProperties" not in made:
+        elif "object" in types and "additionalProperties" not in made and "$ref" not in made and "anyOf" not in made:
             made["properties"] = {}
         return made
 

@@ -2,8 +2,8 @@
 
 Errors are what Anthropic's or OpenAI's API refuses: a combinator or ``$ref`` at the root, names of members beyond
 ``[a-zA-Z0-9_.-]{1,64}``, lists without ``items``, objects without ``properties``. Warnings are what Gemini's own form
-of schemas does not have: ``const``, ``exclusiveMinimum`` and ``exclusiveMaximum``, values without a type. Each finding
-has a patch that mends it.
+of schemas does not have: ``const``, ``exclusiveMinimum`` and ``exclusiveMaximum``, lists of types, values without a
+type. Each finding has a patch that mends it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ NO_ARGUMENTS: JsonObject = {"type": "object", "properties": {}}
 MOST_DEPTH = 60
 _SCHEMAS = ("items", "additionalProperties", "contains", "not", "if", "then", "else")
 _TYPED = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
+_SAYS_MEMBERS = frozenset({"properties", "additionalProperties", "anyOf", "$ref"})
 
 Path = tuple[str | int, ...]
 
@@ -68,7 +69,7 @@ def fits_openai_strict(schema: Any) -> bool:
 def _root_findings(schema: Mapping[str, Any], at: str) -> Iterator[Finding]:
     if schema.get("type") != "object":
         yield Finding(
-            code="provider_schema",
+            code="bad_schema",
             pointer=at,
             message='Providers of models ask for type: "object" at the root of a tool\'s schema.',
             patch=(PatchOperation(op="replace" if "type" in schema else "add", path=f"{at}/type", value="object"),),
@@ -87,7 +88,7 @@ def _root_findings(schema: Mapping[str, Any], at: str) -> Iterator[Finding]:
             operation: Literal["add", "replace"] = "replace" if keyword in schema else "add"
             operations.append(PatchOperation(op=operation, path=at + pointer(keyword), value=value))
     yield Finding(
-        code="provider_schema",
+        code="bad_schema",
         pointer=at + pointer(wrong[0]),
         message=f"Providers of models refuse {', '.join(wrong)} at the root of a tool's schema, and all tools with it.",
         patch=tuple(operations),
@@ -121,26 +122,36 @@ def _members(part: Any, root: Mapping[str, Any], depth: int) -> tuple[JsonObject
 
 
 def _part_findings(part: Mapping[str, Any], at: str) -> Iterator[Finding]:
-    types = types_of(part)
-    if "object" in types and not any(each in part for each in ("properties", "additionalProperties", "anyOf", "$ref")):
+    types = [each for each in types_of(part) if each != "null"]
+    if types == ["object"] and not any(
+        each in part for each in ("properties", "additionalProperties", "anyOf", "$ref")
+    ):
         yield Finding(
-            code="provider_schema",
+            code="bad_schema",
             pointer=at,
             message="An object without properties: OpenAI's API refuses such a schema.",
             patch=(PatchOperation(op="add", path=f"{at}/properties", value={}),),
         )
     if "array" in types and not isinstance(part.get("items"), Mapping):
         yield Finding(
-            code="provider_schema",
+            code="bad_schema",
             pointer=at,
             message="A list without items: OpenAI's and Gemini's APIs refuse such a schema.",
             patch=(PatchOperation(op="replace" if "items" in part else "add", path=f"{at}/items", value={}),),
             fix="Apply the patch, or say what the elements are.",
         )
     members = part.get("properties")
-    for name in members if isinstance(members, Mapping) else ():
+    for name, member in members.items() if isinstance(members, Mapping) else ():
         if not PROPERTY_NAME.match(name):
             yield _name_finding(part, name, at)
+        if isinstance(member, bool):
+            there = at + pointer("properties", name)
+            yield Finding(
+                code="bad_schema",
+                pointer=there,
+                message=f"Providers of models take no {str(member).lower()} for a schema.",
+                patch=(PatchOperation(op="replace" if member else "remove", path=there, value={} if member else None),),
+            )
 
 
 def _name_finding(part: Mapping[str, Any], name: str, at: str) -> Finding:
@@ -153,7 +164,7 @@ def _name_finding(part: Mapping[str, Any], name: str, at: str) -> Finding:
         if each == name:
             operations.append(PatchOperation(op="replace", path=at + pointer("required", place), value=new))
     return Finding(
-        code="provider_schema",
+        code="bad_schema",
         pointer=at + pointer("properties", name),
         message=f"{name!r:.100} is no name that providers of models take: 1 to 64 of a-z, A-Z, 0-9, _, . and -.",
         patch=tuple(operations),
@@ -176,9 +187,14 @@ def _gemini_findings(part: Mapping[str, Any], at: str, *, is_root: bool) -> Iter
                 at, keyword, PatchOperation(op="remove", path=at + pointer(keyword)),
                 PatchOperation(op="replace" if bound in part else "add", path=at + pointer(bound), value=new),
             )  # fmt: skip
+    if isinstance(part.get("type"), list):
+        rest = [PatchOperation(op="remove", path=f"{at}/type")]
+        options = [{"type": each} for each in part["type"] if isinstance(each, str)]
+        keyword = "anyOf" if "anyOf" not in part else "oneOf"
+        yield _gemini(at, "list of types", *rest, PatchOperation(op="add", path=at + pointer(keyword), value=options))
     if not is_root and not _TYPED & part.keys():
         yield Finding(
-            code="provider_schema",
+            code="bad_schema",
             severity="warning",
             pointer=at,
             message="A value without a type: Gemini's form of schemas asks for one.",
@@ -189,15 +205,15 @@ def _gemini_findings(part: Mapping[str, Any], at: str, *, is_root: bool) -> Iter
 
 def _gemini(at: str, keyword: str, *operations: PatchOperation) -> Finding:
     return Finding(
-        code="provider_schema",
+        code="bad_schema",
         severity="warning",
-        pointer=at + pointer(keyword),
+        pointer=operations[0].path,
         message=f"Gemini's form of schemas has no {keyword}.",
         patch=operations,
     )
 
 
-def _likely_type(part: Mapping[str, Any]) -> str | list[str]:
+def _likely_type(part: Mapping[str, Any]) -> str:
     if "properties" in part or "additionalProperties" in part:
         return "object"
     if "items" in part or "prefixItems" in part:
@@ -206,7 +222,7 @@ def _likely_type(part: Mapping[str, Any]) -> str | list[str]:
         return "string"
     if "minimum" in part or "maximum" in part:
         return "number"
-    return ["string", "number", "boolean"]
+    return "string"
 
 
 def types_of(part: Mapping[str, Any]) -> list[Any]:

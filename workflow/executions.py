@@ -113,8 +113,8 @@ class Suspension:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Resumption:
-    """Why a waiting item goes on: ``by`` says through what it came (``agent`` is a tool, ``person`` a form, ``link`` the
-    signed page), ``data`` what was said, ``who`` who said it, where somebody did."""
+    """Why a waiting item goes on: ``by`` says through what it came (``agent`` is a tool, ``person`` a form, ``link``
+    the signed page), ``data`` what was said, ``who`` who said it, where somebody did."""
 
     key: EffectKey
     at: datetime

@@ -374,7 +374,8 @@ class HttpRequest:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class HttpResponse:
-    """An answer, of whatever status. Header names are lower case; repeated ones are joined by ``, ``."""
+    """An answer, of whatever status. Header names are lower case; repeated ones are joined by ``, ``, cookies
+    (``set-cookie``) by line breaks, since they have commas in them."""
 
     status: int
     headers: Mapping[str, str]

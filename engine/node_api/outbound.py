@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from engine.node_api.node_call import NodeCall
 from workflow.errors import NodeError, OutboundError
+from workflow.http import headers as http_headers
 from workflow.ports import HttpRequest, HttpResponse
 from workflow.retry import is_transient
 
@@ -42,6 +44,5 @@ def status_error(response: HttpResponse, message: str, *, fix: str | None = None
 
 
 def retry_after_seconds(response: HttpResponse) -> float | None:
-    """The seconds of the header Retry-After; its form as a date is rare and not read (RFC 9110, 10.2.3)."""
-    given = response.headers.get("retry-after", "")
-    return float(given) if given.isdecimal() else None
+    """The seconds that the header Retry-After asks for, given as a number or as a date; ``None`` without one."""
+    return http_headers.retry_after_seconds(response.headers, now=datetime.now(UTC))

@@ -11,6 +11,7 @@ from engine.definitions.authoring import Authoring
 from engine.definitions.publishing import Publishing
 from engine.dispatch.milestones import Milestones
 from engine.executions.control import Control
+from engine.executions.deliveries import Deliveries
 from engine.executions.intake import ExecutionRequests
 from engine.executions.reader import ExecutionReader
 from engine.executions.resume_links import ResumeLinks
@@ -29,6 +30,7 @@ from server.mcp.offers import Offers
 from server.mcp.subscriptions import Subscriptions
 from server.settings.settings import Settings
 from storage.database.database import Database
+from storage.executions.idempotency import SqlIdempotencyKeys
 from storage.people.audit import SqlAuditLog
 from workflow.ports import Clock
 
@@ -120,6 +122,9 @@ async def running_services(
                 intake=engine.intake,
                 vault=outgoing.vault,
                 secrets={name: secret.get_secret_value() for name, secret in settings.webhook_secrets.items()},
+                deliveries=Deliveries(
+                    keys=SqlIdempotencyKeys(database), reader=engine.reader, clock=clock, new_id=new_id
+                ),
             ),
             conversations=conversations,
             mcp=surface.mcp,

@@ -1,4 +1,4 @@
-"""What has ended or was deleted long ago is let go of, by age and by number."""
+"""Deletes what ended or was deleted long ago, by age and by number."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ CHUNK = 500
 class Retention:
     """Prunes ended executions: those older than ``days``, and all but the latest ``count``.
 
-    ``None`` keeps them whatever their age, or their number. Workflows go when they cannot be restored any more, entries
-    of the audit log when they are older than ``audit_days``.
+    Sub-workflows count with the execution that began their chain, and are deleted with it, when all of them have ended.
+    ``None`` keeps executions whatever their age, or their number. Workflows are deleted when they cannot be restored
+    any more, entries of the audit log when they are older than ``audit_days``.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Retention:
         self._audit_days = audit_days
 
     async def prune(self) -> int:
-        """Let go of what is due; how many executions that was."""
+        """Delete the executions that are due; how many that was."""
         before = self._clock.now() - timedelta(days=self._days) if self._days is not None else None
         total = 0
         while pruned := await self._store.prune(ended_before=before, keep=self._count, limit=CHUNK):
@@ -52,7 +53,7 @@ class Retention:
         return total
 
     async def purge(self) -> int:
-        """Let go of workflows that were deleted too long ago to be restored; how many that was."""
+        """Delete workflows for good that were deleted too long ago to be restored; how many that was."""
         before = self._clock.now() - RESTORABLE
         total = 0
         while purged := await self._workflows.purge(deleted_before=before, limit=CHUNK):
@@ -61,7 +62,7 @@ class Retention:
         return total
 
     async def forget(self) -> int:
-        """Let go of entries of the audit log that are too old; how many that was."""
+        """Delete entries of the audit log that are too old; how many that was."""
         if self._audit_days is None:
             return 0
         before = self._clock.now() - timedelta(days=self._audit_days)
@@ -72,14 +73,14 @@ class Retention:
         return total
 
     async def tidy(self) -> None:
-        """Let go of all that is due.
+        """Delete all that is due.
 
         Raises:
             StorageError: the store failed; the rest goes the next time.
         """
         if pruned := await self.prune():
-            logger.info("let go of %d executions that had ended", pruned)
+            logger.info("deleted %d executions that had ended", pruned)
         if purged := await self.purge():
-            logger.info("let go of %d workflows that had been deleted", purged)
+            logger.info("deleted %d workflows for good", purged)
         if forgotten := await self.forget():
-            logger.info("let go of %d old entries of the audit log", forgotten)
+            logger.info("deleted %d old entries of the audit log", forgotten)

@@ -47,7 +47,7 @@ PARTS = st.one_of(
     st.text(max_size=8),
     st.sampled_from([-1, LARGEST, LARGEST + 1, 2**31, 2**63 - 1, 2**63, 2**64, "\0", "9999-12-31", "0001-01-01T00:00"]),
     st.sampled_from(["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", NOW.isoformat(), "10000-01-01"]),
-    st.none() | st.booleans() | st.floats() | st.lists(st.integers(), max_size=2),
+    st.none() | st.booleans() | st.floats() | st.lists(st.integers(0, 9), max_size=2),
 )
 CONTENTS = st.lists(PARTS, max_size=3).map(lambda parts: made_of(_as_json(parts)))
 CURSORS = st.one_of(CONTENTS, st.text(max_size=40), st.binary(max_size=40).map(made_of))
@@ -124,7 +124,11 @@ async def test_a_cursor_that_is_none_is_named_with_what_to_do(lists: dict[str, L
     assert (caught.value.pointer, caught.value.fix is not None) == ("/cursor", True)
 
 
-@given(parts=st.lists(st.integers(0, LARGEST) | st.text(st.characters(exclude_characters="\0")), max_size=3))
+@given(
+    parts=st.lists(
+        st.integers(0, LARGEST) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])), max_size=3
+    )
+)
 def test_what_was_given_out_is_read_back(parts: list[str | int]) -> None:
     assert decode_cursor(encode_cursor(*parts), *map(type, parts)) == parts
 

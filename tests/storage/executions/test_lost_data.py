@@ -182,7 +182,9 @@ async def test_a_journals_entry_that_is_lost_is_named(
     assert (await alone.get(LOCAL_ID, "execution-001")).error is None, "the execution itself can be read"
 
 
-@pytest.mark.parametrize("entry", [b"", b"[", b'[["run"]]', b'[["other", 1]]', b'{"a":1}', b'[["start","a",0,0,"no time"]]'])
+@pytest.mark.parametrize(
+    "entry", [b"", b"[", b'[["run"]]', b'[["other", 1]]', b'{"a":1}', b'[["start","a",0,0,"no time"]]']
+)
 async def test_an_entry_that_cannot_be_decoded_is_named(store: LeasingStore, database: Database, entry: bytes) -> None:
     store.save(execution(1), RECORDS[:1])
     await store.committed("execution-001")

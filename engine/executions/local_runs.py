@@ -18,7 +18,7 @@ from engine.runs.journal import STORE_RETRY_SECONDS, Journal
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import Run
 from engine.runs.submission import input_items
-from workflow.errors import JobsprintError, LeaseLostError, NotAcceptedError, StorageError
+from workflow.errors import JobsprintError, LeaseLostError, LostDataError, NotAcceptedError, StorageError
 from workflow.executions import ErrorRecord, Execution, NodeRun, Record
 from workflow.ports import Clock, ExecutionStore
 from workflow.states import ExecutionEvent, ExecutionState
@@ -253,9 +253,10 @@ class LocalRuns:
 
     async def _give_up(self, local: LocalExecution, error: Exception) -> None:
         """Store the end of an execution whose results could not be stored."""
+        is_lost = isinstance(error, LostDataError)
         record = ErrorRecord(
             code=error.code if isinstance(error, JobsprintError) else "internal_error",
-            message=f"The execution's results could not be stored: {error!s:.300}",
+            message=str(error) if is_lost else f"The execution's results could not be stored: {error!s:.300}",
             fix=error.fix if isinstance(error, JobsprintError) else "The server's log has the details; report them.",
         )
         failed = self._transitions.ended(local.execution.changed(error=record), ExecutionEvent.FAIL)
@@ -268,6 +269,8 @@ class LocalRuns:
         except Exception:
             logger.exception("execution %s stays as running until the next start", local.execution.id)
             await self._transitions.release(local)
+        else:
+            await self._follow_up.after_stored(ended, signals_seen=local.signals_seen)
 
     def _announcer(self, local: LocalExecution, run: Run) -> Callable[[NodeRun], None]:
         def announce(node_run: NodeRun) -> None:

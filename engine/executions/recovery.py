@@ -132,3 +132,6 @@ class Recovery:
             raise
         except JobsprintError as error:
             logger.warning("execution %s cannot go on: %s", execution.id, error.message)
+        except Exception:
+            # One row's failure is that row's: the timers of all others go on.
+            logger.exception("execution %s cannot go on", execution.id)

@@ -21,16 +21,17 @@ Claim = Callable[[Job], Awaitable[LocalExecution | None]]
 
 
 class Worker:
-    """Gets jobs and has their executions run, at most ``concurrency`` at once."""
+    """Gets jobs and has their executions run, at most ``concurrency`` at once. ``grace_seconds`` says, when it stops,
+    how long executions may still run."""
 
     def __init__(
-        self, *, queue: JobQueue, claim: Claim, runs: LocalRuns, concurrency: int, shutdown_grace_seconds: float
+        self, *, queue: JobQueue, claim: Claim, runs: LocalRuns, concurrency: int, grace_seconds: Callable[[], float]
     ) -> None:
         self._queue = queue
         self._claim = claim
         self._runs = runs
         self._concurrency = concurrency
-        self._grace_seconds = shutdown_grace_seconds
+        self._grace_seconds = grace_seconds
         self._busy: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
@@ -46,7 +47,7 @@ class Worker:
                 if task not in self._busy:
                     task.cancel()
             if self._busy:
-                await asyncio.wait(set(self._busy), timeout=self._grace_seconds)
+                await asyncio.wait(set(self._busy), timeout=self._grace_seconds())
             for task in consumers:
                 task.cancel()
             await asyncio.gather(*consumers, return_exceptions=True)

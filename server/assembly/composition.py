@@ -20,6 +20,7 @@ from integrations.credentials import Credentials
 from prompts.conversations import ContextManager
 from prompts.manager import PromptManager
 from server.assembly.core import running_core
+from server.assembly.grace import Grace
 from server.assembly.identity import IdentityParts, running_identity
 from server.assembly.integration_parts import Integrations
 from server.assembly.mcp_surface import running_surface
@@ -60,6 +61,7 @@ class Services:
     offers: Offers
     subscriptions: Subscriptions
     leaving: Shutdown
+    grace: Grace
 
 
 @asynccontextmanager
@@ -131,6 +133,7 @@ async def running_services(
             offers=surface.offers,
             subscriptions=surface.subscriptions,
             leaving=Shutdown(grace_seconds=settings.shutdown_grace_seconds, at_once=surface.subscriptions.close),
+            grace=foundation.grace,
         )
 
 

@@ -168,6 +168,6 @@ def working_parts(
         claim=parts.claims.claim_brokered if work.is_brokered else parts.claims.claim_local,
         runs=runs,
         concurrency=concurrency,
-        shutdown_grace_seconds=settings.shutdown_grace_seconds,
+        grace_seconds=foundation.grace.left,
     )
     return WorkingParts(signals=signals, recovery=recovery, worker=worker)

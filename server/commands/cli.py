@@ -16,7 +16,6 @@ from mcp.server.stdio import stdio_server
 from server.assembly.app import http_app
 from server.assembly.composition import running_services
 from server.assembly.foundation import VERSION
-from server.assembly.grace import Grace
 from server.commands.backup import backed_up, restored
 from server.commands.doctor import examined
 from server.commands.http_server import HttpServer, new_event_loop
@@ -81,16 +80,15 @@ def serve(
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
 
     async def run() -> None:
-        grace = Grace(settings.shutdown_grace_seconds)
         async with (
             running_services(settings, has_http=True) as services,
             http_app(settings, services) as app,
-            worker_processes(workers, grace=grace),
+            worker_processes(workers, grace=services.grace),
         ):
             calm_garbage_collector()
 
             def stop() -> None:
-                grace.begin()
+                services.grace.begin()
                 services.leaving.begin()
 
             server = HttpServer(

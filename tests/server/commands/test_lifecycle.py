@@ -187,3 +187,18 @@ async def test_a_worker_process_that_ends_is_started_again(monkeypatch: pytest.M
     count = len(started)
     await asyncio.sleep(0)
     assert len(started) == count
+
+
+async def test_http_and_the_worker_have_one_grace_time(data_dir: Path, target: HttpTarget) -> None:
+    """A request waits for an execution that does not end: both are given up when the one time is over."""
+    with ServerProcess(data_dir, {"JOBSPRINT_SHUTDOWN_GRACE_SECONDS": "3"}) as server:
+        async with httpx2.AsyncClient(base_url=server.url, timeout=30) as client:
+            execution_id = await start_waiting(client, target)
+            workflow_id = (await look(client, execution_id))["workflow_id"]
+            body = {"wait_seconds": 25}
+            held = asyncio.create_task(client.post(f"/api/workflows/{workflow_id}/execute", json=body))
+            await until(lambda: len(target.keys) == 2)
+            began = asyncio.get_running_loop().time()
+            assert await asyncio.to_thread(server.stop) == 0
+            assert asyncio.get_running_loop().time() - began < 5, "it was twice that"
+            await asyncio.gather(held, return_exceptions=True)

@@ -41,8 +41,9 @@ from storage.secrets.keys import keys_in
 from tools.protocol.tool import error_content
 from workflow.agent_questions import PeopleOnlyError
 from workflow.credentials import TooManyCredentialsError
-from workflow.errors import JobsprintError, LostDataError, QueueFullError
+from workflow.errors import JobsprintError, QueueFullError
 from workflow.identity import LOCAL_ACTOR
+from workflow.lost_data import LostDataError
 from workflow.messages import Job
 
 ID = "0198c0de-0000-7000-8000-000000000000"

@@ -11,7 +11,6 @@ from workflow.failure import NextCall as NextCall
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from workflow.executions import Record
     from workflow.findings import Finding
 
 
@@ -377,21 +376,6 @@ class NotAcceptedError(StorageError):
     """A new execution could not be stored; it is forgotten, as if it had never been sent."""
 
     code = "not_accepted"
-
-
-class LostDataError(JobsprintError):
-    """Part of what was stored of an execution is missing or damaged. ``records`` are those of its journal that are
-    left, where it is the journal."""
-
-    code = "lost_data"
-
-    def __init__(self, execution_id: str, part: str) -> None:
-        super().__init__(
-            f"Part of execution {execution_id} is lost: {part}.",
-            fix="Restore a backup, or run the workflow again: nothing of this execution is repeated by itself.",
-        )
-        self.execution_id = execution_id
-        self.records: Sequence[Record] = ()
 
 
 class UnstorableValueError(JobsprintError):

@@ -18,8 +18,9 @@ from engine.runs.journal import STORE_RETRY_SECONDS, Journal
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import Run
 from engine.runs.submission import input_items
-from workflow.errors import JobsprintError, LeaseLostError, LostDataError, NotAcceptedError, StorageError
+from workflow.errors import JobsprintError, LeaseLostError, NotAcceptedError, StorageError
 from workflow.executions import ErrorRecord, Execution, NodeRun, Record
+from workflow.lost_data import LostDataError
 from workflow.ports import Clock, ExecutionStore
 from workflow.states import ExecutionEvent, ExecutionState
 

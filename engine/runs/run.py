@@ -24,7 +24,7 @@ Sources = tuple[ItemOrigin | None, ...]
 MOST_TRACED = 250_000
 """Items that are looked at to find from which another one comes: as many as one request may bring. It takes 0.2 s."""
 _ENOUGH = 2
-"""Origins of an item that are told from each other: with two, ``.item`` is ambiguous."""
+"""Origins of an item that are distinguished: with two, ``.item`` is ambiguous."""
 _NONE: frozenset[int] = frozenset()
 _TOO_MANY = frozenset({-1})
 """In place of an item's origins: there are too many others on the way to them."""

@@ -130,8 +130,8 @@ def _close_to_others(settings: Settings, database: Path) -> None:
 
 @asynccontextmanager
 async def _watched(database: Database) -> AsyncIterator[None]:
-    """Look after the database's file, so that the log says when it goes and when it is back. Whoever uses the database
-    looks for himself."""
+    """Watch the database's file, so that the log says when it goes and when it is back. What uses the database checks
+    the file by itself."""
     task = asyncio.create_task(_watch(database), name="database-file")
     try:
         yield

@@ -1,6 +1,6 @@
 """The names under which clients reach the server: the configured one, and those that the allowed hosts add.
 
-A client compares what the server says of itself with the address that it was given, so it is told that one.
+A client compares what the server says of itself with the address that it was given, so it gets that one.
 """
 
 from __future__ import annotations

@@ -34,8 +34,9 @@ from storage.executions.reading import is_lost
 from storage.executions.records import records_to_bytes
 from storage.executions.store import SqlExecutionStore
 from storage.tables.workflows import executions, outbox
-from workflow.errors import LostDataError, StorageError
+from workflow.errors import StorageError
 from workflow.executions import Execution, Record
+from workflow.lost_data import LostDataError
 from workflow.messages import Job
 from workflow.sharing import ClaimedExecution, Signal
 from workflow.states import ACTIVE_STATES, FINISHED, ExecutionEvent, ExecutionState, next_state

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from storage.executions.blobs import BlobStore
 from storage.executions.records import execution_from_row, records_from_bytes
-from workflow.errors import LostDataError
 from workflow.executions import ErrorRecord, Execution, Record
 from workflow.identity import NOBODY
+from workflow.lost_data import LostDataError
 from workflow.states import FINISHED, ExecutionState
 
 T = TypeVar("T")

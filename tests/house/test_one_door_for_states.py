@@ -11,8 +11,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("workflow", "engine", "prompts", "integrations", "storage", "tools", "server")
 THE_DOOR = "workflow/executions.py"
-MAKERS = {"engine/executions/intake.py", "engine/runs/dry_run.py", "storage/executions/records.py"}
-"""Those that make executions: a new one, one that is never stored, one as it is stored."""
+MAKERS = {
+    "engine/executions/intake.py",
+    "engine/runs/dry_run.py",
+    "storage/executions/reading.py",
+    "storage/executions/records.py",
+}
+"""Those that make executions: a new one, one that is never stored, what is left of a lost one, one as it is stored."""
 WRITERS = {"storage/executions/leases.py"}
 """It writes a state in SQL, which it takes from the table."""
 

@@ -27,9 +27,10 @@ from tests.storage.executions.test_repositories import (
 from tests.storage.executions.test_sharing import Broker, Process, job_of, process
 from tests.support.databases import database_of
 from tests.support.engine import FixedClock
-from workflow.errors import LostDataError, StorageError
+from workflow.errors import StorageError
 from workflow.executions import EffectResult
 from workflow.identity import LOCAL_ID
+from workflow.lost_data import LostDataError
 from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 

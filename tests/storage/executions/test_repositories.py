@@ -409,7 +409,7 @@ class TestIdempotencyKeys:
             return [taken[name] for name in names]
 
         every = await asyncio.gather(*(take_all(taker) for taker in range(4)))
-        assert all(each == every[0] for each in every), "each key has one execution, whoever comes first"
+        assert all(each == every[0] for each in every), "each key has one execution, in whatever order they come"
         assert "old" not in every[0]
 
     async def test_keys_that_are_too_old_are_deleted(self, database: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -82,8 +83,13 @@ async def test_the_result_is_the_one_that_clients_without_tasks_get(
     plain = await mcp_http.client.call_tool(
         "execute_workflow", {"workflow_id": workflow_id, "input": {"n": 1}, "idempotency_key": key}
     )
-    assert types.CallToolResult.model_validate(done["result"]).content == plain.content
-    assert done["result"]["structuredContent"] == plain.structured_content
+    # The second call has the key of the first, and its answer says so.
+    assert plain.structured_content == {**done["result"]["structuredContent"], "repeated": True}
+    (text,) = types.CallToolResult.model_validate(done["result"]).content
+    (plain_text,) = plain.content
+    assert isinstance(text, types.TextContent)
+    assert isinstance(plain_text, types.TextContent)
+    assert json.loads(plain_text.text) == {**json.loads(text.text), "repeated": True}
 
 
 async def test_a_failed_run_is_completed_and_its_result_says_how_it_failed(tasks_http: TaskClient) -> None:

@@ -100,7 +100,7 @@ async def test_tools_come_after_ours_by_name_and_say_whether_they_only_read(mcp_
         _, reading = await offer()
         tools = await listed_tools(mcp_http)
         assert list(tools)[-2:] == sorted([acting, reading])
-        assert tools[acting].input_schema == {"type": "object"}
+        assert tools[acting].input_schema == {"type": "object", "properties": {}}, "providers want properties"
         hints = tools[acting].annotations
         assert (hints.read_only_hint, hints.destructive_hint, hints.open_world_hint) == (False, True, True)
 

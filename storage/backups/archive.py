@@ -74,18 +74,18 @@ class ArchiveWriter:
             OSError: it cannot be read, or the archive not be written.
         """
         with path.open("rb") as file:
-            self._add(name, file, os.fstat(file.fileno()).st_size)
+            self._write_member(name, file, os.fstat(file.fileno()).st_size)
 
     def close(self, manifest: Manifest) -> None:
         """Add the manifest, and return when everything is on the disk."""
         manifest.files = dict(self.files)
         data = orjson.dumps(asdict(manifest))
-        self._add(MANIFEST, io.BytesIO(data), len(data))
+        self._write_member(MANIFEST, io.BytesIO(data), len(data))
         self._tar.close()
         self._file.flush()
         os.fsync(self._file.fileno())
 
-    def _add(self, name: str, file: Any, size: int) -> None:
+    def _write_member(self, name: str, file: Any, size: int) -> None:
         member = tarfile.TarInfo(name)
         member.size, member.mode = size, PRIVATE_FILE
         digested = _Digest(file)

@@ -102,13 +102,21 @@ class Bystanders(Protocol):
         """What they waited too long for since the last time."""
 
 
+class Nobody:
+    """Nobody else asks: for tests that send a few inputs and measure no wait."""
+
+    async def judged(self, client: HostileClient) -> list[str]:
+        """Nothing."""
+        return []
+
+
 @dataclass(slots=True)
 class HostileClient:
     """A client that sends anything that a test gives it; ``family`` and ``way`` say which test, ``tries`` what."""
 
     http: httpx2.AsyncClient
     pid: int
-    others: Bystanders
+    others: Bystanders = field(default_factory=Nobody)
     family: str = ""
     way: str = "rest"
     tries: list[Tried] = field(default_factory=list)

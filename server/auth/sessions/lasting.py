@@ -32,7 +32,7 @@ async def while_allowed(app: ASGIApp, scope: Scope, receive: Receive, send: Send
     try:
         await app(scope, receive, lasting.send)
     except asyncio.CancelledError:
-        if not lasting.has_ended or lasting.task.uncancel() > 0:  # it is the server that stops
+        if not lasting.has_ended or lasting.task.uncancel() > lasting.cancellations:  # it is the server that stops
             raise
     finally:
         timer.cancel()
@@ -49,6 +49,8 @@ class _Lasting:
         if task is None:
             raise RuntimeError("requests are served by tasks")
         self.task = task
+        # What was cancelled before this request and went on regardless, as in a task that serves many, counts still.
+        self.cancellations = task.cancelling()
         self.has_ended = False
         self._send = send
         self._still_allowed = still_allowed

@@ -80,6 +80,22 @@ class TestWhileAllowed:
         assert messages[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
         assert len(messages) > 3
 
+    async def test_a_task_that_went_on_after_a_cancellation_serves_as_before(self) -> None:
+        async def wait(scope: Scope, receive: Receive, send: Send) -> None:
+            await asyncio.Event().wait()
+
+        async def serve() -> None:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                with pytest.raises(AccessEndedError):
+                    await _run(wait, False)
+
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
     async def test_a_wait_is_refused(self) -> None:
         async def wait(scope: Scope, receive: Receive, send: Send) -> None:
             await asyncio.Event().wait()

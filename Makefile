@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
+# Compiled modules are kept, wherever this is set: every process of the tests would compile all of them again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs structure clean
 

@@ -13,7 +13,6 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -35,10 +34,10 @@ FORM = "application/x-www-form-urlencoded"
 SECRET = "a-shared-secret-of-tests"
 
 
-@pytest.fixture
-async def app(data_dir: Path) -> AsyncIterator[Here]:
-    """The whole server in this process."""
-    async with here(data_dir) as running:
+@pytest.fixture(scope="module")
+async def app(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Here]:
+    """The whole server in this process. Its tests share it: each has paths and workflows of its own."""
+    async with here(tmp_path_factory.mktemp("edges")) as running:
         services = running.services
         services.webhooks._deliveries = Deliveries(
             keys=SqlIdempotencyKeys(services.database),
@@ -491,7 +490,9 @@ class TestDeliveries:
         assert first == again != other
         repeated = (await app.http.post(address, **one)).json()
         assert (repeated["execution_id"], repeated["repeated"]) == (first, True)
-        assert len((await app.http.get("/api/executions")).json()["executions"]) == 2
+        workflow_id = (await app.http.get(f"/api/executions/{first}")).json()["workflow_id"]
+        listed = (await app.http.get("/api/executions", params={"workflow_id": workflow_id})).json()["executions"]
+        assert {each["execution_id"] for each in listed} == {first, other}
 
     @pytest.mark.parametrize("expression", ["={{ $json.body.id }}", "={{ `${$json.body.id}`.trim() }}"])
     async def test_the_id_can_be_an_expression(self, app: Here, expression: str) -> None:

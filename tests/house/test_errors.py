@@ -14,6 +14,9 @@ from scripts.error_page import PLACES, catalogue
 from workflow import errors
 from workflow.errors import JobsprintError
 
+# One worker of pytest reads the sources, for all of these.
+pytestmark = pytest.mark.xdist_group("sources")
+
 CATALOGUE = catalogue()
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 

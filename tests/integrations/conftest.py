@@ -17,12 +17,11 @@ from integrations.addresses import AddressRules
 from integrations.credential_headers import CredentialHeaders
 from integrations.credential_http import CredentialHttpClient
 from integrations.outbound_http import OutboundHttp
-from storage.database.database import Database
 from storage.ids import UuidFactory
-from storage.migrations.runner import migrate
 from storage.secrets.connections import SqlConnections
 from storage.secrets.keys import VaultKeys
 from storage.secrets.vault import SqlVault
+from tests.support.databases import database_of
 from tests.support.engine import FixedClock
 from tests.support.http_target import listening
 from workflow.credential_forms import FORMS
@@ -132,10 +131,9 @@ async def senders(tmp_path: Path) -> AsyncIterator[Senders]:
     """The client over a vault in a database of its own."""
     clock = FixedClock()
     async with (
-        Database(f"sqlite:///{tmp_path / 'test.db'}") as database,
+        database_of("sqlite", tmp_path) as database,
         OutboundHttp(rules=RULES, max_connections=10, max_response_bytes=100_000, user_agent="test") as inner,
     ):
-        await migrate(database)
         keys = VaultKeys(lambda: [b"k" * 32])
         vault = SqlVault(database, keys=keys, clock=clock, new_id=UuidFactory(clock=clock))
         claims = SqlConnections(database, keys=keys)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from storage.database.database import Database
-from storage.migrations.runner import migrate
 from tests.doubles.models import ModelsDouble, serving
+from tests.support.databases import database_of
 from tests.support.models import ModelsHarness, models_over
 from tests.support.prompts import PromptHouse, prompt_house
 
@@ -24,8 +24,7 @@ async def double() -> AsyncIterator[ModelsDouble]:
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """A database with the newest schema."""
-    async with Database(f"sqlite:///{tmp_path / 'test.db'}") as database:
-        await migrate(database)
+    async with database_of("sqlite", tmp_path) as database:
         yield database
 
 

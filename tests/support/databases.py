@@ -61,7 +61,7 @@ async def empty_database_of(kind: str, folder: Path) -> AsyncIterator[Database]:
 async def database_of(kind: str, folder: Path) -> AsyncIterator[Database]:
     """The same with the newest schema. It is made once in a process; then a file is copied, and a schema emptied."""
     if kind == "sqlite":
-        (folder / FILE).write_bytes(await _newest_file())
+        await put_newest(folder / FILE)
         async with Database(f"sqlite:///{folder / FILE}") as database:
             yield database
         return
@@ -77,11 +77,23 @@ async def database_of(kind: str, folder: Path) -> AsyncIterator[Database]:
     _clean_schemas.append(schema)
 
 
+async def put_newest(path: Path) -> None:
+    """Put an empty SQLite database with the newest schema there, unless there is one; to make one takes longer than
+    most tests."""
+    _put(path, await _newest_file())
+
+
 async def drop_schemas() -> None:
     """What this process keeps of PostgreSQL's is gone."""
     while _clean_schemas:
         async with Database(POSTGRESQL_URL) as database:
             await _run(database, f"DROP SCHEMA {_clean_schemas.pop()} CASCADE")
+
+
+def _put(path: Path, content: bytes) -> None:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 async def _newest_file() -> bytes:

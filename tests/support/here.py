@@ -17,6 +17,7 @@ from engine.dispatch.milestones import Milestones
 from server.assembly.app import http_app
 from server.assembly.composition import Services, running_services
 from server.settings.settings import Settings
+from tests.support.databases import put_newest
 from workflow.actions import ActionCall
 from workflow.identity import LOCAL_ID
 
@@ -50,7 +51,7 @@ class Here:
                 seen: dict[str, Any] = (await self.http.get(f"/api/executions/{execution_id}")).json()
                 if seen["status"] not in ("queued", "running", left):
                     return seen
-                await asyncio.sleep(0.01)  # everything is in this process, and wants its turn
+                await asyncio.sleep(0.03)  # everything is in this process, and wants its turn
 
     async def consent(self, url: str, decision: str = "allow") -> httpx2.Response:
         """What a browser sees last that opens the link and presses a button."""
@@ -72,6 +73,8 @@ class Here:
 async def here(data_dir: Path, *, milestones: Milestones | None = None, **settings: Any) -> AsyncIterator[Here]:
     """The server over a data folder."""
     made = Settings(data_dir=data_dir, expression_workers=1, **settings)
+    if made.database_url is None:
+        await put_newest(data_dir / "jobsprint.db")
     async with (
         running_services(made, has_http=True, milestones=milestones) as services,
         http_app(made, services) as app,

@@ -26,6 +26,7 @@ from storage.migrations.runner import migrate
 from storage.people.audit import SqlAuditLog
 from tests.doubles.issuer import IssuerDouble
 from tests.support.auth import QUICK
+from tests.support.databases import put_newest
 from workflow.errors import JobsprintError
 from workflow.ports import Clock
 
@@ -73,6 +74,8 @@ class Site:
 async def opened(data_dir: Path, clock: Clock, *, url: str = US, **settings: Any) -> AsyncIterator[Site]:
     """A server with these settings, which clients reach by ``url``."""
     chosen = Settings(data_dir=data_dir, public_url=url, **settings)
+    if chosen.database_url is None:
+        await put_newest(data_dir / "jobsprint.db")
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(Database(chosen.effective_database_url))
         await migrate(database)

@@ -26,10 +26,10 @@ from storage.events.in_process import InProcessEventBus
 from storage.executions.blobs import BlobStore
 from storage.executions.lease import Lease
 from storage.executions.store import SqlExecutionStore
-from storage.migrations.runner import migrate
 from storage.workflows.cache import WorkflowCache
 from storage.workflows.repository import SqlWorkflowRepository
 from tests.support.audit import KeptAuditLog
+from tests.support.databases import FILE, put_newest
 from tests.support.engine import FixedClock, NamedConnections, NoCredentials
 from tools.protocol.tool import Answer, Tool, object_schema
 from tools.published import PublishedPrompts, PublishedTools
@@ -84,8 +84,8 @@ class Workshop:
 @pytest.fixture
 async def workshop(registry: NodeRegistry, pool: WorkerPool, tmp_path: Path) -> AsyncIterator[Workshop]:
     """A workshop with a database of its own."""
-    async with CountingDatabase(f"sqlite:///{tmp_path / 'test.db'}") as database:
-        await migrate(database)
+    await put_newest(tmp_path / FILE)
+    async with CountingDatabase(f"sqlite:///{tmp_path / FILE}") as database:
         clock, bus, ids = FixedClock(), InProcessEventBus(), count()
         announcements = Announcements(bus=bus, clock=clock, new_id=lambda: f"event-{next(ids)}")
         authoring = Authoring(

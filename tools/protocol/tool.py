@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Generic, Literal, TypeVar
 
 import mcp_types as types
@@ -215,6 +216,7 @@ def _short(hints: types.ToolAnnotations) -> types.ToolAnnotations:
     return hints if is_news else hints.model_copy(update={"idempotent_hint": None})
 
 
+@cache
 def compact_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The model's JSON Schema in few bytes: no titles, no ``null`` branches for optional members, no empty
     defaults, nothing that holds anyway, no class docstrings; what is defined for one use stands where it is used.

@@ -23,13 +23,12 @@ from server.http.access import ACTOR
 from server.http.problems import handle_expected
 from server.rest.credentials import CredentialRoutes
 from storage.clock import SystemClock
-from storage.database.database import Database
 from storage.ids import UuidFactory
-from storage.migrations.runner import migrate
 from storage.people.audit import AuditFilter, SqlAuditLog
 from storage.secrets.connections import SqlConnections
 from storage.secrets.keys import VaultKeys
 from storage.secrets.vault import SqlVault
+from tests.support.databases import database_of
 from tests.support.mcp_caller import McpCaller
 from workflow.errors import JobsprintError
 from workflow.identity import LOCAL_ACTOR, SCOPES_OF_ROLE, Actor, Role
@@ -69,8 +68,7 @@ async def rooms(tmp_path: Path) -> AsyncIterator[Rooms]:
     clock = SystemClock()
     new_id = UuidFactory(clock=clock)
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(Database(f"sqlite:///{tmp_path / 'test.db'}"))
-        await migrate(database)
+        database = await stack.enter_async_context(database_of("sqlite", tmp_path))
         rules = AddressRules(allowed=(), is_loopback_allowed=True)
         outbound = OutboundHttp(rules=rules, max_connections=2, max_response_bytes=10_000, user_agent="test")
         await stack.enter_async_context(outbound)

@@ -13,7 +13,7 @@ import pytest
 
 from storage.clock import SystemClock
 from storage.queue.rabbitmq import REASON, RabbitQueue
-from storage.queue.rabbitmq_connection import connected
+from storage.queue.rabbitmq_connection import CONNECT_SECONDS, connected
 from storage.queue.topology import Topology
 from tests.storage.queue.test_queue import job, take
 from tests.support.brokers import rabbit, topology_of_ones_own
@@ -51,8 +51,8 @@ async def test_high_goes_before_normal_before_low_among_what_is_at_hand(topology
 
 
 async def until(is_so: Callable[[], bool]) -> None:
-    """Wait until it is so, for a few seconds at most."""
-    async with asyncio.timeout(10):
+    """Wait until it is so, as long as a broker that is slow to answer may take."""
+    async with asyncio.timeout(3 * CONNECT_SECONDS):
         while not is_so():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from storage.database.database import Database
+from storage.secrets import connections
 from storage.secrets.connections import SqlConnections
 from storage.secrets.keys import VaultKeys
 from workflow.actions import Action
 from workflow.connections import (
-    MOST_CONNECTIONS,
     ActionFigures,
     ActionList,
     Connection,
@@ -99,11 +99,14 @@ async def test_a_connection_is_what_was_kept_for_its_workspace_only(store: SqlCo
         await store.get("mine", "another")
 
 
-async def test_names_are_unique_and_their_number_is_bounded(store: SqlConnections) -> None:
+async def test_names_are_unique_and_their_number_is_bounded(
+    store: SqlConnections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 3)
     await store.create(connection())
     with pytest.raises(ConnectionNameTakenError):
         await store.create(connection(id="other"))
-    for number in range(MOST_CONNECTIONS - 1):
+    for number in range(2):
         await store.create(connection(f"c{number}"))
     with pytest.raises(TooManyConnectionsError):
         await store.create(connection("one-too-many"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -88,20 +89,22 @@ def test_what_ends_too_early_is_an_error(left_out: int) -> None:
         decoded(gzip.compress(DATA)[:-left_out], "gzip", max_bytes=MAX)
 
 
-def bombs() -> list[tuple[str, bytes]]:
-    """Small bodies that are large when they are decoded, at the end or on the way there."""
-    zeros = gzip.compress(bytes(1 << 26))
-    found = [("gzip", zeros), ("deflate", zlib.compress(bytes(1 << 26))), ("gzip, gzip", gzip.compress(zeros))]
-    for coding, module in (("br", "brotli"), ("zstd", "backports.zstd")):
-        if coding in supported():
-            found.append((coding, importlib.import_module(module).compress(bytes(1 << 26))))
-    return found
+ZEROS = bytes(64 * MAX)
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    "gzip": lambda: gzip.compress(ZEROS),
+    "deflate": lambda: zlib.compress(ZEROS),
+    "gzip, gzip": lambda: gzip.compress(gzip.compress(ZEROS)),
+    "br": lambda: importlib.import_module("brotli").compress(ZEROS),
+    "zstd": lambda: importlib.import_module("backports.zstd").compress(ZEROS),
+}
+"""Small bodies that are large when they are decoded, at the end or on the way there."""
 
 
-@pytest.mark.parametrize(("coding", "bomb"), bombs(), ids=[coding for coding, _ in bombs()])
-def test_bombs_are_put_out_at_the_bound(coding: str, bomb: bytes) -> None:
+@pytest.mark.parametrize("coding", [each for each in BOMBS if set(each.split(", ")) <= set(supported())])
+def test_bombs_are_put_out_at_the_bound(coding: str) -> None:
     with pytest.raises(DecodedTooLargeError):
-        decoded(bomb, coding, max_bytes=MAX)
+        decoded(BOMBS[coding](), coding, max_bytes=MAX)
 
 
 def test_what_goes_in_is_bounded_as_well() -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from engine.nodes.ai.model_parameters import PAUSES_SECONDS
 from engine.nodes.registry import NodeRegistry
-from storage.database.database import Database
-from storage.migrations.runner import migrate
 from storage.models.vectors import SqlVectors
+from tests.support.databases import database_of
 from tests.support.engine import EngineHarness, Finished
 from workflow.chat import ChatRequest, ModelError
 from workflow.definitions.checks import check_definition
@@ -265,8 +264,7 @@ def test_what_is_wrong_with_parameters_is_found_before_anything_runs(
 
 
 async def test_texts_are_found_by_what_they_mean(harness: EngineHarness, tmp_path: Path) -> None:
-    async with Database(f"sqlite:///{tmp_path / 'test.db'}") as database:
-        await migrate(database)
+    async with database_of("sqlite", tmp_path) as database:
         harness.vectors = SqlVectors(database)
         put = {"operation": "upsert", "collection": "c", "id": "={{ $json.id }}", "text": "={{ $json.text }}"}
         texts = [{"id": "a", "text": "aaaa"}, {"id": "o", "text": "oooo"}, {"id": "u", "text": "uuuu"}]

@@ -66,6 +66,8 @@ async def examples() -> dict[str, Example]:
             expression_memory_bytes=16 << 20,
             request_max_bytes=1_000_000,
             request_max_members=1_000,
+            sub_workflow_depth=2,
+            sub_workflow_calls=5,
         )
         services = await stack.enter_async_context(running_services(settings, has_http=True))
         client = await stack.enter_async_context(Client(services.mcp))
@@ -139,8 +141,24 @@ async def _runs(client: Client, url: str, found: dict[str, Example]) -> None:
         # Several requests leave at once, and it is chance which one fails first.
         found[name] = await _run(client, json.loads(text), items[:1] if '"http_request"' in text else items)
     found["agent_step_limit"] = await _step_limit(client)
+    await _chains(client, found)
     for _ in range(5):
         found["circuit_open"] = await _run(client, RUNS["connection_failed"](url), items[:1])
+
+
+async def _chains(client: Client, found: dict[str, Example]) -> None:
+    """A workflow that calls itself, and one that calls another for each of too many items."""
+    made = await _content(client, "create_workflow", definition=one(NO_OP))
+    known = {"workflow_id": made["workflow_id"]}
+    for_each = {"type": "for_each", "parameters": known}
+    found["too_many_calls"] = await _run(client, one(for_each, name="parent"), [{"n": n} for n in range(6)])
+    again = one({"type": "execute_workflow", "parameters": known})
+    await _content(client, "update_workflow", **known, expected_version=1, definition=again)
+    await _content(client, "execute_workflow", **known, wait_seconds=20)
+    listed = await _content(client, "list_executions", **known, status="failed")
+    for each in listed["executions"]:
+        seen = await _content(client, "inspect_execution", execution_id=each["execution_id"])
+        found.setdefault(seen["error"]["code"], seen["error"])
 
 
 async def _step_limit(client: Client) -> Example:

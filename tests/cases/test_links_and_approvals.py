@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,6 +14,7 @@ import pytest
 
 from tests.support.server_process import ServerProcess
 from tests.support.tenants import PASSWORD, Tenant, member, registered
+from tests.support.waiting import found
 
 START = {"type": "manual"}
 PAGE = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -52,22 +52,22 @@ async def seen(http: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
 
 async def asked(http: httpx2.AsyncClient, execution_id: str, node: str) -> dict[str, Any]:
     """What the node asks, once it waits."""
-    async with asyncio.timeout(20):
-        while True:
-            for waiting in (await seen(http, execution_id)).get("waiting", []):
-                if waiting["node"] == node:
-                    return dict(waiting)
-            await asyncio.sleep(0.02)
+
+    async def question() -> dict[str, Any] | None:
+        waiting = (await seen(http, execution_id)).get("waiting", [])
+        return next((dict(each) for each in waiting if each["node"] == node), None)
+
+    return await found(question)
 
 
 async def ended(http: httpx2.AsyncClient, execution_id: str) -> dict[str, Any]:
     """The execution at its end."""
-    async with asyncio.timeout(20):
-        while True:
-            found = await seen(http, execution_id)
-            if found["status"] not in ("queued", "running", "waiting"):
-                return found
-            await asyncio.sleep(0.02)
+
+    async def over() -> dict[str, Any] | None:
+        execution = await seen(http, execution_id)
+        return None if execution["status"] in ("queued", "running", "waiting") else execution
+
+    return await found(over)
 
 
 TWO = {"start": START, "one": approval("Send it?"), "two": approval("Delete everything?")}

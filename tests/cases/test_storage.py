@@ -6,7 +6,6 @@ Each kind is shown with the whole server; neighbours of the rows, files and curs
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.here import Here, here
+from tests.support.waiting import found
 from workflow.identity import LOCAL_ID
 
 LARGE = "x" * (300 << 10)
@@ -114,12 +114,12 @@ async def test_retention_by_count_keeps_the_newest_whatever_their_ids_are(data_d
             "connections": [["start", "call"]],
         }
         ended = [(await server.execution(parent))["execution_id"] for _ in range(8)]
-        async with asyncio.timeout(20):
-            while True:
-                listed = (await server.http.get("/api/executions", params={"limit": 100})).json()["executions"]
-                if len(listed) == 6:
-                    break
-                await asyncio.sleep(0.05)
+
+        async def kept() -> list[dict[str, Any]] | None:
+            listed: list[dict[str, Any]] = (await server.http.get("/api/executions?limit=100")).json()["executions"]
+            return listed if len(listed) == 6 else None
+
+        listed = await found(kept)
         parents = [each["execution_id"] for each in listed if each["execution_id"] in ended]
         assert parents == ended[:-4:-1], "the newest three, newest first, each with its child"
 

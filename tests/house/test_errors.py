@@ -14,9 +14,6 @@ from scripts.error_page import PLACES, catalogue
 from workflow import errors
 from workflow.errors import JobsprintError
 
-# One worker of pytest reads the sources, for all of these.
-pytestmark = pytest.mark.xdist_group("sources")
-
 CATALOGUE = catalogue()
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
@@ -38,12 +35,10 @@ def test_the_page_has_an_example_of_nearly_every_code() -> None:
     page = (ROOT / "docs" / "errors.md").read_text()
     entries = {part.partition("`")[0]: part for part in page.split("\n### `")[1:]}
     assert set(entries) == set(CATALOGUE)
-    # These take a broken machine, a fault of ours or of a package, or a long chain of workflows; or stand for more
-    # exact ones.
+    # These take a broken machine, or a fault of ours or of a package; or stand for more exact ones.
     rare = {
         "bad_http",
         "body_too_slow",
-        "calls_too_deep",
         "head_too_slow",
         "http_error",
         "internal_error",
@@ -53,7 +48,6 @@ def test_the_page_has_an_example_of_nearly_every_code() -> None:
         "not_accepted",
         "outbound_failed",
         "storage_failed",
-        "too_many_calls",
         "too_many_connections",
         "unstorable_value",
     }

@@ -15,9 +15,6 @@ import pytest
 
 from scripts.make_docs import PAGES
 
-# One worker of pytest reads the sources, for all of these.
-pytestmark = pytest.mark.xdist_group("sources")
-
 ROOT = Path(__file__).parents[2]
 ROOMS = ("workflow", "engine", "prompts", "integrations", "storage", "tools", "server")
 MODULES = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))

@@ -18,9 +18,6 @@ from pathlib import Path
 
 import pytest
 
-# One worker of pytest reads the sources, for all of these.
-pytestmark = pytest.mark.xdist_group("sources")
-
 ROOT = Path(__file__).parents[2]
 ROOMS = ("workflow", "engine", "prompts", "integrations", "storage", "tools", "server")
 FOLDERS = (*ROOMS, "tests", "scripts", "benchmarks", "examples", "docs", "deploy")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
@@ -18,6 +17,7 @@ from server.assembly.app import http_app
 from server.assembly.composition import Services, running_services
 from server.settings.settings import Settings
 from tests.support.databases import put_newest
+from tests.support.waiting import found
 from workflow.actions import ActionCall
 from workflow.identity import LOCAL_ID
 
@@ -46,12 +46,12 @@ class Here:
 
     async def seen(self, execution_id: str, *, left: str | None = None) -> dict[str, Any]:
         """The execution when it is over or waits, and is not in the state that it has ``left``."""
-        async with asyncio.timeout(20):
-            while True:
-                seen: dict[str, Any] = (await self.http.get(f"/api/executions/{execution_id}")).json()
-                if seen["status"] not in ("queued", "running", left):
-                    return seen
-                await asyncio.sleep(0.03)  # everything is in this process, and wants its turn
+
+        async def seen() -> dict[str, Any] | None:
+            execution: dict[str, Any] = (await self.http.get(f"/api/executions/{execution_id}")).json()
+            return None if execution["status"] in ("queued", "running", left) else execution
+
+        return await found(seen)
 
     async def consent(self, url: str, decision: str = "allow") -> httpx2.Response:
         """What a browser sees last that opens the link and presses a button."""

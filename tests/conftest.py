@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -108,3 +109,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def data_dir(tmp_path: Path) -> Path:
     """A data folder of the test's own."""
     return tmp_path / "data"
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays for good: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()

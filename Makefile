@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs structure clean
+.PHONY: help run test test-long check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs structure clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -28,6 +28,9 @@ run: $(READY) ## Set up and serve on this machine, with the embedded database
 
 test: $(READY) check ## Set up and run every check and test
 	$(BIN)/pytest
+
+test-long: $(READY) ## Run the tests that take long (five minutes)
+	$(BIN)/pytest -m long
 
 check: $(READY) ## Check style, types and the rules of who imports whom
 	$(BIN)/ruff check .

@@ -151,7 +151,7 @@ async def _chains(client: Client, found: dict[str, Example]) -> None:
     made = await _content(client, "create_workflow", definition=one(NO_OP))
     known = {"workflow_id": made["workflow_id"]}
     for_each = {"type": "for_each", "parameters": known}
-    found["too_many_calls"] = await _run(client, one(for_each, name="parent"), [{"n": n} for n in range(6)])
+    found["too_many_calls"] = await _run(client, one(for_each, name="parent"), [{"n": n} for n in range(20)])
     again = one({"type": "execute_workflow", "parameters": known})
     await _content(client, "update_workflow", **known, expected_version=1, definition=again)
     await _content(client, "execute_workflow", **known, wait_seconds=20)
@@ -183,7 +183,8 @@ async def _step_limit(client: Client) -> Example:
 
 async def _run(client: Client, definition: dict[str, Any], items: list[Any]) -> Example:
     made = await _content(client, "create_workflow", definition=definition)
-    ran = await _content(client, "execute_workflow", workflow_id=made["workflow_id"], input=items)
+    known = {"workflow_id": made["workflow_id"]}
+    ran = await _content(client, "execute_workflow", **known, input=items, wait_seconds=50)
     error: Example = ran["error"]
     return error
 

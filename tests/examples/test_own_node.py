@@ -87,6 +87,7 @@ def test_its_own_tests_pass(package: Path, installed: Path) -> None:
     _succeeds(pytest_, package, PYTHONPATH=str(installed))
 
 
+@pytest.mark.long
 def test_mypy_is_content_with_it_and_sees_our_types(package: Path) -> None:
     mypy = [sys.executable, "-m", "mypy", "--cache-dir", str(package.parent / "mypy")]
     _succeeds(mypy, package)
@@ -171,6 +172,7 @@ async def test_a_server_lists_and_runs_its_node_types(
     assert [each["message"] for each in received] == ["Call [email]"]
 
 
+@pytest.mark.long
 async def test_a_server_starts_without_a_node_type_that_is_broken(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ async def test_at_most_the_concurrency_is_at_work_and_every_item_is_done_once(ha
     assert (most, sorted(seen)) == (7, list(range(100)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "kind",
     [
@@ -135,7 +136,7 @@ async def test_at_most_the_concurrency_is_at_work_and_every_item_is_done_once(ha
 )
 async def test_nodes_with_many_items_let_others_go_on(harness: EngineHarness, kind: dict[str, Any]) -> None:
     async with watched() as turns:
-        done = await harness.execute(chain(kind), {"m": 1, "l": list(range(2 * MANY))})
+        done = await harness.execute(chain(kind), {"m": 1, "l": list(range(5 * MANY))})
     assert done.state is ExecutionState.SUCCEEDED, done.run.error
     assert max(turns) < MOST_SECONDS
 

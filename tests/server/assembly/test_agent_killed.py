@@ -53,6 +53,7 @@ async def agent(mcp: McpCaller, target: HttpTarget) -> str:
     return await mcp.create({"start": {"type": "manual"}, "agent": node}, ("start", "agent"))
 
 
+@pytest.mark.long
 async def test_no_finished_call_is_repeated_after_a_kill_in_the_middle(
     double: ModelsDouble, target: HttpTarget, tmp_path: Path
 ) -> None:

@@ -12,8 +12,8 @@ from tests.integration_faults.cases import FAULTS, SETUPS, is_right, run
 from tests.support.here import here
 
 
-# ``make integration-faults`` tries all of them, which takes a minute.
-@pytest.mark.parametrize("setup", ["a write with a fallback"])
+@pytest.mark.long
+@pytest.mark.parametrize("setup", SETUPS)
 async def test_every_fault_comes_to_what_the_contract_names_and_nothing_is_done_twice_without_a_mark(
     tmp_path: Path, setup: str
 ) -> None:

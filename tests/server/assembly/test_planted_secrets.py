@@ -357,6 +357,7 @@ async def look_with_tools(story: Story) -> None:
     await story.tool("call_parrot", {"n": 1})
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("kind", "credentials"), [("sqlite", SENT), ("postgresql", ("basic", "granted"))])
 async def test_planted_secrets_are_found_nowhere(kind: str, credentials: Sequence[str], data_dir: Path) -> None:

@@ -69,7 +69,7 @@ class Shared:
             yield core
 
 
-@pytest.fixture(params=["redis", "no redis"])
+@pytest.fixture(params=["redis", pytest.param("no redis", marks=pytest.mark.long)])
 async def shared(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Shared]:
     """An installation of the test's own; without Redis no event tells a process of another."""
     async with AsyncExitStack() as stack:

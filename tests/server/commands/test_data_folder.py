@@ -28,7 +28,7 @@ DEFINITION: dict[str, Any] = {
 }
 
 
-@pytest.fixture(params=[0o000, 0o022, 0o077])
+@pytest.fixture(params=[0o000, *(pytest.param(each, marks=pytest.mark.long) for each in (0o022, 0o077))])
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     """What the process that starts the server keeps from new files."""
     before = os.umask(request.param)

@@ -158,6 +158,7 @@ async def test_500_node_runs_are_inspected_page_by_page(meter: Meter) -> None:
     assert again["rerun_of"] == ran["execution_id"]
 
 
+@pytest.mark.long
 async def test_10_000_items_are_inspected_page_by_page(meter: Meter) -> None:
     made, _ = await meter.call("create_workflow", 4_000, definition=many_items())
     known = {"workflow_id": made["workflow_id"]}

@@ -125,6 +125,7 @@ async def test_a_connection_by_consent_works_as_one_by_token(tmp_path: Path) -> 
         assert (await run(server, "gmail_send_email", EMAIL)).quota == 2
 
 
+@pytest.mark.long
 async def test_among_a_thousand_actions_the_right_one_is_found_within_the_budget(tmp_path: Path) -> None:
     async with running_zapier(actions=1_000) as double, here(tmp_path) as server:
         assert (await connect(server, double))["actions"] == 1_000

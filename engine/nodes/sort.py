@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field
@@ -13,6 +15,10 @@ from engine.nodes import field_path
 from engine.nodes.keys import key_of
 from workflow.definitions.catalogue import MAIN
 from workflow.items import Outputs
+
+SLICE_ITEMS = 10_000
+ABSENT_RANK = (0, 0)
+"""Of items that are not compared."""
 
 
 class SortKey(Parameters):
@@ -47,9 +53,24 @@ class Sort(BatchNode[SortParameters]):
             values = [field_path.read(item.json, key.field) for item in call.items]
             present = [index for index in indexes if not _is_missing(values[index])]
             missing = [index for index in indexes if _is_missing(values[index])]
-            present.sort(key=lambda index: _rank(values[index]), reverse=key.order == "descending")
-            indexes = present + missing
+            ranks = [ABSENT_RANK if _is_missing(value) else _rank(value) for value in values]
+            indexes = _sorted(present, ranks, is_descending=key.order == "descending") + missing
         return {MAIN: paired([call.items[index].json for index in indexes], indexes)}
+
+
+def _sorted(indexes: list[int], ranks: Sequence[tuple[int, Any]], *, is_descending: bool) -> list[int]:
+    """The indexes by their ranks; equal ones keep their order.
+
+    Many are sorted in slices: the interpreter runs nothing else while it sorts one list, so that one of 200,000 items
+    would keep every other execution waiting, though this is in a thread of its own.
+    """
+    slices = [
+        sorted(indexes[start : start + SLICE_ITEMS], key=ranks.__getitem__, reverse=is_descending)
+        for start in range(0, len(indexes), SLICE_ITEMS)
+    ]
+    if len(slices) < 2:
+        return indexes if not slices else slices[0]
+    return list(heapq.merge(*slices, key=ranks.__getitem__, reverse=is_descending))
 
 
 def _is_missing(value: Any) -> bool:

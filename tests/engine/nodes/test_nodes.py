@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from engine.nodes import sort
 from engine.nodes.registry import NodeRegistry
 from tests.support.engine import EngineHarness
 from tests.support.http_target import HttpTarget
@@ -364,3 +365,15 @@ async def test_a_header_that_an_expression_gives_is_looked_at_too(harness: Engin
     assert done.run.error is not None
     assert done.run.error.code == "bad_parameter"
     assert "line break" in done.run.error.message
+
+
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+async def test_many_items_are_sorted_in_slices_and_equal_ones_keep_their_order(
+    harness: EngineHarness, monkeypatch: pytest.MonkeyPatch, order: str
+) -> None:
+    monkeypatch.setattr(sort, "SLICE_ITEMS", 7)
+    items = [{"n": number, "by": (number * 7_919) % 13 if number % 5 else None} for number in range(100)]
+    done = await harness.node("sort", {"by": [{"field": "by", "order": order}]}, items)
+    present = [item for item in items if item["by"] is not None]
+    expected = sorted(present, key=lambda item: item["by"] or 0, reverse=order == "descending")
+    assert done.items("node") == expected + [item for item in items if item["by"] is None]

@@ -79,6 +79,7 @@ DEFINITIONS: dict[str, Any] = {
     "unknown_node_reference": one(fields(x="={{ $('strat').item.json.x }}")),
     "unknown_variable": one(fields(x="={{ $jsn.x }}")),
     "expression_without_equals": one(fields(x="{{ $json.x }}")),
+    "space_around_expression": one(fields(x="={{ $json.x > 1 }} ")),
     "expression_without_braces": one(fields(x="$json.x")),
 }
 

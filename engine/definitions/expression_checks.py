@@ -83,6 +83,7 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
                 found.append(Finding(code="bad_expression", pointer=at, message=error.message, fix=error.fix))
             else:
                 found += _variable_findings(at, source)
+                found += _space_findings(at, source)
                 parsed.append((at, source))
             if len(found) >= MOST_FINDINGS:
                 return found
@@ -177,6 +178,19 @@ def _variable_findings(at: str, source: str) -> Iterator[Finding]:
             message=f"Expressions have no {name}.{did_you_mean(near)}",
             patch=patch,
             fix=None if patch else f"They have $('node name') and {listed(sorted(VARIABLES))}.",
+        )
+
+
+def _space_findings(at: str, source: str) -> Iterator[Finding]:
+    """One expression with space around it: its result becomes text, so that false is a text that counts as true."""
+    template = parse_template(source)
+    if len(template.expressions) == 1 and any(template.texts) and not any(map(str.strip, template.texts)):
+        yield Finding(
+            code="space_around_expression",
+            severity="warning",
+            pointer=at,
+            message="The space around the expression makes its result a text; alone, it keeps its type.",
+            patch=(PatchOperation(op="replace", path=at, value=f"={source[1:].strip()}"),),
         )
 
 

@@ -65,7 +65,12 @@
     return locales === undefined ? `${this}`.toLowerCase() : theIntl().lower(`${this}`, locales);
   });
 
-  const theLuxon = once(() => load(`${textNamed('luxon.min.js')};luxon`));
+  const theLuxon = once(() => {
+    const luxon = load(`${textNamed('luxon.min.js')};luxon`);
+    // DateTime and Duration are ISO 8601 in JSON; an Interval would be its private members.
+    hidden(luxon.Interval.prototype, 'toJSON', function toJSON() { return this.toISO(); });
+    return luxon;
+  });
   let luxonAt; // the moment and zone that luxon is set to
   const luxonNow = () => {
     const { Settings, DateTime } = theLuxon();

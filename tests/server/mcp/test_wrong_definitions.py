@@ -343,6 +343,14 @@ EXPRESSIONS = [
         is_warning=True,
     ),
     WrongDefinition(
+        what="a space behind an expression, which makes a list a text",
+        source="n8n-io/n8n 15828 and 16597: [object Object], and a false that counts as true",
+        definition=with_node("more", fields(x="={{ [$json.n] }}\n")),
+        code="space_around_expression",
+        at="/nodes/more/parameters/fields/x",
+        is_warning=True,
+    ),
+    WrongDefinition(
         what="a variable without braces",
         source="formulas as spreadsheets write them",
         definition=with_node("more", fields(x="=$json.n", y="$json.n")),

@@ -150,8 +150,8 @@ async def _chains(client: Client, found: dict[str, Example]) -> None:
     """A workflow that calls itself, and one that calls another for each of too many items."""
     made = await _content(client, "create_workflow", definition=one(NO_OP))
     known = {"workflow_id": made["workflow_id"]}
-    for_each = {"type": "for_each", "parameters": known}
-    found["too_many_calls"] = await _run(client, one(for_each, name="parent"), [{"n": n} for n in range(20)])
+    for_each = {"type": "for_each", "parameters": {**known, "concurrency": 1}}
+    found["too_many_calls"] = await _run(client, one(for_each, name="parent"), [{"n": n} for n in range(6)])
     again = one({"type": "execute_workflow", "parameters": known})
     await _content(client, "update_workflow", **known, expected_version=1, definition=again)
     await _content(client, "execute_workflow", **known, wait_seconds=20)

@@ -99,13 +99,13 @@ class ChildExecutions:
                 code="calls_too_deep",
                 fix="Look whether a workflow calls itself without an end; JOBSPRINT_SUB_WORKFLOW_DEPTH is the bound.",
             )
-        if await self._calls.of(root) >= self._bounds.calls:
+        compiled = await self._authoring.compiled_in_use(parent.owner, workflow_id)
+        if not await self._calls.take(root, self._bounds.calls):
             raise NodeError(
                 f"Execution {root} has started {self._bounds.calls} others with all that these have started.",
                 code="too_many_calls",
                 fix="Give a call more to do, or raise JOBSPRINT_SUB_WORKFLOW_CALLS.",
             )
-        compiled = await self._authoring.compiled_in_use(parent.owner, workflow_id)
         submission = Submission(
             trigger="workflow",
             initiator=parent.initiator,
@@ -118,12 +118,14 @@ class ChildExecutions:
         )
         try:
             local = await self._intake.accept(compiled, submission)
-        except QueueFullError as error:
+        except BaseException as error:
+            self._calls.give_back(root)
+            if not isinstance(error, QueueFullError):
+                raise
             retry_after = float(error.retry_after_seconds)
             raise NodeError(
                 error.message, code=error.code, transient=True, fix=error.fix, retry_after_seconds=retry_after
             ) from error
-        self._calls.add(root)
         return local.execution
 
 
@@ -134,17 +136,24 @@ class _CallCounts:
         self._store = store
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    async def of(self, root: str) -> int:
-        """The count, from the store where this process does not know it or has not asked for a while."""
+    async def take(self, root: str, most: int) -> bool:
+        """Count one more, unless there are ``most`` already. The store is asked where this process does not know the
+        count or has not asked for a while.
+
+        While one call asks the store, others may take: what they have counted stays.
+        """
         count = self._counts.get(root)
         if count is None or count % COUNT_AGAIN == 0:
-            count = await self._store.count_of_root(root)
-            self._counts[root] = count
-            while len(self._counts) > COUNTED_ROOTS:
-                self._counts.popitem(last=False)
-        return count
+            stored = await self._store.count_of_root(root)
+            count = max(stored, self._counts.get(root, 0))
+        if count >= most:
+            return False
+        self._counts[root] = count + 1
+        while len(self._counts) > COUNTED_ROOTS:
+            self._counts.popitem(last=False)
+        return True
 
-    def add(self, root: str) -> None:
-        """One more was started."""
+    def give_back(self, root: str) -> None:
+        """One that was counted is not started after all."""
         if root in self._counts:
-            self._counts[root] += 1
+            self._counts[root] -= 1

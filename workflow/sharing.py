@@ -35,8 +35,9 @@ class Leases(Protocol):
     async def claim_expired(
         self, *, now: datetime, expired_before: datetime, unclaimed_before: datetime | None = None, limit: int
     ) -> Sequence[Execution]:
-        """Claim queued and running executions whose lease ended before ``expired_before``, oldest first; and queued
-        ones whose job has brought them to no worker by ``unclaimed_before``."""
+        """Claim queued and running executions whose lease ended before ``expired_before``, oldest first; queued ones
+        whose job has brought them to no worker by ``unclaimed_before``; and waiting ones whose holder had a signal to
+        process when its lease ended."""
         ...
 
     async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:

@@ -103,7 +103,7 @@ class Recovery:
             found = await self._leases.claim_expired(
                 now=self._clock.now(), expired_before=expired_before, unclaimed_before=unclaimed_before, limit=limit
             )
-            await asyncio.gather(*(self._one(self._wakeups.requeue_claimed, execution) for execution in found))
+            await asyncio.gather(*(self._one(self._wakeups.go_on_claimed, execution) for execution in found))
             if len(found) < limit:
                 return
 

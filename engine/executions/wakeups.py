@@ -119,8 +119,12 @@ class Wakeups:
             if claimed is not None:
                 await self._claims.requeue(claimed.moved(ExecutionEvent.RESUME, wake_at=None))
 
-    async def requeue_claimed(self, execution: Execution) -> None:
-        """Queue an execution again whose holder is gone, and whose lease this process has claimed."""
+    async def go_on_claimed(self, execution: Execution) -> None:
+        """Let an execution go on whose holder is gone, and whose lease this process has claimed. One that waits had
+        been answered by way of that holder; its journal says which item."""
+        if execution.state is ExecutionState.WAITING:
+            await self.wake_due(execution)
+            return
         async with self.moving(execution.id):
             if self._local.get(execution.id) is None:
                 await self._claims.requeue(execution.moved(ExecutionEvent.HAND_BACK))

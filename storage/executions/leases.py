@@ -114,7 +114,15 @@ class SqlLeases:
                 and_(holder.is_(None), end < unclaimed_before),
             )
         free = select(executions.c.id).where(executions.c.state.in_(_ACTIVE_STATES), is_free)
-        return await self._claim_all(free.order_by(executions.c.created_at, executions.c.id).limit(limit), now)
+        oldest = executions.c.created_at, executions.c.id
+        found = await self._claim_all(free.order_by(*oldest).limit(limit), now)
+        if not self._database.is_sqlite and len(found) < limit:
+            # A process claims a waiting execution to let it go on. While it does, others signal it; when it ends before
+            # it has stored that, nothing else would look at the row again: it is neither active, nor due.
+            was_signalled = and_(executions.c.state == _WAITING, executions.c.signals > 0, end < expired_before)
+            left = select(executions.c.id).where(was_signalled).order_by(*oldest).limit(limit - len(found))
+            found += await self._claim_all(left, now)
+        return found
 
     async def claim_due(self, *, now: datetime, limit: int) -> Sequence[Execution]:
         """Claim waiting executions whose time has come; see the port."""

@@ -36,7 +36,7 @@ class Left:
 async def test_a_process_starts_though_another_one_was_quicker() -> None:
     begun: list[str] = []
 
-    async def requeue_claimed(execution: Any) -> None:
+    async def go_on_claimed(execution: Any) -> None:
         if execution.id == "taken":
             raise LeaseLostError("Another process has it.", fix="Nothing.")
         begun.append(execution.id)
@@ -46,7 +46,7 @@ async def test_a_process_starts_though_another_one_was_quicker() -> None:
 
     parts: dict[str, Any] = {
         "dispatch": SimpleNamespace(room=10, unclaimed_before=lambda now: now),
-        "wakeups": SimpleNamespace(requeue_claimed=requeue_claimed),
+        "wakeups": SimpleNamespace(go_on_claimed=go_on_claimed),
         "leases": Left(),
     }
     recovery = Recovery(**parts, clock=SystemClock(), lease_seconds=30, process_pending=process_pending, is_alone=False)

@@ -209,6 +209,20 @@ async def test_what_waits_can_be_answered_at_any_server_once(shared: Shared) -> 
         assert [(item["n"], item["two"]) for item in seen["output"]["items"]["add"]] == [(n, 2) for n in range(4)]
 
 
+async def test_an_answer_by_way_of_a_process_that_ends_is_not_lost(shared: Shared) -> None:
+    async with shared.server("two") as two, shared.worker():
+        async with shared.server("one") as one:
+            workflow_id = await made(one, APPROVAL)
+            ran = await executed(one, workflow_id, input={"n": 1})
+            # It is about to answer, and ends before it has stored anything.
+            waiting = [ExecutionState.WAITING]
+            assert await one.services.control._wakeups.claim_idle("local", ran["execution_id"], waiting)
+            body = {"node": "ask", "item": 0, "data": {"choice": "approve"}}
+            answer = await two.http.post(f"/api/executions/{ran['execution_id']}/resume", json=body)
+            assert answer.is_success, answer.text
+        await until_state(two, ran["execution_id"], ExecutionState.SUCCEEDED)
+
+
 async def test_a_workflow_s_limit_holds_for_all_workers_together(shared: Shared, target: HttpTarget) -> None:
     call = {"type": "http_request", "parameters": {"url": f"{target.url}/pause"}}
     definition = {

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 ROOMS = ("workflow", "engine", "prompts", "integrations", "storage", "tools", "server")
 FOLDERS = (*ROOMS, "tests", "scripts", "benchmarks", "examples", "docs", "deploy")
@@ -222,17 +220,25 @@ def missing(text: str, *, home: Path, seen_from: str | None = None) -> list[str]
     ]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=_id)
-def test_what_a_docstring_or_comment_mentions_is_there(path: Path) -> None:
-    seen_from = _dotted(path)
-    assert [name for text in spoken(path) for name in missing(text, home=path.parent, seen_from=seen_from)] == []
+def test_what_docstrings_and_comments_mention_is_there() -> None:
+    wrong = {}
+    for path in SOURCES:
+        seen_from = _dotted(path)
+        names = [name for text in spoken(path) for name in missing(text, home=path.parent, seen_from=seen_from)]
+        if names:
+            wrong[_id(path)] = names
+    assert wrong == {}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=_id)
-def test_what_a_page_mentions_is_there(path: Path) -> None:
-    page = path.read_text()
-    dead_links = [link for link in LINK.findall(page) if not (path.parent / link).exists()]
-    assert dead_links + [name for part in parts_of(page) for name in missing(part, home=path.parent)] == []
+def test_what_pages_mention_is_there() -> None:
+    wrong = {}
+    for path in PAGES:
+        page = path.read_text()
+        names = [link for link in LINK.findall(page) if not (path.parent / link).exists()]
+        names += [name for part in parts_of(page) for name in missing(part, home=path.parent)]
+        if names:
+            wrong[_id(path)] = names
+    assert wrong == {}
 
 
 def test_the_architecture_names_what_the_code_has() -> None:

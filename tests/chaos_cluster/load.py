@@ -243,24 +243,20 @@ class Load:
         self.outcomes["nobody there"] += 1
 
     async def approver(self) -> None:
-        """Approve what waits for a person, until it is over and nothing waits any more."""
-        is_idle = False
+        """Approve what waits for a person, until cancelled: what a fault has held up comes to wait long after others."""
         for server in itertools.cycle(self.servers):
             with contextlib.suppress(httpx2.HTTPError):
                 async with httpx2.AsyncClient(base_url=server.url, timeout=10) as http:
-                    is_idle = not await self._approve(http)
-            if is_idle and self.is_over:
-                return
+                    await self._approve(http)
             await asyncio.sleep(0.3)
 
-    async def _approve(self, http: httpx2.AsyncClient) -> bool:
-        """Approve a page of what waits; whether there was anything."""
+    async def _approve(self, http: httpx2.AsyncClient) -> None:
+        """Approve a page of what waits."""
         answer = await http.get("/api/executions", params={"status": "waiting", "limit": 100})
         if answer.status_code != 200:
-            return True
+            return
         asking = [each["execution_id"] for each in answer.json()["executions"] if each["workflow"] == "asks"]
         for execution_id in asking:
             data = {"data": {"choice": "approve"}}
             # 409: answered before, by a call whose answer was lost; it is seen in the end whether that was so.
             await http.post(f"/api/executions/{execution_id}/resume", json=data)
-        return bool(asking)

@@ -198,8 +198,9 @@ async def test_whatever_fails_what_was_accepted_ends_and_nothing_happens_twice_u
         faults = await struck(here)
         load.is_over = True
         await asyncio.gather(*callers)
-        await approver
         states = await ended_states(here, load)
+        approver.cancel()
+        await asyncio.gather(approver, return_exceptions=True)
         letters = await dead_letters(here, expected=len(load.accepted["dead"]))
         wrong = await wrong_outputs(here, load)
         children = await children_of(here, load.accepted["children"])

@@ -130,7 +130,6 @@ async def test_killed_and_frozen_at_any_moment_everything_comes_to_its_end(tmp_p
         kills = await kill_and_freeze(server)
         load.is_over = True
         await asyncio.gather(*callers)
-        await approver
         async with httpx2.AsyncClient(base_url=server.url, timeout=30) as http:
 
             async def have_ended() -> bool:
@@ -138,6 +137,8 @@ async def test_killed_and_frozen_at_any_moment_everything_comes_to_its_end(tmp_p
                 return not any(pages)
 
             await until(have_ended, seconds=120)
+            approver.cancel()
+            await asyncio.gather(approver, return_exceptions=True)
             differing = await wrong(http, load)
             children = await listed(http, workflow_id=ids["child"])
             handlers = await listed(http, workflow_id=ids["handler"])

@@ -243,7 +243,7 @@ class Load:
         self.outcomes["nobody there"] += 1
 
     async def approver(self) -> None:
-        """Approve what waits for a person, until cancelled: what a fault has held up comes to wait long after others."""
+        """Approve what waits for a person, until cancelled: what a fault holds up waits long after others."""
         for server in itertools.cycle(self.servers):
             with contextlib.suppress(httpx2.HTTPError):
                 async with httpx2.AsyncClient(base_url=server.url, timeout=10) as http:

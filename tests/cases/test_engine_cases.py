@@ -1,7 +1,8 @@
 """Cases of the engine that public bug reports taught: definition and input in, items out or an error.
 
-One file in ``engine/`` is one kind of fault: ``kind``, ``why``, ``source`` (the reports), and ``cases``, each with a
-``name``, a ``workflow``, an ``input`` and what is ``expected``:
+One file in ``engine/`` or ``expressions/`` (but the tables of ``test_expressions_and_code``) is one kind of fault:
+``kind``, ``why``, ``source`` (the reports), and ``cases``, each with a ``name``, a ``workflow``, an ``input`` and
+what is ``expected``:
 
 * ``nodes``: the items of a node (``"check"``: all outputs in one) or of one output (``"check.true"``); an empty list
   also where the node did not run;
@@ -26,8 +27,14 @@ from workflow.definitions import graph
 from workflow.executions import Execution
 from workflow.states import ExecutionState
 
-FOLDER = Path(__file__).parent / "engine"
-KINDS: dict[str, dict[str, Any]] = {path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))}
+HERE = Path(__file__).parent
+TABLES = {"intl", "local-dates", "offsets"}
+KINDS: dict[str, dict[str, Any]] = {
+    path.stem: json.loads(path.read_text())
+    for folder in ("engine", "expressions")
+    for path in sorted((HERE / folder).glob("*.json"))
+    if path.stem not in TABLES
+}
 CASES = [pytest.param(case, id=f"{name}: {case['name']}") for name, kind in KINDS.items() for case in kind["cases"]]
 
 
@@ -90,6 +97,7 @@ async def test_a_case_comes_out_right(harness: EngineHarness, case: dict[str, An
         assert done.run.error is not None, "it succeeded"
         shown = done.run.error.to_json()
         assert {member: shown.get(member) for member in expected["error"]} == expected["error"]
+        assert done.run.error.fix, "an error says what to do"
     else:
         assert done.state is ExecutionState.SUCCEEDED, done.run.error
     for end, items in expected.get("nodes", {}).items():

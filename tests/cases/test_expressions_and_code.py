@@ -1,8 +1,8 @@
-"""Cases of expressions and code that public bug reports taught: ids, pairs, bad items, texts, dates.
+"""Dates, numbers and texts of a zone and language, beside what Node.js and Python give.
 
-The files in ``expressions/`` have the form of those in ``engine/`` (see ``test_engine_cases``), but three:
-``intl.json`` and ``local-dates.json`` have expressions with what Node.js gives (V8 with CLDR 48), ``offsets.json`` has
-offsets of time zones as Python's ``zoneinfo`` has them.
+In ``expressions/``: ``intl.json`` and ``local-dates.json`` have expressions with what Node.js gives (V8 with CLDR 48),
+``offsets.json`` has offsets of time zones as Python's ``zoneinfo`` has them. The other files are cases
+(``test_engine_cases``).
 """
 
 from __future__ import annotations
@@ -15,42 +15,11 @@ import pytest
 
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import WorkerPool
-from tests.cases.test_engine_cases import as_far_as, exactly, items_of
-from tests.support.engine import EngineHarness, scope_of
+from tests.support.engine import scope_of
 from workflow.errors import ExpressionError
-from workflow.states import ExecutionState
 
 FOLDER = Path(__file__).parent / "expressions"
 TABLES = {name: json.loads((FOLDER / f"{name}.json").read_text()) for name in ("intl", "local-dates", "offsets")}
-KINDS: dict[str, dict[str, Any]] = {
-    path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json")) if path.stem not in TABLES
-}
-CASES = [pytest.param(case, id=f"{name}: {case['name']}") for name, kind in KINDS.items() for case in kind["cases"]]
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_a_kind_says_why_and_has_neighbours(name: str) -> None:
-    kind = KINDS[name]
-    assert set(kind) == {"kind", "why", "source", "cases"}
-    assert len(kind["cases"]) >= 4, "the case itself and three neighbours"
-
-
-@pytest.mark.parametrize("case", CASES)
-async def test_a_case_comes_out_right(harness: EngineHarness, case: dict[str, Any]) -> None:
-    done = await harness.execute(case["workflow"], case["input"])
-    expected = case["expected"]
-    if "error" in expected:
-        assert done.run.error is not None, "it succeeded"
-        shown = done.run.error.to_json()
-        assert {member: shown.get(member) for member in expected["error"]} == expected["error"]
-        assert done.run.error.fix, "an error says what to do"
-    else:
-        assert done.state is ExecutionState.SUCCEEDED, done.run.error
-    for end, items in expected.get("nodes", {}).items():
-        found = items_of(done, end)
-        assert len(found) == len(items), (end, found)
-        found = [as_far_as(wanted, item) for wanted, item in zip(items, found, strict=True)]
-        assert exactly(found) == exactly(items), end
 
 
 async def values(pool: WorkerPool, expressions: list[str], *, timezone: str = "UTC") -> list[Any]:

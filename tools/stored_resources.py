@@ -9,8 +9,7 @@ import mcp_types as types
 from engine.definitions.authoring import Authoring
 from engine.executions.reader import ExecutionReader
 from storage.database.cursors import decode_cursor, encode_cursor, foreign_cursor
-from tools.authoring import workflow_header
-from tools.execution_views import execution_summary, node_run_details, overview
+from tools.executions.views import execution_summary, node_run_details, overview
 from tools.node_types import node_type_details
 from tools.protocol.completions import Completers
 from tools.protocol.pictures import mermaid
@@ -25,6 +24,7 @@ from tools.protocol.resources import (
     json_resource,
     versioned_forms,
 )
+from tools.workflows.authoring import workflow_header
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
 from workflow.executions import Execution
 from workflow.findings import listed

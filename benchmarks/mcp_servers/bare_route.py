@@ -29,7 +29,7 @@ from storage.executions.blobs import BlobStore
 from storage.executions.lease import Lease
 from storage.executions.store import SqlExecutionStore
 from storage.ids import UuidFactory
-from tools.execution_views import execution_summary, overview
+from tools.executions.views import execution_summary, overview
 from workflow.identity import LOCAL_ID
 
 

@@ -18,13 +18,15 @@ from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
 from server.settings.secret_key import derived_key
 from server.settings.settings import Settings
-from tools.authoring import AuthoringTools
-from tools.execution_app import ExecutionApp
-from tools.execution_views import ExecutionAnswers
-from tools.inspection import InspectionTools
-from tools.integrations import IntegrationTools
+from tools.executions.app import ExecutionApp
+from tools.executions.inspection import InspectionTools
+from tools.executions.running import RunningTools
+from tools.executions.runs import EXECUTION_FORM, Runs
+from tools.executions.tasks import Tasks
+from tools.executions.views import ExecutionAnswers
+from tools.integrations.actions import IntegrationTools
+from tools.integrations.pinned import PinnedTools
 from tools.node_types import NodeTypeTools
-from tools.pinned import PinnedTools
 from tools.prompt_offers import PromptResources, TemplatePrompts
 from tools.prompt_templates import PromptTools
 from tools.protocol.completions import Completers
@@ -32,13 +34,11 @@ from tools.protocol.offering import Offer
 from tools.protocol.prompts import guide_prompts
 from tools.protocol.selection import Selection
 from tools.protocol.tool import Tool
-from tools.published import PublishedPrompts, PublishedTools
-from tools.publishing import PublishingTools
-from tools.running import RunningTools
-from tools.runs import EXECUTION_FORM, Runs
 from tools.stored_resources import StoredResources
-from tools.tasks import Tasks
-from tools.workflows import WorkflowTools
+from tools.workflows.authoring import AuthoringTools
+from tools.workflows.published import PublishedPrompts, PublishedTools
+from tools.workflows.publishing import PublishingTools
+from tools.workflows.reading import WorkflowTools
 
 if TYPE_CHECKING:
     from tools.conformance.suite import ConformanceSuite

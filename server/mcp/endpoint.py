@@ -15,8 +15,8 @@ from server.mcp.offers import Offers
 from server.mcp.session import request_state_boundary
 from server.mcp.subscriptions import Subscriptions
 from server.mcp.tasks import TaskMethods
-from tools.execution_app import EXTENSION as APPS
-from tools.tasks import Tasks
+from tools.executions.app import EXTENSION as APPS
+from tools.executions.tasks import Tasks
 
 INSTRUCTIONS = (
     "Jobsprint runs workflows: graphs of nodes that pass items (JSON objects) on. To build one: find_nodes for the "

@@ -10,7 +10,7 @@ from server.mcp.errors import protocol_error
 from server.mcp.offers import Offers
 from server.mcp.selection import wanted_tools
 from server.mcp.session import Context, actor_of, owner_of
-from tools import execution_app
+from tools.executions import app as execution_app
 from tools.protocol.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.identity import READS_PROMPTS

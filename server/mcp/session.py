@@ -15,9 +15,9 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from server.http import access
 from server.mcp.identity import NAME
+from tools.executions.questions import Abilities, accepted, request_for
+from tools.executions.tasks import EXTENSION
 from tools.protocol.caller import AnswerComesLaterError, Elicitation
-from tools.questions import Abilities, accepted, request_for
-from tools.tasks import EXTENSION
 from workflow.identity import LOCAL_ACTOR, Actor
 from workflow.items import JsonObject
 

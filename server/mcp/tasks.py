@@ -17,7 +17,7 @@ from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from pydantic import Field, TypeAdapter, ValidationError
 
 from server.mcp.session import Context, abilities_of, actor_of, is_modern, takes_tasks
-from tools.tasks import EXTENSION, Tasks, tasks_needed
+from tools.executions.tasks import EXTENSION, Tasks, tasks_needed
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.items import JsonObject
 
@@ -49,7 +49,7 @@ class TaskNotification(types.Notification[dict[str, Any], Literal["notifications
 
 
 class TaskMethods:
-    """Binds :class:`tools.tasks.Tasks` to the protocol."""
+    """Binds :class:`tools.executions.tasks.Tasks` to the protocol."""
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks

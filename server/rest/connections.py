@@ -14,8 +14,8 @@ from starlette.routing import Route
 from integrations.connections import Connected, Connections
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import json_response, optional_json, query_in
-from tools.action_search import search
-from tools.action_views import action_content, connected_content, connection_content
+from tools.integrations.search import search
+from tools.integrations.views import action_content, connected_content, connection_content
 from workflow.identity import Scope
 from workflow.ports import Clock
 

@@ -26,7 +26,7 @@ from server.auth.pages.browser_sessions import PageSessions, form_in, login_redi
 from server.auth.pages.html import Html, element, hidden, page
 from server.http.json import json_response
 from server.http.problems import STATUS_BY_KIND
-from tools.execution_views import execution_summary
+from tools.executions.views import execution_summary
 from workflow.errors import ErrorKind, InvalidArgumentsError, JobsprintError, NextCall
 from workflow.executions import Execution, Resumption, Suspension
 from workflow.identity import RUNS, bearer_of_link

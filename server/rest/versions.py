@@ -15,9 +15,9 @@ from engine.definitions.publishing import Publishing
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import expected_version, json_response, optional_json, query_in, validated
 from server.rest.workflows_and_executions import saved_content
-from tools.authoring import workflow_header
-from tools.publishing import ToolOffer, published_content
-from tools.workflows import difference_content, versions_content
+from tools.workflows.authoring import workflow_header
+from tools.workflows.publishing import ToolOffer, published_content
+from tools.workflows.reading import difference_content, versions_content
 from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
 
 

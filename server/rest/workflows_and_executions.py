@@ -26,10 +26,10 @@ from server.http.json import (
     query_in,
     validated,
 )
-from tools.authoring import workflow_header
-from tools.execution_views import execution_summary, overview
+from tools.executions.views import execution_summary, overview
 from tools.protocol.moments import Moment
-from tools.workflows import summary_content
+from tools.workflows.authoring import workflow_header
+from tools.workflows.reading import summary_content
 from workflow.definitions.operations import parse_operations
 from workflow.errors import InvalidArgumentsError
 from workflow.executions import Priority

@@ -18,9 +18,9 @@ from mcp.client.client import Client
 
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
+from tools.executions.running import ExecuteWorkflow
 from tools.protocol.arguments import without_blanks, without_unfit_blanks
-from tools.publishing import PublishWorkflow
-from tools.running import ExecuteWorkflow
+from tools.workflows.publishing import PublishWorkflow
 
 START = {"type": "manual"}
 BLANKS = (None, "")

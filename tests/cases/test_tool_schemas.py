@@ -15,8 +15,8 @@ from tests.doubles.plain_mcp_server import running_plain_server
 from tests.support.here import here
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
-from tools.pinned import PinnedTool
-from tools.published import PublishedTool
+from tools.integrations.pinned import PinnedTool
+from tools.workflows.published import PublishedTool
 from workflow.identity import LOCAL_ID
 from workflow.schemas.foreign import usable_schema
 from workflow.schemas.provider_forms import ProviderForm

@@ -12,7 +12,7 @@ from mcp.client.client import Client
 from mcp.client.extension import ClaimContext, ClientExtension, NotificationBinding, ResultClaim
 from pydantic import ConfigDict, TypeAdapter
 
-from tools.tasks import EXTENSION
+from tools.executions.tasks import EXTENSION
 
 ANYTHING: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
 OPEN = ("working", "input_required")

@@ -14,8 +14,8 @@ from tools.conformance.content import ContentResources, content_prompts, content
 from tools.conformance.rounds import round_prompts, round_tools
 from tools.conformance.session import SessionFixtures
 from tools.conformance.tasks import ConformanceTasks, forms
+from tools.executions.runs import Form, Runs
 from tools.protocol.offering import Offer
-from tools.runs import Form, Runs
 
 
 class ConformanceSuite:
@@ -27,7 +27,7 @@ class ConformanceSuite:
         self._session = SessionFixtures(announcements)
 
     def forms(self, answer: Form) -> Mapping[str, Form]:
-        """The forms of its tools' answers, for :class:`~tools.runs.Runs`; ``answer`` makes all others."""
+        """The forms of its tools' answers, for :class:`~tools.executions.runs.Runs`; ``answer`` makes all others."""
         return forms(answer)
 
     def offer(self, runs: Runs) -> Offer:

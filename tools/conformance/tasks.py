@@ -15,10 +15,10 @@ from pydantic import Field
 from engine.definitions.authoring import Authoring
 from engine.executions.intake import ExecutionRequests
 from engine.runs.submission import Submission
+from tools.executions.runs import EXECUTION_FORM, Form, Runs
+from tools.executions.tasks import tasks_needed
 from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import READ_ONLY, Answer, Arguments, Pending, Tool, object_schema
-from tools.runs import EXECUTION_FORM, Form, Runs
-from tools.tasks import tasks_needed
 from workflow.errors import NodeError
 from workflow.executions import Execution
 from workflow.identity import RUNS, Actor

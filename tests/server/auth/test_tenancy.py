@@ -20,7 +20,7 @@ from mcp.shared.exceptions import MCPError
 from tests.support.server_process import ServerProcess
 from tests.support.task_client import TaskClient, TasksExtension
 from tests.support.tenants import Era, Tenant, registered
-from tools.tasks import EXTENSION
+from tools.executions.tasks import EXTENSION
 
 MARK = "heirloom"
 """In every name, text and value of Ann's: no answer to Bob may hold it."""

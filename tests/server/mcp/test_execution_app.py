@@ -17,7 +17,7 @@ from mcp.client.extension import advertise
 from server.mcp.identity import server_icon
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
-from tools import execution_app
+from tools.executions import app as execution_app
 
 APPS = advertise(execution_app.EXTENSION, {"mimeTypes": [execution_app.MIME_TYPE]})
 WITH_APP = {"execute_workflow", "inspect_execution", "control_execution"}

@@ -20,10 +20,10 @@ from storage.clock import SystemClock
 from tests.support.milestones import HeldMilestones
 from tests.support.task_client import TaskClient, TasksExtension, accept
 from tests.support.waiting import found
-from tools.execution_views import execution_summary
+from tools.executions.questions import Abilities
+from tools.executions.tasks import STATUS, Tasks
+from tools.executions.views import execution_summary
 from tools.protocol.tool import Answer
-from tools.questions import Abilities
-from tools.tasks import STATUS, Tasks
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID

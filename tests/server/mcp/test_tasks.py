@@ -19,7 +19,7 @@ from tests.support.http_target import HttpTarget
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
 from tests.support.task_client import ANYTHING, TaskClient, TasksExtension, accept
-from tools.tasks import EXTENSION
+from tools.executions.tasks import EXTENSION
 
 START = {"type": "manual"}
 APPROVAL = {"type": "approval", "parameters": {"question": "=Refund {{ $json.amount }}?"}}

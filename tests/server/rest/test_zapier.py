@@ -12,7 +12,7 @@ from mcp import Client
 from tests.doubles.zapier import running_zapier
 from tests.doubles.zapier.server import TOKEN, ZapierDouble
 from tests.support.here import Here, here
-from tools.integrations import FindActions, IntegrationTools, RunAction
+from tools.integrations.actions import FindActions, IntegrationTools, RunAction
 from tools.protocol.budget import tokens
 from workflow.actions import ActionCall, ActionError
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID

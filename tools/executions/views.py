@@ -1,0 +1,207 @@
+"""Executions as agents and programs see them: summaries, node runs, and what running one is answered with."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import mcp_types as types
+
+from engine.definitions.authoring import Authoring
+from engine.executions.reader import ExecutionReader, Inspection
+from tools.protocol.budget import fit, shown
+from tools.protocol.provenance import outside_sources
+from tools.protocol.tool import Answer
+from workflow.agent_questions import PeopleOnlyError, is_for_people
+from workflow.errors import WorkflowNotFoundError
+from workflow.executions import Execution, NodeRun, Suspension
+from workflow.identity import RUNS, Actor
+from workflow.messages import utc_text
+from workflow.redaction import ShownLink
+from workflow.states import FINISHED, ExecutionState
+
+OUTPUT_TOKENS = 1_500
+"""What an execution's output may take in the answer of execute_workflow; the rest is behind a link."""
+
+
+LINKS = frozenset({"resume_url", "url", "left"})
+"""Members of a suspension's details that have links with which it, or what comes after it, can be answered."""
+
+
+def execution_summary(execution: Execution) -> dict[str, Any]:
+    """What every answer about an execution starts with."""
+    summary: dict[str, Any] = {
+        "execution_id": execution.id,
+        "workflow_id": execution.workflow_id,
+        "workflow": execution.workflow_name,
+        "version": execution.workflow_version,
+        "status": execution.state.value,
+        "trigger": execution.trigger,
+        "created_at": utc_text(execution.created_at),
+    }
+    if execution.duration_ms is not None:
+        summary["duration_ms"] = round(execution.duration_ms, 1)
+    if execution.error is not None:
+        summary["error"] = execution.error.to_json()
+    if execution.notified_at is not None:
+        summary["user_notified_at"] = utc_text(execution.notified_at)
+    if execution.wake_at is not None:
+        summary["waits_until"] = utc_text(execution.wake_at)
+    if execution.mode != "live":
+        summary["mode"] = execution.mode
+    if execution.rerun_of is not None:
+        summary["rerun_of"] = execution.rerun_of
+    return summary
+
+
+def overview(inspection: Inspection, actor: Actor) -> dict[str, Any]:
+    """A line per node run, what waits, and the output, as the actor may see it."""
+    content: dict[str, Any] = {"nodes": [node_run_summary(run) for run in inspection.node_runs]}
+    if inspection.running:
+        content["running"] = list(inspection.running)
+    if inspection.retrying:
+        content["retrying"] = dict(inspection.retrying)
+    if inspection.waiting:
+        content["waiting"] = [
+            waiting_summary(each, execution_id=inspection.execution.id, with_links=may_answer(actor, each))
+            for each in inspection.waiting
+        ]
+    if inspection.execution.output is not None:
+        content["output"] = inspection.execution.output
+    return content
+
+
+def may_answer(actor: Actor, waiting: Suspension) -> bool:
+    """Whether the actor may answer what waits, and so have its links."""
+    return actor.scopes >= RUNS and (actor.is_person or not is_for_people(waiting))
+
+
+def waiting_summary(waiting: Suspension, *, execution_id: str, with_links: bool) -> dict[str, Any]:
+    """An item that waits: where, for what, and until when; ``with_links`` is for those who :func:`may_answer`."""
+    summary: dict[str, Any] = {"node": waiting.key.node, "item_index": waiting.key.item_index, "for": waiting.kind}
+    if waiting.wake_at is not None:
+        summary["until"] = utc_text(waiting.wake_at)
+    for name, value in waiting.details.items():
+        if value is None or name == "part" or (name in LINKS and not with_links):
+            continue
+        if name == "resume_url":
+            # A rerun keeps suspensions of the execution that it repeats; their links answer that one.
+            if isinstance(value, str) and f"/resume/{execution_id}?" in value:
+                summary[name] = ShownLink(value)
+        else:
+            summary[name] = value
+    return summary
+
+
+def how_to_answer(execution_id: str, waiting: Suspension) -> str:
+    """The call that answers a question to the connected assistant, in words that can be copied."""
+    details = waiting.details
+    data = "<JSON that fits schema>" if details.get("schema") is not None else "<the text>"
+    arguments = {
+        "execution_id": execution_id,
+        "action": "resume",
+        "node": waiting.key.node,
+        "item": waiting.key.item_index,
+        "data": data,
+    }
+    call = json.dumps(arguments, ensure_ascii=False)
+    look = json.dumps({"execution_id": execution_id, "path": "/waiting"}, ensure_ascii=False)
+    return (
+        f"Node {waiting.key.node} asks you, the connected assistant, as its model. Read what it asks "
+        f"(inspect_execution {look}) and answer it yourself: control_execution {call}"
+    )
+
+
+def node_run_summary(run: NodeRun) -> dict[str, Any]:
+    """One node run without its items."""
+    summary: dict[str, Any] = {
+        "node": run.node,
+        "status": run.status,
+        "started_at": utc_text(run.started_at),
+        "duration_ms": round(run.duration_ms, 2),
+        "items_in": run.items_in,
+        "items_out": {output: len(items) for output, items in run.outputs.items()},
+    }
+    if run.run_index:
+        summary["run"] = run.run_index
+    if run.error is not None:
+        summary["error"] = run.error.to_json()
+    return summary
+
+
+def node_run_details(run: NodeRun, every: Any) -> dict[str, Any]:
+    """One node run with its items in, found at their sources, and out."""
+    by_key = {(each.node, each.run_index): each for each in every}
+    inputs = []
+    for source in run.sources:
+        from_run = by_key.get((source.node, source.run_index)) if source is not None else None
+        if source is not None and from_run is not None:
+            items = [item.json for item in from_run.outputs.get(source.output, ())]
+            inputs.append({"from": f"{source.node}.{source.output}", "items": items})
+    details = node_run_summary(run)
+    if inputs:
+        details["inputs"] = inputs
+    details["outputs"] = {output: [item.json for item in items] for output, items in run.outputs.items()}
+    return details
+
+
+def execution_link(execution: Execution, node: str | None = None) -> types.ResourceLink:
+    """Where the whole of it can be read."""
+    suffix = f"/nodes/{quote(node, safe='')}" if node is not None else ""
+    return types.ResourceLink(
+        type="resource_link",
+        name=f"execution {execution.id}{suffix}",
+        uri=f"execution://{execution.id}{suffix}",
+        description="The whole of what was cut here.",
+        mime_type="application/json",
+    )
+
+
+class ExecutionAnswers:
+    """What execute_workflow says of executions: a :data:`tools.executions.runs.Form`."""
+
+    def __init__(self, authoring: Authoring, reader: ExecutionReader) -> None:
+        self._authoring = authoring
+        self._reader = reader
+
+    async def __call__(self, execution: Execution) -> Answer:
+        """How it stands, its output, and what to do next."""
+        content = execution_summary(execution)
+        links: tuple[types.ResourceLink, ...] = ()
+        whole = execution_link(execution)
+        if execution.output is not None:
+            content["output"], was_cut = fit(shown(execution.output), OUTPUT_TOKENS)
+            if was_cut:
+                content["output_is_cut"] = True
+                links = (whole,)
+            content |= await self._origin(execution)
+        if execution.state is ExecutionState.WAITING:
+            waiting = await self._reader.waiting(execution.owner, execution.id)
+            asked = next((each for each in waiting if each.kind == "model"), None)
+            if asked is not None:
+                question = waiting_summary(asked, execution_id=execution.id, with_links=False)
+                content["asks"], was_cut = fit(shown(question), OUTPUT_TOKENS)
+                links = (whole,) if was_cut else links
+                content["next"] = how_to_answer(execution.id, asked)
+            elif waiting and is_for_people(waiting[0]):
+                content["next"] = PeopleOnlyError(execution.id, waiting[0].key.node).fix
+            else:
+                content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
+        elif execution.state not in FINISHED | {ExecutionState.DEAD}:
+            content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
+        elif execution.error is not None:
+            content["next"] = "Call inspect_execution with the node that failed to see what it was given."
+        return Answer(content, links=links, whole=whole)
+
+    async def _origin(self, execution: Execution) -> dict[str, Any]:
+        """Through which nodes texts may have come in from outside."""
+        try:
+            stored = await self._authoring.workflows.get(
+                execution.owner, execution.workflow_id, execution.workflow_version
+            )
+        except WorkflowNotFoundError:
+            return {}
+        definition = stored.definition
+        sources = outside_sources(definition, self._authoring.registry, execution, definition.nodes)
+        return {"from_outside": sources} if sources else {}

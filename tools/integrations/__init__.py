@@ -1,0 +1,1 @@
+"""Tools for other people's systems: connections, and the actions that they have."""

@@ -1,0 +1,190 @@
+"""Tools to check, make and change workflows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mcp_types as types
+from pydantic import Field
+
+from engine.definitions.authoring import Authoring, Saved
+from tools.protocol.budget import LIST_BUDGET
+from tools.protocol.caller import Caller
+from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from workflow.definitions.operations import apply_operations, parse_operations
+from workflow.errors import InvalidArgumentsError
+from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
+from workflow.messages import utc_text
+from workflow.ports import StoredWorkflow
+
+DEFINITION_HELP = (
+    'Native form: {"name", "nodes": {"<node name>": {"type", "parameters", "on_error"?: "stop|continue|error_output", '
+    '"timeout_seconds"?}}, "connections": [["from", "to"], ["check.true", "next"]], "settings"?: {"timeout_seconds", '
+    '"timezone"}}. A connection end names a node, or "node.output" / "node.input" where there are several. '
+    'A string starting with = is a template: "={{ $json.a.b }}" (JavaScript; $json is the current item, '
+    "$('node').item.json an earlier node's). One node must be a trigger: manual or webhook."
+)
+
+
+class ValidateWorkflow(Arguments):
+    definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition.")
+    workflow_id: str | None = Field(default=None, description="With operations: the workflow to try them on.")
+    operations: list[dict[str, Any]] | None = Field(
+        default=None, max_length=100, description="As in update_workflow; tried, not saved."
+    )
+
+
+class CreateWorkflow(Arguments):
+    definition: dict[str, Any] | str = Field(description=DEFINITION_HELP)
+    publish: bool = Field(default=False, description="Publish it at once, as publish_workflow does.")
+
+
+class UpdateWorkflow(Arguments):
+    workflow_id: str
+    expected_version: int = Field(ge=1, description="The version you read; refused if it is no longer current.")
+    operations: list[dict[str, Any]] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description='In order: {"op":"add_node","name","node","after"?} {"op":"update_node","name","changes"} '
+        '{"op":"remove_node","name"} {"op":"rename_node","name","new_name"} {"op":"connect","from","to"} '
+        '{"op":"disconnect","from","to"} {"op":"set_workflow","name"?,"description"?,"settings"?} '
+        '{"op":"patch","patch":[JSON Patch on the definition]}',
+    )
+    definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition in their place.")
+    restore_version: int | None = Field(default=None, ge=1, description="In their place: this old version, again.")
+
+
+FINDINGS = {"type": "array", "items": {"type": "object"}}
+SAVED = object_schema(
+    {"workflow_id": "string", "version": "integer", "name": "string", "status": "string"}, warnings=FINDINGS
+)
+
+
+class AuthoringTools:
+    """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
+
+    def __init__(self, authoring: Authoring) -> None:
+        self._authoring = authoring
+
+    def tools(self) -> list[Tool[Any]]:
+        """The tools, in the order in which they are listed."""
+        changes = types.ToolAnnotations(
+            read_only_hint=False, destructive_hint=False, idempotent_hint=False, open_world_hint=False
+        )
+        return [
+            Tool(
+                name="validate_workflow",
+                title="Check a workflow",
+                description="Check a definition (or operations on a stored workflow) without saving: every problem at "
+                "once, each with code, JSON pointer, message and, where evident, a JSON Patch that mends it.",
+                arguments=ValidateWorkflow,
+                annotations=READ_ONLY,
+                output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
+                handler=self.validate_workflow,
+                scopes=READS_WORKFLOWS,
+                toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
+                is_quick=True,
+            ),
+            Tool(
+                name="create_workflow",
+                title="Create a workflow",
+                description="Check and store a new workflow, all or nothing. It is a draft that execute_workflow can "
+                "run at once; webhooks listen when it is published.",
+                arguments=CreateWorkflow,
+                annotations=changes,
+                output_schema=SAVED,
+                handler=self.create_workflow,
+                scopes=WRITES_WORKFLOWS,
+                toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
+            ),
+            Tool(
+                name="update_workflow",
+                title="Change a workflow",
+                description="Store a new draft version, made by operations, a whole definition or an old version; "
+                "atomic. Older versions stay readable, and a published one stays in use.",
+                arguments=UpdateWorkflow,
+                annotations=changes,
+                output_schema=SAVED,
+                handler=self.update_workflow,
+                scopes=WRITES_WORKFLOWS,
+                toolsets=AUTHORING,
+                budget_tokens=LIST_BUDGET,
+            ),
+        ]
+
+    async def validate_workflow(self, arguments: ValidateWorkflow, caller: Caller) -> Answer:
+        """The findings; an invalid definition is a good answer, not a failure."""
+        document: Any = arguments.definition
+        current: StoredWorkflow | None = None
+        if arguments.operations is not None:
+            if arguments.workflow_id is None:
+                raise InvalidArgumentsError(
+                    "operations need the workflow_id of the workflow to try them on.",
+                    pointer="/workflow_id",
+                    fix="Add workflow_id; list_workflows has the ids.",
+                )
+            current = await self._authoring.workflows.get(caller.actor.workspace_id, arguments.workflow_id)
+            document = apply_operations(current.definition.to_json(), parse_operations(arguments.operations))
+        elif document is None:
+            raise InvalidArgumentsError(
+                "There is nothing to check.",
+                pointer="/definition",
+                fix="Give a definition, or workflow_id and operations.",
+            )
+        report = await self._authoring.check(caller.actor.workspace_id, document, current=current)
+        return Answer({"valid": report.is_valid, **findings_content(report.findings)})
+
+    async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
+        """Store version 1."""
+        return _saved(await self._authoring.create(caller.actor, arguments.definition, publish=arguments.publish))
+
+    async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
+        """Store the next version."""
+        actor, workflow_id, expected = caller.actor, arguments.workflow_id, arguments.expected_version
+        ways = (arguments.operations, arguments.definition, arguments.restore_version)
+        if sum(way is not None for way in ways) != 1:
+            raise InvalidArgumentsError(
+                "Give one of operations, definition and restore_version.",
+                pointer="/operations",
+                fix='For example operations: [{"op": "update_node", "name": "…", "changes": {…}}].',
+            )
+        if arguments.operations is not None:
+            operations = parse_operations(arguments.operations)
+            saved = await self._authoring.change(actor, workflow_id, operations, expected_version=expected)
+        elif arguments.restore_version is not None:
+            saved = await self._authoring.restore_version(
+                actor, workflow_id, arguments.restore_version, expected_version=expected
+            )
+        else:
+            saved = await self._authoring.replace(actor, workflow_id, arguments.definition, expected_version=expected)
+        return _saved(saved)
+
+
+def workflow_header(stored: StoredWorkflow) -> dict[str, Any]:
+    """What every answer about a version starts with."""
+    header: dict[str, Any] = {
+        "workflow_id": stored.id,
+        "version": stored.version,
+        "name": stored.definition.name,
+        "updated_at": utc_text(stored.updated_at),
+        "status": "draft" if stored.published_version is None else "published",
+    }
+    if stored.published_version is not None:
+        header["published_version"] = stored.published_version
+    return header
+
+
+def _saved(saved: Saved) -> Answer:
+    content = workflow_header(saved.workflow)
+    if saved.warnings:
+        found = findings_content(saved.warnings)
+        content |= {"warnings": found.pop("findings"), **found}
+    published = saved.workflow.published_version
+    if published is None:
+        content["next"] = "It is a draft: execute_workflow runs it, publish_workflow puts it into use."
+    elif published != saved.workflow.version:
+        content["next"] = f"Version {published} stays in use until publish_workflow puts this one in its place."
+    return Answer(content)

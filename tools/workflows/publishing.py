@@ -1,0 +1,108 @@
+"""The tool that puts versions of workflows into use, and offers them as tools."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import mcp_types as types
+from pydantic import Field
+
+from engine.definitions.publishing import Publishing
+from tools.protocol.caller import Caller
+from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
+from tools.workflows.authoring import workflow_header
+from workflow.definitions.publication import TOOL_NAME_PATTERN, Exposure
+from workflow.errors import InvalidArgumentsError
+from workflow.identity import WRITES_WORKFLOWS
+from workflow.ports import StoredWorkflow
+
+
+class ToolOffer(Arguments):
+    """How a workflow is offered as a tool; REST takes the same."""
+
+    name: str = Field(pattern=TOOL_NAME_PATTERN)
+    description: str = Field(min_length=1, max_length=1_000, description="What it does and when to use it.")
+    input_schema: dict[str, Any] | None = Field(
+        default=None, description="JSON Schema of its arguments; default: the manual trigger's input_schema."
+    )
+    prompt: bool = Field(default=False, description="Offer it as an MCP prompt too.")
+
+    def exposure(self, owner: str) -> Exposure:
+        """The offer as the engine keeps it."""
+        return Exposure(
+            owner=owner,
+            name=self.name,
+            description=self.description,
+            input_schema=self.input_schema,
+            as_prompt=self.prompt,
+        )
+
+
+class PublishWorkflow(Arguments):
+    workflow_id: str
+    action: Literal["publish", "unpublish", "withdraw_tool"] = Field(
+        default="publish", description="unpublish takes it out of use; withdraw_tool leaves it published, but no tool."
+    )
+    version: int | None = Field(default=None, ge=1, description="Default: the current one; an older one rolls back.")
+    tool: ToolOffer | None = Field(
+        default=None, description="Make it a tool of its own, its arguments the input; stays so in later versions."
+    )
+
+
+class PublishingTools:
+    """The tool's work, over the :class:`~engine.definitions.publishing.Publishing` that REST uses too."""
+
+    def __init__(self, publishing: Publishing) -> None:
+        self._publishing = publishing
+
+    def tools(self) -> list[Tool[Any]]:
+        """The one tool."""
+        return [
+            Tool(
+                name="publish_workflow",
+                title="Publish a workflow",
+                description="Put a version into use: its webhooks listen, other workflows run it, and with tool it "
+                "is a tool of its own.",
+                arguments=PublishWorkflow,
+                annotations=types.ToolAnnotations(
+                    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=True
+                ),
+                output_schema=object_schema({"workflow_id": "string", "status": "string"}),
+                handler=self.publish_workflow,
+                scopes=WRITES_WORKFLOWS,
+                toolsets=AUTHORING,
+            )
+        ]
+
+    async def publish_workflow(self, arguments: PublishWorkflow, caller: Caller) -> Answer:
+        """Do what the action says."""
+        workflow_id, offer = arguments.workflow_id, arguments.tool
+        if arguments.action != "publish" and (offer is not None or arguments.version is not None):
+            raise InvalidArgumentsError(
+                f"{arguments.action} takes neither version nor tool.",
+                pointer="/tool" if offer is not None else "/version",
+                fix="Leave it out, or set action to publish.",
+            )
+        match arguments.action:
+            case "unpublish":
+                await self._publishing.unpublish(caller.actor, workflow_id)
+                return Answer({"workflow_id": workflow_id, "status": "draft"})
+            case "withdraw_tool":
+                await self._publishing.withdraw_tool(caller.actor, workflow_id)
+                return Answer({"workflow_id": workflow_id, "status": "published"})
+        exposure = offer.exposure(caller.actor.workspace_id) if offer is not None else None
+        published = await self._publishing.publish(
+            caller.actor, workflow_id, version=arguments.version, exposure=exposure
+        )
+        return Answer(published_content(published, exposure, self._publishing))
+
+
+def published_content(published: StoredWorkflow, exposure: Exposure | None, publishing: Publishing) -> dict[str, Any]:
+    """A version that has just been published: where it listens, and the tool that it has become."""
+    content = workflow_header(published)
+    paths = publishing.webhook_paths(published.definition)
+    if paths:
+        content["webhooks"] = [f"/webhooks/{path}" for path in paths]
+    if exposure is not None:
+        content["tool"] = exposure.name
+    return content

@@ -1,4 +1,5 @@
-"""Circuit breakers around outgoing HTTP, one per target: a target that keeps failing is left alone for a while."""
+"""Circuit breakers around outgoing HTTP, one per workspace and target: a target that keeps failing is left alone for a
+while by the workspace whose requests fail. What fails for one may work for another, who sends other things."""
 
 from __future__ import annotations
 
@@ -30,11 +31,11 @@ class BreakerHttpClient:
         Raises:
             OutboundError: also with the code ``circuit_open``, where the target has failed too often.
         """
-        target = target_of(request.url)
+        target = request.owner, target_of(request.url)
         wait_seconds = self._breakers.before_call(target, self._monotonic())
         if wait_seconds is not None:
             raise OutboundError(
-                f"{target} has failed too often; it is left alone for another {wait_seconds:.0f} s.",
+                f"{target[1]} has failed too often; it is left alone for another {wait_seconds:.0f} s.",
                 code="circuit_open",
                 transient=True,
                 fix="See what is wrong with it; calls go through again by themselves when it has recovered.",
@@ -57,9 +58,9 @@ class BreakerHttpClient:
             self._breakers.after_success(target)
         return response
 
-    def state(self, url: str) -> BreakerState:
-        """The state of the breaker of a URL's target."""
-        return self._breakers.state(target_of(url))
+    def state(self, url: str, *, owner: str = "") -> BreakerState:
+        """The state of the breaker of a URL's target, for requests of the workspace ``owner``."""
+        return self._breakers.state((owner, target_of(url)))
 
 
 RATE_LIMITED = 429
@@ -67,7 +68,7 @@ RATE_LIMITED = 429
 
 
 def target_of(url: str) -> str:
-    """What a breaker stands for: scheme, host and port."""
+    """What a breaker stands for, in one workspace: scheme, host and port."""
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -12,6 +12,10 @@ SUCCESSES_TO_CLOSE = 3
 """The figures of docs/contract.md, "Failure": 5 consecutive failures, 60 s, 3 successes."""
 
 
+MOST_KEPT = 10_000
+"""Targets that are remembered; callers choose addresses, so the ones that failed first are forgotten."""
+
+
 class BreakerState(StrEnum):
     """Whether calls go through."""
 
@@ -99,3 +103,5 @@ class Breakers:
             self._breakers.pop(target, None)
         else:
             self._breakers[target] = breaker
+            if len(self._breakers) > MOST_KEPT:
+                del self._breakers[next(iter(self._breakers))]

@@ -358,7 +358,8 @@ class HttpRequest:
     """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
 
     ``credential`` names what is added to it just before it is sent; the maker of the request never sees the secret.
-    ``max_response_bytes`` is for those who want less than the client would read.
+    ``max_response_bytes`` is for those who want less than the client would read. ``owner`` is the workspace that it is
+    sent for, empty where the server sends it for itself: failures of one workspace's requests hold up no other's.
     """
 
     method: str
@@ -370,6 +371,7 @@ class HttpRequest:
     follow_redirects: bool = True
     credential: CredentialRef | None = None
     max_response_bytes: int | None = None
+    owner: str = ""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

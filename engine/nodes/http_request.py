@@ -156,6 +156,7 @@ def _request(parameters: HttpRequestParameters, key: str, owner: str) -> HttpReq
         timeout_seconds=parameters.timeout_seconds,
         follow_redirects=parameters.follow_redirects,
         credential=CredentialRef(owner=owner, name=parameters.credential) if parameters.credential else None,
+        owner=owner,
     )
 
 

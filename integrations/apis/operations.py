@@ -105,6 +105,7 @@ class HttpOperation(BaseModel):
             body=made,
             timeout_seconds=call.timeout_seconds,
             credential=credential,
+            owner=call.owner,
         )
 
     def _path(self, given: Mapping[str, tuple[str, Any, Writing]]) -> str:

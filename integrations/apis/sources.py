@@ -116,7 +116,9 @@ class OpenApis(_HttpApi):
     async def actions(self, connection: Connection) -> Sequence[Action]:
         """The document's operations; see the port."""
         settings = connection.settings
-        content = settings["document"] if "document" in settings else await self._fetched(settings["url"])
+        content = (
+            settings["document"] if "document" in settings else await self._fetched(settings["url"], connection.owner)
+        )
         try:
             async with self._reading:
                 return await asyncio.to_thread(self._read, connection.name, content, settings)
@@ -129,9 +131,10 @@ class OpenApis(_HttpApi):
         base_url = self._server(document, settings)
         return document.actions(connection, base_url=base_url)
 
-    async def _fetched(self, url: str) -> bytes:
+    async def _fetched(self, url: str, owner: str) -> bytes:
         """The document at the address. It is fetched without the credential, which is for the API."""
-        request = HttpRequest(method="GET", url=url, headers={"accept": "application/json, application/yaml, */*"})
+        headers = {"accept": "application/json, application/yaml, */*"}
+        request = HttpRequest(method="GET", url=url, headers=headers, owner=owner)
         try:
             answer = await self._http.send(request)
         except OutboundError as error:

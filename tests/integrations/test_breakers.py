@@ -83,6 +83,20 @@ async def test_only_answers_that_show_it_broken_count(status: int, opens: bool) 
     assert (client.state(URL) is BreakerState.OPEN) is opens
 
 
+async def test_what_fails_for_one_workspace_holds_up_no_other() -> None:
+    target = Target()
+    client = BreakerHttpClient(target, monotonic=Seconds())
+    for _ in range(5):
+        with pytest.raises(OutboundError):
+            await client.send(HttpRequest(method="GET", url=URL, owner="one"))
+    target.status = 200
+    with pytest.raises(OutboundError, match="left alone"):
+        await client.send(HttpRequest(method="GET", url=URL, owner="one"))
+    assert (await client.send(HttpRequest(method="GET", url=URL, owner="two"))).status == 200
+    assert client.state(URL, owner="one") is BreakerState.OPEN
+    assert client.state(URL, owner="two") is BreakerState.CLOSED
+
+
 async def test_a_probe_that_is_broken_off_lets_the_next_one_through() -> None:
     target, seconds = Target(), Seconds()
     client = BreakerHttpClient(target, monotonic=seconds)

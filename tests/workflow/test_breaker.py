@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workflow.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker, BreakerState
+from workflow.breaker import FAILURES_TO_OPEN, MOST_KEPT, OPEN_SECONDS, Breaker, Breakers, BreakerState
 
 
 def opened() -> Breaker:
@@ -42,3 +42,14 @@ def test_three_successes_close_it_and_one_failure_opens_it_again() -> None:
     assert breaker.before_call(OPEN_SECONDS)[0].after_success() == Breaker()
     again = breaker.before_call(OPEN_SECONDS)[0].after_failure(OPEN_SECONDS)
     assert (again.state, again.opened_at) == (BreakerState.OPEN, OPEN_SECONDS)
+
+
+def test_as_many_targets_as_a_caller_likes_take_no_more_memory_than_the_bound() -> None:
+    breakers = Breakers()
+    for number in range(MOST_KEPT + 5):
+        breakers.after_failure(number, 0.0)
+    for number in (0, MOST_KEPT + 4):
+        for _ in range(4):
+            breakers.after_failure(number, 0.0)
+    assert breakers.state(0) is BreakerState.CLOSED
+    assert breakers.state(MOST_KEPT + 4) is BreakerState.OPEN

@@ -23,9 +23,9 @@ from storage.executions.store import SqlExecutionStore
 from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from tests.support.haystack import postgresql_of_ones_own
+from workflow.execution_figures import ExecutionFilter
 from workflow.executions import Execution
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
-from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 
 ROUNDS = 200

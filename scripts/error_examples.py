@@ -45,6 +45,7 @@ from workflow.errors import JobsprintError, QueueFullError
 from workflow.identity import LOCAL_ACTOR
 from workflow.lost_data import LostDataError
 from workflow.messages import Job
+from workflow.names import AmbiguousNameError
 
 ID = "0198c0de-0000-7000-8000-000000000000"
 Example = dict[str, Any]
@@ -114,7 +115,7 @@ async def _calls(client: Client, found: dict[str, Example]) -> None:
         ("create_workflow", {"definition": one({"type": "noop"})}),
         ("update_workflow", {**known, "expected_version": 1, "operations": [rename]}),
         ("update_workflow", {**known, "expected_version": 7, "definition": one(NO_OP)}),
-        ("get_workflow", {"workflow_id": "example"}),
+        ("get_workflow", {"workflow_id": "exampel"}),
         ("inspect_execution", {"execution_id": ID}),
         ("inspect_execution", {**execution, "node": "nod"}),
         ("create_workflow", {"definition": {"name": "other", "nodes": {"hook": HOOK}}, "publish": True}),
@@ -258,6 +259,7 @@ def _made() -> dict[str, Example]:
             LostDataError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", "entry 3 of its journal: it is damaged")
         ),
         "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
+        "ambiguous_name": error_content(AmbiguousNameError("Orders")),
         "idempotency_mismatch": error_content(
             IdempotencyMismatchError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", ["input"])
         ),

@@ -26,10 +26,11 @@ from tools.protocol.resources import (
 )
 from tools.workflows.authoring import workflow_header
 from workflow.errors import NodeNotFoundError, WorkflowNotFoundError
+from workflow.execution_figures import ExecutionFilter
 from workflow.executions import Execution
 from workflow.findings import listed
 from workflow.identity import NO_SCOPES, READS_EXECUTIONS, READS_WORKFLOWS, Actor
-from workflow.ports import ExecutionFilter, Page
+from workflow.ports import Page
 from workflow.states import FINISHED
 
 LAST_PAGE = ("executions", "")

@@ -77,10 +77,10 @@ class WorkflowNotFoundError(JobsprintError):
         what = f"version {version} of workflow" if version is not None else "workflow"
         if version is not None:
             fix, call = "Read the current version.", NextCall("get_workflow", {"workflow_id": workflow_id})
-        elif _is_id(workflow_id):
+        elif is_id(workflow_id):
             fix, call = "List the workflows there are; this one may have been deleted.", NextCall("list_workflows", {})
         else:
-            fix = "This has not the form of an id. Look the workflow up by its name."
+            fix = "No workflow has this id or name. Look for one whose name contains a part of it."
             call = NextCall("list_workflows", {"text": workflow_id})
         super().__init__(
             f"There is no {what} {workflow_id!r}.",
@@ -385,6 +385,6 @@ class UnstorableValueError(JobsprintError):
     kind = ErrorKind.INVALID
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
     """Whether ``text`` has the form of the ids that Jobsprint makes (UUIDs)."""
     return len(text) == 36 and text.count("-") == 4

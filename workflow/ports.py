@@ -11,9 +11,9 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 from workflow.credentials import CredentialRef
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Exposure, Publication, VersionSummary
+from workflow.execution_figures import ExecutionFigures, ExecutionFilter
 from workflow.executions import Execution, Record
 from workflow.messages import Event, Job
-from workflow.states import ExecutionState
 
 T = TypeVar("T")
 
@@ -121,6 +121,10 @@ class WorkflowRepository(Protocol):
         """
         ...
 
+    async def named(self, owner: str, name: str, *, deleted: bool = False) -> Sequence[str]:
+        """The ids of the workflows of exactly this name, last updated first; at most two."""
+        ...
+
     async def versions(self, owner: str, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
         """A workflow's versions, newest first.
 
@@ -201,17 +205,6 @@ class WorkflowRepository(Protocol):
         ...
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class ExecutionFilter:
-    """Which executions of a workspace to list; ``None`` means any. ``text`` is looked for in the error's message."""
-
-    owner: str
-    workflow_id: str | None = None
-    state: ExecutionState | None = None
-    text: str | None = None
-    created_after: datetime | None = None
-
-
 class ExecutionStore(Protocol):
     """Executions and their journals. Only the holder of an execution's lease writes it.
 
@@ -286,6 +279,10 @@ class ExecutionStore(Protocol):
         """
         ...
 
+    async def figures(self, where: ExecutionFilter) -> ExecutionFigures:
+        """The executions counted and measured, children aside."""
+        ...
+
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete up to ``limit`` ended executions that were made before then, or are not among the latest ``keep``."""
         ...
@@ -358,8 +355,7 @@ class HttpRequest:
     """A request to send. ``body`` is raw bytes; ``timeout_seconds`` bounds the whole exchange.
 
     ``credential`` names what is added to it just before it is sent; the maker of the request never sees the secret.
-    ``max_response_bytes`` is for those who want less than the client would read. ``owner`` is the workspace that it is
-    sent for, empty where the server sends it for itself: failures of one workspace's requests hold up no other's.
+    ``max_response_bytes`` is for those who want less than the client would read. ``owner`` is the workspace, if any.
     """
 
     method: str

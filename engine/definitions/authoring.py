@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+import jsonpatch
+import jsonpointer
+
 from engine.announcements import Announcements, WorkflowChange
 from engine.definitions.action_checks import action_findings, named_actions
 from engine.definitions.compiled import CompiledWorkflow, compile_workflow
@@ -25,10 +28,17 @@ from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.differences import Difference, difference
 from workflow.definitions.operations import Operation, apply_operations, merge_patch
 from workflow.definitions.publication import Publication
-from workflow.errors import InvalidDefinitionError, NotPublishedError, VersionConflictError
+from workflow.errors import (
+    InvalidDefinitionError,
+    NotPublishedError,
+    VersionConflictError,
+    WorkflowNotFoundError,
+    is_id,
+)
 from workflow.findings import Finding
 from workflow.identity import Actor
 from workflow.items import JsonObject
+from workflow.names import AmbiguousNameError
 from workflow.ports import Clock, NewId, StoredWorkflow, WorkflowRepository
 from workflow.redaction import restored
 from workflow.schemas.bounds import is_large
@@ -37,6 +47,8 @@ from workflow.schemas.documents import parse_document
 VersionChoice = int | Literal["published"] | None
 """A version by its number, the published one, or (``None``) the current one."""
 
+MENDING_ROUNDS = 4
+"""How often patches are applied and the result is checked again: the mend of one error can uncover another."""
 COMPILED_KEPT = 512
 """Compiled workflows kept in memory: about 20 KB each for ten nodes, so some 10 MB."""
 
@@ -47,6 +59,14 @@ class Saved:
 
     workflow: StoredWorkflow
     warnings: tuple[Finding, ...]
+
+
+@dataclass(slots=True, frozen=True)
+class Mended:
+    """A definition after patches, and the findings whose patches were applied."""
+
+    document: Any
+    applied: tuple[Finding, ...]
 
 
 class Authoring:
@@ -107,6 +127,25 @@ class Authoring:
         findings = (*report.findings, *found)
         usable = report.definition if all(finding.severity != "error" for finding in found) else None
         return Report(usable, findings, report.document)
+
+    async def mended(self, owner: str, document: Any, *, current: StoredWorkflow | None = None) -> Mended:
+        """The definition with the patches of its errors applied, as far as they lead to others that can be applied.
+
+        Raises:
+            InvalidArgumentsError: the definition is a string that is not JSON.
+        """
+        if isinstance(document, str | bytes):
+            document, _ = parse_document(document, pointer="")
+        applied: list[Finding] = []
+        for _ in range(MENDING_ROUNDS):
+            found = (await self.check(owner, document, current=current)).findings
+            patched = [each for each in found if each.severity == "error" and each.patch]
+            if not patched:
+                break
+            patch = partial(_patched, document, patched)
+            document, done = await asyncio.to_thread(patch) if is_large(document) else patch()
+            applied += done
+        return Mended(document, tuple(applied))
 
     async def create(self, actor: Actor, document: Any, *, publish: bool = False) -> Saved:
         """Store a new workflow, as a draft or published immediately.
@@ -182,6 +221,22 @@ class Authoring:
         old = await self.workflows.get(actor.workspace_id, workflow_id, version)
         report = await self.check(actor.workspace_id, old.definition.to_json())
         return await self._save(actor, current, report, change=f"Restored version {version}")
+
+    async def id_of(self, owner: str, id_or_name: str, *, deleted: bool = False) -> str:
+        """The id of a workflow that is named by its id, or by its name where no other workflow has the same.
+
+        Raises:
+            WorkflowNotFoundError: it is no id, and no workflow has this name.
+            AmbiguousNameError: several have it.
+        """
+        if is_id(id_or_name):
+            return id_or_name
+        ids = await self.workflows.named(owner, id_or_name, deleted=deleted)
+        if not ids:
+            raise WorkflowNotFoundError(id_or_name)
+        if len(ids) > 1:
+            raise AmbiguousNameError(id_or_name)
+        return ids[0]
 
     async def version(self, owner: str, workflow_id: str, choice: VersionChoice) -> StoredWorkflow:
         """The chosen version.
@@ -304,6 +359,18 @@ def _valid(report: Report) -> WorkflowDefinition:
     if report.definition is None:
         raise InvalidDefinitionError(report.findings)
     return report.definition
+
+
+def _patched(document: Any, findings: Sequence[Finding]) -> tuple[Any, list[Finding]]:
+    """A copy of the document with the findings' patches, and the findings whose patches could be applied."""
+    applied = []
+    for finding in findings:
+        try:
+            document = jsonpatch.apply_patch(document, [each.to_json() for each in finding.patch])
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError):
+            continue  # an earlier patch has changed its place: the next check finds what is left of it
+        applied.append(finding)
+    return document, applied
 
 
 def _checked(document: Any, registry: NodeRegistry) -> tuple[Report, Sequence[Finding]]:

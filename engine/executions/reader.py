@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from engine.announcements import Announcements
 from engine.dispatch.local_executions import LocalExecution, LocalExecutions
 from engine.dispatch.remote import RemoteExecutions
-from engine.runs.journal import node_runs_in, waiting_in
+from engine.runs.journal import attempts_in, node_runs_in, waited_ms_in, waiting_in
 from workflow.errors import ExecutionNotFoundError
+from workflow.execution_figures import ExecutionFigures, ExecutionFilter
 from workflow.executions import Execution, NodeRun, Record, Suspension
-from workflow.ports import ExecutionFilter, ExecutionStore, Page
+from workflow.ports import ExecutionStore, Page
 from workflow.states import ACTIVE_STATES, FINISHED, ExecutionState
 
 
@@ -31,13 +32,16 @@ class NodeProgress(NamedTuple):
 @dataclass(slots=True, frozen=True)
 class Inspection:
     """An execution and its node runs. ``running`` names the nodes at work, ``retrying`` those between two attempts with
-    the reason, ``waiting`` what waits, also while other parts run or are queued."""
+    the reason, ``waiting`` what waits, also while other parts run or are queued; ``attempts`` has the most tries that
+    an effect of a node took, where that was more than one, ``waited_ms`` how long nothing was done but wait."""
 
     execution: Execution
     node_runs: Sequence[NodeRun]
     running: Sequence[str] = ()
     retrying: Sequence[tuple[str, str]] = ()
     waiting: Sequence[Suspension] = ()
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    waited_ms: float = 0.0
 
 
 class ExecutionReader:
@@ -97,9 +101,17 @@ class ExecutionReader:
                 tuple(run.running),
                 tuple(run.retrying.items()),
                 run.journal.waiting(),
+                attempts_in(run.journal.records),
+                waited_ms_in(run.journal.records),
             )
         execution, records = await self.recorded(owner, execution_id)
-        return Inspection(execution, node_runs_in(records), waiting=waiting_of(execution, records))
+        return Inspection(
+            execution,
+            node_runs_in(records),
+            waiting=waiting_of(execution, records),
+            attempts=attempts_in(records),
+            waited_ms=waited_ms_in(records),
+        )
 
     async def waiting(self, owner: str, execution_id: str) -> Sequence[Suspension]:
         """What waits in the execution now, also while other parts of it run.
@@ -121,6 +133,10 @@ class ExecutionReader:
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first; see the store."""
         return await self._store.page(where, limit=limit, cursor=cursor)
+
+    async def figures(self, where: ExecutionFilter) -> ExecutionFigures:
+        """Executions counted and measured; see the store."""
+        return await self._store.figures(where)
 
     def progress(self, owner: str, execution_id: str) -> NodeProgress | None:
         """How far a local execution is: its latest node run."""

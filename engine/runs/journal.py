@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from workflow.errors import LeaseLostError, NotAcceptedError, StorageError
@@ -174,3 +175,28 @@ def waiting_in(records: Iterable[Record]) -> list[Suspension]:
             case Resumption() | EffectResult():
                 waiting.pop(record.key, None)
     return list(waiting.values())
+
+
+def attempts_in(records: Iterable[Record]) -> dict[str, int]:
+    """The most tries that one effect of a node took, by node; nodes whose effects took one each are left out."""
+    most: dict[str, int] = {}
+    for record in records:
+        if isinstance(record, EffectResult) and record.attempts > max(1, most.get(record.key.node, 1)):
+            most[record.key.node] = record.attempts
+    return most
+
+
+def waited_ms_in(records: Iterable[Record]) -> float:
+    """Milliseconds in which at least one item waited, by a journal: waits at the same time count once."""
+    began: dict[EffectKey, datetime] = {}
+    spans: list[tuple[datetime, datetime]] = []
+    for record in records:
+        if isinstance(record, Suspension):
+            began[record.key] = record.at
+        elif isinstance(record, Resumption) and record.key in began:
+            spans.append((began.pop(record.key), record.at))
+    total, counted_to = timedelta(), datetime.min.replace(tzinfo=UTC)
+    for start, end in sorted(spans):
+        total += max(end - max(start, counted_to), timedelta())
+        counted_to = max(end, counted_to)
+    return total.total_seconds() * 1000

@@ -69,9 +69,21 @@ async def running_surface(
     runs = Runs(
         reader=engine.reader,
         control=engine.control,
+        clock=foundation.clock,
         forms={EXECUTION_FORM: answers, **(suite.forms(answers) if suite is not None else {})},
     )
-    tools = [*_authoring_tools(engine, outgoing, prompts), *_running_tools(foundation, engine, integrations, runs)]
+    running = RunningTools(
+        authoring=engine.authoring,
+        requests=engine.requests,
+        control=engine.control,
+        planner=Planner(runner=engine.runner, clock=foundation.clock),
+        runs=runs,
+    )
+    tools = [
+        *_authoring_tools(engine, outgoing, prompts, running),
+        *running.tools(),
+        *_other_running_tools(foundation, engine, integrations, runs),
+    ]
     offered = [_offer(engine, integrations, prompts, tools), *([suite.offer(runs)] if suite is not None else [])]
     engine.publishing.reserve(tool.name for offer in offered for tool in offer.tools)
     offers = put_together(offered, selection=Selection.of(settings.toolset, read_only=settings.read_only))
@@ -96,27 +108,24 @@ async def running_surface(
         yield Surface(mcp=mcp, offers=offers, subscriptions=subscriptions)
 
 
-def _authoring_tools(engine: Engine, outgoing: Outgoing, prompts: PromptManager) -> list[Tool[Any]]:
+def _authoring_tools(
+    engine: Engine, outgoing: Outgoing, prompts: PromptManager, running: RunningTools
+) -> list[Tool[Any]]:
     workflow_tools = WorkflowTools(engine.authoring)
     return [
         *NodeTypeTools(engine.authoring.registry, outgoing.vault).tools(),
-        *AuthoringTools(engine.authoring).tools(),
+        *AuthoringTools(engine.authoring, running).tools(),
         *workflow_tools.reading_tools(),
-        *PublishingTools(engine.publishing).tools(),
+        *PublishingTools(engine.authoring, engine.publishing).tools(),
         *workflow_tools.deleting_tools(),
         *PromptTools(prompts).tools(),
     ]
 
 
-def _running_tools(foundation: Foundation, engine: Engine, integrations: Integrations, runs: Runs) -> list[Tool[Any]]:
+def _other_running_tools(
+    foundation: Foundation, engine: Engine, integrations: Integrations, runs: Runs
+) -> list[Tool[Any]]:
     return [
-        *RunningTools(
-            authoring=engine.authoring,
-            requests=engine.requests,
-            control=engine.control,
-            planner=Planner(runner=engine.runner, clock=foundation.clock),
-            runs=runs,
-        ).tools(),
         *IntegrationTools(
             connections=integrations.connections, actions=integrations.actions, audit=foundation.audit
         ).tools(),

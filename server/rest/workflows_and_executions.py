@@ -32,9 +32,9 @@ from tools.workflows.authoring import workflow_header
 from tools.workflows.reading import summary_content
 from workflow.definitions.operations import parse_operations
 from workflow.errors import InvalidArgumentsError
+from workflow.execution_figures import ExecutionFilter
 from workflow.executions import Priority
 from workflow.identity import READS_EXECUTIONS, READS_WORKFLOWS, RUNS, WRITES_WORKFLOWS
-from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 
 
@@ -68,7 +68,7 @@ class RerunBody(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     node: str | None = None
-    as_it_is_now: bool = False
+    version: Literal["original", "current"] = "original"
 
 
 class CreateQuery(BaseModel):
@@ -280,7 +280,10 @@ class RestApi:
         """202 with a new execution that starts at a node of an old one."""
         body = validated(RerunBody, await optional_json(request))
         local = await self.control.rerun(
-            actor_of(request), request.path_params["execution_id"], from_node=body.node, as_it_is_now=body.as_it_is_now
+            actor_of(request),
+            request.path_params["execution_id"],
+            from_node=body.node,
+            as_it_is_now=body.version == "current",
         )
         location = f"/api/executions/{local.execution.id}"
         return json_response(execution_summary(local.execution), 202, {"location": location})

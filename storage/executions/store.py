@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 import logging
@@ -15,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.database import Database
-from storage.database.search import contains
 from storage.executions.batches import Batch, BatchWriter
 from storage.executions.blobs import BlobStore
+from storage.executions.figures import by_error, counted, matching, newest
 from storage.executions.group_commit import GroupCommit, Note
 from storage.executions.lease import Lease
 from storage.executions.outbox import Outbox
@@ -34,9 +35,10 @@ from storage.executions.sqlite_reader import SqliteReader
 from storage.executions.sqlite_writer import SqliteWriter
 from storage.tables.workflows import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
+from workflow.execution_figures import ExecutionFigures, ExecutionFilter
 from workflow.executions import Execution, Record
 from workflow.messages import Job
-from workflow.ports import ExecutionFilter, Page
+from workflow.ports import Page
 from workflow.states import FINISHED, TRANSITIONS, ExecutionEvent, ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -188,15 +190,7 @@ class SqlExecutionStore:
 
     async def page(self, where: ExecutionFilter, *, limit: int, cursor: str | None) -> Page[Execution]:
         """Executions, newest first; see the port."""
-        query = select(executions).where(executions.c.owner == where.owner)
-        if where.workflow_id is not None:
-            query = query.where(executions.c.workflow_id == where.workflow_id)
-        if where.state is not None:
-            query = query.where(executions.c.state == where.state.value)
-        if where.text:
-            query = query.where(contains(executions.c.error_message, where.text))
-        if where.created_after is not None:
-            query = query.where(executions.c.created_at > where.created_after)
+        query = select(executions).where(*matching(where))
         if cursor is not None:
             created, last_id = decode_cursor(cursor, int, str)
             query = query.where((moment(created), last_id) > _CREATION)
@@ -205,6 +199,17 @@ class SqlExecutionStore:
             return Page(found, None)
         last = found[limit - 1]
         return Page(found[:limit], encode_cursor(micros(last.created_at) or 0, last.id))
+
+    async def figures(self, where: ExecutionFilter) -> ExecutionFigures:
+        """Counted and measured; see the port."""
+        async with self._database.statement() as connection:
+            counts = {(row[0], row[1]): row[2] for row in await connection.execute(counted(where))}
+        async with self._database.statement() as connection:
+            errors = [(row[0], row[1]) for row in await connection.execute(by_error(where))]
+        async with self._database.statement() as connection:
+            rows = (await connection.execute(newest(where))).all()
+        shown = await asyncio.to_thread(lambda: [self._shown(row) for row in rows])
+        return ExecutionFigures(counts=counts, errors=errors, newest=shown)
 
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete ended executions; see the port."""

@@ -121,6 +121,10 @@ class WorkflowCache:
             self._exposed[owner] = (asked_at, found)
         return found
 
+    async def named(self, owner: str, name: str, *, deleted: bool = False) -> Sequence[str]:
+        """The ids of the workflows of this name; see the port."""
+        return await self._inner.named(owner, name, deleted=deleted)
+
     async def versions(self, owner: str, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
         """A workflow's versions, newest first; see the port."""
         return await self._inner.versions(owner, workflow_id, limit=limit, cursor=cursor)

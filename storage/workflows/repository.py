@@ -109,6 +109,21 @@ class SqlWorkflowRepository:
         async with self._database.transaction() as connection:
             return await read_version(connection, owner, workflow_id, version)
 
+    async def named(self, owner: str, name: str, *, deleted: bool = False) -> Sequence[str]:
+        """The ids of the workflows of this name; see the port."""
+        query = (
+            select(workflows.c.id)
+            .where(
+                workflows.c.owner == owner,
+                workflows.c.name == name,
+                workflows.c.deleted_at.is_not(None) if deleted else workflows.c.deleted_at.is_(None),
+            )
+            .order_by(workflows.c.updated_at.desc())
+            .limit(2)
+        )
+        async with self._database.statement() as connection:
+            return list((await connection.execute(query)).scalars())
+
     async def versions(self, owner: str, workflow_id: str, *, limit: int, cursor: str | None) -> Page[VersionSummary]:
         """A workflow's versions, newest first; see the port."""
         query = select(workflow_versions.c.version, workflow_versions.c.created_at, workflow_versions.c.change).where(

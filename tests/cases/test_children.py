@@ -21,8 +21,8 @@ from tests.support.http_target import HttpTarget
 from tests.support.milestones import HeldMilestones
 from tests.support.waiting import until
 from workflow.errors import NotAcceptedError, StorageError
+from workflow.execution_figures import ExecutionFilter
 from workflow.identity import LOCAL_ID
-from workflow.ports import ExecutionFilter
 
 
 def definition(nodes: dict[str, Any], *edges: tuple[str, str], **settings: Any) -> dict[str, Any]:

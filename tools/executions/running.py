@@ -16,7 +16,6 @@ from engine.runs.dry_run import Planner
 from engine.runs.submission import Submission
 from tools.executions.app import TOOL_META
 from tools.executions.runs import EXECUTION_FORM, Runs
-from tools.executions.views import execution_summary
 from tools.protocol.budget import (
     ROOM_FOR_CURSOR,
     cursor_to,
@@ -28,17 +27,18 @@ from tools.protocol.budget import (
 )
 from tools.protocol.caller import Caller
 from tools.protocol.tool import DESTRUCTIVE, READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
-from workflow.executions import Priority
-from workflow.identity import READS_WORKFLOWS, RUNS
+from workflow.executions import Execution, Priority
+from workflow.identity import READS_WORKFLOWS, RUNS, Actor
+from workflow.ports import StoredWorkflow
 
 
-class ExecuteWorkflow(Arguments):
-    workflow_id: str
-    version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
+class RunNow(Arguments):
+    """How a workflow that has just been stored is run."""
+
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(
         default=None, description="An object, or a list of objects: the trigger's items."
     )
-    trigger: str | None = Field(default=None, description="Name of the trigger to start at; default: the manual one.")
+    trigger: str | None = Field(default=None, description="Where to start; default: the manual one.")
     wait_seconds: float = Field(default=20, ge=0, le=50, description="How long to wait for the end; 0 not at all.")
     mode: Literal["live", "test"] = Field(
         default="live", description="test mocks every effect: nothing is sent anywhere."
@@ -46,19 +46,22 @@ class ExecuteWorkflow(Arguments):
     pins: dict[str, list[dict[str, Any]]] | None = Field(
         default=None, description="With mode test: node → items that it gives in place of running."
     )
-    priority: Priority | None = None
-    plan_hash: str | None = Field(
-        default=None, description="Of plan_execution: refused if the run would do anything else now."
-    )
     idempotency_key: str | None = Field(
         default=None,
         max_length=200,
         description="The same key within 24 h gives the same execution (repeated: true), also a failed one; with other "
-        "input or version it is refused. A refused call leaves the key free.",
+        "input it is refused.",
     )
-    cancel_with_request: bool = Field(
-        default=False, description="Cancel the run if this request is cancelled; else it goes on."
+
+
+class ExecuteWorkflow(RunNow, Arguments):
+    workflow_id: str = Field(description="Or its unique name, as everywhere.")
+    version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
+    priority: Priority | None = None
+    plan_hash: str | None = Field(
+        default=None, description="Of plan_execution: refused if the run would do anything else now."
     )
+    cancel_with_request: bool = Field(default=False, description="Cancel the run if this request is cancelled.")
 
 
 class PlanExecution(Arguments):
@@ -73,17 +76,20 @@ class PlanExecution(Arguments):
 class ControlExecution(Arguments):
     execution_id: str
     action: Literal["cancel", "resume", "retry", "redrive", "discard", "rerun"] = Field(
-        description="resume answers what it waits for; retry tries again what failed; redrive and discard are for "
-        "dead ones; rerun starts a new execution from node on, with the results that lie before it."
+        description="resume answers what it waits for; retry goes on where it failed, redrive the same for a dead one "
+        "(discard gives it up); rerun starts a new execution, from node on with the results before it."
     )
     node: str | None = Field(default=None, description="resume: which of several waiting nodes. rerun: where to start.")
-    as_it_is_now: bool = Field(default=False, description="rerun: with the workflow's current version.")
+    version: Literal["original", "current"] = Field(
+        default="original", description="rerun: current takes the workflow as it is now."
+    )
     item: int | None = Field(default=None, ge=0, description="resume: which of several waiting items.")
     data: Any = Field(
         default=None,
         description='resume: the answer; to an approval {"choice": …, "comment"?}, for a model the text or JSON.',
         json_schema_extra={"anyOf": [{"type": each} for each in ("object", "string", "number", "boolean")]},
     )
+    wait_seconds: float = Field(default=20, ge=0, le=50, description="As in execute_workflow; not to cancel, discard.")
 
 
 EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "string"}
@@ -108,7 +114,7 @@ class RunningTools:
                 name="plan_execution",
                 title="Plan a run",
                 description="What a run would do, without doing it: each effect with its resolved parameters and "
-                "whether it can be repeated safely. Pass plan_hash to execute_workflow to run exactly this.",
+                "whether it can be repeated safely. With plan_hash execute_workflow runs exactly this.",
                 arguments=PlanExecution,
                 annotations=READ_ONLY,
                 output_schema=object_schema(
@@ -121,14 +127,13 @@ class RunningTools:
             Tool(
                 name="execute_workflow",
                 title="Run a workflow",
-                description="Run the current version, draft or not. Waits up to wait_seconds for the end and gives the "
-                "output; the execution goes on in any case, and its id always comes back: look at it with "
-                "inspect_execution.",
+                description="Run the current version, draft or not. Waits up to wait_seconds for the end; gives the "
+                "output and a line for each node. The execution goes on in any case: inspect_execution looks at it.",
                 arguments=ExecuteWorkflow,
                 annotations=types.ToolAnnotations(
                     read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
                 ),
-                output_schema=object_schema(EXECUTION, output="object", error="object"),
+                output_schema=object_schema(EXECUTION),
                 handler=self.execute_workflow,
                 scopes=RUNS,
                 toolsets=RUNNING,
@@ -137,8 +142,8 @@ class RunningTools:
             Tool(
                 name="control_execution",
                 title="Control an execution",
-                description="Cancel an execution (requests under way are broken off), answer what it waits for, "
-                "queue a dead one again, or run it again from a node.",
+                description="Cancel an execution (requests under way are broken off), answer what it waits for, try it "
+                "again where it failed, or run it again from a node.",
                 arguments=ControlExecution,
                 annotations=DESTRUCTIVE,
                 output_schema=object_schema(EXECUTION),
@@ -152,7 +157,7 @@ class RunningTools:
     async def plan_execution(self, arguments: PlanExecution, caller: Caller) -> Answer:
         """The effects of a run that does not happen."""
         owner = caller.actor.workspace_id
-        plan = self._authoring.compiled(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
+        plan = await self._compiled(owner, arguments)
         planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
         start = start_of(arguments.cursor, planned.hash)
         content: dict[str, Any] = {"plan_hash": planned.hash}
@@ -189,43 +194,65 @@ class RunningTools:
         return outcome
 
     async def _prepared(self, arguments: ExecuteWorkflow, caller: Caller) -> tuple[CompiledWorkflow, Submission]:
-        owner = caller.actor.workspace_id
-        plan = self._authoring.compiled(await self._authoring.version(owner, arguments.workflow_id, arguments.version))
+        plan = await self._compiled(caller.actor.workspace_id, arguments)
         if arguments.plan_hash is not None:
             await self._planner.check(
                 plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash
             )
-        submission = Submission(
-            trigger="manual",
-            initiator=caller.actor.initiator,
-            start_node=arguments.trigger,
-            data=arguments.input,
-            mode=arguments.mode,
-            pins=arguments.pins,
-            priority=arguments.priority,
-            answer_form=EXECUTION_FORM,
-        )
-        return plan, submission
+        return plan, replace(_submission(arguments, caller.actor), priority=arguments.priority)
 
-    async def control_execution(self, arguments: ControlExecution, caller: Caller) -> Answer:
-        """Do what the action says."""
-        actor, execution_id = caller.actor, arguments.execution_id
+    async def _compiled(self, owner: str, arguments: ExecuteWorkflow | PlanExecution) -> CompiledWorkflow:
+        workflow_id = await self._authoring.id_of(owner, arguments.workflow_id)
+        return self._authoring.compiled(await self._authoring.version(owner, workflow_id, arguments.version))
+
+    async def run_stored(self, stored: StoredWorkflow, arguments: RunNow, caller: Caller) -> Answer:
+        """Run a version that has just been stored, and answer as execute_workflow does. Nothing is asked on the way:
+        a call that is made again with an answer would store the version again."""
+        compiled = self._authoring.compiled(stored)
+        start = self._requests.request(compiled, _submission(arguments, caller.actor), key=arguments.idempotency_key)
+        started = await self._runs.begin(start, caller=caller, cancel_with_request=False)
+        await self._runs.follow(started.execution_id, arguments.wait_seconds, caller)
+        return await self._runs.answer_of(caller.actor.workspace_id, started.execution_id)
+
+    async def control_execution(self, arguments: ControlExecution, caller: Caller) -> Answer | Pending:
+        """Do what the action says, and wait for what comes of it."""
+        if caller.goes_on_with is not None:
+            moved = caller.goes_on_with
+        else:
+            moved = (await self._moved(arguments, caller.actor)).id
+        waits = 0 if arguments.action in ("cancel", "discard") else arguments.wait_seconds
+        return await self._runs.outcome(moved, wait_seconds=waits, caller=caller, may_be_task=False)
+
+    async def _moved(self, arguments: ControlExecution, actor: Actor) -> Execution:
+        execution_id = arguments.execution_id
         match arguments.action:
             case "cancel":
-                execution = await self._control.cancel(actor, execution_id)
+                return await self._control.cancel(actor, execution_id)
             case "discard":
-                execution = await self._control.discard(actor, execution_id)
+                return await self._control.discard(actor, execution_id)
             case "resume":
-                execution = await self._control.resume(
+                return await self._control.resume(
                     actor, execution_id, node=arguments.node, item=arguments.item, data=arguments.data, by="agent"
                 )
             case "retry":
-                execution = await self._control.retry(actor, execution_id)
+                return await self._control.retry(actor, execution_id)
             case "redrive":
-                execution = (await self._control.redrive(actor, execution_id)).execution
+                return (await self._control.redrive(actor, execution_id)).execution
             case "rerun":
+                is_current = arguments.version == "current"
                 local = await self._control.rerun(
-                    actor, execution_id, from_node=arguments.node, as_it_is_now=arguments.as_it_is_now
+                    actor, execution_id, from_node=arguments.node, as_it_is_now=is_current
                 )
-                execution = local.execution
-        return Answer(execution_summary(execution))
+                return local.execution
+
+
+def _submission(arguments: RunNow, actor: Actor) -> Submission:
+    return Submission(
+        trigger="manual",
+        initiator=actor.initiator,
+        start_node=arguments.trigger,
+        data=arguments.input,
+        mode=arguments.mode,
+        pins=arguments.pins,
+        answer_form=EXECUTION_FORM,
+    )

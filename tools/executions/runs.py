@@ -6,19 +6,21 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import timedelta
 from typing import Any
 
 from engine.executions.control import Control
 from engine.executions.intake import Requested
-from engine.executions.reader import ExecutionReader
+from engine.executions.reader import ExecutionReader, NodeProgress
 from tools.executions.questions import data_of, question_of
-from tools.executions.views import may_answer
+from tools.executions.views import TIMERS, may_answer
 from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import Answer, Pending
 from workflow.errors import InvalidArgumentsError, JobsprintError, NotWaitingError
 from workflow.executions import Execution, Suspension
 from workflow.identity import RUNS, Actor
 from workflow.items import JsonObject
+from workflow.ports import Clock
 from workflow.states import ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -36,11 +38,30 @@ QUESTIONS_AT_ONCE = 10
 """More than a person can keep in view; the rest is asked when these are settled."""
 
 
+class _Progress:
+    """Reports of one call: MCP wants each to be more than the one before, also while a single node is at work."""
+
+    def __init__(self, caller: Caller) -> None:
+        self._caller = caller
+        self._shown = 0.0
+
+    async def report(self, step: NodeProgress) -> None:
+        """Pass a step on, unless it was passed on before the execution waited."""
+        if step.note is None and step.finished <= self._shown:
+            return
+        self._shown = max(float(step.finished), self._shown + A_LITTLE)
+        note = f": {step.note}" if step.note is not None else ""
+        of = f" of {step.total}" if step.total is not None else ""
+        message = f"{step.node} ({step.finished}{of}){note}"
+        await self._caller.report_progress(self._shown if note else step.finished, step.total, message)
+
+
 class Runs:
     """Waits for executions that tools have started. The engine runs them: none stops because nobody waits."""
 
-    def __init__(self, *, reader: ExecutionReader, control: Control, forms: Mapping[str, Form]) -> None:
+    def __init__(self, *, reader: ExecutionReader, control: Control, clock: Clock, forms: Mapping[str, Form]) -> None:
         self._reader = reader
+        self._clock = clock
         self._control = control
         self._forms = forms
         self._endings: set[asyncio.Task[None]] = set()
@@ -97,12 +118,20 @@ class Runs:
             if cancel_with_request:
                 self._end(caller.actor, execution_id)
             raise
+        return await self.answer_of(owner, execution_id)
+
+    async def answer_of(self, owner: str, execution_id: str) -> Answer:
+        """What its tool says of the workspace's execution as it is now.
+
+        Raises:
+            JobsprintError, MCPError: see :data:`Form`.
+        """
         return await self.answer(await self._reader.get(owner, execution_id))
 
     async def settle(self, execution_id: str, *, wait_seconds: float, caller: Caller) -> None:
         """Wait for the end. Where a person is waited for on the way, ask them, if they may answer; as long as they
         do, the time to wait begins anew."""
-        await self._follow(execution_id, wait_seconds, caller)
+        await self.follow(execution_id, wait_seconds, caller)
         settled: set[str] = set()
         while wait_seconds > 0 and caller.actor.scopes >= RUNS:
             asked = await self._open_questions(caller.actor, execution_id, settled)
@@ -115,7 +144,7 @@ class Runs:
                 return
             for key, reply in answered.items():
                 await self._take(caller.actor, execution_id, *asked[key], reply, wait_seconds)
-            await self._follow(execution_id, wait_seconds, caller)
+            await self.follow(execution_id, wait_seconds, caller)
 
     async def _open_questions(
         self, actor: Actor, execution_id: str, settled: set[str]
@@ -152,18 +181,32 @@ class Runs:
         except (InvalidArgumentsError, NotWaitingError) as error:  # the caller sees how it stands all the same
             logger.info("an answer to execution %s was not taken: %s", execution_id, error.message)
 
-    async def _follow(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
-        """Wait until it has ended or waits, passing on each node that has run."""
+    async def follow(self, execution_id: str, wait_seconds: float, caller: Caller) -> None:
+        """Wait until it has ended, waits for somebody, or waits for longer than this; each node that has run is passed
+        on."""
         owner, ends = caller.actor.workspace_id, time.monotonic() + wait_seconds
-        shown = 0.0
+        progress = _Progress(caller)
         async for step in self._reader.follow(owner, execution_id, timeout_seconds=wait_seconds):
-            # MCP wants each to be more than the one before, also while a single node is at work.
-            shown = max(float(step.finished), shown + A_LITTLE)
-            note = f": {step.note}" if step.note is not None else ""
-            of = f" of {step.total}" if step.total is not None else ""
-            message = f"{step.node} ({step.finished}{of}){note}"
-            await caller.report_progress(shown if note else step.finished, step.total, message)
+            await progress.report(step)
         await self._reader.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
+        while await self._goes_on_by_itself(owner, execution_id, ends - time.monotonic()):
+            await self._reader.woken(owner, execution_id, timeout_seconds=ends - time.monotonic())
+            async for step in self._reader.follow(owner, execution_id, timeout_seconds=ends - time.monotonic()):
+                await progress.report(step)
+            await self._reader.wait(owner, execution_id, timeout_seconds=ends - time.monotonic())
+
+    async def _goes_on_by_itself(self, owner: str, execution_id: str, within_seconds: float) -> bool:
+        """Whether it waits for nobody, and goes on within this time as far as that is known."""
+        if within_seconds <= 0:
+            return False
+        execution = await self._reader.get(owner, execution_id)
+        if execution.state is not ExecutionState.WAITING:
+            return False
+        kinds = {each.kind for each in await self._reader.waiting(owner, execution_id)}
+        if not kinds or not kinds <= TIMERS:
+            return False
+        latest = self._clock.now() + timedelta(seconds=within_seconds)
+        return "child" in kinds or (execution.wake_at is not None and execution.wake_at < latest)
 
     def _end(self, actor: Actor, execution_id: str) -> None:
         """Cancel the execution in a task of its own: the request that started it is being cancelled and cannot wait."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -24,6 +25,11 @@ from workflow.states import FINISHED, ExecutionState
 OUTPUT_TOKENS = 1_500
 """What an execution's output may take in the answer of execute_workflow; the rest is behind a link."""
 
+
+LINES_TOKENS = 400
+"""What the lines of its nodes may take there."""
+TIMERS = frozenset({"timer", "retry", "child"})
+"""Kinds of suspensions that nobody answers."""
 
 LINKS = frozenset({"resume_url", "url", "left"})
 """Members of a suspension's details that have links with which it, or what comes after it, can be answered."""
@@ -113,6 +119,61 @@ def how_to_answer(execution_id: str, waiting: Suspension) -> str:
     )
 
 
+def how_to_go_on(execution: Execution, waiting: Sequence[Suspension]) -> str:
+    """What lets an execution go on that waits: an answer, for the first item that waits for one; else time alone."""
+    for each in waiting:
+        if is_for_people(each):
+            return PeopleOnlyError(execution.id, each.key.node).fix or ""
+        if each.kind in TIMERS:
+            continue
+        call = {"execution_id": execution.id, "action": "resume", "node": each.key.node, "item": each.key.item_index}
+        choices = each.details.get("choices")
+        if choices:
+            call["data"] = {"choice": choices[0]}
+        return f"Once that is decided: control_execution {json.dumps(call, ensure_ascii=False)}"
+    at = f" at {utc_text(execution.wake_at)}" if execution.wake_at is not None else ""
+    look = json.dumps({"execution_id": execution.id, "wait_seconds": 50})
+    return f"It goes on by itself{at}. Wait for it with inspect_execution {look}, or cancel it with control_execution."
+
+
+def how_to_mend(execution: Execution) -> str:
+    """What to do about an execution that has failed or is dead: try again what may pass, else mend and rerun."""
+    error = execution.error
+    node = error.node if error is not None else None
+    if execution.state is ExecutionState.DEAD:
+        call = {"execution_id": execution.id, "action": "redrive"}
+        return f"When its cause is gone: control_execution {json.dumps(call)}; discard gives it up."
+    if error is not None and error.transient:
+        call = {"execution_id": execution.id, "action": "retry"}
+        return f"This may pass by itself. Try what failed again: control_execution {json.dumps(call)}"
+    if node is None:
+        return "inspect_execution shows how far it came."
+    call = {"execution_id": execution.id, "action": "rerun", "node": node, "version": "current"}
+    return (
+        f"inspect_execution with node {node!r} shows what it was given. Mend it with update_workflow, then go on from "
+        f"there: control_execution {json.dumps(call, ensure_ascii=False)}"
+    )
+
+
+def node_lines(inspection: Inspection) -> dict[str, str]:
+    """One line for each node that ran, by its name, in the order of their first run: a loop's 65 runs are one line."""
+    runs: dict[str, list[NodeRun]] = {}
+    for run in inspection.node_runs:
+        runs.setdefault(run.node, []).append(run)
+    lines = {}
+    for node, those in runs.items():
+        items_in, items_out = sum(run.items_in for run in those), sum(run.items_out for run in those)
+        parts = [f"{items_in} → {items_out} items", f"{sum(run.duration_ms for run in those):.3g} ms"]
+        if len(those) > 1:
+            parts.insert(0, f"{len(those)} runs")
+        if node in inspection.attempts:
+            parts.append(f"{inspection.attempts[node]} attempts")
+        if those[-1].status != "succeeded":
+            parts.append(those[-1].status)
+        lines[node] = ", ".join(parts)
+    return lines
+
+
 def node_run_summary(run: NodeRun) -> dict[str, Any]:
     """One node run without its items."""
     summary: dict[str, Any] = {
@@ -166,8 +227,12 @@ class ExecutionAnswers:
         self._reader = reader
 
     async def __call__(self, execution: Execution) -> Answer:
-        """How it stands, its output, and what to do next."""
+        """How it stands, a line for each node, its output, what it waits for in full, and what to do next."""
+        inspection = await self._reader.inspect(execution.owner, execution.id)
         content = execution_summary(execution)
+        if inspection.waited_ms:
+            content["waited_ms"] = round(inspection.waited_ms)
+        content["nodes"], _ = fit(shown(node_lines(inspection)), LINES_TOKENS)
         links: tuple[types.ResourceLink, ...] = ()
         whole = execution_link(execution)
         if execution.output is not None:
@@ -177,21 +242,23 @@ class ExecutionAnswers:
                 links = (whole,)
             content |= await self._origin(execution)
         if execution.state is ExecutionState.WAITING:
-            waiting = await self._reader.waiting(execution.owner, execution.id)
+            waiting = inspection.waiting
             asked = next((each for each in waiting if each.kind == "model"), None)
             if asked is not None:
                 question = waiting_summary(asked, execution_id=execution.id, with_links=False)
                 content["asks"], was_cut = fit(shown(question), OUTPUT_TOKENS)
                 links = (whole,) if was_cut else links
                 content["next"] = how_to_answer(execution.id, asked)
-            elif waiting and is_for_people(waiting[0]):
-                content["next"] = PeopleOnlyError(execution.id, waiting[0].key.node).fix
             else:
-                content["next"] = "It waits. inspect_execution says for what; control_execution with resume answers."
+                # Links are for those who may answer, and the answer may be read by others.
+                all_of_it = [waiting_summary(each, execution_id=execution.id, with_links=False) for each in waiting]
+                content["waiting"], was_cut = fit(shown(all_of_it), OUTPUT_TOKENS)
+                links = (whole,) if was_cut else links
+                content["next"] = how_to_go_on(execution, waiting)
         elif execution.state not in FINISHED | {ExecutionState.DEAD}:
             content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
         elif execution.error is not None:
-            content["next"] = "Call inspect_execution with the node that failed to see what it was given."
+            content["next"] = how_to_mend(execution)
         return Answer(content, links=links, whole=whole)
 
     async def _origin(self, execution: Execution) -> dict[str, Any]:

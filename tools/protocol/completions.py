@@ -10,8 +10,8 @@ import mcp_types as types
 from engine.definitions.authoring import Authoring
 from engine.executions.reader import ExecutionReader
 from workflow.errors import JobsprintError
+from workflow.execution_figures import ExecutionFilter
 from workflow.identity import READS_EXECUTIONS, READS_WORKFLOWS, Actor
-from workflow.ports import ExecutionFilter
 
 MAX_VALUES = 100
 """The most that the protocol lets a completion carry."""

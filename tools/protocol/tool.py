@@ -210,10 +210,11 @@ def failure(error: JobsprintError) -> types.CallToolResult:
 
 
 def _short(hints: types.ToolAnnotations) -> types.ToolAnnotations:
-    """The hints without one that says what holds anyway: a tool that only reads can be called again, and no other can
-    where it does not say so (MCP, ToolAnnotations)."""
-    is_news = hints.idempotent_hint is True and not hints.read_only_hint
-    return hints if is_news else hints.model_copy(update={"idempotent_hint": None})
+    """The hints without those that say what holds anyway: a tool that only reads destroys nothing and can be called
+    again, and no other can where it does not say so (MCP, ToolAnnotations)."""
+    if hints.read_only_hint:
+        return hints.model_copy(update={"idempotent_hint": None, "destructive_hint": None})
+    return hints.model_copy(update={"idempotent_hint": hints.idempotent_hint or None})
 
 
 @cache

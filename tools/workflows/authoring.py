@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import mcp_types as types
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from engine.definitions.authoring import Authoring, Saved
+from tools.executions.running import RunningTools, RunNow
 from tools.protocol.budget import LIST_BUDGET
 from tools.protocol.caller import Caller
-from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, findings_content, object_schema
+from tools.protocol.tool import (
+    AUTHORING,
+    READ_ONLY,
+    Answer,
+    Arguments,
+    Tool,
+    error_content,
+    findings_content,
+    object_schema,
+)
 from workflow.definitions.operations import apply_operations, parse_operations
-from workflow.errors import InvalidArgumentsError
-from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
+from workflow.errors import InvalidArgumentsError, JobsprintError
+from workflow.findings import Finding
+from workflow.identity import READS_WORKFLOWS, RUNS, WRITES_WORKFLOWS
 from workflow.messages import utc_text
 from workflow.ports import StoredWorkflow
 
@@ -24,6 +36,13 @@ DEFINITION_HELP = (
     'A string starting with = is a template: "={{ $json.a.b }}" (JavaScript; $json is the current item, '
     "$('node').item.json an earlier node's). One node must be a trigger: manual or webhook."
 )
+
+
+FIXES_HELP = "Apply the patches that findings have, and say which, in place of refusing."
+RUN_HELP = "Run it at once: {input?, wait_seconds?, mode?, …} as in execute_workflow; {} will do."
+
+Run = Annotated[RunNow, WithJsonSchema({"type": "object", "properties": {}})]
+"""Checked as a whole, and shown to agents in a line: execute_workflow has the rest."""
 
 
 class ValidateWorkflow(Arguments):
@@ -37,6 +56,8 @@ class ValidateWorkflow(Arguments):
 class CreateWorkflow(Arguments):
     definition: dict[str, Any] | str = Field(description=DEFINITION_HELP)
     publish: bool = Field(default=False, description="Publish it at once, as publish_workflow does.")
+    apply_fixes: bool = Field(default=False, description=FIXES_HELP)
+    run: Run | None = Field(default=None, description=RUN_HELP)
 
 
 class UpdateWorkflow(Arguments):
@@ -53,19 +74,24 @@ class UpdateWorkflow(Arguments):
     )
     definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition in their place.")
     restore_version: int | None = Field(default=None, ge=1, description="In their place: this old version, again.")
+    apply_fixes: bool = False
+    run: Run | None = Field(default=None, description="As in create_workflow.")
 
+
+REPEATED = ("workflow_id", "workflow", "version", "trigger", "created_at")
+"""Members of a run's answer that the answer about its workflow has already, or that everybody knows."""
+MOST_FIXED = 20
 
 FINDINGS = {"type": "array", "items": {"type": "object"}}
-SAVED = object_schema(
-    {"workflow_id": "string", "version": "integer", "name": "string", "status": "string"}, warnings=FINDINGS
-)
+SAVED = object_schema({"workflow_id": "string", "version": "integer", "name": "string", "status": "string"})
 
 
 class AuthoringTools:
     """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
 
-    def __init__(self, authoring: Authoring) -> None:
+    def __init__(self, authoring: Authoring, running: RunningTools) -> None:
         self._authoring = authoring
+        self._running = running
 
     def tools(self) -> list[Tool[Any]]:
         """The tools, in the order in which they are listed."""
@@ -77,7 +103,7 @@ class AuthoringTools:
                 name="validate_workflow",
                 title="Check a workflow",
                 description="Check a definition (or operations on a stored workflow) without saving: every problem at "
-                "once, each with code, JSON pointer, message and, where evident, a JSON Patch that mends it.",
+                "once, where evident with a JSON Patch that mends it.",
                 arguments=ValidateWorkflow,
                 annotations=READ_ONLY,
                 output_schema=object_schema({"valid": "boolean", "findings": FINDINGS}),
@@ -126,7 +152,9 @@ class AuthoringTools:
                     pointer="/workflow_id",
                     fix="Add workflow_id; list_workflows has the ids.",
                 )
-            current = await self._authoring.workflows.get(caller.actor.workspace_id, arguments.workflow_id)
+            owner = caller.actor.workspace_id
+            workflow_id = await self._authoring.id_of(owner, arguments.workflow_id)
+            current = await self._authoring.workflows.get(owner, workflow_id)
             document = apply_operations(current.definition.to_json(), parse_operations(arguments.operations))
         elif document is None:
             raise InvalidArgumentsError(
@@ -138,12 +166,20 @@ class AuthoringTools:
         return Answer({"valid": report.is_valid, **findings_content(report.findings)})
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
-        """Store version 1."""
-        return _saved(await self._authoring.create(caller.actor, arguments.definition, publish=arguments.publish))
+        """Store version 1, and run it where that is wanted."""
+        _may_run(arguments.run, caller)
+        document: Any = arguments.definition
+        fixed: tuple[Finding, ...] = ()
+        if arguments.apply_fixes:
+            document, fixed = await self._mended(caller, document)
+        saved = await self._authoring.create(caller.actor, document, publish=arguments.publish)
+        return await self._answer(saved, fixed, arguments.run, caller)
 
     async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
         """Store the next version."""
-        actor, workflow_id, expected = caller.actor, arguments.workflow_id, arguments.expected_version
+        _may_run(arguments.run, caller)
+        actor, expected = caller.actor, arguments.expected_version
+        fixed: tuple[Finding, ...] = ()
         ways = (arguments.operations, arguments.definition, arguments.restore_version)
         if sum(way is not None for way in ways) != 1:
             raise InvalidArgumentsError(
@@ -151,7 +187,15 @@ class AuthoringTools:
                 pointer="/operations",
                 fix='For example operations: [{"op": "update_node", "name": "…", "changes": {…}}].',
             )
-        if arguments.operations is not None:
+        workflow_id = await self._authoring.id_of(actor.workspace_id, arguments.workflow_id)
+        if arguments.apply_fixes and arguments.restore_version is None:
+            current = await self._authoring.workflows.get(actor.workspace_id, workflow_id)
+            document: Any = arguments.definition
+            if arguments.operations is not None:
+                document = apply_operations(current.definition.to_json(), parse_operations(arguments.operations))
+            document, fixed = await self._mended(caller, document, current)
+            saved = await self._authoring.replace(actor, workflow_id, document, expected_version=expected)
+        elif arguments.operations is not None:
             operations = parse_operations(arguments.operations)
             saved = await self._authoring.change(actor, workflow_id, operations, expected_version=expected)
         elif arguments.restore_version is not None:
@@ -160,7 +204,25 @@ class AuthoringTools:
             )
         else:
             saved = await self._authoring.replace(actor, workflow_id, arguments.definition, expected_version=expected)
-        return _saved(saved)
+        return await self._answer(saved, fixed, arguments.run, caller)
+
+    async def _mended(
+        self, caller: Caller, document: Any, current: StoredWorkflow | None = None
+    ) -> tuple[Any, tuple[Finding, ...]]:
+        mended = await self._authoring.mended(caller.actor.workspace_id, document, current=current)
+        return mended.document, mended.applied
+
+    async def _answer(self, saved: Saved, fixed: Sequence[Finding], run: RunNow | None, caller: Caller) -> Answer:
+        """What was stored, what was fixed in it, and what came of the run."""
+        answer = _saved(saved, fixed)
+        if run is None:
+            return answer
+        try:
+            ran = await self._running.run_stored(saved.workflow, run, caller)
+        except JobsprintError as error:  # it is stored all the same, and a second call must not store it again
+            return Answer({**answer.content, "run": {"error": error_content(error)}})
+        shown = {name: member for name, member in ran.content.items() if name not in REPEATED}
+        return Answer({**answer.content, "run": shown}, links=ran.links, whole=ran.whole)
 
 
 def workflow_header(stored: StoredWorkflow) -> dict[str, Any]:
@@ -177,8 +239,15 @@ def workflow_header(stored: StoredWorkflow) -> dict[str, Any]:
     return header
 
 
-def _saved(saved: Saved) -> Answer:
+def _may_run(run: RunNow | None, caller: Caller) -> None:
+    if run is not None:
+        caller.actor.require(RUNS)
+
+
+def _saved(saved: Saved, fixed: Sequence[Finding]) -> Answer:
     content = workflow_header(saved.workflow)
+    if fixed:
+        content["fixed"] = [f"{finding.pointer}: {finding.message}" for finding in fixed[:MOST_FIXED]]
     if saved.warnings:
         found = findings_content(saved.warnings)
         content |= {"warnings": found.pop("findings"), **found}

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import mcp_types as types
 from pydantic import Field
 
+from engine.definitions.authoring import Authoring
 from engine.definitions.publishing import Publishing
 from tools.protocol.caller import Caller
 from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
@@ -52,7 +53,8 @@ class PublishWorkflow(Arguments):
 class PublishingTools:
     """The tool's work, over the :class:`~engine.definitions.publishing.Publishing` that REST uses too."""
 
-    def __init__(self, publishing: Publishing) -> None:
+    def __init__(self, authoring: Authoring, publishing: Publishing) -> None:
+        self._authoring = authoring
         self._publishing = publishing
 
     def tools(self) -> list[Tool[Any]]:
@@ -76,13 +78,14 @@ class PublishingTools:
 
     async def publish_workflow(self, arguments: PublishWorkflow, caller: Caller) -> Answer:
         """Do what the action says."""
-        workflow_id, offer = arguments.workflow_id, arguments.tool
+        offer = arguments.tool
         if arguments.action != "publish" and (offer is not None or arguments.version is not None):
             raise InvalidArgumentsError(
                 f"{arguments.action} takes neither version nor tool.",
                 pointer="/tool" if offer is not None else "/version",
                 fix="Leave it out, or set action to publish.",
             )
+        workflow_id = await self._authoring.id_of(caller.actor.workspace_id, arguments.workflow_id)
         match arguments.action:
             case "unpublish":
                 await self._publishing.unpublish(caller.actor, workflow_id)

@@ -21,6 +21,7 @@ from workflow.messages import utc_text
 from workflow.ports import Page, StoredWorkflow, WorkflowSummary
 
 VERSIONS_PER_PAGE = 30
+RESTORED = "It is a draft: its webhooks do not listen and it is no tool. publish_workflow puts it into use again."
 
 
 class GetWorkflow(Arguments):
@@ -30,14 +31,14 @@ class GetWorkflow(Arguments):
         default="definition",
         description="picture is a Mermaid flowchart; versions lists them all; difference compares with base_version.",
     )
-    base_version: int | None = Field(default=None, ge=1, description="Default: the one before.")
-    max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger ones come as part, page by page.")
+    base_version: int | None = Field(default=None, ge=1)
+    max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger: page by page.")
     cursor: str | None = None
 
 
 class ListWorkflows(Arguments):
-    text: str | None = Field(default=None, description="Only those whose name or description contains it.")
-    deleted: bool = Field(default=False, description="Those that are deleted and can be restored.")
+    text: str | None = Field(default=None, description="In name or description.")
+    deleted: bool = Field(default=False, description="Those that can be restored.")
     limit: int = Field(default=20, ge=1, le=100)
     cursor: str | None = None
 
@@ -87,8 +88,8 @@ class WorkflowTools:
             Tool(
                 name="delete_workflow",
                 title="Delete or restore a workflow",
-                description="Take a workflow out of use and free its webhook paths and tool name. For "
-                f"{RESTORABLE.days} days it can be brought back with restore. Its executions stay readable.",
+                description="Take a workflow out of use and free its webhook paths and tool name. "
+                f"{RESTORABLE.days} days long restore brings it back. Its executions stay readable.",
                 arguments=DeleteWorkflow,
                 annotations=DESTRUCTIVE,
                 output_schema=object_schema({"workflow_id": "string", "deleted": "boolean"}),
@@ -100,7 +101,8 @@ class WorkflowTools:
 
     async def get_workflow(self, arguments: GetWorkflow, caller: Caller) -> Answer:
         """One version in the view asked for, or what concerns several."""
-        owner, workflow_id = caller.actor.workspace_id, arguments.workflow_id
+        owner = caller.actor.workspace_id
+        workflow_id = await self._authoring.id_of(owner, arguments.workflow_id)
         stored = await self._authoring.version(owner, workflow_id, arguments.version)
         header = workflow_header(stored)
         view: Any
@@ -148,11 +150,13 @@ class WorkflowTools:
 
     async def delete_workflow(self, arguments: DeleteWorkflow, caller: Caller) -> Answer:
         """Hide it, or bring it back."""
+        actor = caller.actor
+        workflow_id = await self._authoring.id_of(actor.workspace_id, arguments.workflow_id, deleted=arguments.restore)
         if arguments.restore:
-            stored = await self._authoring.restore(caller.actor, arguments.workflow_id)
-            return Answer({**workflow_header(stored), "deleted": False})
-        await self._authoring.delete(caller.actor, arguments.workflow_id)
-        return Answer({"workflow_id": arguments.workflow_id, "deleted": True, "restorable_days": RESTORABLE.days})
+            stored = await self._authoring.restore(actor, workflow_id)
+            return Answer({**workflow_header(stored), "deleted": False, "next": RESTORED})
+        await self._authoring.delete(actor, workflow_id)
+        return Answer({"workflow_id": workflow_id, "deleted": True, "restorable_days": RESTORABLE.days})
 
 
 def summary_content(summary: WorkflowSummary) -> dict[str, Any]:

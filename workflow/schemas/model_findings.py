@@ -71,12 +71,12 @@ def _with_misnamed(findings: list[Finding]) -> list[Finding]:
             by_object.setdefault(finding.pointer.rpartition("/")[0], []).append(finding)
     for found in by_object.values():
         missing = [each for each in found if each.code == "missing_field"]
-        unknown = [each for each in found if each.code == "unknown_field" and each.patch[0].op == "remove"]
+        unknown = [each for each in found if each.code == "unknown_field" and not each.patch]
         if len(missing) == len(unknown) == 1:
             patch = PatchOperation.model_validate(
                 {"op": "move", "from": unknown[0].pointer, "path": missing[0].pointer}
             )
-            findings[findings.index(unknown[0])] = unknown[0].model_copy(update={"patch": (patch,)})
+            findings[findings.index(unknown[0])] = unknown[0].model_copy(update={"patch": (patch,), "fix": None})
     return findings
 
 
@@ -96,17 +96,18 @@ def _unknown_field(model: type[BaseModel], document: Any, path: Sequence[str | i
             message=f"There is no field {name!r:.200} here; what lies deeper is written nested, not with dots.",
             patch=(PatchOperation.model_validate({"op": "move", "from": at, "path": target}),),
         )
+    message = f"There is no field {name!r:.200} here."
     if near is not None:
-        patch = PatchOperation.model_validate(
-            {"op": "move", "from": at, "path": pointer(*path[:-1], near)},
-        )
-    else:
-        patch = PatchOperation(op="remove", path=at)
+        patch = PatchOperation.model_validate({"op": "move", "from": at, "path": pointer(*path[:-1], near)})
+        return Finding(code="unknown_field", pointer=at, message=message + did_you_mean(near), patch=(patch,))
+    # Nobody knows what it was meant to do: a patch that removes it would lose that.
     all_known = ", ".join(fields_at(model, path[:-1]))
-    hint = did_you_mean(near) or (f" Known here: {all_known}." if all_known else "")
-    return Finding(
-        code="unknown_field", pointer=at, message=f"There is no field {name!r:.200} here.{hint}", patch=(patch,)
+    fix = (
+        f"Write what it is meant to do with one of these, or leave it out: {all_known}."
+        if all_known
+        else "Leave it out."
     )
+    return Finding(code="unknown_field", pointer=at, message=message, fix=fix)
 
 
 def existing_path(document: Any, location: Sequence[str | int], *, missing: bool) -> tuple[str | int, ...]:

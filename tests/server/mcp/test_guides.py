@@ -73,7 +73,7 @@ async def test_the_way_to_mend_an_execution_works_as_the_guide_says(mcp_http: Mc
     assert tried["valid"]
     await mcp_http.call("update_workflow", workflow_id=workflow_id, expected_version=version, operations=operations)
     again = await mcp_http.call(
-        "control_execution", execution_id=broken["execution_id"], action="rerun", node=failed, as_it_is_now=True
+        "control_execution", execution_id=broken["execution_id"], action="rerun", node=failed, version="current"
     )
     ended = await mcp_http.call("inspect_execution", execution_id=again["execution_id"], wait_seconds=30)
     assert (ended["status"], ended["output"]["items"]["sum"]) == ("succeeded", [{"price": None, "total": 0}])

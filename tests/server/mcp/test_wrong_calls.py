@@ -135,10 +135,10 @@ IDS_AND_STATES = [
         at="/workflow_id",
     ),
     WrongCall(
-        what="a name in place of the id",
+        what="a name that no workflow has, in place of the id",
         source="n8n PR 34852: agents go by names",
         tool="execute_workflow",
-        arguments={"workflow_id": "good"},
+        arguments={"workflow_id": "nobody has this name"},
         code="workflow_not_found",
         at="/workflow_id",
     ),

@@ -150,7 +150,7 @@ async def test_running_again_from_a_node_keeps_what_came_before(mcp_http: McpCal
     operations = [{"op": "update_node", "name": "pick", "changes": changes}]
     await mcp_http.call("update_workflow", workflow_id=workflow_id, expected_version=1, operations=operations)
     edited = await mcp_http.call(
-        "control_execution", execution_id=first["execution_id"], action="rerun", node="pick", as_it_is_now=True
+        "control_execution", execution_id=first["execution_id"], action="rerun", node="pick", version="current"
     )
     assert (await until(mcp_http, edited["execution_id"], "succeeded"))["output"] == {
         "items": {"pick": [{"path": "edited"}]}

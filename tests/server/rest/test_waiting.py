@@ -42,7 +42,8 @@ async def ended(mcp: McpCaller, execution_id: str) -> dict[str, Any]:
 
 
 async def test_a_wait_goes_on_by_itself_when_its_time_is_over(mcp_http: McpCaller) -> None:
-    ran = await run(mcp_http, behind(type="wait", parameters={"seconds": 0.3}), input={"n": 1})
+    ran = await run(mcp_http, behind(type="wait", parameters={"seconds": 0.3}), input={"n": 1}, wait_seconds=0)
+    ran = await mcp_http.call("inspect_execution", execution_id=ran["execution_id"], wait_seconds=0.2)
     assert ran["status"] == "waiting"
     assert "waits_until" in ran
     done = await ended(mcp_http, ran["execution_id"])

@@ -29,9 +29,9 @@ from tests.support.engine import FixedClock
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.exchanges import ExchangeFilter
+from workflow.execution_figures import ExecutionFilter
 from workflow.failure import ErrorKind
 from workflow.identity import LOCAL_ID
-from workflow.ports import ExecutionFilter
 
 NOW = datetime(2024, 1, 6, tzinfo=UTC)
 List = Callable[[str], Awaitable[Any]]

@@ -28,10 +28,10 @@ from tests.storage.executions.test_sharing import Broker, Process, job_of, proce
 from tests.support.databases import database_of
 from tests.support.engine import FixedClock
 from workflow.errors import StorageError
+from workflow.execution_figures import ExecutionFilter
 from workflow.executions import EffectResult
 from workflow.identity import LOCAL_ID
 from workflow.lost_data import LostDataError
-from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 
 LATER = NOW + timedelta(days=1)

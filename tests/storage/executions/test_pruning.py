@@ -19,9 +19,9 @@ from storage.executions.blobs import LARGEST_ROW_BYTES
 from storage.tables.workflows import executions
 from tests.storage.executions.test_repositories import KEY, NOW, RECORDS, LeasingStore, execution, opened
 from tests.support.databases import database_of
+from workflow.execution_figures import ExecutionFilter
 from workflow.executions import Execution, Parent
 from workflow.identity import LOCAL_ID
-from workflow.ports import ExecutionFilter
 from workflow.states import FINISHED, ExecutionState
 
 DONE, RUNS, WAITS, DEAD = (

@@ -30,6 +30,7 @@ from workflow.errors import (
     VersionConflictError,
     WorkflowNotFoundError,
 )
+from workflow.execution_figures import ExecutionFilter
 from workflow.executions import (
     EffectKey,
     EffectResult,
@@ -44,7 +45,6 @@ from workflow.executions import (
 )
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
 from workflow.items import Item, ItemOrigin, Pair
-from workflow.ports import ExecutionFilter
 from workflow.states import ExecutionState
 
 NOW = datetime(2024, 1, 6, 12, 0, 0, 123456, tzinfo=UTC)

@@ -38,10 +38,12 @@ from storage.backups.archive import ArchiveReader
 from storage.executions.group_commit import lost_lease
 from storage.queue.broker_errors import mismatch, unavailable
 from storage.secrets.keys import keys_in
+from tools.executions.views import WorkflowFailedError
 from tools.protocol.tool import error_content
 from workflow.agent_questions import PeopleOnlyError
 from workflow.credentials import TooManyCredentialsError
 from workflow.errors import JobsprintError, QueueFullError
+from workflow.executions import ErrorRecord
 from workflow.identity import LOCAL_ACTOR
 from workflow.lost_data import LostDataError
 from workflow.messages import Job
@@ -259,6 +261,12 @@ def _made() -> dict[str, Example]:
             LostDataError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", "entry 3 of its journal: it is damaged")
         ),
         "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
+        "workflow_failed": error_content(
+            WorkflowFailedError(
+                "01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e",
+                ErrorRecord(code="missing_field", message="The item has no field 'rate'.", node="convert"),
+            )
+        ),
         "ambiguous_name": error_content(AmbiguousNameError("Orders")),
         "idempotency_mismatch": error_content(
             IdempotencyMismatchError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", ["input"])

@@ -1,5 +1,6 @@
-"""Writes the generated pages: docs/settings.md from the settings' model, docs/nodes.md from the node types,
-docs/errors.md from the catalogue of codes and what a server answers, and server.json from pyproject.toml.
+"""Writes the generated pages: docs/definition.md from the guide that agents read, docs/settings.md from the settings'
+model, docs/nodes.md from the node types, docs/errors.md from the catalogue of codes and what a server answers, and
+server.json from pyproject.toml.
 
 Run it with ``make docs``; a test compares the pages with the code.
 """
@@ -15,6 +16,7 @@ from engine.nodes.registry import BUILT_IN, NodeRegistry
 from scripts.error_page import errors_page
 from scripts.packaging import ROOT, as_text, server_json
 from server.settings.settings import PREFIX, Settings
+from tools.definition_guide import page
 
 DOCS = ROOT / "docs"
 
@@ -86,13 +88,13 @@ def _type(schema: dict[str, Any]) -> str:
     return str(schema.get("type", "any"))
 
 
-PAGES = {"settings.md": settings_page, "nodes.md": nodes_page, "errors.md": errors_page}
+PAGES = {"definition.md": page, "settings.md": settings_page, "nodes.md": nodes_page, "errors.md": errors_page}
 
 
 def main() -> None:
     """Write every page."""
-    for name, page in PAGES.items():
-        (DOCS / name).write_text(page())
+    for name, made in PAGES.items():
+        (DOCS / name).write_text(made())
     (ROOT / "server.json").write_bytes(as_text(server_json()))
 
 

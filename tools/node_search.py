@@ -60,6 +60,11 @@ def search(types: Iterable[NodeType[Any]], query: str | None) -> list[NodeType[A
     return [kind for score, kind in scored if score >= least]
 
 
+def words_of(query: str) -> set[str]:
+    """The words of a query that say something."""
+    return {word for word in re.findall(r"[a-z0-9_]+", query.lower()) if word not in _COMMON}
+
+
 def what_there_is_not(query: str) -> str | None:
     """Where the query asks for something that no node type does: that, and the nearest way there is."""
     words = set(_words(query))

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from engine.node_api.node_type import NodeType
 from engine.nodes.registry import NodeRegistry
-from tools.node_search import search, what_there_is_not
+from tools.definition_guide import topic_for
+from tools.node_search import search, what_there_is_not, words_of
 from tools.protocol.budget import LIST_BUDGET, ROOM_FOR_CURSOR, fitting
 from tools.protocol.caller import Caller
 from tools.protocol.tool import AUTHORING, READ_ONLY, Answer, Arguments, Tool, object_schema
@@ -43,8 +44,8 @@ class NodeTypeTools:
             Tool(
                 name="find_nodes",
                 title="Find node types",
-                description="Look up the node types that workflows are made of, several names at once or by words: the "
-                "best hit comes with its parameter schema and an example.",
+                description="Look up node types, several names at once or by words: the best hit comes with its "
+                "parameter schema and an example. retry, settings, connections, expressions explain those.",
                 arguments=FindNodes,
                 annotations=READ_ONLY,
                 output_schema=object_schema({"nodes": {"type": "array", "items": {"type": "object"}}}),
@@ -73,12 +74,23 @@ class NodeTypeTools:
         found = search(self._registry, query)
         absent = what_there_is_not(query)
         content: dict[str, Any] = {"there_is_no": absent} if absent is not None else {}
+        topic = topic_for(words_of(query))
+        if topic is not None and not self._is_named(query):
+            content[topic.title] = topic.text
         if not found:
-            return Answer({"nodes": [], "next": "Nothing fits. find_nodes without a query lists all types.", **content})
+            nothing = {} if content else {"next": "Nothing fits. find_nodes without a query lists all types."}
+            return Answer({"nodes": [], **content, **nothing})
+        if topic is not None and content.get(topic.title):
+            nodes = [_with_parameters(kind) for kind in found[: MOST_WITH_PARAMETERS - 1]]
+            return Answer({**content, "nodes": nodes})
         best = await self._details(found[0], caller) if absent is None else _with_parameters(found[0])
         nodes = [best, *(_with_parameters(kind) for kind in found[1:MOST_WITH_PARAMETERS])]
         more = [kind.name for kind in found[MOST_WITH_PARAMETERS:]]
         return Answer({**content, "nodes": nodes, **({"also": more} if more else {})})
+
+    def _is_named(self, query: str) -> bool:
+        """Whether a word of the query is a node type's name: then it is that type that is looked for."""
+        return any(self._registry.get(word) is not None for word in words_of(query))
 
     def _named(self, name: str, query: str | None) -> NodeType[Any]:
         kind = self._registry.get(name)

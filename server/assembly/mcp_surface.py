@@ -18,10 +18,11 @@ from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
 from server.settings.secret_key import derived_key
 from server.settings.settings import Settings
+from tools.definition_guide import DefinitionGuide
 from tools.executions.app import ExecutionApp
 from tools.executions.inspection import InspectionTools
 from tools.executions.running import RunningTools
-from tools.executions.runs import EXECUTION_FORM, Runs
+from tools.executions.runs import EXECUTION_FORM, RESULT_FORM, Runs
 from tools.executions.tasks import Tasks
 from tools.executions.views import ExecutionAnswers
 from tools.integrations.actions import IntegrationTools
@@ -70,7 +71,11 @@ async def running_surface(
         reader=engine.reader,
         control=engine.control,
         clock=foundation.clock,
-        forms={EXECUTION_FORM: answers, **(suite.forms(answers) if suite is not None else {})},
+        forms={
+            EXECUTION_FORM: answers,
+            RESULT_FORM: answers.plain,
+            **(suite.forms(answers) if suite is not None else {}),
+        },
     )
     running = RunningTools(
         authoring=engine.authoring,
@@ -80,11 +85,14 @@ async def running_surface(
         runs=runs,
     )
     tools = [
-        *_authoring_tools(engine, outgoing, prompts, running),
+        *_authoring_tools(settings, engine, outgoing, prompts, running),
         *running.tools(),
         *_other_running_tools(foundation, engine, integrations, runs),
     ]
-    offered = [_offer(engine, integrations, prompts, tools), *([suite.offer(runs)] if suite is not None else [])]
+    offered = [
+        _offer(engine, integrations, prompts, tools, running.plain_tool()),
+        *([suite.offer(runs)] if suite is not None else []),
+    ]
     engine.publishing.reserve(tool.name for offer in offered for tool in offer.tools)
     offers = put_together(offered, selection=Selection.of(settings.toolset, read_only=settings.read_only))
     subscriptions = Subscriptions(engine.announcements, offers)
@@ -109,14 +117,14 @@ async def running_surface(
 
 
 def _authoring_tools(
-    engine: Engine, outgoing: Outgoing, prompts: PromptManager, running: RunningTools
+    settings: Settings, engine: Engine, outgoing: Outgoing, prompts: PromptManager, running: RunningTools
 ) -> list[Tool[Any]]:
     workflow_tools = WorkflowTools(engine.authoring)
     return [
         *NodeTypeTools(engine.authoring.registry, outgoing.vault).tools(),
         *AuthoringTools(engine.authoring, running).tools(),
         *workflow_tools.reading_tools(),
-        *PublishingTools(engine.authoring, engine.publishing).tools(),
+        *PublishingTools(engine.authoring, engine.publishing, base_url=settings.base_url).tools(),
         *workflow_tools.deleting_tools(),
         *PromptTools(prompts).tools(),
     ]
@@ -133,9 +141,11 @@ def _other_running_tools(
     ]
 
 
-def _offer(engine: Engine, integrations: Integrations, prompts: PromptManager, tools: list[Tool[Any]]) -> Offer:
+def _offer(
+    engine: Engine, integrations: Integrations, prompts: PromptManager, tools: list[Tool[Any]], execute: Tool[Any]
+) -> Offer:
     by_name = {tool.name: tool for tool in tools}
-    published = PublishedTools(publishing=engine.publishing, execute=by_name["execute_workflow"])
+    published = PublishedTools(publishing=engine.publishing, execute=execute)
     completers = Completers(authoring=engine.authoring, reader=engine.reader)
     return Offer(
         tools=tools,
@@ -145,6 +155,7 @@ def _offer(engine: Engine, integrations: Integrations, prompts: PromptManager, t
         resources=[
             StoredResources(authoring=engine.authoring, reader=engine.reader, completers=completers),
             PromptResources(prompts),
+            DefinitionGuide(),
             ExecutionApp(),
         ],
     )

@@ -21,8 +21,8 @@ from tools.executions.tasks import Tasks
 INSTRUCTIONS = (
     "Jobsprint runs workflows: graphs of nodes that pass items (JSON objects) on. To build one: find_nodes for the "
     "types you need, create_workflow, execute_workflow, and inspect_execution where the result is not what you "
-    "expected. Every error says what is wrong, where, and how to mend it; findings carry JSON Patches that "
-    'update_workflow takes as {"op":"patch"}.'
+    "expected. create_workflow with run does both at once. guide://definition says how definitions are written. Every "
+    "error says what is wrong, where, and how to mend it; findings carry JSON Patches: apply_fixes applies them."
 )
 
 

@@ -10,6 +10,7 @@ from server.mcp.errors import protocol_error
 from server.mcp.offers import Offers
 from server.mcp.selection import wanted_tools
 from server.mcp.session import Context, actor_of, owner_of
+from tools import definition_guide
 from tools.executions import app as execution_app
 from tools.protocol.resources import SETTLED_MS
 from workflow.errors import InvalidArgumentsError, JobsprintError
@@ -64,7 +65,8 @@ class Lists:
             raise protocol_error(error) from error
         is_first = _cursor(params) is None
         apps = [execution_app.listed()] if is_first and client_supports_apps(context) else []
-        return types.ListResourcesResult(resources=[*apps, *page.items], next_cursor=page.next_cursor)
+        guides = [definition_guide.listed()] if is_first else []
+        return types.ListResourcesResult(resources=[*apps, *guides, *page.items], next_cursor=page.next_cursor)
 
     async def templates(self, context: Context, params: Page) -> types.ListResourceTemplatesResult:
         """Every template, in one page: they are few."""

@@ -15,7 +15,7 @@ from engine.executions.intake import ExecutionRequests
 from engine.runs.dry_run import Planner
 from engine.runs.submission import Submission
 from tools.executions.app import TOOL_META
-from tools.executions.runs import EXECUTION_FORM, Runs
+from tools.executions.runs import EXECUTION_FORM, RESULT_FORM, Runs
 from tools.protocol.budget import (
     ROOM_FOR_CURSOR,
     cursor_to,
@@ -172,11 +172,23 @@ class RunningTools:
             content |= {"of": len(effects), "next_cursor": cursor_to(part.next_start, planned.hash)}
         return Answer(content)
 
+    def plain_tool(self) -> Tool[Any]:
+        """``execute_workflow``, answered with the plain result: what published workflows are called through."""
+        (tool,) = (each for each in self.tools() if each.name == "execute_workflow")
+        return replace(tool, handler=self.execute_plainly, output_schema=object_schema({}))
+
     async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
         """Submit, tell of progress while waiting, answer what is known when the time is over."""
+        return await self._executed(arguments, caller, EXECUTION_FORM)
+
+    async def execute_plainly(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
+        """The same, answered with the plain result."""
+        return await self._executed(arguments, caller, RESULT_FORM)
+
+    async def _executed(self, arguments: ExecuteWorkflow, caller: Caller, form: str) -> Answer | Pending:
         execution_id, is_kept, is_repeated = caller.goes_on_with, True, False
         if execution_id is None:
-            plan, submission = await self._prepared(arguments, caller)
+            plan, submission = await self._prepared(arguments, caller, form)
             is_kept = plan.definition.settings.durability != "none"
             start = self._requests.request(plan, submission, key=arguments.idempotency_key)
             execution_id, is_repeated = await self._runs.begin(
@@ -193,13 +205,15 @@ class RunningTools:
             return replace(outcome, content={**outcome.content, "repeated": True})
         return outcome
 
-    async def _prepared(self, arguments: ExecuteWorkflow, caller: Caller) -> tuple[CompiledWorkflow, Submission]:
+    async def _prepared(
+        self, arguments: ExecuteWorkflow, caller: Caller, form: str
+    ) -> tuple[CompiledWorkflow, Submission]:
         plan = await self._compiled(caller.actor.workspace_id, arguments)
         if arguments.plan_hash is not None:
             await self._planner.check(
                 plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash
             )
-        return plan, replace(_submission(arguments, caller.actor), priority=arguments.priority)
+        return plan, replace(_submission(arguments, caller.actor), priority=arguments.priority, answer_form=form)
 
     async def _compiled(self, owner: str, arguments: ExecuteWorkflow | PlanExecution) -> CompiledWorkflow:
         workflow_id = await self._authoring.id_of(owner, arguments.workflow_id)

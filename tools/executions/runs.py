@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 EXECUTION_FORM = "execution"
 """The form in which execute_workflow answers; what no other is known for is answered so."""
 
+RESULT_FORM = "result"
+"""The form in which tools that are workflows answer: with the result alone."""
+
 Form = Callable[[Execution], Awaitable[Answer]]
 """How a tool's answer is made of its execution. It may raise a JobsprintError, for a result that is an error, or an
 MCPError, for a call that has failed as such."""

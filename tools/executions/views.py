@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
@@ -15,9 +16,10 @@ from tools.protocol.budget import fit, shown
 from tools.protocol.provenance import outside_sources
 from tools.protocol.tool import Answer
 from workflow.agent_questions import PeopleOnlyError, is_for_people
-from workflow.errors import WorkflowNotFoundError
-from workflow.executions import Execution, NodeRun, Suspension
+from workflow.errors import ErrorKind, JobsprintError, NextCall, WorkflowNotFoundError
+from workflow.executions import ErrorRecord, Execution, NodeRun, Suspension
 from workflow.identity import RUNS, Actor
+from workflow.items import JsonObject
 from workflow.messages import utc_text
 from workflow.redaction import ShownLink
 from workflow.states import FINISHED, ExecutionState
@@ -28,6 +30,9 @@ OUTPUT_TOKENS = 1_500
 
 LINES_TOKENS = 400
 """What the lines of its nodes may take there."""
+META = "dev.jobsprint"
+IDS = ("execution_id", "workflow_id", "version", "from_outside")
+"""Members of an answer that are for programs where a tool gives its plain result."""
 TIMERS = frozenset({"timer", "retry", "child"})
 """Kinds of suspensions that nobody answers."""
 
@@ -117,6 +122,20 @@ def how_to_answer(execution_id: str, waiting: Suspension) -> str:
         f"Node {waiting.key.node} asks you, the connected assistant, as its model. Read what it asks "
         f"(inspect_execution {look}) and answer it yourself: control_execution {call}"
     )
+
+
+def plain_result(output: JsonObject) -> JsonObject:
+    """An execution's output as the result of a tool: the body of its answer, else its one item; several items are in
+    ``items``, those of several nodes under the nodes' names."""
+    response = output.get("response")
+    if isinstance(response, dict) and "body" in response:
+        body = response["body"]
+        return body if isinstance(body, dict) else {"result": body}
+    by_node = output.get("items") or {}
+    if len(by_node) != 1:
+        return dict(by_node)
+    (items,) = by_node.values()
+    return items[0] if len(items) == 1 else {"items": items}
 
 
 def how_to_go_on(execution: Execution, waiting: Sequence[Suspension]) -> str:
@@ -219,6 +238,24 @@ def execution_link(execution: Execution, node: str | None = None) -> types.Resou
     )
 
 
+class WorkflowFailedError(JobsprintError):
+    """A workflow that was called as a tool has failed; what it failed with."""
+
+    code = "workflow_failed"
+    kind = ErrorKind.INVALID
+
+    def __init__(self, execution_id: str, error: ErrorRecord) -> None:
+        where = f"Node {error.node!r} failed: " if error.node is not None else ""
+        super().__init__(
+            f"{where}{error.message} ({error.code})",
+            fix=error.fix,
+            next_call=NextCall(
+                "inspect_execution",
+                {"execution_id": execution_id, **({"node": error.node} if error.node is not None else {})},
+            ),
+        )
+
+
 class ExecutionAnswers:
     """What execute_workflow says of executions: a :data:`tools.executions.runs.Form`."""
 
@@ -260,6 +297,23 @@ class ExecutionAnswers:
         elif execution.error is not None:
             content["next"] = how_to_mend(execution)
         return Answer(content, links=links, whole=whole)
+
+    async def plain(self, execution: Execution) -> Answer:
+        """The result alone, for a workflow that is a tool: its one item, or its items; ids are in the metadata. Where
+        there is no result yet, how it stands.
+
+        Raises:
+            WorkflowFailedError: it has failed.
+        """
+        answer = await self(execution)
+        meta = {f"{META}/{name}": answer.content[name] for name in IDS if name in answer.content}
+        error = execution.error
+        if execution.state in (ExecutionState.FAILED, ExecutionState.DEAD) and error is not None:
+            raise WorkflowFailedError(execution.id, error)
+        if execution.state is not ExecutionState.SUCCEEDED:
+            return answer
+        content, was_cut = fit(shown(plain_result(execution.output or {})), OUTPUT_TOKENS)
+        return replace(answer, content=content, meta=meta, links=answer.links if was_cut else ())
 
     async def _origin(self, execution: Execution) -> dict[str, Any]:
         """Through which nodes texts may have come in from outside."""

@@ -57,13 +57,15 @@ A = TypeVar("A", bound=Arguments)
 class Answer:
     """A tool's result. ``links`` lead to what was left out of it, ``whole`` to all of it should it have to be cut.
 
-    ``is_redacted`` says that the secrets in it are hidden already; looking for them twice costs time.
+    ``is_redacted`` says that the secrets in it are hidden already; looking for them twice costs time. ``meta`` is for
+    programs, and costs a model nothing.
     """
 
     content: dict[str, Any]
     links: tuple[types.ResourceLink, ...] = ()
     whole: types.ResourceLink | None = None
     is_redacted: bool = False
+    meta: dict[str, Any] | None = None
 
 
 @dataclass(slots=True, frozen=True)
@@ -158,7 +160,9 @@ def result_of(answer: Answer, *, budget_tokens: int = DEFAULT_BUDGET) -> types.C
         text = orjson.dumps(content)
         links = links if answer.whole is None or answer.whole in links else (*links, answer.whole)
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text.decode()), *links], structured_content=content
+        content=[types.TextContent(type="text", text=text.decode()), *links],
+        structured_content=content,
+        _meta=answer.meta,
     )
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal
 
 import mcp_types as types
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
-from engine.definitions.publishing import Publishing
+from engine.definitions.publishing import Publishing, input_schema
+from engine.nodes.webhook import Webhook
 from tools.protocol.caller import Caller
 from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
 from tools.workflows.authoring import workflow_header
@@ -53,9 +55,10 @@ class PublishWorkflow(Arguments):
 class PublishingTools:
     """The tool's work, over the :class:`~engine.definitions.publishing.Publishing` that REST uses too."""
 
-    def __init__(self, authoring: Authoring, publishing: Publishing) -> None:
+    def __init__(self, authoring: Authoring, publishing: Publishing, *, base_url: str) -> None:
         self._authoring = authoring
         self._publishing = publishing
+        self._base_url = base_url
 
     def tools(self) -> list[Tool[Any]]:
         """The one tool."""
@@ -97,7 +100,26 @@ class PublishingTools:
         published = await self._publishing.publish(
             caller.actor, workflow_id, version=arguments.version, exposure=exposure
         )
-        return Answer(published_content(published, exposure, self._publishing))
+        content = published_content(published, exposure, self._publishing)
+        return Answer({**content, **self._what_starts_it(published, exposure)})
+
+    def _what_starts_it(self, published: StoredWorkflow, exposure: Exposure | None) -> dict[str, Any]:
+        """The calls that start it from now on, ready to be made."""
+        definition, ways = published.definition, []
+        for node in definition.nodes.values():
+            path = node.parameters.get("path")
+            if node.type == Webhook.name and not node.disabled and isinstance(path, str):
+                methods = "|".join(node.parameters.get("methods", ["POST"]))
+                ways.append(f"{methods} {self._base_url}/webhooks/{path}")
+        content: dict[str, Any] = {}
+        if exposure is not None:
+            content["input_schema"] = input_schema(exposure, definition)
+            call = json.dumps({"workflow_id": published.id, "version": "published", "input": {}})
+            ways.append(
+                f"the tool {exposure.name}, where your client reads the list of tools again; the sure way is "
+                f"execute_workflow {call} with its arguments as input"
+            )
+        return {**content, "next": f"Callable now: {'; '.join(ways)}."} if ways else content
 
 
 def published_content(published: StoredWorkflow, exposure: Exposure | None, publishing: Publishing) -> dict[str, Any]:

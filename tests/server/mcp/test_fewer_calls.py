@@ -6,6 +6,8 @@ import json
 from itertools import count, pairwise
 from typing import Any
 
+import httpx2
+import mcp_types as types
 import pytest
 
 from tests.support.http_target import HttpTarget
@@ -195,6 +197,25 @@ class TestAnswers:
         assert ended["rerun_of"] == run["execution_id"]
 
 
+class TestPublished:
+    async def test_what_starts_it_is_named_ready_to_be_called(
+        self, mcp_http: McpCaller, http: httpx2.AsyncClient
+    ) -> None:
+        hook = definition(step=fields(n=1))
+        hook["nodes"]["hook"] = {"type": "webhook", "parameters": {"path": "called-at-once"}}
+        hook["connections"].append(["hook", "step"])
+        made = await mcp_http.call("create_workflow", definition=hook)
+        tool = {"name": "call_at_once", "description": "Sets n."}
+        published = await mcp_http.call("publish_workflow", workflow_id=made["workflow_id"], tool=tool)
+        assert published["input_schema"] == {"type": "object", "properties": {}}
+        said = published["next"]
+        method, url = said.removeprefix("Callable now: ").partition(";")[0].split(" ")
+        assert (await http.request(method, url, json={})).status_code == 202
+        call = json.loads(said[said.index("{") : said.rindex("}") + 1])
+        assert (await mcp_http.call("execute_workflow", **call))["status"] == "succeeded"
+        assert await mcp_http.call("call_at_once", m=2) == {"m": 2, "n": 1}
+
+
 class TestFigures:
     async def test_a_hundred_executions_are_counted_in_few_tokens(self, mcp_http: McpCaller) -> None:
         name = "Figures"
@@ -260,3 +281,39 @@ class TestLookUps:
         found = await mcp_http.call("find_nodes", query=query)
         assert says in found["there_is_no"]
         assert tokens(found) < 500
+
+    @pytest.mark.parametrize(
+        ("query", "says"),
+        [
+            ("retry", "max_attempts"),
+            ("node timeout and on_error", "error_output"),
+            ("workflow settings timezone", "IANA"),
+            ("connect two edges into one input", "node.output"),
+            ("expression variables", "$itemIndex"),
+        ],
+    )
+    async def test_what_every_node_has_is_found_by_search(self, mcp_http: McpCaller, query: str, says: str) -> None:
+        found = await mcp_http.call("find_nodes", query=query)
+        assert says in json.dumps(found)
+        assert tokens(found) < 500
+
+    async def test_the_page_is_a_resource_and_its_example_is_a_workflow(self, mcp_http: McpCaller) -> None:
+        (listed,) = [
+            each for each in (await mcp_http.client.list_resources()).resources if each.uri == "guide://definition"
+        ]
+        assert listed.mime_type == "text/markdown"
+        (content,) = (await mcp_http.client.read_resource("guide://definition")).contents
+        assert isinstance(content, types.TextResourceContents)
+        assert "Words:" not in content.text
+        example = content.text.partition("```json")[2].partition("```")[0]
+        made = await mcp_http.call("create_workflow", definition=json.loads(example))
+        assert "warnings" not in made
+
+    async def test_what_the_page_says_of_edges_and_loops_is_so(self, mcp_http: McpCaller) -> None:
+        joined = definition(a=fields(a=1), b=fields(b=2), c=fields(c=3))
+        joined["connections"] = [["start", "a"], ["start", "b"], ["a", "c"], ["b", "c"]]
+        run = (await mcp_http.call("create_workflow", definition=joined, run={"input": {}}))["run"]
+        assert run["nodes"]["c"].startswith("2 runs, 2 → 2 items")
+        changed = definition(step={"type": "code", "parameters": {"javascript": "items[0].n += 1; return items;"}})
+        run = (await mcp_http.call("create_workflow", definition=changed, run={"input": {"n": 1}}))["run"]
+        assert run["output"] == {"items": {"step": [{"n": 2}]}}

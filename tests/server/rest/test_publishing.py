@@ -79,9 +79,12 @@ async def test_a_published_workflow_is_a_tool_of_its_own(mcp: McpCaller) -> None
         assert (tool.title, tool.description, tool.input_schema) == ("Greeting", "Greets a city.", CITY)
         assert (tool.annotations.read_only_hint, tool.annotations.destructive_hint) == (True, False)
 
-        ran = await mcp.call(name, city="Oslo")
-        assert (ran["status"], ran["workflow_id"], ran["version"]) == ("succeeded", workflow_id, 1)
-        assert ran["output"] == {"items": {"greet": [{"city": "Oslo", "text": "Hello Oslo"}]}}
+        result = await mcp.client.call_tool(name, {"city": "Oslo"})
+        assert await mcp.checked(name, result) == {"city": "Oslo", "text": "Hello Oslo"}
+        assert result.meta is not None
+        assert (result.meta["dev.jobsprint/workflow_id"], result.meta["dev.jobsprint/version"]) == (workflow_id, 1)
+        seen = await mcp.call("inspect_execution", execution_id=result.meta["dev.jobsprint/execution_id"])
+        assert seen["status"] == "succeeded"
 
         error = await mcp.fail(name, city=7)
         assert (error["code"], error["pointer"]) == ("invalid_arguments", "/city")
@@ -111,9 +114,9 @@ async def test_a_tool_follows_the_published_version_until_it_is_withdrawn(mcp_ht
         patch = [{"op": "replace", "path": "/nodes/greet/parameters/fields/text", "value": "=Hi {{ $json.city }}"}]
         change = {"op": "patch", "patch": patch}
         await mcp_http.call("update_workflow", workflow_id=workflow_id, expected_version=1, operations=[change])
-        assert (await mcp_http.call(name, city="Oslo"))["output"]["items"]["greet"][0]["text"] == "Hello Oslo"
+        assert (await mcp_http.call(name, city="Oslo"))["text"] == "Hello Oslo"
         await mcp_http.call("publish_workflow", workflow_id=workflow_id)
-        assert (await mcp_http.call(name, city="Oslo"))["output"]["items"]["greet"][0]["text"] == "Hi Oslo"
+        assert (await mcp_http.call(name, city="Oslo"))["text"] == "Hi Oslo"
         withdrawn = await mcp_http.call("publish_workflow", workflow_id=workflow_id, action="withdraw_tool")
         assert withdrawn["status"] == "published"
         assert name not in await listed_tools(mcp_http)
@@ -133,8 +136,10 @@ async def test_a_given_schema_wins_over_the_triggers_and_both_are_kept(mcp_http:
     async with offering(mcp_http) as offer:
         _, name = await offer(input_schema={"type": "object", "properties": {"city": {"enum": ["Oslo"]}}})
         assert (await mcp_http.fail(name, city="Rome"))["pointer"] == "/city"
-        ran = await mcp_http.call(name)
-        assert (ran["status"], ran["error"]["code"]) == ("failed", "input_does_not_fit")
+        error = await mcp_http.fail(name)
+        assert (error["code"], "input_does_not_fit" in error["message"]) == ("workflow_failed", True)
+        seen = await mcp_http.call(error["next"]["tool"], **error["next"]["arguments"])
+        assert seen["status"] == "failed"
 
 
 @pytest.mark.parametrize(

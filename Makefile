@@ -41,6 +41,9 @@ check: $(READY) ## Check style, types and the rules of who imports whom
 ai-faults: $(READY) ## Print what becomes of everything that can go wrong with a model
 	$(BIN)/python -m tests.ai_faults
 
+agent-tasks: $(READY) ## Print the calls and tokens that twenty tasks of users take
+	$(BIN)/python -m tests.agent_tasks
+
 integration-faults: $(READY) ## Print what becomes of everything that can go wrong with Zapier
 	$(BIN)/python -m tests.integration_faults
 

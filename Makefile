@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long check ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs structure clean
+.PHONY: help run test test-long check agent-tasks ai-faults integration-faults zapier-double mcp-servers local-model conformance demo chaos chaos-cluster deploy-check clients browser security fuzz hostile mcpb bench bench-peers bench-mcp lock format docs structure clean
 
 help: ## Say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20

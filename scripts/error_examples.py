@@ -40,6 +40,7 @@ from storage.queue.broker_errors import mismatch, unavailable
 from storage.secrets.keys import keys_in
 from tools.executions.views import WorkflowFailedError
 from tools.protocol.tool import error_content
+from tools.skills import SkillNotFoundError
 from workflow.agent_questions import PeopleOnlyError
 from workflow.credentials import TooManyCredentialsError
 from workflow.errors import JobsprintError, QueueFullError
@@ -261,6 +262,7 @@ def _made() -> dict[str, Example]:
             LostDataError("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e", "entry 3 of its journal: it is damaged")
         ),
         "lease_lost": error_content(lost_lease("01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e")),
+        "skill_not_found": error_content(SkillNotFoundError("skill://absent/SKILL.md")),
         "workflow_failed": error_content(
             WorkflowFailedError(
                 "01968f6e-1f2a-7c3b-8d4e-5f6a7b8c9d0e",

@@ -35,6 +35,7 @@ from tools.protocol.offering import Offer
 from tools.protocol.prompts import guide_prompts
 from tools.protocol.selection import Selection
 from tools.protocol.tool import Tool
+from tools.skills import Skills
 from tools.stored_resources import StoredResources
 from tools.workflows.authoring import AuthoringTools
 from tools.workflows.published import PublishedPrompts, PublishedTools
@@ -89,8 +90,10 @@ async def running_surface(
         *running.tools(),
         *_other_running_tools(foundation, engine, integrations, runs),
     ]
+    published = PublishedTools(publishing=engine.publishing, execute=running.plain_tool())
+    skills = Skills(published)
     offered = [
-        _offer(engine, integrations, prompts, tools, running.plain_tool()),
+        _offer(engine, integrations, prompts, tools, published, skills),
         *([suite.offer(runs)] if suite is not None else []),
     ]
     engine.publishing.reserve(tool.name for offer in offered for tool in offer.tools)
@@ -110,6 +113,7 @@ async def running_surface(
                 clock=foundation.clock,
                 kept_days=settings.retention_days,
             ),
+            skills=skills,
         )
         if suite is not None:
             suite.install(mcp)
@@ -122,7 +126,7 @@ def _authoring_tools(
     workflow_tools = WorkflowTools(engine.authoring)
     return [
         *NodeTypeTools(engine.authoring.registry, outgoing.vault).tools(),
-        *AuthoringTools(engine.authoring, running).tools(),
+        *AuthoringTools(engine.authoring, running, base_url=settings.base_url).tools(),
         *workflow_tools.reading_tools(),
         *PublishingTools(engine.authoring, engine.publishing, base_url=settings.base_url).tools(),
         *workflow_tools.deleting_tools(),
@@ -142,10 +146,14 @@ def _other_running_tools(
 
 
 def _offer(
-    engine: Engine, integrations: Integrations, prompts: PromptManager, tools: list[Tool[Any]], execute: Tool[Any]
+    engine: Engine,
+    integrations: Integrations,
+    prompts: PromptManager,
+    tools: list[Tool[Any]],
+    published: PublishedTools,
+    skills: Skills,
 ) -> Offer:
     by_name = {tool.name: tool for tool in tools}
-    published = PublishedTools(publishing=engine.publishing, execute=execute)
     completers = Completers(authoring=engine.authoring, reader=engine.reader)
     return Offer(
         tools=tools,
@@ -157,6 +165,7 @@ def _offer(
             PromptResources(prompts),
             DefinitionGuide(),
             ExecutionApp(),
+            skills,
         ],
     )
 

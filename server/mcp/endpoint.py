@@ -13,10 +13,12 @@ from server.mcp.identity import IdentifiedServer
 from server.mcp.lists import CACHE_HINTS, Lists
 from server.mcp.offers import Offers
 from server.mcp.session import request_state_boundary
+from server.mcp.skills import SkillMethods
 from server.mcp.subscriptions import Subscriptions
 from server.mcp.tasks import TaskMethods
 from tools.executions.app import EXTENSION as APPS
 from tools.executions.tasks import Tasks
+from tools.skills import Skills
 
 INSTRUCTIONS = (
     "Jobsprint runs workflows: graphs of nodes that pass items (JSON objects) on. To build one: find_nodes for the "
@@ -43,7 +45,13 @@ class McpServer(IdentifiedServer):
 
 
 def build_mcp_server(
-    *, version: str, request_state_key: bytes, offers: Offers, subscriptions: Subscriptions, tasks: Tasks
+    *,
+    version: str,
+    request_state_key: bytes,
+    offers: Offers,
+    subscriptions: Subscriptions,
+    tasks: Tasks,
+    skills: Skills,
 ) -> McpServer:
     """The server with all its handlers. The key seals what clients carry from a call to its repetition."""
     task_methods = TaskMethods(tasks)
@@ -69,5 +77,6 @@ def build_mcp_server(
     # In place of the SDK's middleware, which makes OpenTelemetry spans for each message: no exporter is set up.
     server.middleware[:] = [request_state_boundary(request_state_key)]
     task_methods.join(server)
+    SkillMethods(skills).join(server)
     server.extensions[APPS] = {}
     return server

@@ -107,14 +107,14 @@ class TaskMethods:
         try:
             return await self._tasks.get(params.task_id, actor=actor_of(context), client=abilities_of(context))
         except JobsprintError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
 
     async def _update(self, context: Context, params: UpdateParams) -> types.EmptyResult:
         _check(context, params)
         try:
             await self._tasks.update(params.task_id, params.input_responses, actor=actor_of(context))
         except JobsprintError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         return types.EmptyResult()
 
     async def _cancel(self, context: Context, params: TaskParams) -> types.EmptyResult:
@@ -122,7 +122,7 @@ class TaskMethods:
         try:
             await self._tasks.cancel(params.task_id, actor=actor_of(context))
         except JobsprintError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         return types.EmptyResult()
 
 
@@ -173,7 +173,8 @@ def _check(context: Context, params: TaskParams) -> None:
         raise MCPError(types.HEADER_MISMATCH, f"The header {MCP_NAME_HEADER} is not the request's taskId.")
 
 
-def _refusal(error: JobsprintError) -> MCPError:
+def refusal(error: JobsprintError) -> MCPError:
+    """The failure of a method as the protocol has it."""
     code = types.INTERNAL_ERROR if error.kind is ErrorKind.UNAVAILABLE else types.INVALID_PARAMS
     data = {"code": error.code, **({"fix": error.fix} if error.fix is not None else {})}
     return MCPError(code, error.message, data)

@@ -36,7 +36,8 @@ class RunNow(Arguments):
     """How a workflow that has just been stored is run."""
 
     input: dict[str, Any] | list[dict[str, Any]] | None = Field(
-        default=None, description="An object, or a list of objects: the trigger's items."
+        default=None,
+        description="An object, or a list of objects: the trigger's items (of a webhook {body, …}).",
     )
     trigger: str | None = Field(default=None, description="Where to start; default: the manual one.")
     wait_seconds: float = Field(default=20, ge=0, le=50, description="How long to wait for the end; 0 not at all.")

@@ -60,7 +60,7 @@ class ResourceForm:
 
     ``scopes`` are what its reader must have. ``read`` gets the URI, the variables and the actor. ``workflow_id`` says
     whose events tell of changes; a form without it cannot be subscribed to. Both raise a :class:`JobsprintError` where
-    there is no such thing.
+    there is no such thing. ``is_listed`` is whether clients are shown its template.
     """
 
     template: str
@@ -72,6 +72,7 @@ class ResourceForm:
     mime_type: str = JSON_TYPE
     completers: Mapping[str, Completer] = field(default_factory=dict)
     workflow_id: Callable[[Variables, Actor], Awaitable[str]] | None = None
+    is_listed: bool = True
     pattern: re.Pattern[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -125,7 +126,7 @@ class Resources:
                 mime_type=form.mime_type,
             )
             for form in self._forms
-            if form.is_template
+            if form.is_template and form.is_listed
         ]
 
     async def page(self, actor: Actor, cursor: str | None) -> Page[types.Resource]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import mcp_types as types
@@ -22,6 +23,7 @@ from tools.protocol.tool import (
     findings_content,
     object_schema,
 )
+from tools.workflows.starting import what_starts_it
 from workflow.definitions.operations import apply_operations, parse_operations
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
@@ -39,7 +41,7 @@ DEFINITION_HELP = (
 
 
 FIXES_HELP = "Apply the patches that findings have, and say which, in place of refusing."
-RUN_HELP = "Run it at once: {input?, wait_seconds?, mode?, …} as in execute_workflow; {} will do."
+RUN_HELP = "Run it at once, as execute_workflow does: {input?, trigger?, …} or {}."
 
 Run = Annotated[RunNow, WithJsonSchema({"type": "object", "properties": {}})]
 """Checked as a whole, and shown to agents in a line: execute_workflow has the rest."""
@@ -73,7 +75,7 @@ class UpdateWorkflow(Arguments):
         '{"op":"patch","patch":[JSON Patch on the definition]}',
     )
     definition: dict[str, Any] | str | None = Field(default=None, description="A whole definition in their place.")
-    restore_version: int | None = Field(default=None, ge=1, description="In their place: this old version, again.")
+    restore_version: int | None = Field(default=None, ge=1, description="In their place: an old version.")
     apply_fixes: bool = False
     run: Run | None = Field(default=None, description="As in create_workflow.")
 
@@ -89,7 +91,8 @@ SAVED = object_schema({"workflow_id": "string", "version": "integer", "name": "s
 class AuthoringTools:
     """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
 
-    def __init__(self, authoring: Authoring, running: RunningTools) -> None:
+    def __init__(self, authoring: Authoring, running: RunningTools, *, base_url: str) -> None:
+        self._base_url = base_url
         self._authoring = authoring
         self._running = running
 
@@ -173,7 +176,9 @@ class AuthoringTools:
         if arguments.apply_fixes:
             document, fixed = await self._mended(caller, document)
         saved = await self._authoring.create(caller.actor, document, publish=arguments.publish)
-        return await self._answer(saved, fixed, arguments.run, caller)
+        answer = await self._answer(saved, fixed, arguments.run, caller)
+        starts = what_starts_it(saved.workflow, None, self._base_url) if arguments.publish else {}
+        return replace(answer, content={**answer.content, **starts})
 
     async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
         """Store the next version."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Literal
 
 import mcp_types as types
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
-from engine.definitions.publishing import Publishing, input_schema
-from engine.nodes.webhook import Webhook
+from engine.definitions.publishing import Publishing
 from tools.protocol.caller import Caller
 from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
 from tools.workflows.authoring import workflow_header
+from tools.workflows.starting import what_starts_it
 from workflow.definitions.publication import TOOL_NAME_PATTERN, Exposure
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import WRITES_WORKFLOWS
@@ -46,7 +45,7 @@ class PublishWorkflow(Arguments):
     action: Literal["publish", "unpublish", "withdraw_tool"] = Field(
         default="publish", description="unpublish takes it out of use; withdraw_tool leaves it published, but no tool."
     )
-    version: int | None = Field(default=None, ge=1, description="Default: the current one; an older one rolls back.")
+    version: int | None = Field(default=None, ge=1, description="An older one rolls back.")
     tool: ToolOffer | None = Field(
         default=None, description="Make it a tool of its own, its arguments the input; stays so in later versions."
     )
@@ -101,25 +100,7 @@ class PublishingTools:
             caller.actor, workflow_id, version=arguments.version, exposure=exposure
         )
         content = published_content(published, exposure, self._publishing)
-        return Answer({**content, **self._what_starts_it(published, exposure)})
-
-    def _what_starts_it(self, published: StoredWorkflow, exposure: Exposure | None) -> dict[str, Any]:
-        """The calls that start it from now on, ready to be made."""
-        definition, ways = published.definition, []
-        for node in definition.nodes.values():
-            path = node.parameters.get("path")
-            if node.type == Webhook.name and not node.disabled and isinstance(path, str):
-                methods = "|".join(node.parameters.get("methods", ["POST"]))
-                ways.append(f"{methods} {self._base_url}/webhooks/{path}")
-        content: dict[str, Any] = {}
-        if exposure is not None:
-            content["input_schema"] = input_schema(exposure, definition)
-            call = json.dumps({"workflow_id": published.id, "version": "published", "input": {}})
-            ways.append(
-                f"the tool {exposure.name}, where your client reads the list of tools again; the sure way is "
-                f"execute_workflow {call} with its arguments as input"
-            )
-        return {**content, "next": f"Callable now: {'; '.join(ways)}."} if ways else content
+        return Answer({**content, **what_starts_it(published, exposure, self._base_url)})
 
 
 def published_content(published: StoredWorkflow, exposure: Exposure | None, publishing: Publishing) -> dict[str, Any]:

@@ -214,6 +214,21 @@ class TestPublished:
         call = json.loads(said[said.index("{") : said.rindex("}") + 1])
         assert (await mcp_http.call("execute_workflow", **call))["status"] == "succeeded"
         assert await mcp_http.call("call_at_once", m=2) == {"m": 2, "n": 1}
+        await mcp_http.call("delete_workflow", workflow_id=made["workflow_id"])
+
+    async def test_a_workflow_that_is_published_as_it_is_made_says_where_it_listens(
+        self, mcp_http: McpCaller, http: httpx2.AsyncClient
+    ) -> None:
+        nodes = {"hook": {"type": "webhook", "parameters": {"path": "made-published"}}, "step": fields(n=1)}
+        made = await mcp_http.call(
+            "create_workflow",
+            definition={"name": "made published", "nodes": nodes, "connections": [["hook", "step"]]},
+            publish=True,
+            run={"trigger": "hook", "input": {"body": {}}},
+        )
+        assert made["run"]["status"] == "succeeded"
+        method, url = made["next"].removeprefix("Callable now: ").removesuffix(".").split(" ")
+        assert (await http.request(method, url, json={})).status_code == 202
 
 
 class TestFigures:

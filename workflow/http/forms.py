@@ -14,6 +14,9 @@ from workflow.http.headers import with_parameters
 
 MOST_FIELDS = 10_000
 """Of one form. Browsers and frameworks stop at 1,000 to 20,000."""
+MOST_BARE_PAIRS = 200_000
+"""Pairs of signs "%%" in one form, none of which begins an escape: each costs more than a byte that is as it should be,
+and only a sender that escapes nothing makes them."""
 MOST_PARTS = 1_000
 """Of one multipart body: each has a head of its own to be read."""
 MOST_PART_HEAD_BYTES = 8_192
@@ -22,6 +25,7 @@ MOST_BOUNDARY_BYTES = 70  # RFC 2046, 5.1.1
 Pairs = Sequence[tuple[str, str]]
 
 _BARE_PERCENT = re.compile(rb"%(?![0-9A-Fa-f]{2})")
+_SWAPPED_SIGNS = bytes.maketrans(b"=%", b"%=")
 
 
 class FormError(ValueError):
@@ -43,11 +47,13 @@ def url_encoded(body: bytes, charset: str | None = None) -> Pairs:
     They are text of ``charset``, else of UTF-8, or windows-1252 where one of them is no UTF-8.
 
     Raises:
-        FormError: there are more than :data:`MOST_FIELDS`.
+        FormError: there are more than :data:`MOST_FIELDS`, or very many signs that begin no escape.
         CharsetError: something is not of the charset that was given.
     """
     if body.count(b"&") >= MOST_FIELDS:
         raise FormError(f"it has more than {MOST_FIELDS} fields")
+    if body.count(b"%%") > MOST_BARE_PAIRS:
+        raise FormError(f'it has more than {MOST_BARE_PAIRS} signs "%%", which a sender has to escape')
     pairs = [
         (_unescaped(name), _unescaped(value))
         for field in body.split(b"&")
@@ -160,6 +166,22 @@ def _unescaped(text: bytes) -> bytes:
         text = text.replace(b"+", b" ")
     if b"%" not in text:
         return text
+    if _BARE_PERCENT.search(text) is not None:
+        return _leniently_unescaped(text)
     # Quoted-printable (RFC 2045, 6.7) is the same with another sign, and its decoder is written in C.
-    quoted = _BARE_PERCENT.sub(b"%25", text).replace(b"=", b"%3D").replace(b"%", b"=")
-    return binascii.a2b_qp(quoted)
+    return binascii.a2b_qp(text.replace(b"=", b"%3D").replace(b"%", b"="))
+
+
+def _leniently_unescaped(text: bytes) -> bytes:
+    """The text without its escapes, where some signs begin none and stay. There may be four million of these, too."""
+    # Twice, since the signs of a run are replaced in pairs.
+    text = text.replace(b"%%", b"%25%").replace(b"%%", b"%25%")
+    # Quoted-printable takes these for line breaks that do not count.
+    text = text.replace(b"%\n", b"%25\n").replace(b"%\r", b"%25\r")
+    if text.endswith(b"%"):
+        text += b"25"
+    # Its decoder leaves a bare "=" as it is. So the two signs change places before it and change back behind it, what
+    # stands for them in escapes as well: "==g" is free for the moment between, for no run is left.
+    text = text.translate(_SWAPPED_SIGNS).replace(b"=25", b"==g")
+    text = text.replace(b"=3D", b"=25").replace(b"=3d", b"=25").replace(b"==g", b"=3D")
+    return binascii.a2b_qp(text).translate(_SWAPPED_SIGNS)

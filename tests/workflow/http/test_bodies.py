@@ -129,11 +129,21 @@ def test_multipart_forms_have_fields_and_files_apart() -> None:
 
 
 @given(
-    st.lists(st.sampled_from([b"%41", b"%0a", b"%3D", b"=", b"a", b"\n", b"\r", b"%", b"%2", b"%%", b"\xeb", b"\0"]))
+    st.lists(
+        st.sampled_from(
+            [b"%41", b"%0a", b"%3D", b"%3d", b"%25", b"=", b"a", b"g", b"\n", b"\r", b"%", b"%2", b"%%", b"\xeb", b"\0"]
+        )
+    )
 )
 def test_escapes_are_undone_as_others_do_it(pieces: list[bytes]) -> None:
     ((_, value),) = url_encoded(b"a=" + b"".join(pieces), "windows-1252")
     assert value == unquote_to_bytes(b"".join(pieces)).decode("latin-1").replace("\x80", "€")
+
+
+def test_a_form_of_signs_that_escape_nothing_is_refused_beyond_a_bound() -> None:
+    assert url_encoded(b"a=" + b"%" * 100_000) == [("a", "%" * 100_000)]
+    with pytest.raises(FormError, match="has to escape"):
+        url_encoded(b"a=" + b"%" * 1_000_000)
 
 
 def test_the_field_of_charsets_says_what_the_others_are_in() -> None:

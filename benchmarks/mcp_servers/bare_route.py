@@ -20,7 +20,7 @@ from starlette.routing import Route
 from engine.announcements import Announcements
 from engine.dispatch.local_executions import LocalExecutions
 from engine.executions.reader import ExecutionReader
-from server.commands.cli import calm_garbage_collector
+from server.commands.garbage import calm_garbage_collector
 from server.commands.http_server import new_event_loop
 from storage.clock import SystemClock
 from storage.database.database import Database

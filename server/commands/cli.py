@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -18,6 +17,7 @@ from server.assembly.composition import running_services
 from server.assembly.foundation import VERSION
 from server.commands.backup import backed_up, restored
 from server.commands.doctor import examined
+from server.commands.garbage import calm_garbage_collection
 from server.commands.http_server import HttpServer, new_event_loop
 from server.commands.logs import configure_logging
 from server.commands.users import users
@@ -84,8 +84,8 @@ def serve(
             running_services(settings, has_http=True) as services,
             http_app(settings, services) as app,
             worker_processes(workers, grace=services.grace),
+            calm_garbage_collection(),
         ):
-            calm_garbage_collector()
 
             def stop() -> None:
                 services.grace.begin()
@@ -108,8 +108,11 @@ def stdio(read_only: ReadOnly = None, toolset: Toolset = None) -> None:
     settings = _settings(read_only=read_only, toolset=toolset)
 
     async def run() -> None:
-        async with running_services(settings, has_http=False) as services, stdio_server() as (incoming, outgoing):
-            calm_garbage_collector()
+        async with (
+            running_services(settings, has_http=False) as services,
+            stdio_server() as (incoming, outgoing),
+            calm_garbage_collection(),
+        ):
             messages = AnsweredLines(incoming, outgoing)
             await services.mcp.run(messages, outgoing, services.mcp.create_initialization_options())
 
@@ -128,12 +131,12 @@ def worker(
     settings = _settings()
 
     async def run() -> None:
-        calm_garbage_collector()
-        await work(
-            settings,
-            concurrency=concurrency or settings.worker_concurrency,
-            parent=sys.stdin.buffer if with_parent else None,
-        )
+        async with calm_garbage_collection():
+            await work(
+                settings,
+                concurrency=concurrency or settings.worker_concurrency,
+                parent=sys.stdin.buffer if with_parent else None,
+            )
 
     _run(run)
 
@@ -206,17 +209,6 @@ def vault_rotate(
 def main() -> None:
     """The console script."""
     cli()
-
-
-def calm_garbage_collector() -> None:
-    """Exempt what is loaded from garbage collection, and collect less often.
-
-    Items are many and hold no cycles; with Python's defaults a third of the time of large executions was spent on
-    garbage collection (``benchmarks/items.py``).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(10_000, 20, 50)
 
 
 def _settings(**overrides: Any) -> Settings:

@@ -21,7 +21,15 @@ from prompts.documents import (
 )
 from prompts.manager import PromptManager, SavedPrompt
 from server.http.access import GuardedRoute, actor_of
-from server.http.json import PageQuery, expected_version, json_response, optional_json, query_in, validated
+from server.http.json import (
+    PageQuery,
+    expected_version,
+    json_response,
+    large_json_response,
+    optional_json,
+    query_in,
+    validated,
+)
 from tools.prompt_templates import message_content, prompt_header, prompt_summary, version_content
 from workflow.identity import READS_PROMPTS, WRITES_PROMPTS
 from workflow.prompt_templates import InvalidPromptError, PromptTemplate
@@ -124,7 +132,7 @@ class PromptRoutes:
         if query.format == "toml":
             return _toml({"name": template.name, **document_of(template)})
         content = {**prompt_header(template), "template": document_of(template)}
-        return json_response(content, headers={"etag": f'"{template.version}"'})
+        return await large_json_response(content, headers={"etag": f'"{template.version}"'})
 
     async def save_prompt(self, request: Request) -> Response:
         """Check and store the next version. ``If-Match: "n"`` refuses where the current one is not ``n``."""
@@ -177,7 +185,7 @@ class PromptRoutes:
             template = await self.manager.get(owner, name, body.version)
             content |= prompt_header(template)
         preview = await self.manager.preview(owner, template, body.variables, outside=body.outside)
-        return json_response({**content, "messages": [message_content(each) for each in preview.messages]})
+        return await large_json_response({**content, "messages": [message_content(each) for each in preview.messages]})
 
     async def export_prompts(self, request: Request) -> Response:
         """The current version of every template of the workspace, in one document that can be imported."""

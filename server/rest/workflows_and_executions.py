@@ -22,6 +22,7 @@ from server.http.json import (
     expected_version,
     idempotency_key,
     json_response,
+    large_json_response,
     optional_json,
     query_in,
     validated,
@@ -136,7 +137,7 @@ class RestApi:
         query = query_in(request, CreateQuery)
         saved = await self.authoring.create(actor_of(request), await definition_in(request), publish=query.publish)
         location = f"/api/workflows/{saved.workflow.id}"
-        return json_response(saved_content(saved), 201, {"location": location})
+        return await large_json_response(saved_content(saved), 201, {"location": location})
 
     async def list_workflows(self, request: Request) -> Response:
         """A page of workflows."""
@@ -156,7 +157,7 @@ class RestApi:
         query = query_in(request, VersionQuery)
         owner = actor_of(request).workspace_id
         stored = await self.authoring.version(owner, request.path_params["workflow_id"], query.version)
-        return json_response(
+        return await large_json_response(
             {**workflow_header(stored), "definition": stored.definition.to_json()},
             headers={"etag": f'"{stored.version}"'},
         )
@@ -169,7 +170,7 @@ class RestApi:
             await definition_in(request),
             expected_version=expected_version(request),
         )
-        return json_response(saved_content(saved))
+        return await large_json_response(saved_content(saved))
 
     async def change_workflow(self, request: Request) -> Response:
         """Store the next version, made by ``{"operations": […]}``, a JSON Patch or a JSON Merge Patch.
@@ -192,7 +193,7 @@ class RestApi:
             saved = await self.authoring.change(actor, workflow_id, operations, expected_version=expected)
         else:
             saved = await self.authoring.merge(actor, workflow_id, changes, expected_version=expected)
-        return json_response(saved_content(saved))
+        return await large_json_response(saved_content(saved))
 
     async def delete_workflow(self, request: Request) -> Response:
         """204 when it is deleted; it can be restored for a while."""
@@ -224,7 +225,7 @@ class RestApi:
         if execution.output is not None:
             content["output"] = execution.output
         status = 200 if body.wait_seconds and not execution.is_active else 202
-        return json_response(content, status, {"location": f"/api/executions/{execution.id}"})
+        return await large_json_response(content, status, {"location": f"/api/executions/{execution.id}"})
 
     async def list_executions(self, request: Request) -> Response:
         """A page of executions."""
@@ -245,7 +246,9 @@ class RestApi:
         actor = actor_of(request)
         inspection = await self.reader.inspect(actor.workspace_id, request.path_params["execution_id"])
         content = execution_summary(inspection.execution)
-        return json_response({**content, "input": inspection.execution.input, **overview(inspection, actor)})
+        return await large_json_response(
+            {**content, "input": inspection.execution.input, **overview(inspection, actor)}
+        )
 
     async def cancel_execution(self, request: Request) -> Response:
         """The execution, cancelled."""

@@ -6,8 +6,11 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workflow.redaction import HIDDEN, ShownLink, may_hold_secrets, redacted, redacted_address, redacted_text, restored
+from workflow.secret_forms import SMALL_CHARACTERS
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
@@ -112,3 +115,23 @@ def test_a_hidden_value_somewhere_else_stays_hidden() -> None:
 )
 def test_an_address_is_shown_without_user_query_and_what_looks_drawn_at_random(url: str, shown: str) -> None:
     assert redacted_address(url) == shown
+
+
+_PIECES = (
+    *("bearer ", "Basic\t", "abcdef0123456789", "://", "user:", "pa55", "@", "host/", "?", "&", "token=", "api_key="),
+    *("client_secret=", "auth_client_secret=", "KEY=", "%3D", "eyJ", "abcdefghijk.", "ghp_", "Sk-", "xoxb-", "AKIA"),
+    *("ABCDEFGHIJKLMNOP", " ", "-----BEGIN RSA PRIVATE KEY-----", "-----begin ", "-----END PRIVATE KEY-----", "\n"),
+    *("-----END ", "\u0130", "\u00e9", "=", "jsl_", "sk_live_", "glpat-", "github_pat_", "signature=", "a", "B"),
+)
+
+
+@given(st.lists(st.sampled_from(_PIECES), max_size=14))
+def test_large_texts_lose_the_same_secrets_as_small_ones(pieces: list[str]) -> None:
+    text, rest = "".join(pieces), " ".join(["."] * SMALL_CHARACTERS)
+    assert redacted_text(f"{rest} {text}") == f"{rest} {redacted_text(f'. {text}')[2:]}"
+
+
+def test_a_large_text_of_what_secrets_begin_with_is_read_to_its_end() -> None:
+    for beginning in ("key=", "?", "-----BEGIN ", "://", "bearer ", "eyj", "@", "sk-", "_"):
+        text = beginning * 100_000
+        assert redacted_text(f"{text} jsl_0123456789abcdefghij").endswith(f" {HIDDEN}")

@@ -7,6 +7,7 @@ of the two, many only the text, so the text must say everything; it is short bec
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -42,6 +43,9 @@ DEFAULT_BUDGET = 2_000
 
 FINDINGS_BUDGET = 2_000
 """Tokens for the findings of one answer. The first ones matter most, and mending them often mends the others."""
+
+LARGE_BYTES = 256 << 10
+"""Of a result in which secrets are looked for in a thread: in a smaller one it takes some milliseconds."""
 
 
 class Arguments(BaseModel):
@@ -130,7 +134,10 @@ class Tool(Generic[A]):
         if notes:
             answer = replace(answer, content={**answer.content, "notes": notes})
         budget: int = getattr(parsed, "max_tokens", self.budget_tokens)
-        return result_of(answer, budget_tokens=budget)
+        text = orjson.dumps(answer.content)
+        if len(text) > LARGE_BYTES:
+            return await asyncio.to_thread(_result, answer, text, budget_tokens=budget)
+        return _result(answer, text, budget_tokens=budget)
 
     def _parse(self, arguments: dict[str, Any]) -> tuple[A, list[str]]:
         """The arguments, and what was done to them to make them fit."""
@@ -149,8 +156,11 @@ class Tool(Generic[A]):
 
 def result_of(answer: Answer, *, budget_tokens: int = DEFAULT_BUDGET) -> types.CallToolResult:
     """The answer as it may be seen, in both its forms."""
+    return _result(answer, orjson.dumps(answer.content), budget_tokens=budget_tokens)
+
+
+def _result(answer: Answer, text: bytes, *, budget_tokens: int) -> types.CallToolResult:
     content, links = answer.content, answer.links
-    text = orjson.dumps(content)
     if not answer.is_redacted and may_hold_secrets(text):
         content = redacted(content)
         text = orjson.dumps(content)

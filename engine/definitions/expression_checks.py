@@ -43,6 +43,8 @@ PROGRAMS = frozenset({("code", "javascript")})
 
 MOST_TEMPLATES = 1_500
 """Templates of one definition: more would take long to compile."""
+MOST_EXPRESSIONS = 10_000
+"""Expressions in all templates of one definition: each takes some microseconds, however short it is."""
 TEMPLATES_AT_ONCE = 50
 """Templates that are looked at before other requests get their turn: some milliseconds."""
 MOST_NAMES = 20
@@ -68,6 +70,7 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
     found: list[Finding] = []
     parsed: list[tuple[str, str]] = []
     programs: list[tuple[str, str]] = []
+    expressions = 0
     for name, node in nodes.items():
         parameters = node.get("parameters") if isinstance(node, dict) else None
         found += _literal_findings(name, node, parameters)
@@ -75,7 +78,10 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
         for path, source in template_leaves(parameters or {}):
             at = pointer("nodes", name, "parameters", *path)
             if len(parsed) == MOST_TEMPLATES:
-                return [*found, _too_many(at)]
+                return [*found, _too_many(at, f"{MOST_TEMPLATES} templates")]
+            expressions += source.count("{{")
+            if expressions > MOST_EXPRESSIONS:
+                return [*found, _too_many(at, f"{MOST_EXPRESSIONS} expressions")]
             found += _reference_findings(at, source, nodes)
             try:
                 evaluator.compile(source)
@@ -99,11 +105,11 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
     return found
 
 
-def _too_many(at: str) -> Finding:
+def _too_many(at: str, bound: str) -> Finding:
     return Finding(
         code="bad_expression",
         pointer=at,
-        message=f"The definition has more than {MOST_TEMPLATES} templates.",
+        message=f"The definition has more than {bound}.",
         fix="Compute them in a code node, or divide the workflow by execute_workflow nodes.",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -122,7 +122,7 @@ class SqlConnections:
 
     async def keep_actions(self, owner: str, actions: ActionList) -> None:
         """Keep what actions it has; see the port."""
-        values = {"fetched_at": actions.fetched_at, "actions": [asdict(each) for each in actions.actions]}
+        values = {"fetched_at": actions.fetched_at, "actions": list(map(_action_json, actions.actions))}
         insertion = self._insert(action_lists).values(connection_id=actions.connection_id, owner=owner, **values)
         there = select(connections.c.id).where(connections.c.owner == owner, connections.c.id == actions.connection_id)
         async with self._database.transaction() as transaction:
@@ -256,6 +256,11 @@ async def _existing(transaction: AsyncConnection, owner: str, name: str) -> Conn
 async def _waiting(transaction: AsyncConnection, state: str, now: datetime) -> Row[Any] | None:
     query = select(pending_authorizations).where(_PENDING.state_hash == _hash(state), _PENDING.expires_at > now)
     return (await transaction.execute(query)).one_or_none()
+
+
+def _action_json(action: Action) -> dict[str, Any]:
+    """The action's members as they are. ``asdict`` copies each value inside: 0.5 s for an API of 3,000 operations."""
+    return {each.name: getattr(action, each.name) for each in fields(action)}
 
 
 def _row(connection: Connection) -> dict[str, Any]:

@@ -14,12 +14,26 @@ from workflow.items import JsonObject
 AT_ONCE_BYTES = 256 << 10
 """Bytes of answers that are parsed before other requests get their turn: some milliseconds."""
 
+AT_ONCE = 10_000
+"""Values that are gone through before other requests get their turn: some milliseconds."""
+
 
 class ScriptResult(NamedTuple):
     """One value that code returned, and the index of the item from which it certainly comes; else ``None``."""
 
     value: Any
     origin: int | None
+
+
+async def items_json(items: Sequence[JsonObject]) -> Sequence[JsonObject] | orjson.Fragment:
+    """The items of a request. Many are encoded in slices here: the interpreter runs nothing else while it encodes."""
+    if len(items) <= AT_ONCE:
+        return items
+    slices = []
+    for start in range(0, len(items), AT_ONCE):
+        slices.append(orjson.dumps(items[start : start + AT_ONCE])[1:-1])
+        await asyncio.sleep(0)
+    return orjson.Fragment(b"[" + b",".join(slices) + b"]")
 
 
 async def lines_of(answer: bytes) -> list[Any]:
@@ -55,7 +69,7 @@ def fix_of(failure: dict[str, Any], fields: Iterable[str]) -> str | None:
     return f"The item's fields are: {shown or 'none'}. Use ?. or ?? where one may be missing."
 
 
-def script_results(
+async def script_results(
     lines: list[Any], items: Sequence[JsonObject], *, each: bool
 ) -> list[ScriptResult | ExpressionError]:
     """What code returned for ``items``, for all or for ``each``; the errors of items in their places.
@@ -65,6 +79,8 @@ def script_results(
     """
     found: list[ScriptResult | ExpressionError] = []
     for index, line in enumerate(lines):
+        if index % AT_ONCE == AT_ONCE - 1:
+            await asyncio.sleep(0)
         if isinstance(line, list):
             found.append(ScriptResult(*line))
             continue

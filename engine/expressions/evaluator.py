@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 
-from engine.expressions.answers import ScriptResult, fix_of, lines_of, script_results
+from engine.expressions.answers import ScriptResult, fix_of, items_json, lines_of, script_results
 from engine.expressions.fast_path import FastForm, compile_fast
 from engine.expressions.fast_values import FallThroughError
 from engine.expressions.pool import CHECKS, ContextKey, WorkerPool
 from engine.expressions.scope import ExpressionScope, NodeView
 from engine.expressions.template import NODE_REFERENCE, Template, parse_template
 from workflow.errors import ExpressionError
+from workflow.items import JsonObject
 
 Row = Sequence[Any] | ExpressionError
 """The values of all templates for one item, or the error of the first that failed."""
@@ -97,7 +98,7 @@ class Evaluator:
         if fast is not None:
             return fast
         needs = frozenset[str]().union(*(template.needs for template in templates))
-        request = _request(templates, scope)
+        request = _request(templates, scope, await items_json(scope.items or ({},)))
         answer = await self._pool.call("evaluate", ContextKey(scope.owner, execution_id), request, needs=needs)
         rows = await lines_of(answer)
         if len(rows) != len(scope.items or ({},)) or any(
@@ -120,10 +121,11 @@ class Evaluator:
             ExpressionError: it failed or exceeded a limit.
         """
         used = _compiled(source, Template(("", ""), (source,)), None)
-        request = _request([used], scope, script={"source": source, "each": each})
+        items = await items_json(scope.items or ({},))
+        request = _request([used], scope, items, script={"source": source, "each": each})
         needs = {"script.js", *used.needs}
         answer = await self._pool.call("script", ContextKey(scope.owner, execution_id), request, needs=needs)
-        return script_results(await lines_of(answer), scope.items, each=each)
+        return await script_results(await lines_of(answer), scope.items, each=each)
 
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
         """For each template, which must parse: why one of its expressions is no expression, or ``None``.
@@ -194,14 +196,15 @@ def _compiled(source: str, template: Template, fast: FastForm | None) -> Compile
 def _request(
     templates: Sequence[CompiledTemplate],
     scope: ExpressionScope,
+    items: Sequence[JsonObject] | orjson.Fragment,
     *,
     script: dict[str, Any] | None = None,
 ) -> bytes:
-    items = scope.items or ({},)
     names: set[str] = set()
     for template in templates:
         names.update(scope.nodes.names if template.node_names is None else template.node_names)
     needs_pairs = any(template.needs_pairs for template in templates)
+    count = len(scope.items or ({},))
     return orjson.dumps(
         {
             "items": items,
@@ -209,7 +212,7 @@ def _request(
                 {"texts": each.template.texts, "expressions": each.template.expressions} for each in templates
             ],
             "sole": [each.template.is_sole for each in templates],
-            "nodes": {name: _node(scope, name, len(items) if needs_pairs else 0) for name in sorted(names)},
+            "nodes": {name: _node(scope, name, count if needs_pairs else 0) for name in sorted(names)},
             "execution": scope.execution,
             "workflow": scope.workflow,
             "vars": scope.vars,

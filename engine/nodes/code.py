@@ -18,7 +18,7 @@ from workflow.definitions.catalogue import MAIN
 from workflow.errors import ExpressionError, JobsprintError, NodeError
 from workflow.items import Item, Items, Outputs, Pair, from_item
 
-AT_ONCE = 20_000
+AT_ONCE = 5_000
 """Results that are made items before other executions go on: some milliseconds."""
 
 

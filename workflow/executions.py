@@ -143,6 +143,16 @@ class EffectStep:
 
 
 Record = NodeRun | EffectResult | EffectStep | Suspension | Resumption | EffectStart
+
+
+@dataclass(slots=True, frozen=True)
+class EncodedRecord:
+    """A large record that was encoded before it is saved, in the store's own form."""
+
+    record: Record
+    data: bytes
+
+
 """What a journal is made of: what must not happen twice, and what is kept to be looked at."""
 
 

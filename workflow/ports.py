@@ -12,7 +12,7 @@ from workflow.credentials import CredentialRef
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Exposure, Publication, VersionSummary
 from workflow.execution_figures import ExecutionFigures, ExecutionFilter
-from workflow.executions import Execution, Record
+from workflow.executions import EncodedRecord, Execution, Record
 from workflow.messages import Event, Job
 
 T = TypeVar("T")
@@ -214,7 +214,7 @@ class ExecutionStore(Protocol):
     def save(
         self,
         execution: Execution,
-        records: Sequence[Record] = (),
+        records: Sequence[Record | EncodedRecord] = (),
         *,
         job: Job | None = None,
         is_new: bool = False,
@@ -227,6 +227,10 @@ class ExecutionStore(Protocol):
         execution is dead. ``is_new`` says that it is submitted now. With ``follows`` it is written if and only if the
         state of that execution, saved in the same turn of the loop, is: under its lease.
         """
+        ...
+
+    def encode(self, record: Record) -> bytes:
+        """A record as an :class:`EncodedRecord` has it, or :class:`UnstorableValueError`. Threads may call this."""
         ...
 
     async def committed(self, execution_id: str) -> None:

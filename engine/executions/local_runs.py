@@ -26,6 +26,8 @@ from workflow.states import ExecutionEvent, ExecutionState
 
 logger = logging.getLogger(__name__)
 
+RECORDS_AT_ONCE = 10_000
+"""Records of a journal that are gone through before other executions go on: some milliseconds."""
 _ENDS = {
     ExecutionState.SUCCEEDED: ExecutionEvent.SUCCEED,
     ExecutionState.FAILED: ExecutionEvent.FAIL,
@@ -107,7 +109,8 @@ class LocalRuns:
         await self._milestones.reached(Milestone.JOURNAL_READ, local.execution.id)
         try:
             while True:
-                run = local.run = self._new_run(local, recorded)
+                run = await self._new_run(local, recorded)
+                local.run = run
                 state = await self._execute(local, run, task)
                 if state is not ExecutionState.WAITING or not local.was_resumed:
                     async with local.storing:
@@ -128,6 +131,8 @@ class LocalRuns:
         """
         execution_id = local.execution.id
         while True:
+            if local.run is not None and local.run.journal.holds_large:
+                await local.run.journal.prepare()
             # A resumption that comes while the journal is being read may be missing in what was read: the mark is
             # cleared before and looked at after, and the journal is read again.
             local.was_resumed = False
@@ -142,14 +147,22 @@ class LocalRuns:
             if not local.was_resumed:
                 return recorded
 
-    def _new_run(self, local: LocalExecution, recorded: Sequence[Record]) -> Run:
+    async def _new_run(self, local: LocalExecution, recorded: Sequence[Record]) -> Run:
+        """The run that goes on from a journal; one of very many records is gone through in parts.
+
+        A resumption that comes between two parts is not in this run; ``was_resumed`` has the journal read again.
+        """
         store, execution_id = self._store, local.execution.id
         journal = Journal(
-            recorded=recorded,
+            recorded=recorded[:RECORDS_AT_ONCE],
             save=lambda records: store.save(local.execution, records),
             committed=lambda: store.committed(execution_id),
+            encode=store.encode,
             durability=local.compiled.definition.settings.durability,
         )
+        for start in range(RECORDS_AT_ONCE, len(recorded), RECORDS_AT_ONCE):
+            await asyncio.sleep(0)
+            journal.remember(recorded[start : start + RECORDS_AT_ONCE])
         return Run(
             execution=local.execution,
             compiled=local.compiled,
@@ -215,6 +228,8 @@ class LocalRuns:
         else:
             settled = self._transitions.ended(before, _ENDS[state], run)
         handler = await self._follow_up.handler_of(settled, local.compiled)
+        if run.journal.holds_large:
+            await run.journal.prepare()
         local.execution = settled
         try:
             # 1. The end, its dead letter and its error workflow are saved in one turn of the loop, so one batch writes

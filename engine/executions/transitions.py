@@ -10,7 +10,7 @@ from engine.definitions.compiled import CompiledWorkflow
 from engine.dispatch.local import Dispatch
 from engine.dispatch.local_executions import LocalExecution, LocalExecutions
 from engine.runs.run import Run
-from workflow.executions import Execution, Record
+from workflow.executions import EncodedRecord, Execution, Record
 from workflow.ports import Clock, ExecutionStore
 from workflow.states import ExecutionEvent, ExecutionState
 
@@ -61,7 +61,9 @@ class Transitions:
         await self._dispatch.add(local)
         self._announcements.state_changed(execution)
 
-    def save(self, execution: Execution, records: Sequence[Record], *, compiled: CompiledWorkflow) -> None:
+    def save(
+        self, execution: Execution, records: Sequence[Record | EncodedRecord], *, compiled: CompiledWorkflow
+    ) -> None:
         """Give an execution's new state to the store, a dead one with its dead letter; the next batch writes it."""
         letter = self._dispatch.letter(execution, compiled) if execution.state is ExecutionState.DEAD else None
         self._store.save(execution, records, job=letter)

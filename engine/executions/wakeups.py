@@ -13,7 +13,7 @@ from engine.dispatch.milestones import Milestone, Milestones
 from engine.executions.claims import ExecutionClaims
 from engine.executions.control_checks import look_at
 from workflow.errors import IllegalTransitionError
-from workflow.executions import EffectKey, Execution, Record, Resumption
+from workflow.executions import EffectKey, EncodedRecord, Execution, Record, Resumption
 from workflow.identity import Initiator
 from workflow.ports import Clock, ExecutionStore
 from workflow.sharing import Leases
@@ -185,7 +185,7 @@ class Wakeups:
         2. The run is being stored as waiting (alone only): the worker sees ``was_resumed`` after the commit.
         3. The process is killed now: the resumption is on the disk before the caller's answer leaves.
         """
-        records: Sequence[Record] = [resumption]
+        records: Sequence[Record | EncodedRecord] = [resumption]
         if local.run is not None:
             local.run.journal.note(resumption)
             records = local.run.journal.flush()

@@ -11,12 +11,12 @@ import orjson
 
 from engine.definitions.compiled import CompiledWorkflow
 from engine.runs.executor import Executor
-from engine.runs.journal import Journal
+from engine.runs.journal import Journal, Unsaved
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import PlannedEffect, Run
 from engine.runs.submission import input_items
 from workflow.errors import NextCall, PlanChangedError
-from workflow.executions import ErrorRecord, Execution, Record
+from workflow.executions import ErrorRecord, Execution
 from workflow.identity import NOBODY
 from workflow.ports import Clock
 from workflow.states import ExecutionState
@@ -98,7 +98,7 @@ class Planner:
             raise PlanChangedError(expected, now.hash, plan_again=NextCall("plan_execution", again))
 
 
-def _forget(records: Sequence[Record]) -> None:
+def _forget(records: Sequence[Unsaved]) -> None:
     """A dry run stores nothing."""
 
 

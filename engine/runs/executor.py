@@ -20,8 +20,9 @@ from engine.definitions.compiled import CompiledNode
 from engine.definitions.loops import LoopBody
 from engine.node_api.node_traits import RunsWithoutItems
 from engine.nodes.loop import BATCH, DONE, LoopParameters
+from engine.runs.journal import LARGE_ITEMS
 from engine.runs.node_run import NodeStart, Outcome
-from engine.runs.node_runner import LARGE_ITEMS, NodeRunner
+from engine.runs.node_runner import NodeRunner
 from engine.runs.run import Run, Sources
 from workflow.executions import NodeRun, RunKey
 from workflow.items import Item, ItemOrigin, Items, Outputs, Pair
@@ -150,7 +151,10 @@ class Executor:
                 for task in sorted(done, key=lambda each: self._tasks[each].node.index):
                     self._finish(self._tasks.pop(task), task.result())
                     if any(len(items) > LARGE_ITEMS for items in task.result().outputs.values()):
-                        self.run.journal.save()
+                        self.run.journal.holds_large = True
+                if self.run.journal.holds_large:
+                    await self.run.journal.prepare()
+                    self.run.journal.save()
 
     def _wake(self, index: int) -> None:
         """Queue the node for :meth:`_advance`, unless it cannot start a run or is queued already."""
@@ -295,6 +299,8 @@ class Executor:
             self.run.record(recorded)
         else:
             recorded = self._record(start, Outcome(outputs, time_))
+            if any(len(items) > LARGE_ITEMS for items in outputs.values()):
+                self.run.journal.holds_large = True
         self._pass_on(node, recorded)
 
     def _start_joined(self, node: CompiledNode) -> None:

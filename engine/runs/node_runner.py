@@ -26,6 +26,7 @@ from engine.node_api.node_type import (
 )
 from engine.runs import mocks
 from engine.runs.effects import EffectRun, FatalEffectError, latest
+from engine.runs.journal import LARGE_ITEMS
 from engine.runs.node_call import NodeRunCall, NodeServices
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.run import Run
@@ -37,9 +38,6 @@ from workflow.items import Item, Outputs, from_item
 
 logger = logging.getLogger(__name__)
 
-LARGE_ITEMS = 5_000
-"""A run with more items than this computes in a thread. Simple nodes take 1 to 5 µs for each item, so that smaller ones
-keep others waiting for 25 ms at most."""
 LOOKED_AT = 100
 """Items whose parameters are looked at for the concurrency of all."""
 

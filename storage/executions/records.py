@@ -14,6 +14,7 @@ from workflow.executions import (
     EffectResult,
     EffectStart,
     EffectStep,
+    EncodedRecord,
     ErrorRecord,
     Execution,
     NodeRun,
@@ -28,6 +29,8 @@ from workflow.states import ExecutionState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+SLICE_VALUES = 10_000
+"""Values of a list that are encoded in one go: some milliseconds where they are small."""
 _NOBODY_ELSE = LOCAL_ACTOR.initiator
 """Who started what was stored before revision 0003."""
 
@@ -119,9 +122,25 @@ def _old_form(data: dict[str, Any]) -> str | None:
     return str(call[1]) if call else None
 
 
-def records_to_bytes(records: Sequence[Record]) -> bytes:
+def records_to_bytes(records: Sequence[Record | EncodedRecord]) -> bytes:
     """Journal records: a list of lists, each with its kind first, to keep names out of every row."""
     return orjson.dumps([_ENCODERS[type(record)](record) for record in records])
+
+
+def record_to_bytes(record: Record) -> bytes:
+    """One large record, as :func:`records_to_bytes` has it; where that runs in a thread, other threads take turns."""
+    if isinstance(record, NodeRun):
+        outputs = {output: list(map(_in_slices, _items_to_json(items))) for output, items in record.outputs.items()}
+        return orjson.dumps(_run_to_json(record, outputs))
+    return orjson.dumps(_ENCODERS[type(record)](record))
+
+
+def _in_slices(values: Any) -> Any:
+    """The list encoded in slices: the interpreter runs nothing else while it encodes one value."""
+    if not isinstance(values, list) or len(values) <= SLICE_VALUES:
+        return values
+    slices = [orjson.dumps(values[start : start + SLICE_VALUES])[1:-1] for start in range(0, len(values), SLICE_VALUES)]
+    return orjson.Fragment(b"[" + b",".join(slices) + b"]")
 
 
 def records_from_bytes(stored: bytes) -> list[Record]:
@@ -129,7 +148,10 @@ def records_from_bytes(stored: bytes) -> list[Record]:
     return [_DECODERS[kind](*members) for kind, *members in orjson.loads(stored)]
 
 
-def _run_to_json(run: NodeRun) -> list[Any]:
+def _run_to_json(run: NodeRun, outputs: dict[str, Any] | None = None) -> list[Any]:
+    """``outputs`` are the run's, where they are encoded already."""
+    if outputs is None:
+        outputs = {output: _items_to_json(items) for output, items in run.outputs.items()}
     return [
         "run",
         run.node,
@@ -140,7 +162,7 @@ def _run_to_json(run: NodeRun) -> list[Any]:
         run.items_in,
         micros(run.logical_time),
         [None if source is None else tuple(source) for source in run.sources],
-        {output: _items_to_json(items) for output, items in run.outputs.items()},
+        outputs,
         error_to_json(run.error),
     ]
 
@@ -256,13 +278,14 @@ def _step_from_json(node: str, run_index: int, item_index: int, at: int, step: s
     return EffectStep(key=EffectKey(node, run_index, item_index), at=moment(at), step=step, result=result)
 
 
-_ENCODERS: dict[type, Callable[[Any], list[Any]]] = {
+_ENCODERS: dict[type, Callable[[Any], list[Any] | orjson.Fragment]] = {
     NodeRun: _run_to_json,
     EffectResult: _effect_to_json,
     Suspension: _suspension_to_json,
     Resumption: _resumption_to_json,
     EffectStart: _start_to_json,
     EffectStep: _step_to_json,
+    EncodedRecord: lambda encoded: orjson.Fragment(encoded.data),
 }
 _DECODERS: dict[str, Callable[..., Record]] = {
     "run": _run_from_json,

@@ -29,6 +29,7 @@ from storage.executions.records import (
     execution_to_bytes,
     micros,
     moment,
+    record_to_bytes,
     records_to_bytes,
 )
 from storage.executions.sqlite_reader import SqliteReader
@@ -36,7 +37,7 @@ from storage.executions.sqlite_writer import SqliteWriter
 from storage.tables.workflows import executions, journal
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.execution_figures import ExecutionFigures, ExecutionFilter
-from workflow.executions import Execution, Record
+from workflow.executions import EncodedRecord, Execution, Record
 from workflow.messages import Job
 from workflow.ports import Page
 from workflow.states import FINISHED, TRANSITIONS, ExecutionEvent, ExecutionState
@@ -88,7 +89,7 @@ class SqlExecutionStore:
     def save(
         self,
         execution: Execution,
-        records: Sequence[Record] = (),
+        records: Sequence[Record | EncodedRecord] = (),
         *,
         job: Job | None = None,
         is_new: bool = False,
@@ -118,6 +119,11 @@ class SqlExecutionStore:
             )
             entries = [records_to_bytes(records)] if records else []
         self._commit.note(execution.id, Note(row, entries, is_mine, letter, is_new=is_new, follows=follows))
+
+    def encode(self, record: Record) -> bytes:
+        """A large record, encoded; see the port."""
+        with self._database.translated_errors():
+            return record_to_bytes(record)
 
     def adopted(self, row: Any) -> Execution:
         """The execution of a row that this process has claimed.

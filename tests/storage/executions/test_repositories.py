@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from storage.executions.blobs import LARGEST_ROW_BYTES, BlobStore
 from storage.executions.idempotency import SqlIdempotencyKeys
 from storage.executions.lease import Lease
 from storage.executions.leases import SqlLeases
+from storage.executions.records import SLICE_VALUES
 from storage.executions.store import SqlExecutionStore
 from storage.tables.workflows import idempotency_keys
 from storage.workflows.repository import SqlWorkflowRepository
@@ -35,6 +37,7 @@ from workflow.executions import (
     EffectKey,
     EffectResult,
     EffectStart,
+    EncodedRecord,
     ErrorRecord,
     Execution,
     NodeRun,
@@ -44,7 +47,7 @@ from workflow.executions import (
     Suspension,
 )
 from workflow.identity import LOCAL_ACTOR, LOCAL_ID
-from workflow.items import Item, ItemOrigin, Pair
+from workflow.items import Item, ItemOrigin, Pair, from_item
 from workflow.states import ExecutionState
 
 NOW = datetime(2024, 1, 6, 12, 0, 0, 123456, tzinfo=UTC)
@@ -229,6 +232,7 @@ RECORDS: list[Record] = [
     Suspension(key=KEY, at=NOW, kind="approval", wake_at=NOW, details={"choices": ["yes"]}),
     Resumption(key=KEY, at=NOW, by="agent", data={"choice": "yes"}),
 ]
+RUN = next(each for each in RECORDS if isinstance(each, NodeRun))
 
 
 class TestExecutions:
@@ -257,6 +261,24 @@ class TestExecutions:
             store.save(execution(1), records)
             await store.committed("execution-001")
         assert await store.journal("execution-001") == RECORDS
+
+    async def test_records_that_were_encoded_before_are_read_as_the_others_are(self, store: LeasingStore) -> None:
+        count = SLICE_VALUES + 1
+        items = [
+            [Item({"n": n}) for n in range(count)],
+            [Item({"n": "\u00e9"}, from_item(n)) for n in range(count)],
+            [Item({}, from_item(7)) for _ in range(count)],
+            [Item({"n": [n]}, (Pair(0, n), Pair(1, n))) for n in range(count)],
+        ]
+        runs = [replace(RUN, outputs={"main": each, "other": [Item({})], "none": []}) for each in items]
+        encoded = [EncodedRecord(each, store.encode(each)) for each in [*runs, *RECORDS]]
+        store.save(execution(1), [RECORDS[0], *encoded])
+        await store.committed("execution-001")
+        assert await store.journal("execution-001") == [RECORDS[0], *runs, *RECORDS]
+
+    async def test_what_cannot_be_stored_cannot_be_encoded(self, store: LeasingStore) -> None:
+        with pytest.raises(UnstorableValueError):
+            store.encode(replace(RUN, outputs={"main": [Item({"n": 2**70})] * (SLICE_VALUES + 1)}))
 
     async def test_an_execution_and_its_journal_are_read_in_one(self, store: LeasingStore) -> None:
         waiting = execution(1, state=ExecutionState.WAITING, wake_at=NOW + timedelta(seconds=5))

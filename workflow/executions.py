@@ -61,13 +61,15 @@ class EffectKey(NamedTuple):
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class EffectResult:
-    """What an effect came to: ``result``, or ``error`` where it failed for good. ``at`` is when, in UTC."""
+    """What an effect came to: ``result``, or ``error`` where it failed for good. ``at`` is when, in UTC. ``sent`` says
+    in a few words, without secrets, what was sent, where the effect reaches outside."""
 
     key: EffectKey
     at: datetime
     attempts: int = 1
     result: JsonObject | None = None
     error: ErrorRecord | None = None
+    sent: str | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from engine.announcements import Announcements
 from engine.dispatch.local_executions import LocalExecution, LocalExecutions
 from engine.dispatch.remote import RemoteExecutions
-from engine.runs.journal import attempts_in, node_runs_in, waited_ms_in, waiting_in
+from engine.runs.journal import attempts_in, effects_in, node_runs_in, waited_ms_in, waiting_in
 from workflow.errors import ExecutionNotFoundError
 from workflow.execution_figures import ExecutionFigures, ExecutionFilter
-from workflow.executions import Execution, NodeRun, Record, Suspension
+from workflow.executions import EffectResult, Execution, NodeRun, Record, Suspension
 from workflow.ports import ExecutionStore, Page
 from workflow.states import ACTIVE_STATES, FINISHED, ExecutionState
 
@@ -33,7 +33,8 @@ class NodeProgress(NamedTuple):
 class Inspection:
     """An execution and its node runs. ``running`` names the nodes at work, ``retrying`` those between two attempts with
     the reason, ``waiting`` what waits, also while other parts run or are queued; ``attempts`` has the most tries that
-    an effect of a node took, where that was more than one, ``waited_ms`` how long nothing was done but wait."""
+    an effect of a node took, where that was more than one, ``waited_ms`` how long nothing was done but wait,
+    ``effects`` what effects came to."""
 
     execution: Execution
     node_runs: Sequence[NodeRun]
@@ -42,6 +43,7 @@ class Inspection:
     waiting: Sequence[Suspension] = ()
     attempts: Mapping[str, int] = field(default_factory=dict)
     waited_ms: float = 0.0
+    effects: Sequence[EffectResult] = ()
 
 
 class ExecutionReader:
@@ -103,6 +105,7 @@ class ExecutionReader:
                 run.journal.waiting(),
                 attempts_in(run.journal.records),
                 waited_ms_in(run.journal.records),
+                effects_in(run.journal.records),
             )
         execution, records = await self.recorded(owner, execution_id)
         return Inspection(
@@ -111,6 +114,7 @@ class ExecutionReader:
             waiting=waiting_of(execution, records),
             attempts=attempts_in(records),
             waited_ms=waited_ms_in(records),
+            effects=effects_in(records),
         )
 
     async def waiting(self, owner: str, execution_id: str) -> Sequence[Suspension]:

@@ -215,6 +215,10 @@ class EffectNode(NodeType[P]):
         del parameters
         return None
 
+    def sent(self, parameters: P) -> str | None:
+        """What is sent where, in a few words without secrets, for those who look at a run; default: the target."""
+        return self.target(parameters)
+
     def pauses_seconds(self, parameters: P) -> Sequence[float]:
         """Seconds that an item waits, on the disk, before each further round of attempts; none: it fails after one."""
         del parameters

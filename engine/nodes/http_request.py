@@ -20,9 +20,13 @@ from workflow.http.bodies import BodyError, as_text, as_text_or_bytes, binary, i
 from workflow.http.headers import shown, transport_headers, with_parameters
 from workflow.items import Item, JsonObject
 from workflow.ports import HttpRequest, HttpResponse
-from workflow.redaction import redacted_address
+from workflow.redaction import redacted, redacted_address
 
 Scalar = str | int | float | bool
+
+
+SHOWN_BODY_BYTES = 200
+"""What is shown of a body that was sent, to those who look at a run."""
 
 
 class HttpRequestParameters(Parameters):
@@ -112,6 +116,15 @@ class HttpRequestNode(EffectNode[HttpRequestParameters]):
 
     def target(self, parameters: HttpRequestParameters) -> str:
         return f"{parameters.method} {redacted_address(parameters.url)}"
+
+    def sent(self, parameters: HttpRequestParameters) -> str:
+        body = b""
+        if "json_body" in parameters.model_fields_set:
+            body = orjson.dumps(redacted(parameters.json_body))
+        elif parameters.form is not None:
+            body = orjson.dumps(redacted(dict(parameters.form)))
+        shown = body[:SHOWN_BODY_BYTES].decode("utf-8", "ignore") + ("…" if len(body) > SHOWN_BODY_BYTES else "")
+        return f"{self.target(parameters)} {shown}".rstrip()
 
     def is_repeatable(self, parameters: HttpRequestParameters) -> bool:
         return parameters.method != "POST" and parameters.method != "PATCH"  # RFC 9110, 9.2.2

@@ -144,7 +144,8 @@ class EffectRun:
                     )
                     await self.sleep(delay)
             else:
-                decided = EffectResult(key=key, at=self.clock.now(), attempts=attempts, result=result)
+                sent = self._sent(index)
+                decided = EffectResult(key=key, at=self.clock.now(), attempts=attempts, result=result, sent=sent)
         self.run.retrying.pop(self.node, None)
         self.run.waiting.pop(key, None)
         journal.note(decided)
@@ -226,7 +227,14 @@ class EffectRun:
         # A failure that ends the execution is not noted as the effect's end: a redrive tries it again.
         if self.definition.on_error == "stop":
             raise FatalEffectError(record)
-        return EffectResult(key=key, at=self.clock.now(), attempts=attempts, error=record)
+        sent = self._sent(key.item_index)
+        return EffectResult(key=key, at=self.clock.now(), attempts=attempts, error=record, sent=sent)
+
+    def _sent(self, index: int) -> str | None:
+        try:
+            return self.kind.sent(self.call.parameters(index))
+        except NodeError:  # the parameters themselves are what was wrong
+            return None
 
     async def _decided(self, key: EffectKey) -> EffectResult | None:
         """A person's decision about an effect that a crash left in doubt; ``None`` to do it (again).

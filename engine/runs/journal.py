@@ -212,6 +212,11 @@ def waiting_in(records: Iterable[Record]) -> list[Suspension]:
     return list(waiting.values())
 
 
+def effects_in(records: Iterable[Record]) -> list[EffectResult]:
+    """What the effects of a journal came to that sent something outside."""
+    return [record for record in records if isinstance(record, EffectResult) and record.sent is not None]
+
+
 def attempts_in(records: Iterable[Record]) -> dict[str, int]:
     """The most tries that one effect of a node took, by node; nodes whose effects took one each are left out."""
     most: dict[str, int] = {}

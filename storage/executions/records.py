@@ -229,14 +229,16 @@ def _run_from_json(
 
 
 def _effect_to_json(effect: EffectResult) -> list[Any]:
-    return ["effect", *effect.key, micros(effect.at), effect.attempts, effect.result, error_to_json(effect.error)]
+    written = ["effect", *effect.key, micros(effect.at), effect.attempts, effect.result, error_to_json(effect.error)]
+    return written if effect.sent is None else [*written, effect.sent]
 
 
 def _effect_from_json(
-    node: str, run_index: int, item_index: int, at: int, attempts: int, result: Any, error: Any
+    node: str, run_index: int, item_index: int, at: int, attempts: int, result: Any, error: Any, sent: str | None = None
 ) -> EffectResult:
     key = EffectKey(node, run_index, item_index)
-    return EffectResult(key=key, at=moment(at), attempts=attempts, result=result, error=error_from_json(error))
+    failed = error_from_json(error)
+    return EffectResult(key=key, at=moment(at), attempts=attempts, result=result, error=failed, sent=sent)
 
 
 def _suspension_to_json(record: Suspension) -> list[Any]:

@@ -33,6 +33,8 @@ LINES_TOKENS = 400
 META = "dev.jobsprint"
 IDS = ("execution_id", "workflow_id", "version", "from_outside")
 """Members of an answer that are for programs where a tool gives its plain result."""
+MOST_EFFECTS = 3
+"""Of a node that are shown; the others are likely alike."""
 TIMERS = frozenset({"timer", "retry", "child"})
 """Kinds of suspensions that nobody answers."""
 
@@ -193,6 +195,23 @@ def node_lines(inspection: Inspection) -> dict[str, str]:
     return lines
 
 
+def effect_lines(inspection: Inspection) -> dict[str, list[str]]:
+    """What was sent outside and how it was answered, by node: the first effects of each."""
+    lines: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    for effect in inspection.effects:
+        node = effect.key.node
+        counts[node] = counts.get(node, 0) + 1
+        if counts[node] <= MOST_EFFECTS:
+            status = (effect.result or {}).get("status")
+            came_to = effect.error.code if effect.error is not None else status if isinstance(status, int) else "done"
+            lines.setdefault(node, []).append(f"{effect.sent} → {came_to}")
+    for node, count in counts.items():
+        if count > MOST_EFFECTS:
+            lines[node].append(f"… {count - MOST_EFFECTS} more")
+    return lines
+
+
 def node_run_summary(run: NodeRun) -> dict[str, Any]:
     """One node run without its items."""
     summary: dict[str, Any] = {
@@ -270,6 +289,9 @@ class ExecutionAnswers:
         if inspection.waited_ms:
             content["waited_ms"] = round(inspection.waited_ms)
         content["nodes"], _ = fit(shown(node_lines(inspection)), LINES_TOKENS)
+        effects = effect_lines(inspection)
+        if effects:
+            content["effects"], _ = fit(shown(effects), LINES_TOKENS)
         links: tuple[types.ResourceLink, ...] = ()
         whole = execution_link(execution)
         if execution.output is not None:

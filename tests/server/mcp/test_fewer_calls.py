@@ -183,6 +183,22 @@ class TestAnswers:
         run = (await mcp_http.call("create_workflow", definition=patient, run={}))["run"]
         assert "2 attempts" in run["nodes"]["ask"]
 
+    async def test_what_was_sent_is_shown_with_its_answer_and_without_secrets(
+        self, mcp_http: McpCaller, target: HttpTarget
+    ) -> None:
+        body = {"id": "={{ $json.id }}", "password": "hunter2-is-secret"}
+        url = f"{target.url}/echo?api_key=also-secret"
+        send = {"type": "http_request", "parameters": {"url": url, "method": "POST", "json_body": body}}
+        made = await mcp_http.call(
+            "create_workflow", definition=definition(send=send), run={"input": [{"id": n} for n in range(5)]}
+        )
+        lines = made["run"]["effects"]["send"]
+        assert lines[0].startswith(f"POST {target.url}/echo")
+        assert '"id":0' in lines[0]
+        assert lines[0].endswith(" → 200")
+        assert lines[-1] == "… 2 more"
+        assert "secret" not in "".join(lines)
+
     async def test_after_a_mended_definition_the_rerun_goes_on_from_the_failed_node(self, mcp_http: McpCaller) -> None:
         broken = definition(first=fields(n=1), second=fields(m="={{ $json.no.such }}"), third=fields(o=3))
         made = await mcp_http.call("create_workflow", definition=broken, run={})

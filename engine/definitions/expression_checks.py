@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from engine.expressions.evaluator import Evaluator
-from engine.expressions.template import NODE_REFERENCE, is_template, parse_template
+from engine.expressions.template import NODE_REFERENCE, OPEN, is_template, parse_template
 from engine.node_api.parameters import Path, template_leaves
 from workflow.errors import ExpressionError
 from workflow.findings import MOST_FINDINGS, Finding, PatchOperation, did_you_mean, listed, nearest, pointer
@@ -45,8 +45,8 @@ MOST_TEMPLATES = 1_500
 """Templates of one definition: more would take long to compile."""
 MOST_EXPRESSIONS = 10_000
 """Expressions in all templates of one definition: each takes some microseconds, however short it is."""
-TEMPLATES_AT_ONCE = 50
-"""Templates that are looked at before other requests get their turn: some milliseconds."""
+EXPRESSIONS_AT_ONCE = 50
+"""Expressions that are looked at before other requests get their turn: some milliseconds."""
 MOST_NAMES = 20
 """Unknown names that are reported for one template: each finding has the whole template in its patch."""
 
@@ -70,7 +70,7 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
     found: list[Finding] = []
     parsed: list[tuple[str, str]] = []
     programs: list[tuple[str, str]] = []
-    expressions = 0
+    expressions = turns = 0
     for name, node in nodes.items():
         parameters = node.get("parameters") if isinstance(node, dict) else None
         found += _literal_findings(name, node, parameters)
@@ -79,7 +79,7 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
             at = pointer("nodes", name, "parameters", *path)
             if len(parsed) == MOST_TEMPLATES:
                 return [*found, _too_many(at, f"{MOST_TEMPLATES} templates")]
-            expressions += source.count("{{")
+            expressions += max(1, source.count(OPEN))
             if expressions > MOST_EXPRESSIONS:
                 return [*found, _too_many(at, f"{MOST_EXPRESSIONS} expressions")]
             found += _reference_findings(at, source, nodes)
@@ -93,7 +93,8 @@ async def expression_findings(document: Any, evaluator: Evaluator) -> list[Findi
                 parsed.append((at, source))
             if len(found) >= MOST_FINDINGS:
                 return found
-            if len(parsed) % TEMPLATES_AT_ONCE == 0:
+            if expressions // EXPRESSIONS_AT_ONCE > turns:
+                turns = expressions // EXPRESSIONS_AT_ONCE
                 await asyncio.sleep(0)
     errors = [
         *await evaluator.check([source for _, source in parsed]),

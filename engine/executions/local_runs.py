@@ -123,6 +123,8 @@ class LocalRuns:
                 recorded = await self._recorded(local)
         finally:
             self._forget(local.execution.id)
+            if local.run is not None:
+                local.run.close()
 
     async def _recorded(self, local: LocalExecution) -> Sequence[Record]:
         """The journal, with all that has happened until now.

@@ -142,6 +142,10 @@ class Journal:
         if self._unsaved and self._durability != "none":
             self._save(self.flush())
 
+    def close(self) -> None:
+        """Let go of who saves it; nothing may be saved any more."""
+        self._save = _is_closed
+
     async def secure(self, *, shared: bool = False) -> None:
         """Return when every record is on the disk; while the store fails, wait and try again.
 
@@ -188,6 +192,10 @@ class Journal:
                 self._started.add(record.key)
             case EffectStep():
                 self._steps[record.key, record.step] = record
+
+
+def _is_closed(records: Sequence[Unsaved]) -> None:
+    raise RuntimeError(f"{len(records)} records came after the end of their run")
 
 
 def _is_large(node_run: NodeRun) -> bool:

@@ -99,6 +99,12 @@ class Run:
             if self.on_answer is not None:
                 self.on_answer(response)
 
+    def close(self) -> None:
+        """Let go of whom it told of answers and records, and who holds it. Objects in a circle are freed by a full
+        garbage collection only, and a run may hold very many items."""
+        self.on_answer = None
+        self.journal.close()
+
     def record(self, node_run: NodeRun) -> None:
         """Add a node run that has ended."""
         self.runs.setdefault(node_run.node, []).append(node_run)

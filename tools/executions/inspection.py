@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any, Literal
 
 import jsonpointer
@@ -36,7 +38,8 @@ from workflow.executions import Execution
 from workflow.findings import did_you_mean, listed, nearest, pointer
 from workflow.identity import READS_EXECUTIONS, Actor
 from workflow.ports import Page
-from workflow.states import ExecutionState
+from workflow.schemas.bounds import LARGE_VALUES, is_large
+from workflow.states import FINISHED, ExecutionState
 
 SUMMARY_TOKENS = 100
 """What the summary of an execution may take in the answer about a part of it."""
@@ -113,9 +116,11 @@ class InspectionTools:
         inspection = await self._reader.inspect(caller.actor.workspace_id, arguments.execution_id)
         whole = execution_link(inspection.execution, arguments.node)
         marks = shown(await origin(self._authoring, inspection, arguments.node))
+        look = _page if arguments.path is None else _at_path
+        work = partial(look, inspection, arguments, marks, caller.actor)
+        content, is_cut = await asyncio.to_thread(work) if _is_large(inspection) else work()
         if arguments.path is not None:
-            return Answer(_at_path(inspection, arguments, marks, caller.actor), whole=whole, is_redacted=True)
-        content, is_cut = _page(inspection, arguments, marks, caller.actor)
+            return Answer(content, whole=whole, is_redacted=True)
         if is_cut:
             content["is_cut"] = True
         links = (whole,) if is_cut or "next_cursor" in content else ()
@@ -142,6 +147,18 @@ class InspectionTools:
             return dict(fit(shown(execution_summary(execution)), ROW_TOKENS)[0])
 
         return await page_answer("executions", read, row_of, limit=arguments.limit)
+
+
+def _is_large(inspection: Inspection) -> bool:
+    """Whether the look belongs beside the event loop: there is much, and nothing of it changes any more."""
+    execution = inspection.execution
+    if execution.state not in FINISHED:
+        return False
+    return (
+        is_large(execution.output)
+        or is_large(execution.input)
+        or any(run.items_in > LARGE_VALUES or run.items_out > LARGE_VALUES for run in inspection.node_runs)
+    )
 
 
 def _page(
@@ -185,8 +202,8 @@ def _fullest(run: dict[str, Any], index: int) -> str:
 
 def _at_path(
     inspection: Inspection, arguments: InspectExecution, marks: dict[str, Any], actor: Actor
-) -> dict[str, Any]:
-    """The part at the path, of what the resource of the execution or node run holds."""
+) -> tuple[dict[str, Any], bool]:
+    """The part at the path, of what the resource of the execution or node run holds, and whether it is cut."""
     path = arguments.path or ""
     view = (arguments.node or "", path)
     start = start_of(arguments.cursor, *view)
@@ -211,7 +228,7 @@ def _at_path(
         content["is_cut"] = True
     if part.next_start is not None:
         content["next_cursor"] = cursor_to(part.next_start, *view)
-    return content
+    return content, part.is_cut
 
 
 def _resolved(document: Any, path: str) -> Any:

@@ -23,12 +23,17 @@ MOST_OUTPUT_TOKENS = 4_096
 HAS_HAPPENED = "it has happened: go on without a result"
 
 
+_ASKING = frozenset({"decision", "model", "question", "approval"})
+
+
 def question_of(waiting: Suspension) -> Elicitation | None:
     """The question that an item waits for, or ``None`` where it waits for neither a person nor the caller's model.
 
     Its key is the item's place and the time since which it waits, so that no two questions of an execution share one.
     A single choice is a box to tick. What somebody else is to decide has their page as its ``url``.
     """
+    if waiting.kind not in _ASKING:  # very many items may wait for a timer
+        return None
     details = waiting.details
     key = f"{waiting.key.node}/{waiting.key.run_index}/{waiting.key.item_index}@{utc_text(waiting.at)}"
     if waiting.kind == "decision":
@@ -42,8 +47,6 @@ def question_of(waiting: Suspension) -> Elicitation | None:
     if waiting.kind == "question":
         message = f"{waiting.key.node}: {details['from']} asks: {details['message']}"
         return Elicitation(key=key, message=message, form=details["schema"] or _form({}), url=details["url"])
-    if waiting.kind != "approval":
-        return None
     only = only_choice(waiting)
     if only is not None:
         form = _form({"comment": COMMENT, only: {"type": "boolean", "title": only}}, required=only)

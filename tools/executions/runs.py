@@ -37,6 +37,8 @@ MCPError, for a call that has failed as such."""
 
 A_LITTLE = 0.001
 """By how much progress rises with each note of a node at work."""
+LOOKED_AT_ONCE = 5_000
+"""Items that wait and are looked at before other requests get their turn: some milliseconds."""
 QUESTIONS_AT_ONCE = 10
 """More than a person can keep in view; the rest is asked when these are settled."""
 
@@ -157,10 +159,14 @@ class Runs:
         if (await self._reader.get(owner, execution_id)).state is not ExecutionState.WAITING:
             return {}
         asked: dict[str, tuple[Elicitation, Suspension]] = {}
-        for waiting in await self._reader.waiting(owner, execution_id):
+        for place, waiting in enumerate(await self._reader.waiting(owner, execution_id), 1):
+            if len(asked) == QUESTIONS_AT_ONCE:
+                break
             question = question_of(waiting) if may_answer(actor, waiting) else None
-            if question is not None and question.key not in settled and len(asked) < QUESTIONS_AT_ONCE:
+            if question is not None and question.key not in settled:
                 asked[question.key] = (question, waiting)
+            if place % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return asked
 
     async def _take(

@@ -12,7 +12,7 @@ import mcp_types as types
 
 from engine.definitions.authoring import Authoring
 from engine.executions.reader import ExecutionReader, Inspection
-from tools.protocol.budget import fit, shown
+from tools.protocol.budget import fit, shown, shown_and_fit
 from tools.protocol.provenance import outside_sources
 from tools.protocol.tool import Answer
 from workflow.agent_questions import PeopleOnlyError, is_for_people
@@ -33,6 +33,8 @@ LINES_TOKENS = 400
 META = "dev.jobsprint"
 IDS = ("execution_id", "workflow_id", "version", "from_outside")
 """Members of an answer that are for programs where a tool gives its plain result."""
+MOST_WAITING = 20
+"""Items that wait and are shown; how many there are is said beside them."""
 MOST_EFFECTS = 3
 """Of a node that are shown; the others are likely alike."""
 TIMERS = frozenset({"timer", "retry", "child"})
@@ -295,7 +297,7 @@ class ExecutionAnswers:
         links: tuple[types.ResourceLink, ...] = ()
         whole = execution_link(execution)
         if execution.output is not None:
-            content["output"], was_cut = fit(shown(execution.output), OUTPUT_TOKENS)
+            content["output"], was_cut = await shown_and_fit(execution.output, OUTPUT_TOKENS)
             if was_cut:
                 content["output_is_cut"] = True
                 links = (whole,)
@@ -305,13 +307,16 @@ class ExecutionAnswers:
             asked = next((each for each in waiting if each.kind == "model"), None)
             if asked is not None:
                 question = waiting_summary(asked, execution_id=execution.id, with_links=False)
-                content["asks"], was_cut = fit(shown(question), OUTPUT_TOKENS)
+                content["asks"], was_cut = await shown_and_fit(question, OUTPUT_TOKENS)
                 links = (whole,) if was_cut else links
                 content["next"] = how_to_answer(execution.id, asked)
             else:
                 # Links are for those who may answer, and the answer may be read by others.
-                all_of_it = [waiting_summary(each, execution_id=execution.id, with_links=False) for each in waiting]
+                first = waiting[:MOST_WAITING]
+                all_of_it = [waiting_summary(each, execution_id=execution.id, with_links=False) for each in first]
                 content["waiting"], was_cut = fit(shown(all_of_it), OUTPUT_TOKENS)
+                if len(waiting) > MOST_WAITING:
+                    content["waiting_of"] = len(waiting)
                 links = (whole,) if was_cut else links
                 content["next"] = how_to_go_on(execution, waiting)
         elif execution.state not in FINISHED | {ExecutionState.DEAD}:
@@ -334,7 +339,7 @@ class ExecutionAnswers:
             raise WorkflowFailedError(execution.id, error)
         if execution.state is not ExecutionState.SUCCEEDED:
             return answer
-        content, was_cut = fit(shown(plain_result(execution.output or {})), OUTPUT_TOKENS)
+        content, was_cut = await shown_and_fit(plain_result(execution.output or {}), OUTPUT_TOKENS)
         return replace(answer, content=content, meta=meta, links=answer.links if was_cut else ())
 
     async def _origin(self, execution: Execution) -> dict[str, Any]:

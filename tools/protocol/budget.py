@@ -5,6 +5,7 @@ A token is taken as four bytes of JSON, the estimate that the project counts by 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ import orjson
 
 from storage.database.cursors import decode_cursor, encode_cursor, foreign_cursor
 from workflow.redaction import may_hold_secrets, redacted
+from workflow.schemas.bounds import is_large
 
 BYTES_PER_TOKEN = 4
 STRING_MAX_CHARACTERS = 2_000
@@ -43,6 +45,15 @@ def shown(value: Any) -> Any:
     """``value`` with the secrets in it hidden. It comes before any cut: half a secret, or one without the name that it
     stands under, would not be recognised any more."""
     return redacted(value) if may_hold_secrets(orjson.dumps(value)) else value
+
+
+async def shown_and_fit(value: Any, budget: int) -> tuple[Any, bool]:
+    """What :func:`fit` makes of the value as it is :func:`shown`; a large one is looked at beside the event loop."""
+
+    def work() -> tuple[Any, bool]:
+        return fit(shown(value), budget)
+
+    return await asyncio.to_thread(work) if is_large(value) else work()
 
 
 def fit(value: Any, budget: int) -> tuple[Any, bool]:

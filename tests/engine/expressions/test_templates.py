@@ -115,6 +115,15 @@ async def test_a_definition_has_a_largest_number_of_templates(pool: WorkerPool) 
     assert found.pointer == "/nodes/node/parameters/fields/f1500"
 
 
+async def test_a_definition_has_a_largest_number_of_expressions(pool: WorkerPool) -> None:
+    fields = {f"f{number}": "=" + "{{ $json.a }}" * 1_000 for number in range(11)}
+    nodes = {"start": {"type": "manual"}, "node": {"type": "set", "parameters": {"fields": fields}}}
+    (found,) = await expression_findings({"name": "many", "nodes": nodes}, Evaluator(pool=pool))
+    assert found.code == "bad_expression"
+    assert found.pointer == "/nodes/node/parameters/fields/f10"
+    assert "10000 expressions" in found.message
+
+
 async def test_findings_of_one_template_stay_few(pool: WorkerPool) -> None:
     source = "={{ [" + ", ".join(f"$x{number}" for number in range(2_000)) + "] }}"
     nodes = {"node": {"type": "set", "parameters": {"fields": {"a": source}}}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from workflow.errors import ExpressionError
 from workflow.items import JsonObject
 
+_KINDS = {str: "string", bool: "boolean", int: "number", float: "number", list: "array"}
 AT_ONCE_BYTES = 256 << 10
 """Bytes of answers that are parsed before other requests get their turn: some milliseconds."""
 
@@ -54,8 +55,8 @@ async def lines_of(answer: bytes) -> list[Any]:
     return lines
 
 
-def fix_of(failure: dict[str, Any], fields: Iterable[str]) -> str | None:
-    """What to do about a failure that a worker describes; ``fields`` are those of the item."""
+def fix_of(failure: dict[str, Any], item: JsonObject) -> str | None:
+    """What to do about a failure that a worker describes; ``item`` is what it failed on."""
     if failure.get("fix") is not None or failure["code"] != "expression_failed":
         return failure.get("fix")
     message = failure["message"]
@@ -65,8 +66,14 @@ def fix_of(failure: dict[str, Any], fields: Iterable[str]) -> str | None:
         return (
             "Whole numbers beyond 2^53 are BigInts: write 1n in place of 1, or Number(…) where rounding does no harm."
         )
-    shown = ", ".join(list(fields)[:20])
+    # A field that is there and of another type than was thought looks like one that is missing, but for its type.
+    shown = ", ".join(f"{name} ({_kind(value)})" for name, value in list(item.items())[:20])
     return f"The item's fields are: {shown or 'none'}. Use ?. or ?? where one may be missing."
+
+
+def _kind(value: Any) -> str:
+    """What JSON calls the value's type."""
+    return "null" if value is None else _KINDS.get(type(value), "object")
 
 
 async def script_results(
@@ -84,7 +91,7 @@ async def script_results(
         if isinstance(line, list):
             found.append(ScriptResult(*line))
             continue
-        fix = fix_of(line, items[index] if index < len(items) else ())
+        fix = fix_of(line, items[index] if index < len(items) else {})
         error = ExpressionError(line["message"], code=line["code"], item_index=index if each else None, fix=fix)
         if not each:
             raise error

@@ -249,7 +249,7 @@ def _error_json(error: ExpressionError) -> dict[str, Any]:
 
 def _row_error(failure: dict[str, Any], index: int, scope: ExpressionScope) -> ExpressionError:
     """The error of item ``index``; it names the expression and the fields that the item has."""
-    fix = fix_of(failure, scope.items[index] if scope.items else ())
+    fix = fix_of(failure, scope.items[index] if scope.items else {})
     source = failure.get("source")
     prefix = f"{_shown(source)}: " if source else ""
     return ExpressionError(prefix + failure["message"], code=failure["code"], item_index=index, fix=fix)

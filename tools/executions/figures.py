@@ -8,6 +8,7 @@ from typing import Any
 from tools.protocol.budget import fit
 from workflow.execution_figures import ExecutionFigures
 from workflow.executions import Execution
+from workflow.messages import utc_text
 from workflow.states import ExecutionState
 
 MOST_WORKFLOWS = 8
@@ -27,6 +28,9 @@ def figures_content(figures: ExecutionFigures) -> dict[str, Any]:
         totals[state] = totals.get(state, 0) + count
     most = sorted(by_workflow.items(), key=lambda pair: -sum(pair[1].values()))
     content: dict[str, Any] = {"total": sum(totals.values()), "by_status": totals}
+    if figures.newest:
+        newest = figures.newest[0]
+        content["newest"] = {"status": newest.state.value, "created_at": utc_text(newest.created_at)}
     if len(most) > 1:
         content["by_workflow"] = dict(most[:MOST_WORKFLOWS])
         if len(most) > MOST_WORKFLOWS:

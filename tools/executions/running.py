@@ -77,8 +77,8 @@ class PlanExecution(Arguments):
 class ControlExecution(Arguments):
     execution_id: str
     action: Literal["cancel", "resume", "retry", "redrive", "discard", "rerun"] = Field(
-        description="resume answers what it waits for; retry goes on where it failed, redrive the same for a dead one "
-        "(discard gives it up); rerun starts a new execution, from node on with the results before it."
+        description="resume answers what it waits for; retry goes on where it failed, as it was, redrive the same for "
+        "a dead one (discard gives it up); rerun starts a new execution, from node on with the results before it."
     )
     node: str | None = Field(default=None, description="resume: which of several waiting nodes. rerun: where to start.")
     version: Literal["original", "current"] = Field(

@@ -193,6 +193,9 @@ def node_lines(inspection: Inspection) -> dict[str, str]:
             parts.append(f"{inspection.attempts[node]} attempts")
         if those[-1].status != "succeeded":
             parts.append(those[-1].status)
+        execution = inspection.execution
+        if execution.rerun_of is not None and those[-1].started_at < execution.created_at:
+            parts = [f"kept from the run before: {parts[0]}"]
         lines[node] = ", ".join(parts)
     return lines
 

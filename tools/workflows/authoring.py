@@ -83,6 +83,7 @@ class UpdateWorkflow(Arguments):
 REPEATED = ("workflow_id", "workflow", "version", "trigger", "created_at")
 """Members of a run's answer that the answer about its workflow has already, or that everybody knows."""
 MOST_FIXED = 20
+GO_ON = "A failed run goes on with this version by control_execution with rerun, its failed node and version current."
 
 FINDINGS = {"type": "array", "items": {"type": "object"}}
 SAVED = object_schema({"workflow_id": "string", "version": "integer", "name": "string", "status": "string"})
@@ -209,7 +210,9 @@ class AuthoringTools:
             )
         else:
             saved = await self._authoring.replace(actor, workflow_id, arguments.definition, expected_version=expected)
-        return await self._answer(saved, fixed, arguments.run, caller)
+        answer = await self._answer(saved, fixed, arguments.run, caller)
+        said = answer.content.get("next")
+        return replace(answer, content={**answer.content, "next": f"{said} {GO_ON}" if said else GO_ON})
 
     async def _mended(
         self, caller: Caller, document: Any, current: StoredWorkflow | None = None

@@ -204,6 +204,7 @@ class TestAnswers:
         made = await mcp_http.call("create_workflow", definition=broken, run={})
         run = made["run"]
         assert run["status"] == "failed"
+        assert "n (number)" in run["error"]["fix"]
         call = json.loads(run["next"].partition("control_execution ")[2])
         assert (call["action"], call["node"], call["version"]) == ("rerun", "second", "current")
         change = {"op": "update_node", "name": "second", "changes": {"parameters": {"fields": {"m": 2}}}}
@@ -211,6 +212,8 @@ class TestAnswers:
         ended = await mcp_http.call("control_execution", **call)
         assert ended["output"] == {"items": {"third": [{"n": 1, "m": 2, "o": 3}]}}
         assert ended["rerun_of"] == run["execution_id"]
+        assert ended["nodes"]["first"] == "kept from the run before: 1 → 1 items"
+        assert ended["nodes"]["second"].startswith("1 → 1 items, ")
 
 
 class TestPublished:

@@ -20,7 +20,7 @@ from engine.definitions.compiled import CompiledNode
 from engine.definitions.loops import LoopBody
 from engine.node_api.node_traits import RunsWithoutItems
 from engine.nodes.loop import BATCH, DONE, LoopParameters
-from engine.runs.journal import LARGE_ITEMS
+from engine.runs.journal import is_large
 from engine.runs.node_run import NodeStart, Outcome
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import Run, Sources
@@ -150,7 +150,7 @@ class Executor:
                 done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 for task in sorted(done, key=lambda each: self._tasks[each].node.index):
                     self._finish(self._tasks.pop(task), task.result())
-                    if any(len(items) > LARGE_ITEMS for items in task.result().outputs.values()):
+                    if self.run.order and is_large(self.run.order[-1]):
                         self.run.journal.holds_large = True
                 if self.run.journal.holds_large:
                     await self.run.journal.prepare()
@@ -299,7 +299,7 @@ class Executor:
             self.run.record(recorded)
         else:
             recorded = self._record(start, Outcome(outputs, time_))
-            if any(len(items) > LARGE_ITEMS for items in outputs.values()):
+            if is_large(recorded):
                 self.run.journal.holds_large = True
         self._pass_on(node, recorded)
 

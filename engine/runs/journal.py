@@ -127,7 +127,7 @@ class Journal:
         self.holds_large = False
         if self._encode is None or self._durability == "none":
             return
-        for record in [each for each in self._unsaved if isinstance(each, NodeRun) and _is_large(each)]:
+        for record in [each for each in self._unsaved if isinstance(each, NodeRun) and is_large(each)]:
             encoded = EncodedRecord(record, await asyncio.to_thread(self._encode, record))
             self._unsaved = [encoded if each is record else each for each in self._unsaved]
 
@@ -198,8 +198,9 @@ def _is_closed(records: Sequence[Unsaved]) -> None:
     raise RuntimeError(f"{len(records)} records came after the end of their run")
 
 
-def _is_large(node_run: NodeRun) -> bool:
-    return any(len(items) > LARGE_ITEMS for items in node_run.outputs.values())
+def is_large(node_run: NodeRun) -> bool:
+    """Whether it takes long to encode: it made very many items, or came from so many, which its items name."""
+    return node_run.items_in > LARGE_ITEMS or any(len(items) > LARGE_ITEMS for items in node_run.outputs.values())
 
 
 def node_runs_in(records: Iterable[Record]) -> list[NodeRun]:

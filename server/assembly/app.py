@@ -17,7 +17,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from server.assembly.composition import Services
-from server.assembly.foundation import VERSION
 from server.assembly.identity import IdentityParts
 from server.auth.sessions.authentication import Authentication
 from server.http.json import json_response
@@ -38,6 +37,7 @@ from server.rest.versions import Publications
 from server.rest.webhooks import Webhooks
 from server.rest.workflows_and_executions import RestApi
 from server.settings.settings import Settings
+from server.version import VERSION
 from server.walls.guards import allowed_hosts, allowed_origins
 from server.walls.walls import counted, making_buckets, walled
 from workflow.errors import JobsprintError, StorageError

@@ -15,7 +15,6 @@ from server.assembly.duties import FORGETTING_SECONDS, duties_at_work
 from server.settings.settings import Settings
 from storage.database.database import Database
 from storage.models.conversations import SqlConversations
-from storage.redis.tails import RedisTails
 from workflow.chat import Models
 from workflow.conversations import ConversationStore
 from workflow.ports import Clock, EventBus, NewId
@@ -35,6 +34,8 @@ async def running_conversations(
     async with AsyncExitStack() as stack:
         shared = None
         if settings.redis_url is not None:
+            from storage.redis.tails import RedisTails
+
             shared = await stack.enter_async_context(
                 RedisTails(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
             )

@@ -14,11 +14,12 @@ from prompts.manager import PromptManager
 from prompts.templates import load_templates
 from server.assembly.conversations import running_conversations
 from server.assembly.engine_parts import Engine, running_engine
-from server.assembly.foundation import PROGRAM, Foundation, running_foundation
+from server.assembly.foundation import Foundation, running_foundation
 from server.assembly.integration_parts import Integrations, running_integrations
 from server.assembly.model_parts import AiServices, running_ai
 from server.assembly.outgoing import Outgoing, running_outgoing
 from server.settings.settings import Settings
+from server.version import PROGRAM
 from storage.models.prompts import SqlPrompts
 from storage.models.vectors import SqlVectors
 

@@ -7,8 +7,8 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
@@ -26,16 +26,15 @@ from storage.ids import UuidFactory
 from storage.migrations.runner import migrate
 from storage.people.audit import SqlAuditLog
 from storage.private_files import PRIVATE_FILE, make_private, make_private_folder
-from storage.redis.events import RedisEventBus
 from storage.secrets.key_sources import OWN_FILE
 from workflow.errors import StorageError
 from workflow.ports import Clock, EventBus, NewId
 
+if TYPE_CHECKING:
+    from storage.redis.events import RedisEventBus
+
 logger = logging.getLogger(__name__)
 
-VERSION = version("jobsprint")
-PROGRAM = f"jobsprint/{VERSION}"
-"""The User-Agent of outgoing requests."""
 WATCH_SECONDS = 0.5
 """How soon the log says that the database's file is gone."""
 ASK_TIME_SECONDS = 10.0
@@ -94,6 +93,8 @@ async def running_foundation(settings: Settings) -> AsyncIterator[Foundation]:
 
 
 def _redis_bus(settings: Settings, url: str) -> RedisEventBus:
+    from storage.redis.events import RedisEventBus
+
     return RedisEventBus(url, changes=CHANGES | {CONVERSATION_DELETED}, details=DETAILS, prefix=settings.redis_prefix)
 
 

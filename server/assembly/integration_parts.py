@@ -20,9 +20,10 @@ from integrations.mcp.sessions import McpSessions
 from integrations.oauth.authorizations import Authorizations
 from integrations.sources import Sources
 from integrations.zapier import Zapier
-from server.assembly.foundation import VERSION, Foundation
+from server.assembly.foundation import Foundation
 from server.assembly.outgoing import Outgoing
 from server.settings.settings import Settings
+from server.version import VERSION
 from workflow.connections import Connection
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from engine.runs.dry_run import Planner
 from prompts.manager import PromptManager
 from server.assembly.engine_parts import Engine
-from server.assembly.foundation import VERSION, Foundation
+from server.assembly.foundation import Foundation
 from server.assembly.integration_parts import Integrations
 from server.assembly.outgoing import Outgoing
 from server.mcp.endpoint import McpServer, build_mcp_server
@@ -18,6 +18,7 @@ from server.mcp.offers import Offers, put_together
 from server.mcp.subscriptions import Subscriptions
 from server.settings.secret_key import derived_key
 from server.settings.settings import Settings
+from server.version import VERSION
 from tools.definition_guide import DefinitionGuide
 from tools.executions.app import ExecutionApp
 from tools.executions.inspection import InspectionTools

@@ -23,7 +23,6 @@ from server.assembly.model_providers import SETTING, provider_configs
 from server.settings.settings import ENV_FILE, BadSettingsError, Settings
 from storage.database.database import Database
 from storage.models.exchanges import SqlExchanges
-from storage.redis.answers import RedisAnswers
 from workflow.chat import AGENT, ModelError
 from workflow.exchanges import AnswerMemory
 from workflow.ports import Clock, NewId
@@ -62,6 +61,8 @@ async def running_ai(
         exchanges = SqlExchanges(database)
         memory: AnswerMemory = InProcessMemory(seconds=settings.ai_cache_seconds)
         if settings.redis_url is not None:
+            from storage.redis.answers import RedisAnswers
+
             answers = RedisAnswers(
                 settings.redis_url.get_secret_value(), seconds=settings.ai_cache_seconds, prefix=settings.redis_prefix
             )

@@ -11,9 +11,10 @@ from integrations.breakers import BreakerHttpClient
 from integrations.credential_headers import CredentialHeaders
 from integrations.credential_http import CredentialHttpClient
 from integrations.outbound_http import OutboundHttp
-from server.assembly.foundation import PROGRAM, Foundation
+from server.assembly.foundation import Foundation
 from server.settings.settings import Settings
 from server.settings.vault_keys import key_sources
+from server.version import PROGRAM
 from storage.secrets.connections import SqlConnections
 from storage.secrets.keys import VaultKeys
 from storage.secrets.vault import SqlVault

@@ -25,7 +25,6 @@ from storage.database.database import Database
 from storage.people.accounts import SqlAccounts
 from storage.people.sessions import SqlSessions
 from storage.people.workspaces import SqlWorkspaces
-from storage.redis.sessions import RedisSessions
 from workflow.audit import AuditLog
 from workflow.ports import Clock, NewId
 from workflow.sessions import SessionStore
@@ -72,6 +71,8 @@ async def running_auth(
         passwords = await stack.enter_async_context(Passwords(hasher=hasher))
         store: SessionStore = SqlSessions(database)
         if settings.redis_url is not None:
+            from storage.redis.sessions import RedisSessions
+
             store = await stack.enter_async_context(
                 RedisSessions(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix)
             )

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from server.assembly.foundation import BLOBS_FOLDER, VERSION
+from server.assembly.foundation import BLOBS_FOLDER
 from server.settings.secret_key import FILE_NAME as SECRET_FILE
 from server.settings.settings import Settings
 from server.settings.vault_keys import LOCK_FILE
+from server.version import VERSION
 from storage.backups.backup import Places, Report, make_backup, restore_backup
 from storage.backups.errors import BackupError
 from storage.database.database import Database

@@ -15,7 +15,6 @@ from storage.database.facts import facts_of
 from storage.migrations.runner import newest_revision
 from storage.private_files import is_open_to_others, open_to_others
 from storage.queue.topology import Topology
-from storage.redis.facts import redis_facts
 from workflow.errors import JobsprintError
 
 SLOW_SECONDS = 0.05
@@ -129,6 +128,8 @@ async def _redis(settings: Settings) -> AsyncIterator[Symptom]:
         text = "None is set" + (": processes learn of each other's work by asking the database." if shares else ".")
         yield Symptom("look" if shares else "well", subject, text)
         return
+    from storage.redis.facts import redis_facts
+
     facts = await redis_facts(settings.redis_url.get_secret_value())
     slow = facts.answer_seconds > SLOW_SECONDS
     text = f"Redis {facts.version} answers in {facts.answer_seconds * 1000:.1f} ms."

@@ -28,9 +28,9 @@ def calm_garbage_collector() -> None:
     """Exempt what is loaded from garbage collection, and collect less often.
 
     Items are many and hold no cycles; with Python's defaults a third of the time of large executions was spent on
-    garbage collection (``benchmarks/items.py``).
+    garbage collection (``benchmarks/items.py``). What is garbage already stays, some hundred kilobytes: to look for it
+    would be a fifth of the time that a server takes to start.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, YOUNG_COLLECTIONS, DUE_COLLECTIONS)
 

@@ -12,8 +12,8 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
-from server.assembly.foundation import VERSION
 from server.settings.settings import Settings
+from server.version import VERSION
 from server.walls.bounded_protocol import bounded_protocol
 
 

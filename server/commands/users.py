@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Annotated, NoReturn
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from filelock import FileLock, Timeout
 
-from server.auth.services import AuthServices, running_auth
-from server.commands.http_server import new_event_loop
-from server.commands.logs import configure_logging
-from server.settings.secret_key import load_secret_key
-from server.settings.settings import BadSettingsError, Settings
-from server.settings.vault_keys import LOCK_FILE
-from storage.clock import SystemClock
-from storage.database.database import Database
-from storage.ids import UuidFactory
-from storage.migrations.runner import migrate
-from storage.people.audit import SqlAuditLog
-from storage.private_files import PRIVATE_FILE, make_private_folder
 from workflow.errors import JobsprintError
 from workflow.identity import LOCAL_ID
+
+if TYPE_CHECKING:
+    from server.auth.services import AuthServices
 
 CLIENT = "jobsprint users"
 
@@ -91,6 +80,8 @@ def _run_with_password(work: Callable[[AuthServices, str], Awaitable[None]], fro
     elif sys.stdin.isatty():
         password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
     else:
+        from server.settings.settings import BadSettingsError
+
         _fail(
             BadSettingsError("There is no terminal to ask for the password on.", fix="Send it with --password-stdin.")
         )
@@ -98,51 +89,19 @@ def _run_with_password(work: Callable[[AuthServices, str], Awaitable[None]], fro
 
 
 def _run(work: Callable[[AuthServices], Awaitable[None]]) -> None:
+    from server.commands.accounts import opened_accounts
+    from server.commands.logs import configure_logging
+    from server.settings.settings import Settings
+
     async def main() -> None:
-        async with _opened(Settings.load()) as auth:
+        async with opened_accounts(Settings.load()) as auth:
             await work(auth)
 
     try:
         configure_logging("warning", "text")
-        with asyncio.Runner(loop_factory=new_event_loop) as runner:
-            runner.run(main())
+        asyncio.run(main())
     except JobsprintError as error:
         _fail(error)
-
-
-@asynccontextmanager
-async def _opened(settings: Settings) -> AsyncIterator[AuthServices]:
-    """The accounts of the server that these settings are for."""
-    async with AsyncExitStack() as stack:
-        database = Database(settings.effective_database_url)
-        if database.is_sqlite:
-            _claim(settings, stack)
-        await stack.enter_async_context(database)
-        await migrate(database)
-        clock = SystemClock()
-        new_id = UuidFactory(clock=clock)
-        audit = await stack.enter_async_context(SqlAuditLog(database, clock=clock, new_id=new_id))
-        make_private_folder(settings.data_dir)
-        yield await stack.enter_async_context(
-            running_auth(settings, database, secret=load_secret_key(settings), audit=audit, clock=clock, new_id=new_id)
-        )
-
-
-def _claim(settings: Settings, stack: AsyncExitStack) -> None:
-    """Take the lock of the data folder: a server that runs on it would not notice the changes made here."""
-    try:
-        make_private_folder(settings.data_dir)
-        stack.enter_context(FileLock(settings.data_dir / LOCK_FILE, timeout=0, mode=PRIVATE_FILE))
-    except Timeout:
-        raise BadSettingsError(
-            f"A server uses the folder {settings.data_dir}, and with SQLite only one process can.",
-            fix="Stop it, run this again, and start it; or make accounts over HTTP with POST /auth/register.",
-        ) from None
-    except OSError as error:
-        raise BadSettingsError(
-            f"The data folder {settings.data_dir} cannot be used: {error.strerror}.",
-            fix="Set JOBSPRINT_DATA_DIR to a folder that can be written.",
-        ) from error
 
 
 def _say(text: str) -> None:

@@ -6,15 +6,17 @@ import math
 import time
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.http.access import ACTOR
 from server.http.problems import refusal
-from storage.redis.buckets import RedisBuckets
 from workflow.errors import ErrorKind, JobsprintError, StorageError
 from workflow.identity import LOCAL_ID, Actor
+
+if TYPE_CHECKING:
+    from storage.redis.buckets import RedisBuckets
 
 MINUTE = 60.0
 CALLERS_KEPT = 50_000

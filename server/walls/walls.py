@@ -13,7 +13,6 @@ from server.walls.bodies import Bodies
 from server.walls.guards import Guards
 from server.walls.rate_limits import AttemptLimits, Buckets, RateLimits, SharedBuckets, TokenBuckets
 from server.walls.security_headers import SecurityHeaders
-from storage.redis.buckets import RedisBuckets
 
 MakeBuckets = Callable[[str, int], Buckets]
 """Buckets under a name, of so many requests a minute."""
@@ -25,6 +24,8 @@ async def making_buckets(settings: Settings) -> AsyncIterator[MakeBuckets]:
     if settings.redis_url is None:
         yield lambda name, per_minute: TokenBuckets(per_minute)
         return
+    from storage.redis.buckets import RedisBuckets
+
     async with RedisBuckets(settings.redis_url.get_secret_value(), prefix=settings.redis_prefix) as shared:
         yield lambda name, per_minute: SharedBuckets(name, shared=shared, own=TokenBuckets(per_minute))
 

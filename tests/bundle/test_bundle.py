@@ -9,7 +9,7 @@ from zipfile import ZipFile
 from mcp.client.client import Client
 from mcp.client.stdio import StdioServerParameters
 
-from server.assembly.foundation import VERSION
+from server.version import VERSION
 from tests.support.server_process import ROOT, environment
 
 BUNDLE = ROOT / "dist/jobsprint.mcpb"

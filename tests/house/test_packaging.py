@@ -7,7 +7,7 @@ import re
 import tomllib
 
 from scripts.packaging import REGISTRY_NAME, ROOT, as_text, manifest, server_json
-from server.assembly.foundation import VERSION
+from server.version import VERSION
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

@@ -181,7 +181,7 @@ def main() -> NoReturn:
     preloaded = _Preloaded(Path(sys.argv[1]))
     sys.stdout.write("!")
     sys.stdout.flush()
-    import server.commands.cli  # noqa: F401
+    import server.commands.serving  # noqa: F401
 
     gc.collect()
     gc.freeze()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,11 @@ _NEEDS = {
     "jmespath.js": re.compile(r"\$jmespath\b"),
 }
 """Sources of the worker that code with such words needs; a worker finds out by itself what the words do not tell."""
+_UNPLAIN = re.compile(
+    r"\b(?:this|super|arguments|eval|with|catch|finally|async|await|Promise|Function|constructor|prototype|__proto__"
+    r"|globalThis|Reflect|luxon|checked|isFrozen|isExtensible|isSealed|getOwnPropertyDescriptors?)\b|\\u"
+)
+"""Words of code that could do something else, without an error, where it is strict and the built-ins are frozen."""
 _OTHER_NODES = re.compile(r"\$(?:\(|node\b|items\s*\(\s*[^\s)])")
 _NAMED_MEMBER = re.compile(r"\$node\.(?P<name>[A-Za-z_$][\w$]*)")
 _PAIRED = re.compile(r"\.\s*(?:item|pairedItem|itemMatching|json)\b|\[")
@@ -41,14 +46,15 @@ _PAIRED = re.compile(r"\.\s*(?:item|pairedItem|itemMatching|json)\b|\[")
 class CompiledTemplate:
     """A template, its Python form where it has one, and the data that its JavaScript needs.
 
-    ``needs`` are sources of the worker. ``node_names`` are the other nodes that it reads; ``None`` where it computes a
-    name, so that it may read any node.
+    ``needs`` are sources of the worker. What ``is_plain`` does the same in a frozen context, or fails there.
+    ``node_names`` are the other nodes that it reads; ``None`` where it computes a name, so that it may read any node.
     """
 
     source: str
     template: Template
     fast: FastForm | None
     needs: frozenset[str]
+    is_plain: bool
     node_names: frozenset[str] | None
     needs_pairs: bool
 
@@ -59,6 +65,7 @@ class Evaluator:
     def __init__(self, *, pool: WorkerPool) -> None:
         self._pool = pool
         self._compiled: OrderedDict[str, CompiledTemplate] = OrderedDict()
+        self._programs: OrderedDict[str, CompiledTemplate] = OrderedDict()
 
     def compile(self, source: str) -> CompiledTemplate:
         """The template, compiled once.
@@ -66,12 +73,7 @@ class Evaluator:
         Raises:
             ExpressionError: its braces are wrong, code ``bad_template``.
         """
-        found = self._compiled.get(source)
-        if found is None:
-            found = self._compiled[source] = _compile(source)
-            if len(self._compiled) > COMPILED_KEPT:
-                self._compiled.popitem(last=False)
-        return found
+        return _kept(self._compiled, source, _compile)
 
     def try_fast(self, templates: Sequence[CompiledTemplate], scope: ExpressionScope) -> list[Row] | None:
         """A row per item (one where there are no items), or ``None`` where JavaScript is needed."""
@@ -99,7 +101,9 @@ class Evaluator:
             return fast
         needs = frozenset[str]().union(*(template.needs for template in templates))
         request = _request(templates, scope, await items_json(scope.items or ({},)))
-        answer = await self._pool.call("evaluate", ContextKey(scope.owner, execution_id), request, needs=needs)
+        is_plain = all(template.is_plain for template in templates)
+        context = ContextKey(scope.owner, execution_id)
+        answer = await self._pool.call("evaluate", context, request, needs=needs, is_plain=is_plain)
         rows = await lines_of(answer)
         if len(rows) != len(scope.items or ({},)) or any(
             isinstance(row, list) and len(row) != len(templates) for row in rows
@@ -120,11 +124,12 @@ class Evaluator:
         Raises:
             ExpressionError: it failed or exceeded a limit.
         """
-        used = _compiled(source, Template(("", ""), (source,)), None)
+        used = _kept(self._programs, source, _compile_program)
         items = await items_json(scope.items or ({},))
         request = _request([used], scope, items, script={"source": source, "each": each})
         needs = {"script.js", *used.needs}
-        answer = await self._pool.call("script", ContextKey(scope.owner, execution_id), request, needs=needs)
+        context = ContextKey(scope.owner, execution_id)
+        answer = await self._pool.call("script", context, request, needs=needs, is_plain=used.is_plain)
         return await script_results(await lines_of(answer), scope.items, each=each)
 
     async def check(self, sources: Sequence[str]) -> list[ExpressionError | None]:
@@ -173,6 +178,22 @@ class Evaluator:
         self._pool.forget(execution_id)
 
 
+def _kept(
+    compiled: OrderedDict[str, CompiledTemplate], source: str, compile_: Callable[[str], CompiledTemplate]
+) -> CompiledTemplate:
+    """The compiled source, compiled now if it is not among those kept."""
+    found = compiled.get(source)
+    if found is None:
+        found = compiled[source] = compile_(source)
+        if len(compiled) > COMPILED_KEPT:
+            compiled.popitem(last=False)
+    return found
+
+
+def _compile_program(source: str) -> CompiledTemplate:
+    return _compiled(source, Template(("", ""), (source,)), None)
+
+
 def _compile(source: str) -> CompiledTemplate:
     template = parse_template(source)
     return _compiled(source, template, compile_fast(template))
@@ -188,6 +209,7 @@ def _compiled(source: str, template: Template, fast: FastForm | None) -> Compile
         template=template,
         fast=fast,
         needs=frozenset(name for name, words in _NEEDS.items() if words.search(code)),
+        is_plain=_UNPLAIN.search(code) is None,
         node_names=frozenset(names) if len(names) == uses else None,
         needs_pairs=bool(uses) and _PAIRED.search(code) is not None,
     )

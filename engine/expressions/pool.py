@@ -105,8 +105,8 @@ class _Worker:
     def is_alive(self) -> bool:
         return self._process.returncode is None
 
-    async def call(self, header: bytes, text: bytes, *, most_bytes: int) -> tuple[bool, bytes]:
-        """Whether the call succeeded, and its answer.
+    async def call(self, header: bytes, text: bytes, *, most_bytes: int) -> tuple[bytes, bytes]:
+        """The mark that says what came of the call, and its answer; ``worker`` describes both.
 
         Raises:
             EOFError: the process ended, or answered with more than ``most_bytes``.
@@ -124,7 +124,7 @@ class _Worker:
             answer = await answers.readexactly(length)
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise EOFError("the worker ended") from error
-        return mark == b"=", answer
+        return mark, answer
 
     async def last_words(self) -> str:
         """The text that the process wrote to standard error before it ended."""
@@ -166,8 +166,11 @@ class WorkerPool:
         """The ids of all worker processes, with the spare one."""
         return [worker.process_id for worker in self._every]
 
-    async def call(self, task: str, context: ContextKey, text: bytes, *, needs: Iterable[str] = ()) -> bytes:
-        """Run ``task`` in the context of this key, with these of the worker's sources; ``worker`` describes them.
+    async def call(
+        self, task: str, context: ContextKey, text: bytes, *, needs: Iterable[str] = (), is_plain: bool = False
+    ) -> bytes:
+        """Run ``task`` in the context of this key, with these of the worker's sources; ``worker`` describes them. What
+        ``is_plain`` may run in a frozen context of its workspace.
 
         Raises:
             ExpressionError: it exceeded a limit (``expression_timeout``, ``expression_memory``,
@@ -181,6 +184,7 @@ class WorkerPool:
                 "task": task,
                 "owner": context.owner,
                 "context": context.execution_id,
+                "is_plain": is_plain,
                 "needs": sorted(needs),
                 "seconds": limits.cpu_seconds,
                 "bytes": limits.memory_bytes,
@@ -191,15 +195,15 @@ class WorkerPool:
         async with self._worker(context) as worker:
             try:
                 async with asyncio.timeout(limits.cpu_seconds + limits.grace_seconds):
-                    went_well, answer = await worker.call(header, text, most_bytes=limits.answer_bytes)
+                    mark, answer = await worker.call(header, text, most_bytes=limits.answer_bytes)
             except TimeoutError:
                 raise limit_error("expression_timeout", limits) from None
             except EOFError:
                 logger.warning("a JavaScript worker ended by itself: %s", await worker.last_words() or "no message")
                 raise limit_error("expression_crashed", limits) from None
-            if task != "check":
+            if mark == b"+":
                 worker.executions.add(context.execution_id)
-        if went_well:
+        if mark != b"!":
             return answer
         failure = orjson.loads(answer)
         if failure["code"] == "expression_failed":

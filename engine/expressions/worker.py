@@ -4,11 +4,16 @@ It imports nothing of Jobsprint, reads its sources, gives up all rights that it 
 from standard input on standard output, until standard input closes:
 
 * request: two lengths (4 bytes each, big-endian), a JSON header, a text for the prelude's function;
-* answer: a length (4 bytes), one byte ``=`` or ``!``, the text: the result, or ``{"code", "message"}``.
+* answer: a length (4 bytes), one byte ``=``, ``+`` or ``!``, the text: the result, or ``{"code", "message"}``. With
+  ``+`` the execution has a context of its own here, which a later call of it may need.
 
 The header: ``task`` (``evaluate``, ``script`` or ``check``), ``owner`` and ``context`` (a workspace and a key: calls
-share a context where both are equal), ``needs`` (of :data:`SUPPLIES`, may be empty), ``seconds`` of CPU, ``bytes`` of
-memory, ``answer_bytes`` and ``answer_values``.
+share a context where both are equal), ``is_plain``, ``needs`` (of :data:`SUPPLIES`, may be empty), ``seconds`` of CPU,
+``bytes`` of memory, ``answer_bytes`` and ``answer_values``.
+
+What ``is_plain`` runs in a frozen context of its workspace first: nothing in it can be changed, so executions may share
+it, and its sources are compiled once. Whatever fails there runs again in the execution's own context, and that counts:
+there it may write what is frozen here, and is not strict.
 
 ``check`` runs nothing of the text, and has a new context for each source that it looks at.
 """
@@ -60,6 +65,9 @@ SUPPLIES = {
     "luxon.min.js": ("luxon.min.js", "intl.js", "locales.txt", "numbers.js", "dates.js", "zones.js", "zones.json"),
     "jmespath.js": ("jmespath.js",),
 }
+FROZEN_PARTS = {"script.js": (), "dates.js": ("Date",), "intl.js": ("Date", "Intl")}
+"""The globals that a frozen context makes before it is frozen, by what a task needs. What needs more has no place in
+one: the objects of luxon can be changed through its functions."""
 """The texts that a context gets when it needs one of them: those that it will need next as well."""
 
 
@@ -76,7 +84,7 @@ class Sources:
                 return file.read()
 
         self.grammar = text("grammar.js")
-        parts = (self.grammar, *map(text, ("exact.js", "globals.js", "values.js", "scope.js")))
+        parts = (self.grammar, *map(text, ("exact.js", "globals.js", "values.js", "scope.js", "freeze.js")))
         self.prelude = f"({text('prelude.js')})({','.join(parts)})"
         self.texts = {name: text(name) for name in SUPPLIES}
 
@@ -110,6 +118,18 @@ class Context:
             answer = str(self._run(task, text, is_exact))
         return answer
 
+    def freeze(self, needs: Iterable[str]) -> None:
+        """Make all that tasks with these needs use, and let nothing change it from now on."""
+        self._supply(needs)
+        self._run("freeze", ",".join(sorted({part for need in needs for part in FROZEN_PARTS[need]})))
+
+    def try_frozen(self, task: str, text: str, *, is_exact: bool, seconds: float) -> str | None:
+        """The answer, of a frozen context, where nothing failed."""
+        self.context.set_time_limit(seconds)
+        answer = str(self._run(task, text, is_exact))
+        has_failed = answer.startswith(("!", "{")) or "\n{" in answer
+        return None if has_failed else answer
+
     def _supply(self, needs: Iterable[str]) -> None:
         for name in (each for need in needs for each in SUPPLIES[need]):
             if name not in self._supplied:
@@ -127,7 +147,7 @@ class Loop:
     def __init__(self, engine: Any, sources: Sources) -> None:
         self._engine = engine
         self._sources = sources
-        self._contexts: OrderedDict[tuple[str, str], Context] = OrderedDict()
+        self._contexts: OrderedDict[tuple[str, ...], Context] = OrderedDict()
         self._next: Context | None = None
 
     def serve(self, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -149,7 +169,8 @@ class Loop:
         try:
             if header["task"] == "check":
                 return b"=", self._checked(header, text)
-            answer = with_whole_numbers(self._run(header, text).encode("utf-8", "surrogatepass"))
+            mark, found = self._run(header, text)
+            answer = with_whole_numbers(found.encode("utf-8", "surrogatepass"))
             if len(answer) > header["answer_bytes"] or has_more_values(answer, header["answer_values"]):
                 return b"!", _failure("result_too_large", "")
         except MemoryError:
@@ -158,27 +179,43 @@ class Loop:
             return b"!", _failure("expression_stack", str(error))
         except self._engine.JSException as error:
             return b"!", _failure(_code_of(str(error)), str(error))
-        return b"=", answer
+        return mark, answer
 
-    def _run(self, header: dict[str, Any], text: bytes) -> str:
-        key = header["owner"], header["context"]
+    def _run(self, header: dict[str, Any], text: bytes) -> tuple[bytes, str]:
+        task, request, is_exact, seconds = header["task"], text.decode(), has_large_numbers(text), header["seconds"]
+        if header["is_plain"] and FROZEN_PARTS.keys() >= set(header["needs"]):
+            began = time.process_time()
+            answer = self._run_frozen(header, request, is_exact=is_exact)
+            if answer is not None:
+                return b"=", answer
+            seconds = max(seconds / 2, seconds - (time.process_time() - began))
+        key = (header["owner"], header["context"])
         context = self._contexts.pop(key, None)
         if context is None:
             context, self._next = self._next, None
         if context is None:
             context = Context(self._engine, self._sources, memory_bytes=header["bytes"])
-        answer = context.run(
-            header["task"],
-            text.decode(),
-            is_exact=has_large_numbers(text),
-            needs=header["needs"],
-            seconds=header["seconds"],
-        )
+        answer = context.run(task, request, is_exact=is_exact, needs=header["needs"], seconds=seconds)
+        self._keep(key, context)
+        return b"+", answer
+
+    def _run_frozen(self, header: dict[str, Any], request: str, *, is_exact: bool) -> str | None:
+        """The answer of the workspace's frozen context, or ``None`` where something failed there."""
+        needs = {"script.js", *header["needs"]}
+        key = (header["owner"], "", *sorted(needs))
+        context = self._contexts.pop(key, None)
+        if context is None:
+            context = Context(self._engine, self._sources, memory_bytes=header["bytes"])
+            context.freeze(needs)
+        answer = context.try_frozen(header["task"], request, is_exact=is_exact, seconds=header["seconds"])
+        self._keep(key, context)
+        return answer
+
+    def _keep(self, key: tuple[str, ...], context: Context) -> None:
         context.measure()
         if context.used_bytes <= CONTEXT_MAX_BYTES:
             self._contexts[key] = context
             self._make_room()
-        return answer
 
     def _make_room(self) -> None:
         """Drop the contexts that were not used for longest, where there are too many or too large ones."""

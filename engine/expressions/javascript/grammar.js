@@ -9,7 +9,7 @@
 (() => {
   'use strict';
   const run = eval; // called by another name it evaluates in the global scope, and not in strict mode
-  const { apply, deleteProperty } = Reflect;
+  const { apply, deleteProperty, set } = Reflect;
   const { includes } = String.prototype;
   const shape = globalThis;
 
@@ -36,15 +36,18 @@
     return failure === null ? null : told(failure, source, `(async()=>(${source}\n))`);
   };
 
+  const FREE_NAME = 'checked';
+  const empty = () => deleteProperty(shape, FREE_NAME) || set(shape, FREE_NAME, undefined);
+
   // Why `source` is not the body of one function, or null.
   const body = (source) => {
-    const failure = failureOf(`({m(){${source}\n}})`) ?? failureOf(`function checked(){${source}\n}`);
-    deleteProperty(shape, 'checked'); // a declaration makes its name global before the first statement runs
+    const failure = failureOf(`({m(){${source}\n}})`) ?? failureOf(`function ${FREE_NAME}(){${source}\n}`);
+    empty(); // a declaration makes its name global before the first statement runs
     return failure === null ? null : told(failure, source, `(async function(){${source}\n})`);
   };
 
   // Whether a body has no return of its own: outside of a function, return is a syntax error.
   const neverReturns = (source) => failureOf(`{${source}\n}`) === null;
 
-  return { expression, body, neverReturns };
+  return { expression, body, neverReturns, empty, FREE_NAME };
 })()

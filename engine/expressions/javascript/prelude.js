@@ -1,9 +1,9 @@
 // Makes the functions that evaluate templates and run programs in one context.
 //
 // All of these files first save every builtin that they use, since expressions can replace builtins. The arguments are
-// what grammar.js and exact.js give, and the functions in globals.js, values.js and scope.js. Where a task needs a text
+// what grammar.js and exact.js give, and the functions in globals.js, values.js, scope.js and freeze.js. Where a task needs a text
 // that was not supplied, the answer is "!" with the names of such texts; the worker gives them and runs the task again.
-(grammar, exact, makeGlobals, makeValues, makeScope) => {
+(grammar, exact, makeGlobals, makeValues, makeScope, freezeAll) => {
   'use strict';
   const { apply } = Reflect;
   const { join } = Array.prototype;
@@ -16,12 +16,16 @@
   const { place, wrap, scopeOf } = scopes;
   const PARAMETER_TEXT = '$,$json,$input,$node,$items,$execution,$workflow,$vars,$prevNode,$runIndex,$itemIndex,$parameter';
 
+  // In a frozen context code is strict: it fails where otherwise what it writes would be lost without a word.
+  let isFrozen = false;
+  const strictly = () => (isFrozen ? "'use strict';" : '');
+
   const functions = new Map();
   const compile = (source) => {
     let found = apply(mapGet, functions, [source]);
     if (found === undefined) {
       refuse(grammar.expression(source));
-      found = new Compile(PARAMETER_TEXT, `return (${source}\n)`);
+      found = new Compile(PARAMETER_TEXT, `${strictly()}return (${source}\n)`);
       apply(mapSet, functions, [source, found]);
     }
     return found;
@@ -69,11 +73,19 @@
     return apply(join, lines, ['\n']);
   };
 
-  const theScript = once(() => load(textNamed('script.js'))({ ...values, ...scopes, grammar, requestOf, Compile, PARAMETER_TEXT }));
+  const theScript = once(() => load(textNamed('script.js'))({ ...values, ...scopes, grammar, requestOf, Compile, PARAMETER_TEXT, strictly }));
   const tasks = {
     __proto__: null,
     evaluate,
     script: (text, isExact) => theScript()(text, isExact),
+    // Freezes the context for good, with those of its parts made first that are named.
+    freeze(parts) {
+      for (const name of parts.split(',')) void globalThis[name];
+      theScript();
+      freezeAll([values.AccessError, values.SourceError], grammar.FREE_NAME);
+      isFrozen = true;
+      return '';
+    },
     supply(name, text) {
       supply(name, text);
       return '';
@@ -81,6 +93,7 @@
   };
   return (task, text, more) => {
     run.wanted = '';
+    grammar.empty();
     try {
       const answer = tasks[task](text, more);
       return run.wanted === '' ? answer : apply(join, ['!', run.wanted], ['']);

@@ -6,12 +6,23 @@
 (shared) => {
   'use strict';
   const { grammar, requestOf, wrap, scopeOf, place, jsonOf, describe, refuse, refusePromise, isObject } = shared;
-  const { AccessError, Compile, PARAMETER_TEXT } = shared;
+  const { AccessError, Compile, PARAMETER_TEXT, strictly } = shared;
   const { apply } = Reflect;
   const { defineProperty } = Object;
   const { isArray } = Array;
   const { map, flatMap, join } = Array.prototype;
   const { get, set } = WeakMap.prototype;
+  const { get: mapGet, set: mapSet } = Map.prototype;
+  const functions = new Map();
+  const compile = (source) => {
+    let found = apply(mapGet, functions, [source]);
+    if (found === undefined) {
+      refuse(grammar.body(source));
+      found = new Compile(`${PARAMETER_TEXT},items`, `${strictly()}${source}`);
+      apply(mapSet, functions, [source, found]);
+    }
+    return found;
+  };
   const [Known, Hidden] = [WeakMap, Symbol];
   let made; // of the call that runs now: an object from another one comes from none of its items
   let ORIGIN; // a member that copies take along, and JSON and Object.keys do not
@@ -76,8 +87,7 @@
     };
     const line = (value, origin) => `[${jsonOf(value)},${typeof origin === 'number' ? origin : null}]`;
     try {
-      refuse(grammar.body(source));
-      run = new Compile(`${PARAMETER_TEXT},items`, source);
+      run = compile(source);
     } catch (error) {
       return describe(error);
     }

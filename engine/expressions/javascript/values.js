@@ -87,5 +87,5 @@
     return stringify({ code, message: apply(toWellFormed, message, []), fix: error?.fix === undefined ? undefined : apply(toWellFormed, `${error.fix}`, []), source });
   };
 
-  return { AccessError, refuse, isObject, textOf, jsonOf, refuseHalves, refusePromise, describe };
+  return { AccessError, SourceError, refuse, isObject, textOf, jsonOf, refuseHalves, refusePromise, describe };
 }

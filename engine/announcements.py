@@ -10,9 +10,10 @@ import orjson
 
 from workflow.connections import CONNECTION_CHANGES
 from workflow.executions import Execution, NodeRun
-from workflow.messages import Event
+from workflow.messages import Event, utc_text
 from workflow.ports import Clock, EventBus, NewId
 from workflow.prompt_templates import PROMPT_CHANGES
+from workflow.schedules.schedules import Schedule
 from workflow.states import ExecutionState
 
 EVENT_TYPES = {
@@ -127,6 +128,11 @@ class Announcements:
         error = execution.error.to_json() if execution.error is not None else None
         data = {"executionId": execution.id, "status": execution.state.value, "error": error}
         self._publish("user.notified", execution.workflow_id, data)
+
+    def schedule_overdue(self, schedule: Schedule) -> None:
+        """A schedule should have fired and has not."""
+        due = utc_text(schedule.due_at) if schedule.due_at is not None else None
+        self._publish("schedule.overdue", schedule.workflow_id, {"scheduleId": schedule.id, "dueAt": due})
 
     def _publish(self, event_type: str, workflow_id: str, data: dict[str, Any]) -> None:
         self._bus.publish(

@@ -218,6 +218,8 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
         ("GET", "/healthz", {"headers": {f"x-{number}": "" for number in range(100)}}),
         ("GET", "/api/nothing", {}),
         ("GET", "/api/conversations/user:42", {}),
+        ("GET", f"/api/schedules/{ID}", {}),
+        ("POST", f"/api/schedules/{await _ended_schedule(client)}/pause", {}),
         ("DELETE", "/healthz", {}),
         ("POST", "/webhooks/absent", {}),
         ("POST", "/webhooks/signed", {"json": {}}),
@@ -233,6 +235,15 @@ async def _requests(settings: Settings, services: Services, client: Client, foun
                 answer = await http.request(method, path, **options)
                 if answer.status_code >= 400:
                     found.setdefault(answer.json()["code"], answer.json())
+
+
+async def _ended_schedule(client: Client) -> str:
+    nodes = {"every_day": {"type": "schedule", "parameters": {"at": ["08:30"]}}}
+    made = await _content(client, "create_workflow", definition={"name": "daily", "nodes": nodes}, publish=True)
+    known = {"workflow_id": made["workflow_id"]}
+    await _content(client, "publish_workflow", **known, action="unpublish")
+    (schedule,) = (await _content(client, "get_workflow", **known, view="schedules"))["schedules"]
+    return str(schedule["schedule_id"])
 
 
 def _made() -> dict[str, Example]:

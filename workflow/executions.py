@@ -10,7 +10,7 @@ from workflow.identity import Initiator
 from workflow.items import ItemOrigin, JsonObject, Outputs
 from workflow.states import ACTIVE_STATES, ExecutionEvent, ExecutionState, next_state
 
-Trigger = Literal["manual", "webhook", "workflow"]
+Trigger = Literal["manual", "webhook", "workflow", "schedule"]
 Priority = Literal["low", "normal", "high"]
 Mode = Literal["live", "test", "plan"]
 NodeRunStatus = Literal["succeeded", "failed", "cancelled"]

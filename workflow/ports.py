@@ -14,6 +14,7 @@ from workflow.definitions.publication import Exposure, Publication, VersionSumma
 from workflow.execution_figures import ExecutionFigures, ExecutionFilter
 from workflow.executions import EncodedRecord, Execution, Record
 from workflow.messages import Event, Job
+from workflow.schedules.schedules import SlotEntry
 
 T = TypeVar("T")
 
@@ -219,13 +220,15 @@ class ExecutionStore(Protocol):
         job: Job | None = None,
         is_new: bool = False,
         follows: str | None = None,
+        slot: SlotEntry | None = None,
     ) -> None:
         """Note an execution as it is now, and what to add to its journal; the next batch takes both to the disk.
 
         Of several states noted before a batch only the last is written. Never waits. With a ``job`` this process
         releases the lease: the broker gets the job for sure, for any worker, or for the dead letters where the
         execution is dead. ``is_new`` says that it is submitted now. With ``follows`` it is written if and only if the
-        state of that execution, saved in the same turn of the loop, is: under its lease.
+        state of that execution, saved in the same turn of the loop, is: under its lease. ``slot`` is the entry of a
+        schedule's ledger that is written if and only if it is.
         """
         ...
 

@@ -16,18 +16,19 @@ from engine.announcements import Announcements, WorkflowChange
 from engine.definitions.action_checks import action_findings, named_actions
 from engine.definitions.compiled import CompiledWorkflow, compile_workflow
 from engine.definitions.expression_checks import expression_findings
+from engine.definitions.firings import foreseen_firings
 from engine.definitions.webhook_checks import webhook_findings
 from engine.expressions.evaluator import Evaluator
 from engine.nodes.registry import NodeRegistry
 from workflow.audit import AuditLog
 from workflow.connections import ConnectionCatalogue
 from workflow.credentials import CredentialList
-from workflow.definitions.checks import Report, check_definition, webhook_paths
+from workflow.definitions.checks import Report, check_definition, schedule_triggers, webhook_paths
 from workflow.definitions.credential_checks import credential_findings, named_credentials
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.differences import Difference, difference
 from workflow.definitions.operations import Operation, apply_operations, merge_patch
-from workflow.definitions.publication import Publication
+from workflow.definitions.publication import Exposure, Publication
 from workflow.errors import (
     InvalidDefinitionError,
     NotPublishedError,
@@ -161,7 +162,7 @@ class Authoring:
             self._new_id(),
             definition,
             change="Created",
-            publication=Publication(webhook_paths=webhook_paths(definition, self.registry)) if publish else None,
+            publication=self.publication_of(definition) if publish else None,
             now=self._clock.now(),
         )
         self._announcements.workflow_changed("created", stored.id, actor.workspace_id)
@@ -311,6 +312,18 @@ class Authoring:
             return []
         known = [each.name for each in await self._connections.connections(owner)]
         return list(action_findings(named, known, await self._connections.actions(owner)))
+
+    def publication_of(self, definition: WorkflowDefinition, exposure: Exposure | None = None) -> Publication:
+        """What publishing the definition takes with it."""
+        return Publication(
+            webhook_paths=webhook_paths(definition, self.registry),
+            schedules=schedule_triggers(definition, self.registry, self._new_id),
+            exposure=exposure,
+        )
+
+    def firings(self, definition: WorkflowDefinition) -> dict[str, JsonObject]:
+        """By schedule trigger of a definition, when it fires if the definition is published now."""
+        return foreseen_firings(self.publication_of(definition).schedules, now=self._clock.now())
 
     def compiled(self, stored: StoredWorkflow) -> CompiledWorkflow:
         """The compiled workflow of a stored version, compiled once.

@@ -11,7 +11,7 @@ from engine.nodes.manual import Manual
 from workflow.audit import AuditLog
 from workflow.definitions.checks import webhook_paths
 from workflow.definitions.definition import WorkflowDefinition
-from workflow.definitions.publication import Exposure, Publication
+from workflow.definitions.publication import Exposure
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, ToolNameTakenError
 from workflow.findings import pointer
 from workflow.identity import Actor
@@ -63,7 +63,7 @@ class Publishing:
         kept = exposure or await self._exposure_of(owner, workflow_id)
         if kept is not None:
             _check_providers(kept, stored.definition)
-        publication = Publication(webhook_paths=self.webhook_paths(stored.definition), exposure=exposure)
+        publication = self._authoring.publication_of(stored.definition, exposure)
         published = await self._authoring.workflows.publish(owner, workflow_id, stored.version, publication)
         self._announcements.workflow_changed("published", workflow_id, owner)
         details: JsonObject = {"version": stored.version}
@@ -107,6 +107,10 @@ class Publishing:
     def webhook_paths(self, definition: WorkflowDefinition) -> Sequence[str]:
         """The paths that a published definition listens on."""
         return webhook_paths(definition, self._authoring.registry)
+
+    def firings(self, definition: WorkflowDefinition) -> dict[str, JsonObject]:
+        """By schedule trigger of a definition, when it fires in words and its next firings."""
+        return self._authoring.firings(definition)
 
     def has_effects(self, definition: WorkflowDefinition) -> bool:
         """Whether an execution may have an effect, by itself or through another workflow."""

@@ -22,11 +22,13 @@ RETRY_SECONDS = 1.0
 
 @dataclass(slots=True, frozen=True)
 class Duty:
-    """Something to be done every so often. It must bear to be done twice at once."""
+    """Something to be done every so often. It must bear to be done twice at once. ``wait`` returns when it is to be
+    done again, after ``interval_seconds`` at the latest."""
 
     name: str
     interval_seconds: float
     step: Callable[[], Awaitable[None]]
+    wait: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
 class Sole:
@@ -73,4 +75,4 @@ class Duties:
             except JobsprintError as error:
                 logger.warning("the duty %s was not done: %s", duty.name, error.message)
                 await asyncio.sleep(RETRY_SECONDS)
-            await asyncio.sleep(duty.interval_seconds)
+            await duty.wait(duty.interval_seconds)

@@ -22,6 +22,7 @@ from workflow.errors import ErrorKind, ExecutionNotFoundError, JobsprintError, N
 from workflow.executions import Execution
 from workflow.findings import Finding, listed
 from workflow.ports import Clock, ExecutionStore, IdempotencyKeys, NewId
+from workflow.schedules.schedules import SlotEntry
 from workflow.states import ExecutionState
 
 LOOKS, PAUSE_SECONDS = 10, 0.05
@@ -54,9 +55,10 @@ class Intake:
         submission: Submission,
         *,
         meanwhile: Callable[[Execution], None] | None = None,
+        slot: SlotEntry | None = None,
     ) -> LocalExecution:
         """The execution, once it is on the disk. It may have run by then. ``meanwhile`` is called while it is on its
-        way there, so that what it writes goes along.
+        way there, so that what it writes goes along. ``slot`` is the schedule's slot that it is for.
 
         Raises:
             InvalidArgumentsError: the input is not of the form it must have.
@@ -65,7 +67,7 @@ class Intake:
             UnstorableValueError: the input holds something that cannot be stored.
             NotAcceptedError: it cannot be stored; it is gone without a trace.
         """
-        local = await self._submit(compiled, submission)
+        local = await self._submit(compiled, submission, slot=slot)
         if meanwhile is not None:
             meanwhile(local.execution)
         await self.stored(local)
@@ -94,7 +96,12 @@ class Intake:
             raise
 
     async def _submit(
-        self, compiled: CompiledWorkflow, submission: Submission, *, follows: str | None = None
+        self,
+        compiled: CompiledWorkflow,
+        submission: Submission,
+        *,
+        follows: str | None = None,
+        slot: SlotEntry | None = None,
     ) -> LocalExecution:
         input_items(submission.data)
         await self._dispatch.check_room(compiled)
@@ -121,8 +128,8 @@ class Intake:
         )
         local = LocalExecution(execution, compiled, submission.recorded)
         letter = self._dispatch.letter(execution, compiled)
-        if letter is not None or compiled.definition.settings.durability != "none":
-            self._store.save(execution, submission.recorded, job=letter, is_new=True, follows=follows)
+        if letter is not None or slot is not None or compiled.definition.settings.durability != "none":
+            self._store.save(execution, submission.recorded, job=letter, is_new=True, follows=follows, slot=slot)
         await self._dispatch.add(local)
         self._announcements.state_changed(execution)
         return local

@@ -9,6 +9,7 @@ from datetime import timedelta
 from workflow.audit import AuditLog
 from workflow.definitions.publication import RESTORABLE
 from workflow.ports import Clock, ExecutionStore, WorkflowRepository
+from workflow.schedules.ports import ScheduleStore
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +22,8 @@ class Retention:
 
     Sub-workflows count with the execution that began their chain, and are deleted with it, when all of them have ended.
     ``None`` keeps executions whatever their age, or their number. Workflows are deleted when they cannot be restored
-    any more, entries of the audit log when they are older than ``audit_days``.
+    any more, entries of the audit log when they are older than ``audit_days``, entries of schedules' ledgers with the
+    executions of their age.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Retention:
         *,
         store: ExecutionStore,
         workflows: WorkflowRepository,
+        schedules: ScheduleStore,
         clock: Clock,
         days: float | None,
         count: int | None,
@@ -37,6 +40,7 @@ class Retention:
     ) -> None:
         self._store = store
         self._workflows = workflows
+        self._schedules = schedules
         self._clock = clock
         self._days = days
         self._count = count
@@ -48,6 +52,17 @@ class Retention:
         before = self._clock.now() - timedelta(days=self._days) if self._days is not None else None
         total = 0
         while pruned := await self._store.prune(ended_before=before, keep=self._count, limit=CHUNK):
+            total += pruned
+            await asyncio.sleep(0)
+        return total
+
+    async def prune_ledgers(self) -> int:
+        """Delete entries of schedules' ledgers that are as old as executions that are deleted; how many that was."""
+        if self._days is None:
+            return 0
+        before = self._clock.now() - timedelta(days=self._days)
+        total = 0
+        while pruned := await self._schedules.prune(written_before=before, limit=CHUNK):
             total += pruned
             await asyncio.sleep(0)
         return total
@@ -80,6 +95,8 @@ class Retention:
         """
         if pruned := await self.prune():
             logger.info("deleted %d executions that had ended", pruned)
+        if pruned := await self.prune_ledgers():
+            logger.info("deleted %d entries of schedules' ledgers", pruned)
         if purged := await self.purge():
             logger.info("deleted %d workflows for good", purged)
         if forgotten := await self.forget():

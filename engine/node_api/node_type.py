@@ -56,6 +56,7 @@ class NodeType(ABC, Generic[P]):
     keywords: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[Mapping[str, Any]] = {}
     is_trigger: ClassVar[bool] = False
+    is_scheduled: ClassVar[bool] = False
     is_fork: ClassVar[bool] = False
     loop_output: ClassVar[str | None] = None
     has_effect: ClassVar[bool] = False

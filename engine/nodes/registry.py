@@ -32,6 +32,7 @@ from engine.nodes.manual import Manual
 from engine.nodes.merge import Merge
 from engine.nodes.no_op import NoOp
 from engine.nodes.respond import Respond
+from engine.nodes.schedule import ScheduleTrigger
 from engine.nodes.set_ import Set
 from engine.nodes.sort import Sort
 from engine.nodes.split_out import SplitOut
@@ -49,6 +50,7 @@ ENTRY_POINT_GROUP = "jobsprint.nodes"
 BUILT_IN: tuple[type[NodeType[Any]], ...] = (
     Manual,
     Webhook,
+    ScheduleTrigger,
     Set,
     If,
     Switch,

@@ -33,6 +33,7 @@ from server.rest.model_history import ExchangeRoutes
 from server.rest.openapi import describe
 from server.rest.prompts import PromptRoutes
 from server.rest.resume import Resume
+from server.rest.schedules import ScheduleRoutes
 from server.rest.versions import Publications
 from server.rest.webhooks import Webhooks
 from server.rest.workflows_and_executions import RestApi
@@ -110,6 +111,7 @@ def _routes(
         Route("/mcp", Front(StreamableHTTPASGIApp(manager), offers=services.offers, base_url=settings.base_url)),
         *api.routes(),
         *Publications(services.authoring, services.publishing).routes(),
+        *ScheduleRoutes(services.schedules).routes(),
         *ConversationRoutes(memory=services.conversations, audit=services.audit).routes(),
         *PromptRoutes(services.prompts).routes(),
         *identity.routes,

@@ -16,6 +16,7 @@ from engine.executions.intake import ExecutionRequests
 from engine.executions.reader import ExecutionReader
 from engine.executions.resume_links import ResumeLinks
 from engine.executions.webhook_intake import WebhookIntake
+from engine.schedules.schedules import Schedules
 from integrations.credentials import Credentials
 from prompts.conversations import ContextManager
 from prompts.manager import PromptManager
@@ -52,6 +53,7 @@ class Services:
     control: Control
     prompts: PromptManager
     links: ResumeLinks
+    schedules: Schedules
     credentials: Credentials
     integrations: Integrations
     ai: AiServices
@@ -116,6 +118,7 @@ async def running_services(
             control=engine.control,
             prompts=prompts,
             links=engine.links,
+            schedules=engine.schedules,
             credentials=Credentials(vault=outgoing.vault, http=outgoing.sender, audit=audit),
             integrations=integrations,
             ai=ai,

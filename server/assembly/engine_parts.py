@@ -24,6 +24,9 @@ from engine.node_api.ports import AiPorts
 from engine.nodes.registry import load_registry
 from engine.runs.node_call import NodeServices
 from engine.runs.node_runner import NodeRunner
+from engine.schedules.firing import ScheduleFiring
+from engine.schedules.schedules import Schedules
+from engine.schedules.watchdog import ScheduleWatchdog
 from integrations.actions import ConnectedActions
 from server.assembly.execution_parts import execution_parts, working_parts
 from server.assembly.foundation import Foundation
@@ -33,7 +36,11 @@ from server.settings.settings import Settings
 from storage.executions.store import SqlExecutionStore
 from storage.workflows.cache import WorkflowCache
 from storage.workflows.repository import SqlWorkflowRepository
+from storage.workflows.schedules import SqlSchedules
 
+SCHEDULES_SECONDS = 5.0
+"""How often schedules are looked at that other processes changed; what is due is fired when it is due."""
+WATCHDOG_SECONDS = 30.0
 ORPHANS_SECONDS = 60.0
 """How often children are looked for that a killed process did not cancel with their parent."""
 CACHE_SECONDS_WITHOUT_EVENTS = 1.0
@@ -55,6 +62,7 @@ class Engine:
     control: Control
     runner: NodeRunner
     links: ResumeLinks
+    schedules: Schedules
 
 
 @asynccontextmanager
@@ -131,8 +139,21 @@ async def running_engine(
         retention = _retention(settings, foundation, work.store, workflows)
         duties = [Duty("retention", settings.retention_interval_seconds, retention.tidy), *work.duties]
         duties.append(Duty("orphans", ORPHANS_SECONDS, parts.canceller.sweep))
+        schedule_store = SqlSchedules(foundation.database)
+        firing = ScheduleFiring(
+            store=schedule_store,
+            authoring=authoring,
+            intake=parts.intake,
+            canceller=parts.canceller,
+            announcements=announcements,
+            clock=clock,
+        )
+        watchdog = ScheduleWatchdog(store=schedule_store, announcements=announcements, clock=clock)
+        duties.append(Duty("schedules", SCHEDULES_SECONDS, firing.fire_due, firing.wait))
+        duties.append(Duty("schedule watchdog", WATCHDOG_SECONDS, watchdog.look))
         await stack.enter_async_context(working.signals.listening())
         await stack.enter_async_context(working.recovery.watching())
+        await stack.enter_async_context(firing.listening())
         await stack.enter_async_context(Duties(leadership=work.leadership, clock=clock, duties=duties).at_work())
         await stack.enter_async_context(working.worker.working())
         yield Engine(
@@ -145,6 +166,7 @@ async def running_engine(
             control=parts.control,
             runner=runner,
             links=links,
+            schedules=Schedules(store=schedule_store, firing=firing, audit=audit, clock=clock),
         )
 
 
@@ -188,6 +210,7 @@ def _retention(
     return Retention(
         store=store,
         workflows=workflows,
+        schedules=SqlSchedules(foundation.database),
         clock=foundation.clock,
         days=settings.retention_days,
         count=settings.retention_count,

@@ -124,12 +124,12 @@ async def running_surface(
 def _authoring_tools(
     settings: Settings, engine: Engine, outgoing: Outgoing, prompts: PromptManager, running: RunningTools
 ) -> list[Tool[Any]]:
-    workflow_tools = WorkflowTools(engine.authoring)
+    workflow_tools = WorkflowTools(engine.authoring, engine.schedules)
     return [
         *NodeTypeTools(engine.authoring.registry, outgoing.vault).tools(),
         *AuthoringTools(engine.authoring, running, base_url=settings.base_url).tools(),
         *workflow_tools.reading_tools(),
-        *PublishingTools(engine.authoring, engine.publishing, base_url=settings.base_url).tools(),
+        *PublishingTools(engine.authoring, engine.publishing, engine.schedules, base_url=settings.base_url).tools(),
         *workflow_tools.deleting_tools(),
         *PromptTools(prompts).tools(),
     ]

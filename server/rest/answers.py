@@ -38,9 +38,10 @@ class WorkflowAnswer(WorkflowHeader):
 
 
 class PublishedAnswer(WorkflowHeader):
-    """The published version, its webhook addresses, and its tool."""
+    """The published version, its webhook addresses, when its schedules fire, and its tool."""
 
     webhooks: list[str] = []
+    schedules: dict[str, Any] = {}
     tool: str = ""
 
 

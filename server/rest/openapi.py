@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, RootModel
@@ -23,11 +22,12 @@ from server.auth.workspaces.routes import RoleBody, WorkspaceBody
 from server.http.access import GuardedRoute
 from server.http.json import PageQuery
 from server.oauth.machines import MachineBody
-from server.rest.answers import ANSWERS
+from server.rest import answers, schedules
 from server.rest.connections import ActionsQuery, FiguresQuery
 from server.rest.conversations import TurnsQuery
 from server.rest.credentials import CredentialContent, CredentialName, NewCredential
 from server.rest.model_history import ExchangesQuery
+from server.rest.operation import Operation
 from server.rest.prompts import ExportQuery, PreviewBody, PromptDifferenceQuery, PromptExport, PromptVersionQuery
 from server.rest.versions import DifferenceQuery, PublishBody, VersionsQuery
 from server.rest.workflows_and_executions import (
@@ -45,14 +45,7 @@ _PARAMETER = re.compile(r"\{(\w+)\}")
 _REFERENCE = "#/components/schemas/{model}"
 
 
-@dataclass(slots=True, frozen=True, kw_only=True)
-class Operation:
-    """What a route's code does not show: the models of its input, and its answer when it succeeds."""
-
-    success: Mapping[int, str]
-    body: type[BaseModel] | None = None
-    query: type[BaseModel] | None = None
-    problems: tuple[int, ...] = ()
+_ANSWERS = {**answers.ANSWERS, **schedules.ANSWERS}
 
 
 class Changes(RootModel[dict[str, Any] | list[dict[str, Any]]]):
@@ -60,6 +53,7 @@ class Changes(RootModel[dict[str, Any] | list[dict[str, Any]]]):
 
 
 _OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    **schedules.OPERATIONS,
     ("GET", "/api/workspaces"): Operation(success={200: "Your workspaces."}),
     ("POST", "/api/workspaces"): Operation(
         success={201: "The new workspace."}, body=WorkspaceBody, problems=(400, 403)
@@ -273,7 +267,7 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
 def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[str, Any]:
     """The whole document; every route that is not MCP's or the document's own is in it."""
     models = {model for each in _OPERATIONS.values() for model in (each.body, each.query) if model is not None}
-    models |= set(ANSWERS.values())
+    models |= set(_ANSWERS.values())
     _, components = models_json_schema(
         [(model, "validation") for model in sorted(models, key=lambda each: each.__name__)], ref_template=_REFERENCE
     )
@@ -286,7 +280,7 @@ def describe(routes: Iterable[Route], *, version: str, base_url: str) -> dict[st
                 documented = route.endpoint if inspect.isroutine(route.endpoint) else type(route.endpoint).__call__
                 summary = (inspect.getdoc(documented) or "").partition("\n")[0]
                 described = _operation(route.path_format, operation, summary, schemas)
-                _describe_answer(described, ANSWERS.get((method, route.path_format)))
+                _describe_answer(described, _ANSWERS.get((method, route.path_format)))
                 if isinstance(route, GuardedRoute):
                     _guard(described, route)
                 for status in _WALLS:

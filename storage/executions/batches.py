@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+from sqlalchemy import Table
+
 from storage.executions.records import moment
 from storage.tables.workflows import executions, outbox
 from workflow.messages import Job
@@ -42,8 +44,15 @@ class Letter(NamedTuple):
         return dict(zip(outbox.c.keys(), (*self[:4], moment(self.created_at), self.message), strict=True))
 
 
+class Beside(NamedTuple):
+    """A row of another table, by its columns, that is written with an execution. One that is there already stays."""
+
+    table: Table
+    values: dict[str, Any]
+
+
 class Batch(NamedTuple):
-    """Rows for the tables of executions, of journals and of letters.
+    """Rows for the tables of executions, of journals and of letters, and by execution the rows beside it.
 
     Journal rows begin with the execution's id and a position, which databases that count by themselves do without.
     ``follows`` has, per execution, the one without which it may not be written; ``None`` for most. ``tokens`` name this
@@ -57,6 +66,7 @@ class Batch(NamedTuple):
     letters: Sequence[Letter]
     tokens: Sequence[int]
     in_doubt: Mapping[str, Sequence[tuple[int, int]]]
+    beside: Mapping[str, Sequence[Beside]]
 
 
 class BatchWriter(Protocol):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from storage.database.batch_loop import BatchLoop, settle
-from storage.executions.batches import Letter
+from storage.executions.batches import Beside, Letter
 from workflow.errors import LeaseLostError, NotAcceptedError, StorageError
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,8 @@ class Note:
 
     ``is_active`` says whether more is to come; otherwise the row is the execution's last for now. ``letter`` goes to
     the broker when it is written. ``is_new`` says that it is submitted now. ``follows`` is the execution without whose
-    row this one may not be written, as an error workflow's with the end that it follows. ``token`` names one attempt to
+    row this one may not be written, as an error workflow's with the end that it follows. ``beside`` are
+    rows of other tables that are written if and only if it is. ``token`` names one attempt to
     write it; ``in_doubt`` are the tokens of failed attempts, each with how many of the ``entries`` it has written if it
     was committed after all. ``waiters`` wait until it is on the disk, or has failed.
     """
@@ -45,6 +46,7 @@ class Note:
     letter: Letter | None = None
     is_new: bool = False
     follows: str | None = None
+    beside: list[Beside] = field(default_factory=list)
     token: int = 0
     in_doubt: list[tuple[int, int]] = field(default_factory=list)
     waiters: list[asyncio.Future[None]] = field(default_factory=list)
@@ -121,6 +123,7 @@ class GroupCommit:
         if noted is not None:
             noted.row, noted.is_active, noted.letter = note.row, note.is_active, note.letter
             noted.entries += note.entries
+            noted.beside += note.beside
             return
         if not self._gathered:
             self._batches.soon()
@@ -225,6 +228,7 @@ class GroupCommit:
                 kept[execution_id] = replace(note, in_doubt=in_doubt, waiters=[])
             else:
                 newer.entries[:0] = note.entries
+                newer.beside[:0] = note.beside
                 newer.in_doubt = in_doubt
         self._gathered = {**kept, **self._gathered}
 

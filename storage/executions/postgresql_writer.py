@@ -49,10 +49,11 @@ class PostgresqlWriter:
         """Nothing to close: the connections belong to the database."""
 
     async def write(self, prepare: Callable[[], Batch]) -> Collection[str]:
-        """One statement; see the port."""
+        """One statement, and one for each row beside an execution; see the port."""
         batch = prepare()
         database = self._database
-        async with database.transaction() if batch.in_doubt else database.statement() as connection:
+        is_one = not batch.in_doubt and not batch.beside
+        async with database.statement() if is_one else database.transaction() as connection:
             written = await self._written_before(connection, batch)
             saved = await connection.exec_driver_sql(
                 self._statement,
@@ -66,6 +67,9 @@ class PostgresqlWriter:
                 ),
             )
             kept = {row[0] for row in saved}
+            for execution_id, rows in batch.beside.items():
+                for row in rows if execution_id in kept else ():
+                    await connection.execute(postgresql.insert(row.table).values(row.values).on_conflict_do_nothing())
         return {row[0] for row in batch.executions} - kept
 
     async def _written_before(self, connection: AsyncConnection, batch: Batch) -> dict[str, int]:

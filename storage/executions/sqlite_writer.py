@@ -10,6 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import chain
 from typing import Any, Self
 
@@ -18,7 +19,8 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
 from storage.database.database import Database
-from storage.executions.batches import CHANGING, Batch, Row, written_columns
+from storage.executions.batches import CHANGING, Batch, Beside, Row, written_columns
+from storage.executions.records import micros
 from storage.tables.workflows import executions, journal
 
 LARGEST_STATEMENT_ROWS = 64
@@ -98,9 +100,22 @@ class SqliteWriter:
             try:
                 self._executions.execute(connection, batch.executions)
                 self._journal.execute(connection, batch.journal)
+                for row in chain.from_iterable(batch.beside.values()):
+                    connection.execute(_insert_of(row), [_bound(value) for value in row.values.values()])
                 self._database.check_file()
                 connection.execute("COMMIT")
             except BaseException:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+
+def _insert_of(row: Beside) -> str:
+    names = list(row.values)
+    places = ", ".join("?" * len(names))
+    return f"INSERT INTO {row.table.name} ({', '.join(names)}) VALUES ({places}) ON CONFLICT DO NOTHING"  # noqa: S608 - the names are our own  # nosec B608
+
+
+def _bound(value: Any) -> Any:
+    """A column's value as the driver takes it."""
+    return micros(value) if isinstance(value, datetime) else value

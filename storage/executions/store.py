@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.database import Database
-from storage.executions.batches import Batch, BatchWriter
+from storage.executions.batches import Batch, BatchWriter, Beside
 from storage.executions.blobs import BlobStore
 from storage.executions.figures import by_error, counted, matching, newest
 from storage.executions.group_commit import GroupCommit, Note
@@ -34,12 +34,15 @@ from storage.executions.records import (
 )
 from storage.executions.sqlite_reader import SqliteReader
 from storage.executions.sqlite_writer import SqliteWriter
+from storage.tables.schedules import schedule_slots
 from storage.tables.workflows import executions, journal
+from storage.workflows.schedules import entry_values
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.execution_figures import ExecutionFigures, ExecutionFilter
 from workflow.executions import EncodedRecord, Execution, Record
 from workflow.messages import Job
 from workflow.ports import Page
+from workflow.schedules.schedules import SlotEntry
 from workflow.states import FINISHED, TRANSITIONS, ExecutionEvent, ExecutionState
 
 logger = logging.getLogger(__name__)
@@ -94,6 +97,7 @@ class SqlExecutionStore:
         job: Job | None = None,
         is_new: bool = False,
         follows: str | None = None,
+        slot: SlotEntry | None = None,
     ) -> None:
         """Note an execution as it is now; see the port."""
         error = execution.error
@@ -118,7 +122,10 @@ class SqlExecutionStore:
                 execution_to_bytes(execution),
             )
             entries = [records_to_bytes(records)] if records else []
-        self._commit.note(execution.id, Note(row, entries, is_mine, letter, is_new=is_new, follows=follows))
+        note = Note(row, entries, is_mine, letter, is_new=is_new, follows=follows)
+        if slot is not None:
+            note.beside.append(Beside(schedule_slots, entry_values(slot)))
+        self._commit.note(execution.id, note)
 
     def encode(self, record: Record) -> bytes:
         """A large record, encoded; see the port."""
@@ -293,6 +300,7 @@ class SqlExecutionStore:
                 [note.letter for _, note in notes if note.letter is not None],
                 [note.token for _, note in notes],
                 {execution_id: note.in_doubt for execution_id, note in notes if note.in_doubt},
+                {execution_id: note.beside for execution_id, note in notes if note.beside},
             )
 
     def _put(self, execution_id: str, data: bytes) -> bytes:

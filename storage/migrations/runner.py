@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlalchemy import Column, Connection, MetaData, PrimaryKeyConstraint, String, Table, inspect, select, text
 
 from storage.database.database import Database
-from storage.tables import accounts, connections, models  # noqa: F401 - their tables are among those made
+from storage.tables import accounts, connections, models, schedules  # noqa: F401 - their tables are among those made
 from storage.tables.workflows import metadata
 
 REVISION = Table(

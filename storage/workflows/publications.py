@@ -1,4 +1,4 @@
-"""What a published workflow holds in the database: its webhook paths and its tool."""
+"""What a published workflow holds in the database: its webhook paths, its schedules and its tool."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.tables.workflows import exposures, workflow_versions, workflows
+from storage.workflows.schedules import set_schedules
 from storage.workflows.versions import VERSION_COLUMNS, in_use, stored_workflow
 from storage.workflows.webhook_paths import listen
 from workflow.definitions.publication import Exposure, Publication
@@ -27,6 +28,7 @@ async def put_into_use(
     """
     await _set_published(connection, owner, workflow_id, version)
     await listen(connection, owner, workflow_id, publication.webhook_paths, now=now)
+    await set_schedules(connection, owner, workflow_id, publication.schedules, now=now)
     if publication.exposure is not None:
         await drop_tool(connection, workflow_id)
         await _expose(connection, workflow_id, publication.exposure)
@@ -40,6 +42,7 @@ async def take_out_of_use(connection: AsyncConnection, owner: str, workflow_id: 
     """
     await _set_published(connection, owner, workflow_id, None)
     await listen(connection, owner, workflow_id, (), now=now)
+    await set_schedules(connection, owner, workflow_id, (), now=now)
     await drop_tool(connection, workflow_id)
 
 

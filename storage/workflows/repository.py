@@ -16,6 +16,7 @@ from storage.database.search import contains
 from storage.tables.workflows import webhook_paths as paths_table
 from storage.tables.workflows import workflow_versions, workflows
 from storage.workflows.publications import drop_tool, put_into_use, read_exposed, take_out_of_use
+from storage.workflows.schedules import drop_schedules
 from storage.workflows.versions import (
     VERSION_COLUMNS,
     add_version,
@@ -207,6 +208,7 @@ class SqlWorkflowRepository:
         async with self._database.transaction() as connection:
             ids = (await connection.execute(due)).scalars().all()
             if ids:
+                await drop_schedules(connection, ids)
                 await connection.execute(delete(workflow_versions).where(workflow_versions.c.workflow_id.in_(ids)))
                 await connection.execute(delete(workflows).where(workflows.c.id.in_(ids)))
         return len(ids)

@@ -24,6 +24,7 @@ from tools.protocol.tool import (
     object_schema,
 )
 from tools.workflows.starting import what_starts_it
+from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.operations import apply_operations, parse_operations
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
@@ -167,7 +168,13 @@ class AuthoringTools:
                 fix="Give a definition, or workflow_id and operations.",
             )
         report = await self._authoring.check(caller.actor.workspace_id, document, current=current)
-        return Answer({"valid": report.is_valid, **findings_content(report.findings)})
+        content = {"valid": report.is_valid, **findings_content(report.findings)}
+        return Answer(content if report.definition is None else content | self._firings(report.definition))
+
+    def _firings(self, definition: WorkflowDefinition) -> dict[str, Any]:
+        """When its schedules fire, where it has some."""
+        firings = self._authoring.firings(definition)
+        return {"schedules": firings} if firings else {}
 
     async def create_workflow(self, arguments: CreateWorkflow, caller: Caller) -> Answer:
         """Store version 1, and run it where that is wanted."""
@@ -179,7 +186,7 @@ class AuthoringTools:
         saved = await self._authoring.create(caller.actor, document, publish=arguments.publish)
         answer = await self._answer(saved, fixed, arguments.run, caller)
         starts = what_starts_it(saved.workflow, None, self._base_url) if arguments.publish else {}
-        return replace(answer, content={**answer.content, **starts})
+        return replace(answer, content={**answer.content, **starts, **self._firings(saved.workflow.definition)})
 
     async def update_workflow(self, arguments: UpdateWorkflow, caller: Caller) -> Answer:
         """Store the next version."""

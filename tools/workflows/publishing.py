@@ -9,6 +9,7 @@ from pydantic import Field
 
 from engine.definitions.authoring import Authoring
 from engine.definitions.publishing import Publishing
+from engine.schedules.schedules import Schedules
 from tools.protocol.caller import Caller
 from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
 from tools.workflows.authoring import workflow_header
@@ -42,8 +43,10 @@ class ToolOffer(Arguments):
 
 class PublishWorkflow(Arguments):
     workflow_id: str
-    action: Literal["publish", "unpublish", "withdraw_tool"] = Field(
-        default="publish", description="unpublish takes it out of use; withdraw_tool leaves it published, but no tool."
+    action: Literal["publish", "unpublish", "withdraw_tool", "pause", "resume"] = Field(
+        default="publish",
+        description="unpublish takes it out of use; withdraw_tool leaves it published, but no tool; pause, resume: its "
+        "schedules.",
     )
     version: int | None = Field(default=None, ge=1, description="An older one rolls back.")
     tool: ToolOffer | None = Field(
@@ -54,8 +57,9 @@ class PublishWorkflow(Arguments):
 class PublishingTools:
     """The tool's work, over the :class:`~engine.definitions.publishing.Publishing` that REST uses too."""
 
-    def __init__(self, authoring: Authoring, publishing: Publishing, *, base_url: str) -> None:
+    def __init__(self, authoring: Authoring, publishing: Publishing, schedules: Schedules, *, base_url: str) -> None:
         self._authoring = authoring
+        self._schedules = schedules
         self._publishing = publishing
         self._base_url = base_url
 
@@ -92,6 +96,12 @@ class PublishingTools:
             case "unpublish":
                 await self._publishing.unpublish(caller.actor, workflow_id)
                 return Answer({"workflow_id": workflow_id, "status": "draft"})
+            case "pause":
+                paused = await self._schedules.pause_all(caller.actor, workflow_id)
+                return Answer({"workflow_id": workflow_id, "status": "published", "schedules": paused})
+            case "resume":
+                resumed = await self._schedules.resume_all(caller.actor, workflow_id)
+                return Answer({"workflow_id": workflow_id, "status": "published", "schedules": resumed})
             case "withdraw_tool":
                 await self._publishing.withdraw_tool(caller.actor, workflow_id)
                 return Answer({"workflow_id": workflow_id, "status": "published"})
@@ -104,11 +114,15 @@ class PublishingTools:
 
 
 def published_content(published: StoredWorkflow, exposure: Exposure | None, publishing: Publishing) -> dict[str, Any]:
-    """A version that has just been published: where it listens, and the tool that it has become."""
+    """A version that has just been published: where it listens, when it fires, and the tool that it has
+    become."""
     content = workflow_header(published)
     paths = publishing.webhook_paths(published.definition)
     if paths:
         content["webhooks"] = [f"/webhooks/{path}" for path in paths]
+    firings = publishing.firings(published.definition)
+    if firings:
+        content["schedules"] = firings
     if exposure is not None:
         content["tool"] = exposure.name
     return content

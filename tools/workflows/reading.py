@@ -7,6 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
+from engine.schedules.schedules import Schedules
+from engine.schedules.views import entry_json
 from tools.protocol.budget import LIST_BUDGET, ROW_TOKENS, fit
 from tools.protocol.caller import Caller
 from tools.protocol.pages import page_answer, page_content, page_schema
@@ -21,15 +23,17 @@ from workflow.messages import utc_text
 from workflow.ports import Page, StoredWorkflow, WorkflowSummary
 
 VERSIONS_PER_PAGE = 30
+SCHEDULES_PER_PAGE, SLOTS_SHOWN = 10, 10
 RESTORED = "It is a draft: its webhooks do not listen and it is no tool. publish_workflow puts it into use again."
 
 
 class GetWorkflow(Arguments):
     workflow_id: str
     version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
-    view: Literal["definition", "summary", "picture", "versions", "difference"] = Field(
+    view: Literal["definition", "summary", "picture", "versions", "difference", "schedules"] = Field(
         default="definition",
-        description="picture is a Mermaid flowchart; versions lists them all; difference compares with base_version.",
+        description="picture is a Mermaid flowchart; versions lists them all; difference compares with base_version; "
+        "schedules: next and past slots.",
     )
     base_version: int | None = Field(default=None, ge=1)
     max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger: page by page.")
@@ -51,8 +55,9 @@ class DeleteWorkflow(Arguments):
 class WorkflowTools:
     """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
 
-    def __init__(self, authoring: Authoring) -> None:
+    def __init__(self, authoring: Authoring, schedules: Schedules) -> None:
         self._authoring = authoring
+        self._schedules = schedules
 
     def reading_tools(self) -> list[Tool[Any]]:
         """The tools that only read, in the order in which they are listed."""
@@ -121,6 +126,8 @@ class WorkflowTools:
                     owner, workflow_id, limit=VERSIONS_PER_PAGE, cursor=arguments.cursor
                 )
                 return Answer(header | versions_content(page, stored))
+            case "schedules":
+                return await self._schedules_answer(owner, workflow_id, header, arguments.cursor)
             case "difference":
                 base, _, found = await self._authoring.compare(
                     owner, workflow_id, arguments.base_version, stored.version
@@ -129,6 +136,20 @@ class WorkflowTools:
         return view_answer(
             stored, view, name=arguments.view, header=header, budget=arguments.max_tokens, cursor=arguments.cursor
         )
+
+    async def _schedules_answer(
+        self, owner: str, workflow_id: str, header: dict[str, Any], cursor: str | None
+    ) -> Answer:
+        """The workflow's schedules, each with its latest slots."""
+        page = await self._schedules.page(owner, workflow_id=workflow_id, limit=SCHEDULES_PER_PAGE, cursor=cursor)
+        shown = []
+        for schedule in page.items:
+            ledger = await self._schedules.ledger(
+                owner, schedule["schedule_id"], outcome=None, limit=SLOTS_SHOWN, cursor=None
+            )
+            counts = {name: value for name, value in schedule.items() if name not in ("workflow_id", "last")}
+            shown.append({**counts, "latest": [entry_json(each) for each in ledger.items]})
+        return Answer({**header, "schedules": shown, **({"next_cursor": page.next_cursor} if page.next_cursor else {})})
 
     async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
         """One page."""

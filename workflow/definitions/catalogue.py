@@ -40,6 +40,11 @@ class NodeSpec(Protocol):
         ...
 
     @property
+    def is_scheduled(self) -> bool:
+        """Whether its nodes start executions at certain times: each has a schedule once it is published."""
+        ...
+
+    @property
     def is_fork(self) -> bool:
         """Whether its outputs are ways that exclude each other, so that a connection should say which one it is."""
         ...

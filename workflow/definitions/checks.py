@@ -12,12 +12,14 @@ from workflow.definitions.doubtful_values import value_findings
 from workflow.definitions.foreign_forms import n8n_finding, native_form
 from workflow.definitions.graph_checks import graph_findings
 from workflow.findings import MOST_FINDINGS, Finding, PatchOperation, did_you_mean, listed, nearest, pointer
+from workflow.schedules.schedules import ScheduleTrigger
 from workflow.schemas.model_findings import model_findings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from workflow.definitions.catalogue import NodeCatalogue, NodeSpec
+    from workflow.ports import NewId
 
 
 @dataclass(slots=True, frozen=True)
@@ -64,6 +66,17 @@ def webhook_paths(definition: WorkflowDefinition, catalogue: NodeCatalogue) -> l
         if path is not None:
             paths.append(path)
     return paths
+
+
+def schedule_triggers(definition: WorkflowDefinition, catalogue: NodeCatalogue, new_id: NewId) -> list[ScheduleTrigger]:
+    """The schedules that the definition's enabled schedule triggers want."""
+    triggers = []
+    for name, node in definition.nodes.items():
+        spec = catalogue.get(node.type)
+        if spec is not None and spec.is_scheduled and not node.disabled:
+            zone = node.parameters.get("timezone") or definition.settings.timezone
+            triggers.append(ScheduleTrigger(new_id=new_id(), node=name, parameters=node.parameters, timezone=zone))
+    return triggers
 
 
 def _patch_order(finding: Finding) -> tuple[int, int]:

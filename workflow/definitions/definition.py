@@ -23,6 +23,19 @@ ERROR_OUTPUT = "error"
 """The extra output that a node with ``on_error: error_output`` sends failed items to."""
 
 
+def known_timezone(name: str) -> str:
+    """The name, where it is one of IANA's; for validators, whose error names the nearest one."""
+    known = available_timezones()
+    if name not in known:
+        near = nearest(name, known)
+        raise PydanticCustomError(
+            "unknown_time_zone",
+            "{name} is not an IANA time zone such as 'UTC' or 'Europe/Paris'",
+            {"name": repr(name), **({"suggestion": near} if near else {})},
+        )
+    return name
+
+
 class RetryDefinition(BaseModel):
     """How often a node tries again after a transient failure, and how long it waits in between."""
 
@@ -92,15 +105,7 @@ class WorkflowSettings(BaseModel):
     @field_validator("timezone")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        known = available_timezones()
-        if name not in known:
-            near = nearest(name, known)
-            raise PydanticCustomError(
-                "unknown_time_zone",
-                "{name} is not an IANA time zone such as 'UTC' or 'Europe/Paris'",
-                {"name": repr(name), **({"suggestion": near} if near else {})},
-            )
-        return name
+        return known_timezone(name)
 
 
 class WorkflowDefinition(BaseModel):

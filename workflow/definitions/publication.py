@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from workflow.schedules.schedules import ScheduleTrigger
+
 RESTORABLE = timedelta(days=30)
 """How long a deleted workflow can be restored, as ``delete_workflow`` says; then it is gone for good."""
 
@@ -30,12 +32,14 @@ class Exposure:
 
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Publication:
-    """What publishing a version takes with it: the webhook paths that it listens on, and the tool that it becomes.
+    """What publishing a version takes with it: the webhook paths that it listens on, its schedules, and the tool that
+    it becomes.
 
     Without an ``exposure`` the workflow keeps the tool that it is already, if any.
     """
 
     webhook_paths: Sequence[str] = ()
+    schedules: Sequence[ScheduleTrigger] = ()
     exposure: Exposure | None = None
 
 

@@ -31,9 +31,10 @@ DEFINITION = {
     "nodes": {
         "start": {"type": "manual"},
         "hook": {"type": "webhook", "parameters": {"path": f"{MARK}-hook"}},
+        "tick": {"type": "schedule", "parameters": {"every": "1 day", "input": {"x": f"{MARK} input"}}},
         "ask": {"type": "approval", "parameters": {"question": f"{MARK}?"}},
     },
-    "connections": [["start", "ask"], ["hook", "ask"]],
+    "connections": [["start", "ask"], ["hook", "ask"], ["tick", "ask"]],
 }
 OFFER = {"name": f"{MARK}_tool", "description": f"{MARK} tool", "prompt": True}
 
@@ -81,6 +82,7 @@ async def estate(shared: ServerProcess) -> Estate:
 
         workflow_id = (await made("/api/workflows", DEFINITION, 201))["workflow_id"]
         await made(f"/api/workflows/{workflow_id}/publish", {"tool": OFFER}, 200)
+        (schedule,) = (await http.get("/api/schedules")).json()["schedules"]
         ran = await made(f"/api/workflows/{workflow_id}/execute", {"input": {"x": MARK}, "wait_seconds": 20}, 200)
         space = f"/api/workspaces/{ann.workspace_id}"
         invitation = await made(f"{space}/invitations", {"role": "viewer", "email": f"{MARK}@example.com"}, 201)
@@ -111,6 +113,7 @@ async def estate(shared: ServerProcess) -> Estate:
         ids={
             "workflow_id": workflow_id,
             "execution_id": ran["execution_id"],
+            "schedule_id": schedule["schedule_id"],
             "workspace_id": ann.workspace_id,
             "user_id": me["user_id"],
             "invitation_id": invitation["id"],

@@ -230,7 +230,7 @@ async def test_a_waiter_that_comes_while_the_batch_is_on_its_way_returns_too(
 
 
 async def test_retention_lets_go_of_entries_after_their_days(log: SqlAuditLog, clock: SetClock) -> None:
-    unused: dict[str, Any] = {"store": None, "workflows": None}
+    unused: dict[str, Any] = {"store": None, "workflows": None, "schedules": None}
     kept: dict[str, Any] = {"clock": clock, "days": None, "count": None, "audit": log}
     log.note(ADA, "workflow.updated", "workflow:1")
     await log.written()

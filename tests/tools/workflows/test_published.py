@@ -28,6 +28,7 @@ from storage.executions.lease import Lease
 from storage.executions.store import SqlExecutionStore
 from storage.workflows.cache import WorkflowCache
 from storage.workflows.repository import SqlWorkflowRepository
+from storage.workflows.schedules import SqlSchedules
 from tests.support.audit import KeptAuditLog
 from tests.support.databases import FILE, put_newest
 from tests.support.engine import FixedClock, NamedConnections, NoCredentials
@@ -218,6 +219,7 @@ async def test_deleted_workflows_can_be_restored_for_thirty_days(workshop: Works
         retention = Retention(
             store=store,
             workflows=workshop.authoring.workflows,
+            schedules=SqlSchedules(workshop.database),
             clock=workshop.clock,
             days=None,
             count=None,

@@ -1,16 +1,22 @@
-"""Which actions connections have: stored, asked for again when old, and only those that the workspace allows."""
+"""Which actions connections have: stored, asked for again when old, only those that the workspace allows, and with
+what it has declared of them."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import logging
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 
+import orjson
+
 from integrations.connection_events import ConnectionEvents
 from integrations.sources import Sources
+from workflow.action_notes import ActionNotes
 from workflow.actions import Action, ActionError
 from workflow.connections import ActionList, Connection, ConnectionStore
 from workflow.ports import Clock
@@ -26,8 +32,17 @@ logger = logging.getLogger(__name__)
 class ActionLists:
     """The lists of actions. Its maker closes it."""
 
-    def __init__(self, *, store: ConnectionStore, sources: Sources, events: ConnectionEvents, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: ConnectionStore,
+        notes: ActionNotes,
+        sources: Sources,
+        events: ConnectionEvents,
+        clock: Clock,
+    ) -> None:
         self._store = store
+        self._notes = notes
         self._sources = sources
         self._events = events
         self._clock = clock
@@ -45,7 +60,7 @@ class ActionLists:
             kept = await self.refresh(connection)
         elif self._is_old(kept):
             self._refresh_later(connection)
-        return allowed(connection, kept.actions)
+        return await self._declared([connection], allowed(connection, kept.actions))
 
     async def of_all(self, connections: Sequence[Connection]) -> Sequence[Action]:
         """The allowed actions of several connections of one workspace, as far as they are known in short time."""
@@ -62,7 +77,8 @@ class ActionLists:
             for task in done:
                 if not task.cancelled() and task.exception() is None:
                     kept[task.result().connection_id] = task.result()
-        return [action for each in connections if each.id in kept for action in allowed(each, kept[each.id].actions)]
+        known = [action for each in connections if each.id in kept for action in allowed(each, kept[each.id].actions)]
+        return await self._declared(connections, known)
 
     async def refresh(self, connection: Connection) -> ActionList:
         """Ask the other side now; however many ask at once, it is asked once.
@@ -83,6 +99,23 @@ class ActionLists:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _declared(self, connections: Sequence[Connection], actions: Sequence[Action]) -> Sequence[Action]:
+        """The actions, with those as reads that a person has declared so and that are still the same."""
+        if all(each.effect_source != "assumed" for each in actions):
+            return actions
+        declared = {
+            (each.connection_id, each.action): each.identity
+            for each in await self._notes.declared_reads(connections[0].owner)
+        }
+        by_name = {each.name: each for each in connections}
+        return [
+            replace(each, effect="read", effect_source="declared")
+            if each.effect_source == "assumed"
+            and declared.get((by_name[each.connection].id, each.name)) == identity_of(by_name[each.connection], each)
+            else each
+            for each in actions
+        ]
 
     def _is_old(self, kept: ActionList) -> bool:
         return kept.connection_id in self._changed or self._clock.now() - kept.fetched_at > FRESH
@@ -121,3 +154,12 @@ def allowed(connection: Connection, actions: Sequence[Action]) -> Sequence[Actio
     if patterns is None:
         return actions
     return [each for each in actions if any(fnmatchcase(each.name, pattern) for pattern in patterns)]
+
+
+def identity_of(connection: Connection, action: Action) -> str:
+    """A digest that differs whenever the action may be another than it was: in what it is called and described as, in
+    its schemas and details, or in where its connection leads. What is allowed and pinned is no part of that."""
+    where = {name: value for name, value in connection.settings.items() if name not in ("allow", "pinned")}
+    what = {each.name: getattr(action, each.name) for each in fields(action) if not each.name.startswith("effect")}
+    written = orjson.dumps([connection.id, connection.kind, where, what], option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(written).hexdigest()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from integrations.action_figures import FiguresKeeper
-from integrations.action_lists import ActionLists
+from integrations.action_lists import ActionLists, identity_of
 from integrations.connection_events import ConnectionEvents
 from integrations.sources import Sources
+from workflow.action_notes import ActionNotes, EffectKnownError, ReadDeclaration, ResultShape
 from workflow.actions import (
     Action,
     ActionAsksError,
@@ -23,12 +25,19 @@ from workflow.actions import (
 )
 from workflow.breaker import Breakers
 from workflow.connections import ActionFigures, Connection, ConnectionStatus, ConnectionStore, Health
+from workflow.errors import JobsprintError
+from workflow.identity import Actor
 from workflow.ports import Clock
 from workflow.schemas.foreign import argument_findings
+from workflow.shapes import shape_of
 
 NOTED_EVERY = timedelta(minutes=1)
 """How often a connection's last use is written while its health stays the same."""
 MOST_FINDINGS_TEXT = 2_000
+MOST_REMEMBERED = 10_000
+"""Actions of which is remembered when the shape of a result was kept."""
+
+logger = logging.getLogger(__name__)
 
 
 class ConnectedActions:
@@ -43,6 +52,7 @@ class ConnectedActions:
         store: ConnectionStore,
         sources: Sources,
         lists: ActionLists,
+        notes: ActionNotes,
         figures: FiguresKeeper,
         events: ConnectionEvents,
         clock: Clock,
@@ -51,6 +61,8 @@ class ConnectedActions:
         self._store = store
         self._sources = sources
         self._lists = lists
+        self._notes = notes
+        self._shapes_kept: dict[tuple[str, str], float] = {}
         self._figures = figures
         self._events = events
         self._clock = clock
@@ -94,6 +106,7 @@ class ConnectedActions:
         self._breakers.after_success(target)
         self._count(call, began, quota=result.quota)
         await self._note(connection, None)
+        await self._keep_shape(connection, action, result)
         return result
 
     async def read(self, owner: str, connection: str, uri: str, *, timeout_seconds: float) -> Sequence[ResourceContent]:
@@ -117,6 +130,47 @@ class ConnectedActions:
             raise
         await self._note(connection, None, is_use=False)
         return await self._lists.of(connection)
+
+    async def declare_read(self, actor: Actor, connection: str, name: str) -> Action:
+        """The action as a read from now on, by the word of ``actor``; as long as it stays the same action.
+
+        Raises:
+            ConnectionNotFoundError, ActionNotFoundError: there is none.
+            EffectKnownError: the other side says what it does.
+        """
+        owner = actor.workspace_id
+        found = await self._store.get(owner, connection)
+        action = await self._found(found, name)
+        if action.effect_source == "said":
+            raise EffectKnownError(connection, name, action.effect)
+        declaration = ReadDeclaration(
+            connection_id=found.id,
+            action=name,
+            identity=identity_of(found, action),
+            declared_by=actor.user_id,
+            declared_at=self._clock.now(),
+        )
+        await self._notes.declare_read(owner, declaration)
+        return await self._found(found, name)
+
+    async def withdraw_read(self, actor: Actor, connection: str, name: str) -> Action:
+        """The action as an assumed write again.
+
+        Raises:
+            ConnectionNotFoundError, ActionNotFoundError: there is none.
+        """
+        found = await self._store.get(actor.workspace_id, connection)
+        await self._notes.withdraw_read(actor.workspace_id, found.id, name)
+        return await self._found(found, name)
+
+    async def shapes(self, owner: str, connection: str) -> Mapping[str, ResultShape]:
+        """The shapes of recent results, by action.
+
+        Raises:
+            ConnectionNotFoundError: there is none of this name.
+        """
+        found = await self._store.get(owner, connection)
+        return {each.action: each for each in await self._notes.shapes(owner, found.id)}
 
     def note_changed(self, connection: Connection) -> None:
         """The other side says that its actions are others now."""
@@ -142,6 +196,23 @@ class ConnectedActions:
         if found is None:
             raise ActionNotFoundError(connection.name, name, known=[each.name for each in actions])
         return found
+
+    async def _keep_shape(self, connection: Connection, action: Action, result: ActionResult) -> None:
+        """Keep the result's shape, where none was kept lately. The call is done whatever becomes of that."""
+        target, now = (connection.id, action.name), self._monotonic()
+        kept_at = self._shapes_kept.get(target)
+        if result.is_preview or (kept_at is not None and now - kept_at < NOTED_EVERY.total_seconds()):
+            return
+        if len(self._shapes_kept) >= MOST_REMEMBERED:
+            self._shapes_kept.clear()  # then some are kept once more than they need be
+        self._shapes_kept[target] = now
+        shape = ResultShape(
+            connection_id=connection.id, action=action.name, shape=shape_of(result.data), seen_at=self._clock.now()
+        )
+        try:
+            await self._notes.keep_shape(connection.owner, shape)
+        except JobsprintError as error:
+            logger.warning("The shape of a result could not be kept: %s", error.message)
 
     async def _failed(self, connection: Connection, action: Action, error: ActionError) -> None:
         target = (connection.id, action.name)
@@ -192,15 +263,21 @@ class ConnectedActions:
 
 @asynccontextmanager
 async def running_actions(
-    *, store: ConnectionStore, sources: Sources, events: ConnectionEvents, clock: Clock
+    *, store: ConnectionStore, notes: ActionNotes, sources: Sources, events: ConnectionEvents, clock: Clock
 ) -> AsyncIterator[ConnectedActions]:
     """Actions, with their lists refreshed and their figures written until the context is left."""
-    lists = ActionLists(store=store, sources=sources, events=events, clock=clock)
+    lists = ActionLists(store=store, notes=notes, sources=sources, events=events, clock=clock)
     figures = FiguresKeeper(store=store, clock=clock)
     async with figures.writing():
         try:
             yield ConnectedActions(
-                store=store, sources=sources, lists=lists, figures=figures, events=events, clock=clock
+                store=store,
+                sources=sources,
+                lists=lists,
+                notes=notes,
+                figures=figures,
+                events=events,
+                clock=clock,
             )
         finally:
             await lists.close()

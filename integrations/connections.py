@@ -12,6 +12,7 @@ from integrations.actions import ConnectedActions
 from integrations.connection_events import ConnectionEvents
 from integrations.credentials import validated
 from integrations.sources import Sources
+from workflow.action_notes import ResultShape
 from workflow.actions import Action, ActionError
 from workflow.audit import AuditLog
 from workflow.connections import (
@@ -82,10 +83,10 @@ class Authorizer(Protocol):
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Connected:
     """A connection as it came out. ``authorization_url`` is where a user is to consent, ``problem`` what else is
-    wrong with it, ``actions`` how many it has."""
+    wrong with it, ``actions`` what it can do."""
 
     connection: Connection
-    actions: int = 0
+    actions: Sequence[Action] = ()
     authorization_url: str | None = None
     problem: ActionError | None = None
 
@@ -215,7 +216,7 @@ class Connections:
             actions = await self._actions.refreshed(connection)
         except ActionError as error:
             return Connected(connection=await self._store.get(actor.workspace_id, name), problem=error)
-        return Connected(connection=await self._store.get(actor.workspace_id, name), actions=len(actions))
+        return Connected(connection=await self._store.get(actor.workspace_id, name), actions=actions)
 
     async def authorize(self, actor: Actor, name: str) -> Connected:
         """Have a user consent, for the first time or anew; what was granted before goes on until then.
@@ -268,6 +269,26 @@ class Connections:
         """
         return await self._actions.actions(actor.workspace_id, name)
 
+    async def declare_read(self, actor: Actor, name: str, action: str) -> Action:
+        """The action as a read, by the word of the actor, who is a person; see :class:`ConnectedActions`."""
+        declared = await self._actions.declare_read(actor, name, action)
+        await self._note_effect(actor, "action.declared_read", declared)
+        return declared
+
+    async def withdraw_read(self, actor: Actor, name: str, action: str) -> Action:
+        """The action as an assumed write again; see :class:`ConnectedActions`."""
+        withdrawn = await self._actions.withdraw_read(actor, name, action)
+        await self._note_effect(actor, "action.read_withdrawn", withdrawn)
+        return withdrawn
+
+    async def shapes(self, actor: Actor, name: str) -> Mapping[str, ResultShape]:
+        """The shapes of recent results, by action.
+
+        Raises:
+            ConnectionNotFoundError: there is none of this name.
+        """
+        return await self._actions.shapes(actor.workspace_id, name)
+
     async def figures(self, actor: Actor, name: str, *, since: str) -> Sequence[ActionFigures]:
         """What became of its calls from that day on (``YYYY-MM-DD``).
 
@@ -286,7 +307,7 @@ class Connections:
             if may_ask and wants_consent:
                 return await self._asking(actor, connection, error)
             return Connected(connection=await self._store.get(connection.owner, connection.name), problem=error)
-        return Connected(connection=await self._store.get(connection.owner, connection.name), actions=len(actions))
+        return Connected(connection=await self._store.get(connection.owner, connection.name), actions=actions)
 
     async def _asking(self, actor: Actor, connection: Connection, refused: ActionError) -> Connected:
         waiting: ConnectionStatus = "authorizing"
@@ -328,6 +349,11 @@ class Connections:
                 await self._vault.delete(CredentialRef(owner=kept.owner, name=kept.name))
             except CredentialNotFoundError:
                 return  # somebody has deleted it before
+
+    async def _note_effect(self, actor: Actor, what: str, action: Action) -> None:
+        details = {"connection": action.connection, "action": action.name, "digest": action.digest}
+        self._audit.note(actor, what, f"action:{action.connection}/{action.name}", dict(details))
+        await self._audit.written()
 
     async def _note(self, actor: Actor, action: str, connection: Connection) -> None:
         details: Mapping[str, Any] = {"name": connection.name, "kind": connection.kind, "status": connection.status}

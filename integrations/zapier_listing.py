@@ -105,7 +105,8 @@ class Listing:
     def _action(self, entry: JsonObject) -> Action | None:
         """The action, or nothing where it cannot be executed."""
         api, key = _api(entry), _key(entry)
-        effect = _effect(entry)
+        said = _said_effect(entry)
+        effect = said or "write"
         tool = self.executing.get(effect)
         if api is None or key is None or tool is None:
             return None
@@ -120,6 +121,7 @@ class Listing:
             description=str(entry.get("description") or "")[:MOST_DESCRIPTION],
             input_schema=usable_schema(_schema(entry)),
             effect=effect,
+            effect_source="said" if said is not None else "assumed",
             is_idempotent=effect == "read",
             group=app,
             details={
@@ -170,11 +172,13 @@ def _field(field: JsonObject) -> JsonObject:
     return {name: value for name, value in said.items() if value}
 
 
-def _effect(entry: JsonObject) -> Effect:
-    """Reading only where it says so: by the tool that executes it, else by its type."""
+def _said_effect(entry: JsonObject) -> Effect | None:
+    """What it says of its effect: by the tool that executes it, else by its type."""
     by_tool = EXECUTING.match(str(entry.get("tool", "")))
-    kind = by_tool[1] if by_tool else str(entry.get("action_type") or entry.get("type") or "write").lower()
-    return "read" if kind in ("read", "search") else "write"
+    kind = by_tool[1] if by_tool else entry.get("action_type") or entry.get("type")
+    if kind is None:
+        return None
+    return "read" if str(kind).lower() in ("read", "search") else "write"
 
 
 def _api(entry: JsonObject) -> str | None:

@@ -67,6 +67,7 @@ async def connection_examples(services: Services, client: Client, url: str) -> d
     ):
         call = ActionCall(owner=LOCAL_ID, connection=connection, action=action, arguments=arguments, digest=digest)
         await _note(found, services.integrations.actions.run(call))
+    await _note(found, services.integrations.connections.declare_read(LOCAL_ACTOR, "shop", "order"))
     for code, parameters in (
         ("unknown_connection", {"connection": "shp", "action": "order"}),
         ("unknown_action", {"action": "ordr", "arguments": {"item": "cup"}}),

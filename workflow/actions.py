@@ -14,6 +14,9 @@ from workflow.findings import did_you_mean, listed, nearest
 from workflow.items import JsonObject
 
 Effect = Literal["read", "write"]
+EffectSource = Literal["said", "assumed", "declared"]
+"""``said``: the other side says what the action does. ``assumed``: it does not, so the action counts as a write.
+``declared``: it does not, and a person of the workspace has declared the action a read."""
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)
@@ -21,8 +24,9 @@ class Action:
     """One thing that a connection can do: a tool of an MCP server, an action of Zapier, an operation of an API.
 
     ``connection`` and ``name`` together name it. ``input_schema`` is the JSON Schema (type object) of its arguments.
-    ``effect`` is ``read`` and ``is_idempotent`` is true only where the other side says so: any other action is assumed
-    to change something, and to change it again when it is repeated. ``group`` is the app or tag it belongs to.
+    ``is_idempotent`` is true only where the other side says so, and ``effect`` is ``read`` only there or where a person
+    has declared it (``effect_source``): any other action is assumed to change something, and to change it again when it
+    is repeated. ``group`` is the app or tag it belongs to.
     ``details`` are what its source needs to reach it; nobody else looks there.
     """
 
@@ -33,10 +37,18 @@ class Action:
     input_schema: JsonObject
     output_schema: JsonObject | None = None
     effect: Effect = "write"
+    effect_source: EffectSource = "said"
     is_idempotent: bool = False
     is_destructive: bool = False
     group: str | None = None
     details: JsonObject = field(default_factory=dict)
+
+    @property
+    def effect_note(self) -> str | None:
+        """On whose word the effect is what it is, where it is not the other side's."""
+        if self.effect_source == "assumed":
+            return "assumed write: the server does not say"
+        return "read: declared by a person" if self.effect_source == "declared" else None
 
     @property
     def is_repeatable(self) -> bool:

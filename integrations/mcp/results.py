@@ -20,6 +20,8 @@ def action_of(connection: str, tool: types.Tool) -> Action:
     """The tool as an action. Only what the server says of its effects counts, and it may say nothing."""
     hints = tool.annotations or types.ToolAnnotations()
     reads = hints.read_only_hint is True
+    # destructiveHint means something for tools that change things only (MCP, ToolAnnotations).
+    is_said = hints.read_only_hint is not None or hints.destructive_hint is True
     return Action(
         connection=connection,
         name=tool.name,
@@ -28,6 +30,7 @@ def action_of(connection: str, tool: types.Tool) -> Action:
         input_schema=dict(tool.input_schema),
         output_schema=dict(tool.output_schema) if tool.output_schema is not None else None,
         effect="read" if reads else "write",
+        effect_source="said" if is_said else "assumed",
         is_idempotent=reads or hints.idempotent_hint is True,
         is_destructive=not reads and hints.destructive_hint is True,
     )

@@ -73,7 +73,7 @@ async def running_integrations(
             "connector": Connectors(outgoing.sender, smtp=Smtp(outgoing.wire.backend, vault=vault)),
         }
         actions = await stack.enter_async_context(
-            running_actions(store=store, sources=sources, events=events, clock=clock)
+            running_actions(store=store, notes=outgoing.action_notes, sources=sources, events=events, clock=clock)
         )
         changed.append(actions)
         authorizations = Authorizations(

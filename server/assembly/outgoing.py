@@ -15,6 +15,7 @@ from server.assembly.foundation import Foundation
 from server.settings.settings import Settings
 from server.settings.vault_keys import key_sources
 from server.version import PROGRAM
+from storage.secrets.action_notes import SqlActionNotes
 from storage.secrets.connections import SqlConnections
 from storage.secrets.keys import VaultKeys
 from storage.secrets.vault import SqlVault
@@ -24,7 +25,8 @@ from workflow.ports import HttpClient
 @dataclass(slots=True, frozen=True, kw_only=True)
 class Outgoing:
     """Requests leave by ``sender`` with credentials, by ``guarded`` without, both past the breakers; by ``wire`` past
-    none. ``headers`` makes headers of the credentials in ``vault``; ``connections`` are those that grants belong to."""
+    none. ``headers`` makes headers of the credentials in ``vault``; ``connections`` are those that grants belong to,
+    ``action_notes`` what is known of their actions."""
 
     sender: CredentialHttpClient
     guarded: HttpClient
@@ -32,6 +34,7 @@ class Outgoing:
     headers: CredentialHeaders
     vault: SqlVault
     connections: SqlConnections
+    action_notes: SqlActionNotes
 
 
 @asynccontextmanager
@@ -61,4 +64,5 @@ async def running_outgoing(settings: Settings, foundation: Foundation) -> AsyncI
             headers=headers,
             vault=vault,
             connections=connections,
+            action_notes=SqlActionNotes(foundation.database),
         )

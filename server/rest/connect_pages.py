@@ -104,7 +104,7 @@ class ConnectPages:
                 "p",
                 None,
                 element("strong", None, made.connection.name),
-                f" is connected to {pending.details['host']}, with {made.actions} actions.",
+                f" is connected to {pending.details['host']}, with {len(made.actions)} actions.",
             ),
             element("p", None, "You can close this window."),
         )

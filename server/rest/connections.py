@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -12,8 +12,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from integrations.connections import Connected, Connections
+from server.auth.sessions.own_login import require_person
 from server.http.access import GuardedRoute, actor_of
-from server.http.json import json_response, optional_json, query_in
+from server.http.json import json_response, optional_json, query_in, validated
 from tools.integrations.search import search
 from tools.integrations.views import action_content, connected_content, connection_content
 from workflow.identity import Scope
@@ -30,6 +31,14 @@ class ActionsQuery(BaseModel):
 
     text: str | None = Field(default=None, description="Words to look for.")
     limit: int = Field(default=50, ge=1, le=500)
+
+
+class DeclaredEffect(BaseModel):
+    """Body of ``PUT /api/integrations/{name}/actions/{action}/effect``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    effect: Literal["read"]
 
 
 class FiguresQuery(BaseModel):
@@ -50,6 +59,7 @@ class IntegrationRoutes:
     def routes(self) -> list[Route]:
         """Every route; ``server.rest.openapi`` describes the same ones."""
         one = "/api/integrations/{name}"
+        effect = f"{one}/actions/{{action:path}}/effect"
         return [
             GuardedRoute("/api/integrations", self.list_connections, methods=["GET"], scopes=READ),
             GuardedRoute("/api/integrations", self.connect, methods=["POST"], scopes=WRITE),
@@ -59,6 +69,10 @@ class IntegrationRoutes:
             GuardedRoute(f"{one}/check", self.check_connection, methods=["POST"], scopes=WRITE),
             GuardedRoute(f"{one}/authorize", self.authorize_connection, methods=["POST"], scopes=WRITE),
             GuardedRoute(f"{one}/actions", self.list_actions, methods=["GET"], scopes=READ),
+            GuardedRoute(effect, self.declare_effect, methods=["PUT"], scopes=WRITE),
+            GuardedRoute(
+                f"{one}/actions/{{action:path}}/effect", self.withdraw_effect, methods=["DELETE"], scopes=WRITE
+            ),
             GuardedRoute(f"{one}/figures", self.list_figures, methods=["GET"], scopes=READ),
         ]
 
@@ -101,8 +115,22 @@ class IntegrationRoutes:
         query = query_in(request, ActionsQuery)
         actions = await self.connections.actions(actor_of(request), _name(request))
         found = search(actions, query.text)
-        shown = [action_content(each) for each in found[: query.limit]]
+        shapes = await self.connections.shapes(actor_of(request), _name(request))
+        shown = [action_content(each, shapes.get(each.name)) for each in found[: query.limit]]
         return json_response({"actions": shown, "total": len(found)})
+
+    async def declare_effect(self, request: Request) -> Response:
+        """Declare that an action of which the other side does not say so only reads. Only a person can."""
+        actor = actor_of(request)
+        require_person(actor)
+        validated(DeclaredEffect, await optional_json(request))
+        declared = await self.connections.declare_read(actor, _name(request), request.path_params["action"])
+        return json_response(action_content(declared))
+
+    async def withdraw_effect(self, request: Request) -> Response:
+        """Have the action be an assumed write again."""
+        actor, action = actor_of(request), request.path_params["action"]
+        return json_response(action_content(await self.connections.withdraw_read(actor, _name(request), action)))
 
     async def list_figures(self, request: Request) -> Response:
         """The outcomes of its calls, by action and day, the latest day first."""

@@ -23,7 +23,7 @@ from server.http.access import GuardedRoute
 from server.http.json import PageQuery
 from server.oauth.machines import MachineBody
 from server.rest import answers, schedules
-from server.rest.connections import ActionsQuery, FiguresQuery
+from server.rest.connections import ActionsQuery, DeclaredEffect, FiguresQuery
 from server.rest.conversations import TurnsQuery
 from server.rest.credentials import CredentialContent, CredentialName, NewCredential
 from server.rest.model_history import ExchangesQuery
@@ -203,6 +203,12 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/api/integrations/{name}/actions"): Operation(
         success={200: "Actions, with the schemas of their arguments."}, query=ActionsQuery, problems=(400, 404, 503)
+    ),
+    ("PUT", "/api/integrations/{name}/actions/{action}/effect"): Operation(
+        success={200: "The action, which counts as a read."}, body=DeclaredEffect, problems=(400, 403, 404, 409)
+    ),
+    ("DELETE", "/api/integrations/{name}/actions/{action}/effect"): Operation(
+        success={200: "The action, which is an assumed write again."}, problems=(404,)
     ),
     ("GET", "/api/integrations/{name}/figures"): Operation(
         success={200: "What became of its calls, by action and day."}, query=FiguresQuery, problems=(400, 404)

@@ -16,7 +16,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.database.database import Database
 from storage.secrets.keys import TamperedError, UnknownKeyError, VaultKeys
-from storage.tables.connections import action_figures, action_lists, connections, pending_authorizations
+from storage.tables.connections import (
+    action_declarations,
+    action_figures,
+    action_lists,
+    connections,
+    pending_authorizations,
+    result_shapes,
+)
 from workflow.actions import Action
 from workflow.connections import (
     MOST_CONNECTIONS,
@@ -98,7 +105,8 @@ class SqlConnections:
         """Forget it, and what belongs to it; see the port."""
         async with self._database.transaction() as transaction:
             found = await _existing(transaction, owner, name)
-            await transaction.execute(delete(action_lists).where(action_lists.c.connection_id == found.id))
+            for table in (action_lists, action_declarations, result_shapes):
+                await transaction.execute(delete(table).where(table.c.connection_id == found.id))
             await transaction.execute(delete(pending_authorizations).where(_PENDING.connection_id == found.id))
             await transaction.execute(delete(connections).where(connections.c.id == found.id))
         return found

@@ -88,3 +88,28 @@ action_figures = Table(
     Column("seconds", Float, nullable=False),
     PrimaryKeyConstraint("owner", "day", "connection", "action"),
 )
+
+action_declarations = Table(
+    "action_declarations",
+    metadata,
+    Column("connection_id", String(36), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # A digest of what the action was when it was declared a read.
+    Column("identity", String(64), nullable=False),
+    Column("declared_by", Text, nullable=False),
+    Column("declared_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("connection_id", "action"),
+)
+
+result_shapes = Table(
+    "result_shapes",
+    metadata,
+    Column("connection_id", String(36), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    # Types and keys of a result, without its values.
+    Column("shape", JsonBytes, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    PrimaryKeyConstraint("connection_id", "action"),
+)

@@ -158,5 +158,5 @@ async def test_an_authorization_server_of_the_sdks_parts_refreshes_what_it_has_g
         await page.wait_for_selector("text=is connected to")
         provider.access.clear()
         checked = await http.post("/api/integrations/theirs/check")
-        assert (checked.json()["status"], checked.json()["actions"]) == ("connected", 5)
+        assert (checked.json()["status"], checked.json()["total"]) == ("connected", 5)
         assert provider.refreshed == 1

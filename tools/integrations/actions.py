@@ -118,7 +118,8 @@ class IntegrationTools:
                     fix="Give the connection, too; find_actions with a query shows both.",
                 )
             found = await self._actions.find(owner, arguments.connection, arguments.action)
-            return Answer({**action_content(found), "node": _node_of(found, await self._kind(caller, found))})
+            seen = (await self._actions.shapes(owner, found.connection)).get(found.name)
+            return Answer({**action_content(found, seen), "node": _node_of(found, await self._kind(caller, found))})
         actions = search(await self._actions.actions(owner, arguments.connection), arguments.query)
         connections = [
             {"name": each.name, "kind": each.kind, "status": each.status}

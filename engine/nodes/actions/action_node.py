@@ -131,6 +131,7 @@ class ActionNode(EffectNode[P]):
         ]
         return {
             "effect": action.effect,
+            **({"effect_note": action.effect_note} if action.effect_note is not None else {}),
             "is_repeatable": action.is_repeatable,
             **({"fallback": chain} if chain else {}),
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from workflow.errors import ErrorKind, JobsprintError
-from workflow.identity import Actor, Scope
+from workflow.identity import LOCAL_ID, Actor, Scope
 from workflow.sessions import Session
 
 
@@ -59,4 +59,14 @@ def require_person_or_admin(actor: Actor) -> None:
         OwnLoginNeededError: it is neither.
     """
     if not sees_people(actor):
+        raise OwnLoginNeededError
+
+
+def require_person(actor: Actor) -> None:
+    """Check that the actor is a person in a session of their own; on a server without logins, everybody is.
+
+    Raises:
+        OwnLoginNeededError: it is a program.
+    """
+    if not actor.is_person and actor.user_id != LOCAL_ID:
         raise OwnLoginNeededError

@@ -129,6 +129,8 @@ LEAST_ROLE_OF_ROUTE = {
     "POST /api/integrations/{name}/check": EDITOR,
     "POST /api/integrations/{name}/authorize": EDITOR,
     "GET /api/integrations/{name}/actions": VIEWER,
+    "PUT /api/integrations/{name}/actions/{action}/effect": EDITOR,
+    "DELETE /api/integrations/{name}/actions/{action}/effect": EDITOR,
     "GET /api/integrations/{name}/figures": VIEWER,
     "POST /api/machines": OWNER,
     "GET /api/machines": OWNER,

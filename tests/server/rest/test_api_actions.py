@@ -123,7 +123,7 @@ async def run(server: Here, action: str, **arguments: Any) -> ActionResult:
 async def test_operations_of_a_document_are_actions_with_whole_schemas(tmp_path: Path, api: Api) -> None:
     async with here(tmp_path) as server:
         made = await connect(server, kind="openapi", settings={"url": f"{api.url}/openapi.yaml"}, token="secret-token")
-        assert made["actions"] == 3
+        assert made["total"] == 3
         found = {each.name: each for each in await server.services.integrations.actions.actions(LOCAL_ID)}
         assert set(found) == {"getOrder", "replaceOrder", "create_order"}
         create = found["create_order"]

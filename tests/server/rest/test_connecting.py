@@ -55,7 +55,7 @@ async def test_a_token_connects_is_rotated_and_never_shown(tmp_path: Path) -> No
     async with running_mcp_double(token="first-token") as double, here(tmp_path) as server:
         made = await connect(server, double.url, token="first-token")
         assert made.status_code == 201, made.text
-        assert (made.json()["status"], made.json()["actions"]) == ("connected", 5)
+        assert (made.json()["status"], made.json()["total"]) == ("connected", 5)
         assert await server.run() == "hi"
         double.token = "second-token"
         with pytest.raises(ActionError) as raised:

@@ -128,7 +128,7 @@ async def test_a_connection_by_consent_works_as_one_by_token(tmp_path: Path) -> 
 @pytest.mark.long
 async def test_among_a_thousand_actions_the_right_one_is_found_within_the_budget(tmp_path: Path) -> None:
     async with running_zapier(actions=1_000) as double, here(tmp_path) as server:
-        assert (await connect(server, double))["actions"] == 1_000
+        assert (await connect(server, double))["total"] == 1_000
         lists = double.lists
         tools = tools_of(server)
         for query, wanted in (
@@ -155,7 +155,7 @@ async def test_a_list_that_has_changed_is_seen_after_it_was_asked_for_again(tmp_
         del double.catalogue.actions[0]
         assert "gmail_send_email" in await names(server)
         checked = await server.http.post("/api/integrations/zapier/check")
-        assert (checked.json()["status"], checked.json()["actions"]) == ("connected", 3)
+        assert (checked.json()["status"], checked.json()["total"]) == ("connected", 3)
         assert "gmail_send_email" not in await names(server)
 
 

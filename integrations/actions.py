@@ -29,6 +29,7 @@ from workflow.errors import JobsprintError
 from workflow.identity import Actor
 from workflow.ports import Clock
 from workflow.schemas.foreign import argument_findings
+from workflow.secret_links import SecretNeed
 from workflow.shapes import shape_of
 
 NOTED_EVERY = timedelta(minutes=1)
@@ -86,6 +87,14 @@ class ConnectedActions:
     async def run(self, call: ActionCall) -> ActionResult:
         """Run an action once; see the port."""
         connection = await self._store.get(call.owner, call.connection)
+        try:
+            return await self._run(connection, call)
+        except ActionError as error:
+            if error.outbound_code == "connection_unauthorized" and connection.status != "authorizing":
+                error.secret_need = SecretNeed(connection.name, is_connection=True)
+            raise
+
+    async def _run(self, connection: Connection, call: ActionCall) -> ActionResult:
         _require_consent(connection)
         action = await self._found(connection, call.action)
         _require_form(action, call)

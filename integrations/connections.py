@@ -129,8 +129,11 @@ class Connections:
         """
         return await self._store.get(actor.workspace_id, name)
 
-    async def connect(self, actor: Actor, document: Any) -> Connected:
+    async def connect(self, actor: Actor, document: Any, *, may_wait_for_secret: bool = False) -> Connected:
         """Make one, and try it: kept are those that work and those that wait for a user's consent, no others.
+
+        Where the other side wants a secret and none was given, it is kept if it ``may_wait_for_secret``, as
+        ``unauthorized`` and with the problem: a person is going to enter the secret.
 
         Raises:
             InvalidArgumentsError: the document is not a :class:`NewConnection`, or its settings do not fit its kind.
@@ -169,8 +172,15 @@ class Connections:
             await self._forget(connection)
             raise
         if made.problem is not None:
-            await self._forget(connection)
-            raise made.problem
+            wants_secret = (
+                made.problem.outbound_code == "connection_unauthorized" and made.connection.credential is None
+            )
+            if not (may_wait_for_secret and wants_secret):
+                await self._forget(connection)
+                raise made.problem
+            if made.connection.status != "unauthorized":
+                waiting: ConnectionStatus = "unauthorized"
+                made = replace(made, connection=await self._store.change(replace(made.connection, status=waiting)))
         await self._note(actor, "connection.created", made.connection)
         self._events.announce("connected" if made.authorization_url is None else "changed", made.connection)
         return made

@@ -121,6 +121,15 @@ class Credentials:
         await self._note(actor, "credential.replaced", stored)
         return stored
 
+    def checked(self, document: Any) -> dict[str, Any]:
+        """The document, if it is what the form of its kind asks for.
+
+        Raises:
+            InvalidArgumentsError: it is not. Nothing of it is repeated.
+        """
+        _form_in(document)
+        return dict(document)
+
     async def rename(self, actor: Actor, name: str, new_name: str) -> StoredCredential:
         """Give it another name; workflows that use it have to be changed.
 

@@ -14,7 +14,10 @@ BAD_REQUEST, UNAUTHORIZED, FORBIDDEN, NOT_FOUND, REQUEST_TIMEOUT, TOO_MANY, UNAV
     429,
     503,
 )
-AUTHORIZE = "Reauthorize the connection or give it another token: connect_integration, or POST /api/integrations."
+AUTHORIZE = (
+    "Have the user give it another secret or consent anew: connect_integration with do: secret or do: authorize gives "
+    "the link."
+)
 
 
 def timed_out(what: str, action: Action | None, seconds: float) -> ActionError:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from workflow.credential_forms import CredentialForm
+from workflow.credential_forms import NAME, CredentialForm
 from workflow.errors import ErrorKind, JobsprintError
 from workflow.findings import did_you_mean, listed, nearest
 from workflow.items import JsonObject
+from workflow.secret_links import SecretNeed
 
 MOST_CREDENTIALS = 500
 """How many a workspace may have."""
@@ -66,12 +67,15 @@ class CredentialNotFoundError(JobsprintError):
     kind = ErrorKind.NOT_FOUND
 
     def __init__(self, name: str, *, known: Sequence[str] = ()) -> None:
+        made = f"connect_integration with do: secret and name: {name:.100} gives a link where a person enters it"
         super().__init__(
             f"The workspace has no credential {name!r:.100}.{did_you_mean(nearest(name, known))}",
-            fix=f"Have it made with POST /api/credentials, or name one that there is: {listed(known)}."
+            fix=f"Name one that there is: {listed(known)}. Or have it made: {made}."
             if known
-            else "Have it made with POST /api/credentials; its secret must not go through a model.",
+            else f"Have it made: {made}; it must not go through a model.",
         )
+        if NAME.fullmatch(name) and nearest(name, known) is None:
+            self.secret_need = SecretNeed(name)
 
 
 class CredentialNotUsableError(JobsprintError):

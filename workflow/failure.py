@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from workflow.findings import Finding
+    from workflow.secret_links import SecretNeed
 
 
 class ErrorKind(StrEnum):
@@ -62,6 +63,8 @@ class JobsprintError(Exception):
         fix: one sentence that says what to do next, or ``None``.
         next: the tool call that ``fix`` speaks of, where it can be written down.
         findings: every problem by itself, where there may be several.
+        secret_need: the secret that is missing, where that is what is wrong.
+        secret_url: where a person enters it, put in at the edge for callers who may manage credentials.
     """
 
     code: str = "jobsprint_error"
@@ -76,3 +79,5 @@ class JobsprintError(Exception):
         self.fix = fix
         self.next = next_call
         self.findings: tuple[Finding, ...] = ()
+        self.secret_need: SecretNeed | None = None
+        self.secret_url: str | None = None

@@ -160,7 +160,8 @@ class WebhookIntake:
                 return self._secrets[name]
             raise WebhookSignatureError(
                 f"There is no webhook secret named {name!r}, so no request can be verified.",
-                fix="Make a credential of kind signature and this name, or set it in JOBSPRINT_WEBHOOK_SECRETS.",
+                fix="Make a credential of kind signature and this name (connect_integration with do: secret gives a "
+                "link where a person enters it), or set it in JOBSPRINT_WEBHOOK_SECRETS.",
             ) from None
         except CredentialNotUsableError as error:
             raise WebhookSignatureError(error.message, fix=error.fix) from error

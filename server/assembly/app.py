@@ -34,6 +34,7 @@ from server.rest.openapi import describe
 from server.rest.prompts import PromptRoutes
 from server.rest.resume import Resume
 from server.rest.schedules import ScheduleRoutes
+from server.rest.secret_pages import SecretPages
 from server.rest.versions import Publications
 from server.rest.webhooks import Webhooks
 from server.rest.workflows_and_executions import RestApi
@@ -121,6 +122,9 @@ def _routes(
             connections=services.integrations.connections,
             sessions=identity.pages,
             base_url=settings.base_url,
+        ).routes(),
+        *SecretPages(
+            links=services.integrations.secret_links, sessions=identity.pages, first_run=identity.first_run
         ).routes(),
         *IntegrationRoutes(services.integrations.connections, services.clock).routes(),
         *ExchangeRoutes(exchanges=services.ai.exchanges).routes(),

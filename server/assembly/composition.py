@@ -119,7 +119,7 @@ async def running_services(
             prompts=prompts,
             links=engine.links,
             schedules=engine.schedules,
-            credentials=Credentials(vault=outgoing.vault, http=outgoing.sender, audit=audit),
+            credentials=integrations.credentials,
             integrations=integrations,
             ai=ai,
             webhooks=WebhookIntake(

@@ -13,17 +13,21 @@ from integrations.apis.smtp import Smtp
 from integrations.apis.sources import Connectors, OpenApis
 from integrations.connection_events import ConnectionEvents
 from integrations.connections import Connections
+from integrations.credentials import Credentials
 from integrations.mcp.http import OverHttp
 from integrations.mcp.kinds import HttpServers, Programs
 from integrations.mcp.programs import OverStdio
 from integrations.mcp.sessions import McpSessions
 from integrations.oauth.authorizations import Authorizations
+from integrations.secret_links import SecretLinks
 from integrations.sources import Sources
 from integrations.zapier import Zapier
 from server.assembly.foundation import Foundation
 from server.assembly.outgoing import Outgoing
+from server.settings.secret_key import derived_key
 from server.settings.settings import Settings
 from server.version import VERSION
+from storage.secrets.secret_links import SqlUsedLinks
 from workflow.connections import Connection
 
 
@@ -34,6 +38,8 @@ class Integrations:
     connections: Connections
     actions: ConnectedActions
     authorizations: Authorizations
+    credentials: Credentials
+    secret_links: SecretLinks
 
 
 @asynccontextmanager
@@ -83,18 +89,32 @@ async def running_integrations(
             clock=clock,
             base_url=settings.base_url if has_http else None,
         )
+        connections = Connections(
+            store=store,
+            sources=sources,
+            actions=actions,
+            authorizer=authorizations,
+            vault=vault,
+            audit=foundation.audit,
+            events=events,
+            clock=clock,
+            new_id=new_id,
+        )
+        credentials = Credentials(vault=vault, http=outgoing.sender, audit=foundation.audit)
         yield Integrations(
-            connections=Connections(
-                store=store,
-                sources=sources,
-                actions=actions,
-                authorizer=authorizations,
-                vault=vault,
-                audit=foundation.audit,
-                events=events,
-                clock=clock,
-                new_id=new_id,
-            ),
+            connections=connections,
             actions=actions,
             authorizations=authorizations,
+            credentials=credentials,
+            secret_links=SecretLinks(
+                connections=connections,
+                sources=sources,
+                credentials=credentials,
+                vault=vault,
+                used=SqlUsedLinks(foundation.database),
+                key=derived_key(foundation.secret, "secret-links"),
+                clock=clock,
+                new_id=new_id,
+                base_url=settings.base_url if has_http else None,
+            ),
         )

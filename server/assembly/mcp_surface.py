@@ -28,6 +28,7 @@ from tools.executions.tasks import Tasks
 from tools.executions.views import ExecutionAnswers
 from tools.integrations.actions import IntegrationTools
 from tools.integrations.pinned import PinnedTools
+from tools.integrations.secret_needs import SecretNeeds
 from tools.node_types import NodeTypeTools
 from tools.prompt_offers import PromptResources, TemplatePrompts
 from tools.prompt_templates import PromptTools
@@ -91,6 +92,13 @@ async def running_surface(
         *running.tools(),
         *_other_running_tools(foundation, engine, integrations, runs),
     ]
+    needs = SecretNeeds(
+        links=integrations.secret_links,
+        authoring=engine.authoring,
+        known=outgoing.vault,
+        webhook_secrets=frozenset(settings.webhook_secrets),
+    )
+    tools = [needs.offered(each) for each in tools]
     published = PublishedTools(publishing=engine.publishing, execute=running.plain_tool())
     skills = Skills(published)
     offered = [
@@ -140,7 +148,11 @@ def _other_running_tools(
 ) -> list[Tool[Any]]:
     return [
         *IntegrationTools(
-            connections=integrations.connections, actions=integrations.actions, audit=foundation.audit
+            connections=integrations.connections,
+            actions=integrations.actions,
+            credentials=integrations.credentials,
+            links=integrations.secret_links,
+            audit=foundation.audit,
         ).tools(),
         *InspectionTools(authoring=engine.authoring, reader=engine.reader, runs=runs).tools(),
     ]

@@ -113,3 +113,16 @@ result_shapes = Table(
     Column("seen_at", UtcTime, nullable=False),
     PrimaryKeyConstraint("connection_id", "action"),
 )
+
+used_secret_links = Table(
+    "used_secret_links",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("credential", Text, nullable=False),
+    Column("used_by", Text, nullable=False),
+    Column("used_at", UtcTime, nullable=False),
+    # Afterwards the link is refused by its age, and the row is deleted.
+    Column("expires_at", UtcTime, nullable=False),
+    Index("used_secret_links_by_time", "expires_at"),
+)

@@ -155,7 +155,7 @@ def test_only_credentials_that_are_not_there_are_warned_of(registry: NodeRegistr
     ]
     assert "Did you mean 'crm'?" in found[0].message
     assert found[0].patch[0].value == "crm"
-    assert "POST /api/credentials" in (found[1].fix or "")
+    assert "connect_integration with do: secret" in (found[1].fix or "")
 
 
 @pytest.mark.parametrize("document", [None, [], {"nodes": []}, {"nodes": {"a": 1}}, {"nodes": {"a": {"type": 3}}}])
@@ -175,4 +175,4 @@ def test_a_secret_that_is_typed_in_is_warned_of_and_the_vault_named(registry: No
     document["nodes"]["call 0"]["parameters"]["headers"] = {"Authorization": "Bearer abc123456789"}
     (found,) = [each for each in check_definition(document, registry).findings if each.code == "secret_in_parameters"]
     assert found.severity == "warning"
-    assert "POST /api/credentials" in (found.fix or "")
+    assert "connect_integration with do: secret" in (found.fix or "")

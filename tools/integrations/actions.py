@@ -11,6 +11,8 @@ from pydantic import Field
 
 from integrations.actions import ConnectedActions
 from integrations.connections import Connected, Connections
+from integrations.credentials import Credentials
+from integrations.secret_links import SecretLinks
 from tools.integrations.search import search
 from tools.integrations.views import action_content, action_summary, connected_content
 from tools.protocol.budget import fitting, tokens
@@ -18,10 +20,15 @@ from tools.protocol.caller import Caller, Elicitation
 from tools.protocol.tool import AUTHORING, BOTH, READ_ONLY, RUNNING, Answer, Arguments, Tool, object_schema
 from workflow.actions import Action, ActionAsksError, ActionCall, ActionProgress, ActionQuestion, ActionResult
 from workflow.audit import AuditLog
-from workflow.connections import ConnectionKind
+from workflow.connections import ConnectionKind, ConnectionNotFoundError
+from workflow.credential_forms import NAME
+from workflow.credentials import CredentialNotFoundError
 from workflow.errors import InvalidArgumentsError
 from workflow.identity import RUNS, Scope, Scopes
 from workflow.items import JsonObject
+from workflow.messages import utc_text
+from workflow.redaction import ShownLink
+from workflow.secret_links import SecretNeed
 
 READS: Scopes = frozenset({Scope.INTEGRATIONS_READ})
 WRITES: Scopes = frozenset({Scope.INTEGRATIONS_WRITE})
@@ -51,7 +58,7 @@ class RunAction(Arguments):
 
 
 class ConnectIntegration(Arguments):
-    do: Literal["connect", "authorize", "check", "disconnect"] = "connect"
+    do: Literal["connect", "secret", "authorize", "check", "disconnect"] = "connect"
     name: str
     kind: ConnectionKind | None = Field(default=None, description="To connect.")
     settings: dict[str, Any] = Field(
@@ -61,11 +68,21 @@ class ConnectIntegration(Arguments):
 
 
 class IntegrationTools:
-    """The tools' work. No secret passes through them: tokens are given over REST, consent in a browser."""
+    """The tools' work. No secret passes through them: secrets are entered, and consent is given, in a browser."""
 
-    def __init__(self, *, connections: Connections, actions: ConnectedActions, audit: AuditLog) -> None:
+    def __init__(
+        self,
+        *,
+        connections: Connections,
+        actions: ConnectedActions,
+        credentials: Credentials,
+        links: SecretLinks,
+        audit: AuditLog,
+    ) -> None:
         self._connections = connections
         self._actions = actions
+        self._credentials = credentials
+        self._links = links
         self._audit = audit
 
     def tools(self) -> list[Tool[Any]]:
@@ -97,7 +114,8 @@ class IntegrationTools:
             Tool(
                 name="connect_integration",
                 title="Connect an integration",
-                description="Connect Zapier, an MCP server or an API. The user consents in a browser; pass no secrets.",
+                description="Connect Zapier, an MCP server or an API. The user consents and enters secrets in a "
+                "browser (do: secret).",
                 arguments=ConnectIntegration,
                 annotations=EXTERNAL,
                 output_schema=object_schema({}),
@@ -167,19 +185,84 @@ class IntegrationTools:
             return Answer({"name": gone.name, "status": "disconnected"})
         # Called again with the answer to whether the page was opened: it is begun already.
         if arguments.do == "check" or caller.goes_on_with == name:
-            return Answer(_connected(await self._connections.check(actor, name)))
+            return await self._checked(name, caller)
+        if arguments.do == "secret":
+            return await self._secret(arguments, caller)
         if arguments.do == "authorize":
             made = await self._connections.authorize(actor, name)
         else:
             document: dict[str, Any] = {"name": name, "kind": arguments.kind, "settings": arguments.settings}
             if arguments.credential is not None:
                 document["credential"] = arguments.credential
-            made = await self._connections.connect(actor, document)
+            made = await self._connections.connect(actor, document, may_wait_for_secret=True)
         if made.authorization_url is not None:
             message = f"Allow Jobsprint to use {name}, in your browser."
             page = Elicitation(key=f"connect {name}", message=message, form=_EMPTY_FORM, url=made.authorization_url)
             await caller.ask([page], about=name)
-        return Answer(_connected(made))
+        return await self._answered(made, caller)
+
+    async def _checked(self, name: str, caller: Caller) -> Answer:
+        """How the connection does; where there is none of this name, whether there is such a credential."""
+        try:
+            return await self._answered(await self._connections.check(caller.actor, name), caller)
+        except ConnectionNotFoundError as missing:
+            try:
+                stored = await self._credentials.get(caller.actor, name)
+            except CredentialNotFoundError:
+                if caller.goes_on_with != name:
+                    raise missing from None
+                how = f"When the user has entered it, connect_integration with do: check and name: {name} says so."
+                return Answer({"name": name, "status": "missing", "next": how})
+        at = utc_text(stored.updated_at)
+        return Answer({"name": name, "status": "stored", "kind": stored.kind, **stored.details, "updated_at": at})
+
+    async def _answered(self, made: Connected, caller: Caller) -> Answer:
+        """The connection; where it needs a secret, with the link."""
+        content = _connected(made)
+        problem, name = made.problem, made.connection.name
+        if problem is None or problem.outbound_code != "connection_unauthorized":
+            return Answer(content)
+        url = await self._links.url(caller.actor, SecretNeed(name, is_connection=True))
+        if url is None:
+            return Answer({**content, "next": f"connect_integration with do: authorize and name: {name}."})
+        return await self._with_page(content, url, name, caller)
+
+    async def _secret(self, arguments: ConnectIntegration, caller: Caller) -> Answer:
+        """The link where a person enters a secret, for a connection or, where there is none of the name, a
+        credential."""
+        actor, name = caller.actor, arguments.name
+        names = {each.name for each in await self._connections.all(actor)}
+        kind, hosts = arguments.settings.get("kind"), arguments.settings.get("allowed_hosts")
+        need = SecretNeed(
+            name,
+            is_connection=name in names,
+            kind=kind if isinstance(kind, str) else None,
+            hosts=tuple(each for each in hosts if isinstance(each, str))[:20] if isinstance(hosts, list) else (),
+        )
+        if NAME.fullmatch(name) is None:
+            raise InvalidArgumentsError(
+                f"{name!r:.100} names no credential.", pointer="/name", fix=f"A name has the form {NAME.pattern}."
+            )
+        url = await self._links.url(actor, need)
+        if url is None:
+            raise InvalidArgumentsError(
+                "There is no page to enter this secret on: it is there by consent, or no browser reaches the server.",
+                pointer="/do",
+                fix=f"For a connection by consent: connect_integration with do: authorize and name: {name}. Else have "
+                "the user serve over HTTP (jobsprint serve).",
+            )
+        return await self._with_page({"name": name}, url, name, caller)
+
+    async def _with_page(self, content: dict[str, Any], url: str, name: str, caller: Caller) -> Answer:
+        page = Elicitation(
+            key=f"secret {name}", message=f"Enter the secret for {name}, in your browser.", form=_EMPTY_FORM, url=url
+        )
+        await caller.ask([page], about=name)
+        how = (
+            "Give the user secret_url: there they enter the secret, never here. It is good for an hour and one secret. "
+            "Afterwards connect_integration with do: check says whether it is there."
+        )
+        return Answer({**content, "secret_url": ShownLink(url), "next": how})
 
     async def _watched(self, call: ActionCall, caller: Caller) -> ActionResult:
         """The result; the other side's reports of progress are passed on to the caller."""

@@ -23,7 +23,7 @@ from tools.protocol.caller import Caller
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
 from workflow.identity import Scopes
-from workflow.redaction import may_hold_secrets, redacted
+from workflow.redaction import ShownLink, may_hold_secrets, redacted
 from workflow.schemas.model_findings import model_findings
 
 READ_ONLY = types.ToolAnnotations(
@@ -187,6 +187,9 @@ def error_content(error: JobsprintError) -> dict[str, Any]:
         content["next"] = error.next.to_json()
     if error.findings:
         content |= findings_content(error.findings)
+    if error.secret_url is not None:
+        content["secret_url"] = ShownLink(error.secret_url)
+        content["fix"] = "Give the user secret_url: there they enter the secret, never here. Then call this again."
     return dict(_whole_text(redacted(content)))
 
 

@@ -41,8 +41,8 @@ def credential_findings(named: Mapping[str, str], known: Sequence[str]) -> list[
                 patch=(PatchOperation(op="replace", path=at, value=near),) if near is not None else (),
                 fix=None
                 if near is not None
-                else "Have its owner make it with POST /api/credentials before this runs; its secret must not go "
-                "through a model.",
+                else f"Have it made before this runs: connect_integration with do: secret and name: {credential:.100} "
+                "gives a link where a person enters it; it must not go through a model.",
             )
         )
     return found

@@ -46,8 +46,8 @@ def value_findings(name: str, parameters: dict[str, Any]) -> list[Finding]:
                     pointer=pointer("nodes", name, "parameters", *path),
                     message="This looks like a secret; it is stored with the workflow as it stands, and hidden "
                     "wherever it is shown.",
-                    fix="If it is a real secret, keep it as a credential: have its owner make one with POST "
-                    "/api/credentials, and name it in the parameter credential of http_request in place of this.",
+                    fix="If it is a real secret, keep it as a credential: connect_integration with do: secret gives "
+                    "a link where a person enters it. Name it in credential of http_request in place of this.",
                 )
             )
     return found

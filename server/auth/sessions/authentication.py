@@ -34,7 +34,7 @@ STRANGERS_PATHS = frozenset(
 )
 # Webhooks, resume links and links to connect prove themselves in other ways; what is under /oauth and /auth/oidc is how
 # clients and people come to be known.
-STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/connect/", "/oauth/", "/webhooks/", "/resume/")
+STRANGERS_FOLDERS = ("/.well-known/", "/auth/oidc/", "/connect/", "/oauth/", "/webhooks/", "/resume/", "/secrets/")
 
 _PASSED_ON = frozenset(
     {

@@ -193,5 +193,5 @@ def _not_filled_in(waiting: Suspension, allowed: list[Any]) -> InvalidArgumentsE
     return InvalidArgumentsError(
         f"The answer to what node {waiting.key.node!r} asks is none of the choices.",
         pointer="/choice",
-        fix=f"It still waits. Answer with one of {allowed}, or call control_execution with resume.",
+        fix=f"It still waits. Answer with one of {allowed}, or call control_execution with action: resume.",
     )

@@ -209,7 +209,7 @@ class Tasks:
             if is_for_people(first):
                 return PeopleOnlyError(execution.id, first.key.node).message
             if question_of(first) is not None:
-                return f"Node {first.key.node} waits for an answer (control_execution with resume gives one as well)."
+                return f"Node {first.key.node} waits for an answer, also by control_execution with action: resume."
             until = f" until {utc_text(first.wake_at)}" if first.wake_at is not None else ""
             return f"Node {first.key.node} waits for a {first.kind}{until}."
         step = self._reader.progress(execution.owner, execution.id)

@@ -298,6 +298,26 @@ async def test_a_run_that_wants_a_secret_says_so_with_a_link_and_goes_on_as_the_
     assert "jsl_" not in kept.text, "a link is in no stored answer"
 
 
+@pytest.mark.parametrize(("status", "has_link"), [(401, True), (404, False)])
+async def test_a_request_whose_token_is_refused_says_so_with_a_link(
+    server: Here, target: HttpTarget, status: int, has_link: bool
+) -> None:
+    host = target.url.partition("://")[2]
+    made = {"name": "crm", "kind": "bearer", "token": "expired-token", "allowed_hosts": [host]}
+    assert (await server.http.post("/api/credentials", json=made)).status_code == 201
+    ask = {"type": "http_request", "parameters": {"url": f"{target.url}/status/{status}", "credential": "crm"}}
+    definition = {
+        "name": "leads",
+        "nodes": {"start": {"type": "manual"}, "ask": ask},
+        "connections": [["start", "ask"]],
+    }
+    run = (await called(server, "create_workflow", definition=definition, run={"input": {}, "wait_seconds": 20}))["run"]
+    assert (run["error"]["code"], "secret_url" in run) == ("http_status", has_link), run
+    if has_link:
+        page = await sent(server.http, run["secret_url"], {"token": "renewed-token"})
+        assert "It is there" in page.text, page.text
+
+
 async def test_a_published_webhook_whose_secret_nobody_knows_says_so_with_a_link(server: Here) -> None:
     hook = {"type": "webhook", "parameters": {"path": "leads", "signature": {"secret": "github"}}}
     made = await called(server, "create_workflow", definition={"name": "hook", "nodes": {"hook": hook}})

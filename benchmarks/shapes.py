@@ -110,4 +110,24 @@ def case_f() -> Definition:
     return chain("bench f", {"hook": webhook("bench-f"), "pass": {"type": "no_op"}, "answer": RESPOND})
 
 
-PEER_CASES = (case_a, case_b, case_c, case_d, case_e, case_f)
+TARGET_URL = "http://127.0.0.1:9801/"
+"""What cases g and h call: ``benchmarks/target.py``."""
+
+
+def case_g() -> Definition:
+    """One HTTP call."""
+    return _calls("bench g", "bench-g", 1)
+
+
+def case_h() -> Definition:
+    """Three HTTP calls, one behind the other."""
+    return _calls("bench h", "bench-h", 3)
+
+
+def _calls(name: str, path: str, count: int) -> Definition:
+    call = {"type": "http_request", "parameters": {"url": TARGET_URL, "method": "POST", "json_body": {"n": 1}}}
+    calls = {f"call {number}": call for number in range(1, count + 1)}
+    return chain(name, {"hook": webhook(path), **calls, "answer": RESPOND})
+
+
+PEER_CASES = (case_a, case_b, case_c, case_d, case_e, case_f, case_g, case_h)

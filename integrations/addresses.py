@@ -194,8 +194,17 @@ class GuardedBackend(httpcore2.AsyncNetworkBackend):
             OutboundError: ``address_not_allowed``.
             OSError: there is no such name.
         """
+        return (await self.checked_addresses(host, port))[0]
+
+    async def checked_addresses(self, host: str, port: int) -> Sequence[str]:
+        """The addresses of the name, all of which may be reached.
+
+        Raises:
+            OutboundError: ``address_not_allowed``.
+            OSError: there is no such name.
+        """
         try:
-            return (await self._checked(host, port))[0]
+            return await self._checked(host, port)
         except httpcore2.ConnectError as error:
             raise OSError(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Redirects followed one at a time, for requests that carry what not every address may get."""
+"""Redirects followed one at a time: the address is checked anew, and not every address gets what the first one got."""
 
 from __future__ import annotations
 
@@ -6,12 +6,17 @@ from dataclasses import replace
 
 import httpx2
 
-from integrations.outbound_http import KEPT_ELSEWHERE
 from workflow.http.headers import describes_body
 from workflow.ports import HttpRequest, HttpResponse
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-SENT_ELSEWHERE = KEPT_ELSEWHERE - {"host"}
+SENT_ELSEWHERE = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
+"""Headers that a redirect to another origin takes along. Any other may be a secret that was meant for the first."""
+
+
+def is_redirect(response: HttpResponse) -> bool:
+    """Whether the answer names another address to ask (RFC 9110, 15.4)."""
+    return response.status in REDIRECTS and bool(response.headers.get("location"))
 
 
 def redirected(request: HttpRequest, response: HttpResponse) -> HttpRequest | None:
@@ -19,12 +24,11 @@ def redirected(request: HttpRequest, response: HttpResponse) -> HttpRequest | No
 
     As browsers do, ``POST`` becomes ``GET`` but where the status says that it must not.
     """
-    location = response.headers.get("location")
-    if response.status not in REDIRECTS or not location:
+    if not is_redirect(response):
         return None
     try:
         here = httpx2.URL(response.url)
-        there = here.join(location)
+        there = here.join(response.headers["location"])
     except httpx2.InvalidURL:
         return None
     if not there.host:

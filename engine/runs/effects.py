@@ -1,7 +1,8 @@
 """The effects of one node run: once for each item, with retries where a failure may pass.
 
-At most ``concurrency`` items are at work, and one counts until its result is on the disk. So after a crash at most
-that many effects are in doubt: they run again with the same idempotency key, or a person decides (``on_recovery``).
+At most ``concurrency`` items are at work, and one counts until its result is on the disk; the next effect of the
+execution begins when it is. So after a crash at most that many effects are in doubt: they run again with the same
+idempotency key, or a person decides (``on_recovery``).
 """
 
 from __future__ import annotations
@@ -149,7 +150,12 @@ class EffectRun:
         self.run.retrying.pop(self.node, None)
         self.run.waiting.pop(key, None)
         journal.note(decided)
-        await journal.secure(shared=self._is_shared)
+        if self._is_shared:
+            await journal.secure(shared=True)
+        else:
+            # Whatever comes next outside waits for it (perform, and the end of the execution), so nothing waits here:
+            # a chain of effects has one barrier for each, which takes along what was noted in between.
+            journal.save_soon()
         return decided
 
     async def _attempt(self, key: EffectKey, index: int, item: Item, attempt: int) -> JsonObject:

@@ -34,6 +34,8 @@ Unsaved = Record | EncodedRecord
 LARGE_ITEMS = 5_000
 """A node run with more items than this computes in a thread, and is encoded in one. Simple nodes take 1 to 5 µs for
 each item, so that smaller ones keep others waiting for 25 ms at most."""
+SOON_SECONDS = 0.003
+"""How long a result may wait for what is saved with it; as long again it may be lost with the process."""
 STORE_RETRY_SECONDS = 0.5
 """How long an execution waits before it tries a failing store again."""
 
@@ -141,6 +143,10 @@ class Journal:
         written in one go, and keeps others waiting."""
         if self._unsaved and self._durability != "none":
             self._save(self.flush())
+
+    def save_soon(self) -> None:
+        """Save every record in a moment, unless a barrier does before: what is noted in that moment goes along."""
+        asyncio.get_running_loop().call_later(SOON_SECONDS, self.save)
 
     def close(self) -> None:
         """Let go of who saves it; nothing may be saved any more."""

@@ -131,7 +131,8 @@ async def _alone(
     blobs = BlobStore(settings.data_dir / "blobs") if database.is_sqlite else None
     local, queue = LocalExecutions(), EmbeddedQueue(capacity=settings.queue_capacity)
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(SqlExecutionStore(database, lease=lease, blobs=blobs))
+        audit = foundation.audit if database.is_sqlite else None
+        store = await stack.enter_async_context(SqlExecutionStore(database, lease=lease, blobs=blobs, audit=audit))
         remote = None
         if not database.is_sqlite:
             remote = await stack.enter_async_context(

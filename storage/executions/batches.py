@@ -52,7 +52,8 @@ class Beside(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """Rows for the tables of executions, of journals and of letters, and by execution the rows beside it.
+    """Rows for the tables of executions, of journals and of letters, by execution the rows beside it, and rows of the
+    audit log that come along.
 
     Journal rows begin with the execution's id and a position, which databases that count by themselves do without.
     ``follows`` has, per execution, the one without which it may not be written; ``None`` for most. ``tokens`` name this
@@ -67,6 +68,7 @@ class Batch(NamedTuple):
     tokens: Sequence[int]
     in_doubt: Mapping[str, Sequence[tuple[int, int]]]
     beside: Mapping[str, Sequence[Beside]]
+    audit: Sequence[Row] = ()
 
 
 class BatchWriter(Protocol):

@@ -21,6 +21,8 @@ from sqlalchemy.dialects.sqlite import insert
 from storage.database.database import Database
 from storage.executions.batches import CHANGING, Batch, Beside, Row, written_columns
 from storage.executions.records import micros
+from storage.people.audit import COLUMNS
+from storage.tables.accounts import audit_entries
 from storage.tables.workflows import executions, journal
 
 LARGEST_STATEMENT_ROWS = 64
@@ -72,6 +74,8 @@ class SqliteWriter:
             str(rows.on_conflict_do_update(index_elements=["id"], set_=changes).compile(dialect=dialect))
         )
         self._journal = MultiRow(str(insert(journal).compile(dialect=dialect)))
+        entries = insert(audit_entries).values({name: bindparam(name) for name in COLUMNS})
+        self._audit = MultiRow(str(entries.on_conflict_do_nothing().compile(dialect=dialect)))
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._engine: Engine | None = None
 
@@ -100,6 +104,8 @@ class SqliteWriter:
             try:
                 self._executions.execute(connection, batch.executions)
                 self._journal.execute(connection, batch.journal)
+                if batch.audit:
+                    self._audit.execute(connection, batch.audit)
                 for row in chain.from_iterable(batch.beside.values()):
                     connection.execute(_insert_of(row), [_bound(value) for value in row.values.values()])
                 self._database.check_file()

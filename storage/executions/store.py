@@ -34,9 +34,11 @@ from storage.executions.records import (
 )
 from storage.executions.sqlite_reader import SqliteReader
 from storage.executions.sqlite_writer import SqliteWriter
+from storage.people.audit import SqlAuditLog, driver_row
 from storage.tables.schedules import schedule_slots
 from storage.tables.workflows import executions, journal
 from storage.workflows.schedules import entry_values
+from workflow.audit import AuditEntry
 from workflow.errors import ExecutionNotFoundError, StorageError
 from workflow.execution_figures import ExecutionFigures, ExecutionFilter
 from workflow.executions import EncodedRecord, Execution, Record
@@ -56,16 +58,24 @@ class SqlExecutionStore:
     """Implements :class:`workflow.ports.ExecutionStore`; an async context manager around its threads.
 
     Active executions are stored under this process's ``lease``. Large values go to ``blobs``, where the database is one
-    file of one machine. ``outbox`` carries the jobs that are saved with executions.
+    file of one machine. ``outbox`` carries the jobs that are saved with executions. Where the database is SQLite,
+    batches take along what has gathered in the ``audit`` log.
     """
 
     def __init__(
-        self, database: Database, *, lease: Lease, blobs: BlobStore | None, outbox: Outbox | None = None
+        self,
+        database: Database,
+        *,
+        lease: Lease,
+        blobs: BlobStore | None,
+        outbox: Outbox | None = None,
+        audit: SqlAuditLog | None = None,
     ) -> None:
         self._database = database
         self._lease = lease
         self._blobs = blobs
         self._outbox = outbox
+        self._audit = audit
         self._positions = itertools.count(time.time_ns() // 1_000)
         self._writer: BatchWriter = (
             SqliteWriter(database) if database.is_sqlite else PostgresqlWriter(database, owner=lease.owner)
@@ -279,13 +289,22 @@ class SqlExecutionStore:
             StorageError: see :class:`~storage.executions.batches.BatchWriter`.
         """
         positions = [next(self._positions) for _, note in notes for _ in note.entries]
-        lost = await self._writer.write(lambda: self._batch(notes, positions))
+        riders = self._audit.riders() if self._audit is not None else ()
+        are_written = False
+        try:
+            lost = await self._writer.write(lambda: self._batch(notes, positions, riders))
+            are_written = True
+        finally:
+            if self._audit is not None and riders:
+                self._audit.rode(riders, are_written=are_written)
         if self._outbox is not None:
             letters = [note.letter for execution_id, note in notes if note.letter and execution_id not in lost]
             self._outbox.carry(letters)
         return lost
 
-    def _batch(self, notes: Collection[tuple[str, Note]], positions: Sequence[int]) -> Batch:
+    def _batch(
+        self, notes: Collection[tuple[str, Note]], positions: Sequence[int], riders: Sequence[AuditEntry]
+    ) -> Batch:
         """What is to be written; what is too large for a row is in a file by then."""
         place = iter(positions)
         with self._database.translated_errors():
@@ -301,6 +320,7 @@ class SqlExecutionStore:
                 [note.token for _, note in notes],
                 {execution_id: note.in_doubt for execution_id, note in notes if note.in_doubt},
                 {execution_id: note.beside for execution_id, note in notes if note.beside},
+                [driver_row(entry) for entry in riders],
             )
 
     def _put(self, execution_id: str, data: bytes) -> bytes:

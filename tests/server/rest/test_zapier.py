@@ -39,7 +39,11 @@ def tools_of(server: Here) -> IntegrationTools:
     """The tools over the server's services."""
     services = server.services
     return IntegrationTools(
-        connections=services.integrations.connections, actions=services.integrations.actions, audit=services.audit
+        connections=services.integrations.connections,
+        actions=services.integrations.actions,
+        credentials=services.credentials,
+        links=services.integrations.secret_links,
+        audit=services.audit,
     )
 
 

@@ -240,3 +240,44 @@ async def test_retention_lets_go_of_entries_after_their_days(log: SqlAuditLog, c
     assert await Retention(**unused, **kept, audit_days=None).forget() == 0
     assert await Retention(**unused, **kept, audit_days=365).forget() == 1
     assert await subjects(log) == ["workflow:2"]
+
+
+async def noted(log: SqlAuditLog, *subjects: str) -> None:
+    """Entries that are on the disk, so that the next ones may ride."""
+    for subject in subjects:
+        log.note(ADA, "workflow.updated", subject)
+    await log.written()
+
+
+async def test_entries_ride_along_with_a_batch_of_others_and_are_written_by_it_alone(log: SqlAuditLog) -> None:
+    await noted(log, "workflow:1")
+    log.note(ADA, "effect.sent", "execution:1")
+    riders = log.riders()
+    assert [each.subject for each in riders] == ["execution:1"]
+    assert log.riders() == (), "they are on their way already"
+    waiting = asyncio.create_task(log.written())
+    await asyncio.sleep(0)
+    log.rode(riders, are_written=True)
+    await waiting
+    assert log.riders() == ()
+    assert await subjects(log) == ["workflow:1"], "the batch that took them has written them, and here none did"
+
+
+async def test_entries_of_a_batch_that_failed_are_written_by_the_log_itself(
+    log: SqlAuditLog, database: Database
+) -> None:
+    await noted(log, "workflow:1")
+    log.note(ADA, "effect.sent", "execution:1")
+    log.rode(log.riders(), are_written=False)
+    assert log.riders() == (), "whatever is wrong with it, it holds up no other batch"
+    await log.written()
+    assert await stored(database) == 2
+    log.note(ADA, "effect.sent", "execution:2")
+    riders = log.riders()
+    assert [each.subject for each in riders] == ["execution:2"]
+    log.rode(riders, are_written=True)
+
+
+async def test_none_rides_before_the_log_has_written_by_itself(log: SqlAuditLog) -> None:
+    log.note(ADA, "effect.sent", "execution:1")
+    assert log.riders() == ()

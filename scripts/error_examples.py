@@ -21,6 +21,7 @@ from mcp.client.client import Client
 from mcp.shared.exceptions import MCPError
 
 from engine.executions.intake import IdempotencyMismatchError
+from engine.executions.tries import TooManyTriesError
 from engine.expressions.pool import SandboxLimits, limit_error
 from engine.expressions.template import parse_template
 from engine.nodes.manual import Manual
@@ -131,6 +132,9 @@ async def _calls(client: Client, found: dict[str, Example]) -> None:
     for tool, arguments in wrong:
         error = await _error(client, tool, arguments)
         found.setdefault(error["code"], error)
+    asks = {"type": "ai_chat", "parameters": {"prompt": "Say hello.", "models": ["agent"]}}
+    tried = await _content(client, "execute_workflow", definition={"nodes": {"ask": asks}})
+    found["try_cannot_wait"] = tried["error"]
     try:
         await client.read_resource("workflows://all")
     except MCPError as error:
@@ -265,6 +269,7 @@ def _made() -> dict[str, Example]:
         raise limit_error("result_too_large", SandboxLimits())
 
     return {
+        "too_many_tries": error_content(TooManyTriesError()),
         "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
         "queue_unavailable": error_content(unavailable(ConnectionRefusedError("Connection refused"))),
         "unfit_broker": error_content(mismatch(ValueError("inequivalent arg 'x-queue-type' for queue"))),

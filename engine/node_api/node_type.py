@@ -47,7 +47,8 @@ class NodeType(ABC, Generic[P]):
 
     The class docstring is the documentation that ``find_nodes`` shows, its first line the summary. ``name`` is what
     definitions write as ``type``; ``example`` is a complete parameter object without errors. A parameter
-    ``credential`` names a credential of the workspace, and no expression may choose it.
+    ``credential`` names a credential of the workspace, and no expression may choose it. ``unfit_for_try`` says why a
+    node of the type cannot run in an execution that is not stored, where it cannot.
     """
 
     name: ClassVar[str]
@@ -62,6 +63,7 @@ class NodeType(ABC, Generic[P]):
     has_effect: ClassVar[bool] = False
     waits_for_all_inputs: ClassVar[bool] = False
     is_mocked_in_tests: ClassVar[bool] = True
+    unfit_for_try: ClassVar[str | None] = None
     parameter_model: type[P]
 
     def __init__(self) -> None:

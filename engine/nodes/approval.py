@@ -52,6 +52,7 @@ class Approval(EffectNode[ApprovalParameters]):
     keywords = ("human", "confirm", "decide", "review", "ask", "question", "choice")
     example = {"question": "=Refund {{ $json.amount }} € to {{ $json.name }}?", "who": "support lead"}
     is_fork = True
+    unfit_for_try = "it waits for somebody, and a try ends with the call"
     parameter_model = ApprovalParameters
 
     def outputs_of(self, parameters: Mapping[str, Any]) -> Sequence[str]:

@@ -52,6 +52,7 @@ class ExecuteWorkflow(EffectNode[SubWorkflowParameters]):
     example = {"workflow_id": "0198c0de-0000-7000-8000-000000000000", "input": {"order": "={{ $json.id }}"}}
     parameter_model: type[Any] = SubWorkflowParameters
     is_mocked_in_tests = False  # the other workflow runs in test mode too
+    unfit_for_try = "what it starts is stored, and needs a stored execution that waits for it"
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str:
         return f"workflow {parameters.get('workflow_id', '')}"

@@ -44,6 +44,7 @@ class Wait(EffectNode[WaitParameters]):
     keywords = ("delay", "sleep", "pause", "timer", "until", "resume", "callback")
     example = {"seconds": 3600}
     parameter_model = WaitParameters
+    unfit_for_try = "it waits, and a try ends with the call"
 
     def outside_source(self, parameters: Mapping[str, Any]) -> str | None:
         return "the caller of the resume link" if parameters.get("for_call") else None

@@ -88,7 +88,7 @@ async def http_app(settings: Settings, services: Services) -> AsyncIterator[ASGI
 def _routes(
     settings: Settings, services: Services, identity: IdentityParts, manager: ResumableSessions, webhooks: Webhooks
 ) -> list[Route]:
-    api = RestApi(services.authoring, services.requests, services.reader, services.control)
+    api = RestApi(services.authoring, services.requests, services.reader, services.control, services.tries)
 
     async def health(request: Request) -> Response:
         """The process is up."""

@@ -15,6 +15,7 @@ from engine.executions.deliveries import Deliveries
 from engine.executions.intake import ExecutionRequests
 from engine.executions.reader import ExecutionReader
 from engine.executions.resume_links import ResumeLinks
+from engine.executions.tries import Tries
 from engine.executions.webhook_intake import WebhookIntake
 from engine.schedules.schedules import Schedules
 from integrations.credentials import Credentials
@@ -54,6 +55,7 @@ class Services:
     prompts: PromptManager
     links: ResumeLinks
     schedules: Schedules
+    tries: Tries
     credentials: Credentials
     integrations: Integrations
     ai: AiServices
@@ -119,6 +121,7 @@ async def running_services(
             prompts=prompts,
             links=engine.links,
             schedules=engine.schedules,
+            tries=engine.tries,
             credentials=integrations.credentials,
             integrations=integrations,
             ai=ai,

@@ -18,6 +18,7 @@ from engine.executions.intake import ExecutionRequests, Intake
 from engine.executions.reader import ExecutionReader
 from engine.executions.resume_links import ResumeLinks
 from engine.executions.retention import Retention
+from engine.executions.tries import Tries
 from engine.expressions.evaluator import Evaluator
 from engine.expressions.pool import SandboxLimits, WorkerPool
 from engine.node_api.ports import AiPorts
@@ -63,6 +64,7 @@ class Engine:
     runner: NodeRunner
     links: ResumeLinks
     schedules: Schedules
+    tries: Tries
 
 
 @asynccontextmanager
@@ -166,6 +168,7 @@ async def running_engine(
             control=parts.control,
             runner=runner,
             links=links,
+            tries=Tries(authoring=authoring, runner=runner, audit=audit, clock=clock, new_id=new_id),
             schedules=Schedules(store=schedule_store, firing=firing, audit=audit, clock=clock),
         )
 

@@ -85,6 +85,7 @@ async def running_surface(
         requests=engine.requests,
         control=engine.control,
         planner=Planner(runner=engine.runner, clock=foundation.clock),
+        tries=engine.tries,
         runs=runs,
     )
     tools = [

@@ -106,6 +106,16 @@ class ExecutionAnswer(_Answer):
     repeated: bool = False
 
 
+class TriedAnswer(_Answer):
+    """What a definition came to that is stored nowhere."""
+
+    status: ExecutionState
+    duration_ms: float
+    nodes: list[dict[str, Any]]
+    assumed: str = ""
+    error: Failure | None = None
+
+
 class ExecutionDetails(ExecutionAnswer):
     """An execution with its input and its node runs."""
 
@@ -262,6 +272,7 @@ ANSWERS: Mapping[tuple[str, str], type[BaseModel]] = {
     ("POST", "/api/workflows/{workflow_id}/unpublish"): WorkflowHeader,
     ("POST", "/api/workflows/{workflow_id}/execute"): ExecutionAnswer,
     ("GET", "/api/executions"): ExecutionsAnswer,
+    ("POST", "/api/executions"): TriedAnswer,
     ("GET", "/api/executions/{execution_id}"): ExecutionDetails,
     ("POST", "/api/executions/{execution_id}/cancel"): ExecutionAnswer,
     ("POST", "/api/executions/{execution_id}/resume"): ExecutionAnswer,

@@ -36,6 +36,7 @@ from server.rest.workflows_and_executions import (
     ExecutionsQuery,
     RerunBody,
     ResumeBody,
+    TryBody,
     VersionQuery,
     WorkflowsQuery,
 )
@@ -130,6 +131,9 @@ _OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/api/executions"): Operation(
         success={200: "A page of executions."}, query=ExecutionsQuery, problems=(400,)
+    ),
+    ("POST", "/api/executions"): Operation(
+        success={200: "What the definition came to."}, body=TryBody, problems=(400, 404, 429)
     ),
     ("GET", "/api/executions/{execution_id}"): Operation(
         success={200: "The execution with its node runs."}, problems=(404,)

@@ -14,6 +14,7 @@ from engine.definitions.authoring import Authoring, Saved
 from engine.executions.control import Control
 from engine.executions.intake import ExecutionRequests
 from engine.executions.reader import ExecutionReader
+from engine.executions.tries import Tries
 from engine.runs.submission import Submission
 from server.http.access import GuardedRoute, actor_of
 from server.http.json import (
@@ -27,7 +28,8 @@ from server.http.json import (
     query_in,
     validated,
 )
-from tools.executions.views import execution_summary, overview
+from tools.executions.tries import tried_summary
+from tools.executions.views import execution_summary, node_run_summary, overview
 from tools.protocol.moments import Moment
 from tools.workflows.authoring import workflow_header
 from tools.workflows.reading import summary_content
@@ -51,6 +53,19 @@ class ExecuteBody(BaseModel):
     mode: Literal["live", "test"] = "live"
     pins: dict[str, list[dict[str, Any]]] | None = None
     priority: Priority | None = None
+
+
+class TryBody(BaseModel):
+    """Body of ``POST /api/executions``: a definition that runs once, for ``wait_seconds`` at most."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    definition: dict[str, Any]
+    input: dict[str, Any] | list[dict[str, Any]] | None = None
+    trigger: str | None = None
+    wait_seconds: float = Field(default=20, ge=0, le=50)
+    mode: Literal["live", "test"] = "live"
+    pins: dict[str, list[dict[str, Any]]] | None = None
 
 
 class ResumeBody(BaseModel):
@@ -110,6 +125,7 @@ class RestApi:
     requests: ExecutionRequests
     reader: ExecutionReader
     control: Control
+    tries: Tries
 
     def routes(self) -> list[Route]:
         """Every route; ``server.rest.openapi`` describes the same ones."""
@@ -124,6 +140,7 @@ class RestApi:
             GuardedRoute(workflow, self.delete_workflow, methods=["DELETE"], scopes=writes),
             GuardedRoute(f"{workflow}/execute", self.execute_workflow, methods=["POST"], scopes=RUNS),
             GuardedRoute("/api/executions", self.list_executions, methods=["GET"], scopes=inspects),
+            GuardedRoute("/api/executions", self.try_definition, methods=["POST"], scopes=RUNS | WRITES_WORKFLOWS),
             GuardedRoute(execution, self.get_execution, methods=["GET"], scopes=inspects),
             GuardedRoute(f"{execution}/cancel", self.cancel_execution, methods=["POST"], scopes=RUNS),
             GuardedRoute(f"{execution}/resume", self.resume_execution, methods=["POST"], scopes=RUNS),
@@ -226,6 +243,22 @@ class RestApi:
             content["output"] = execution.output
         status = 200 if body.wait_seconds and not execution.is_active else 202
         return await large_json_response(content, status, {"location": f"/api/executions/{execution.id}"})
+
+    async def try_definition(self, request: Request) -> Response:
+        """200 with what a definition came to that ran once and is stored nowhere."""
+        body, actor = validated(TryBody, await definition_in(request)), actor_of(request)
+        submission = Submission(
+            trigger="manual",
+            initiator=actor.initiator,
+            start_node=body.trigger,
+            data=body.input,
+            mode=body.mode,
+            pins=body.pins,
+        )
+        tried = await self.tries.run(actor, body.definition, submission, seconds=body.wait_seconds)
+        content = {**tried_summary(tried), "nodes": [node_run_summary(run) for run in tried.inspection.node_runs]}
+        output = tried.inspection.execution.output
+        return await large_json_response(content if output is None else {**content, "output": output})
 
     async def list_executions(self, request: Request) -> Response:
         """A page of executions."""

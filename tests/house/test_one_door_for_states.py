@@ -15,11 +15,12 @@ THE_DOOR = "workflow/executions.py"
 THE_DOOR_OF_SCHEDULES = "workflow/schedules/schedules.py"
 MAKERS = {
     "engine/executions/intake.py",
+    "engine/executions/tries.py",
     "engine/runs/dry_run.py",
     "storage/executions/reading.py",
     "storage/executions/records.py",
 }
-"""Those that make executions: a new one, one that is never stored, what is left of a lost one, one as it is stored."""
+"""Those that make executions: a new one, two that are never stored, what is left of a lost one, one as it is stored."""
 WRITERS = {"storage/executions/leases.py"}
 """It writes a state in SQL, which it takes from the table."""
 

@@ -12,10 +12,12 @@ from engine.definitions.authoring import Authoring
 from engine.definitions.compiled import CompiledWorkflow
 from engine.executions.control import Control
 from engine.executions.intake import ExecutionRequests
+from engine.executions.tries import Tries
 from engine.runs.dry_run import Planner
 from engine.runs.submission import Submission
 from tools.executions.app import TOOL_META
 from tools.executions.runs import EXECUTION_FORM, RESULT_FORM, Runs
+from tools.executions.tries import tried_content
 from tools.protocol.budget import (
     ROOM_FOR_CURSOR,
     cursor_to,
@@ -27,8 +29,9 @@ from tools.protocol.budget import (
 )
 from tools.protocol.caller import Caller
 from tools.protocol.tool import DESTRUCTIVE, READ_ONLY, RUNNING, Answer, Arguments, Pending, Tool, object_schema
+from workflow.errors import InvalidArgumentsError, NextCall
 from workflow.executions import Execution, Priority
-from workflow.identity import READS_WORKFLOWS, RUNS, Actor
+from workflow.identity import READS_WORKFLOWS, RUNS, WRITES_WORKFLOWS, Actor
 from workflow.ports import StoredWorkflow
 
 
@@ -56,7 +59,10 @@ class RunNow(Arguments):
 
 
 class ExecuteWorkflow(RunNow, Arguments):
-    workflow_id: str = Field(description="Or its unique name, as everywhere.")
+    workflow_id: str | None = Field(default=None, description="Or its unique name, as everywhere.")
+    definition: dict[str, Any] | None = Field(
+        default=None, description="In place of workflow_id: nodes to try; not stored."
+    )
     version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
     priority: Priority | None = None
     plan_hash: str | None = Field(
@@ -93,6 +99,9 @@ class ControlExecution(Arguments):
     wait_seconds: float = Field(default=20, ge=0, le=50, description="As in execute_workflow; not to cancel, discard.")
 
 
+ONLY_STORED = ("workflow_id", "version", "plan_hash", "idempotency_key", "priority")
+"""Arguments of execute_workflow that a definition in its place goes without."""
+
 EXECUTION = {"execution_id": "string", "workflow_id": "string", "status": "string"}
 
 
@@ -100,8 +109,16 @@ class RunningTools:
     """The tools' work, over the services that REST uses too."""
 
     def __init__(
-        self, *, authoring: Authoring, requests: ExecutionRequests, control: Control, planner: Planner, runs: Runs
+        self,
+        *,
+        authoring: Authoring,
+        requests: ExecutionRequests,
+        control: Control,
+        planner: Planner,
+        tries: Tries,
+        runs: Runs,
     ) -> None:
+        self._tries = tries
         self._planner = planner
         self._runs = runs
         self._authoring = authoring
@@ -128,13 +145,13 @@ class RunningTools:
             Tool(
                 name="execute_workflow",
                 title="Run a workflow",
-                description="Run the current version, draft or not. Waits up to wait_seconds for the end; gives the "
-                "output and a line for each node. The execution goes on in any case: inspect_execution looks at it.",
+                description="Run the current version, draft or not, or try a definition. Waits up to wait_seconds for "
+                "the end; gives the output and a line for each node. A stored one goes on: inspect_execution.",
                 arguments=ExecuteWorkflow,
                 annotations=types.ToolAnnotations(
                     read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=True
                 ),
-                output_schema=object_schema(EXECUTION),
+                output_schema=object_schema({"status": "string"}, execution_id="string", workflow_id="string"),
                 handler=self.execute_workflow,
                 scopes=RUNS,
                 toolsets=RUNNING,
@@ -179,8 +196,28 @@ class RunningTools:
         return replace(tool, handler=self.execute_plainly, output_schema=object_schema({}))
 
     async def execute_workflow(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
-        """Submit, tell of progress while waiting, answer what is known when the time is over."""
+        """Submit, tell of progress while waiting, answer what is known when the time is over; or try a definition."""
+        if arguments.definition is not None:
+            return await self._tried(arguments, caller)
         return await self._executed(arguments, caller, EXECUTION_FORM)
+
+    async def _tried(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer:
+        """Run a definition that is not stored. It takes the right to store workflows, and to run them.
+
+        Raises:
+            InvalidArgumentsError: it came with what only a stored workflow or execution has.
+        """
+        for name in ONLY_STORED:
+            if name in arguments.model_fields_set and getattr(arguments, name) is not None:
+                raise InvalidArgumentsError(
+                    f"A definition that is tried has no {name}: it is stored nowhere.",
+                    pointer=f"/{name}",
+                    fix=f"Leave out {name}, or create_workflow first.",
+                )
+        caller.actor.require(WRITES_WORKFLOWS)
+        submission = _submission(arguments, caller.actor)
+        tried = await self._tries.run(caller.actor, arguments.definition, submission, seconds=arguments.wait_seconds)
+        return Answer(await tried_content(tried))
 
     async def execute_plainly(self, arguments: ExecuteWorkflow, caller: Caller) -> Answer | Pending:
         """The same, answered with the plain result."""
@@ -217,6 +254,13 @@ class RunningTools:
         return plan, replace(_submission(arguments, caller.actor), priority=arguments.priority, answer_form=form)
 
     async def _compiled(self, owner: str, arguments: ExecuteWorkflow | PlanExecution) -> CompiledWorkflow:
+        if arguments.workflow_id is None:
+            raise InvalidArgumentsError(
+                "There is nothing to run.",
+                pointer="/workflow_id",
+                fix="Give workflow_id, or a definition to try.",
+                next_call=NextCall("list_workflows", {}),
+            )
         workflow_id = await self._authoring.id_of(owner, arguments.workflow_id)
         return self._authoring.compiled(await self._authoring.version(owner, workflow_id, arguments.version))
 

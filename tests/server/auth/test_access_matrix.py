@@ -71,6 +71,7 @@ LEAST_ROLE_OF_ROUTE = {
     "POST /api/workflows/{workflow_id}/unpublish": EDITOR,
     "DELETE /api/workflows/{workflow_id}/tool": EDITOR,
     "GET /api/executions": VIEWER,
+    "POST /api/executions": EDITOR,
     "GET /api/executions/{execution_id}": VIEWER,
     "GET /api/exchanges": VIEWER,
     "POST /api/executions/{execution_id}/cancel": OPERATOR,

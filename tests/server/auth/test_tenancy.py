@@ -127,6 +127,7 @@ async def estate(shared: ServerProcess) -> Estate:
             "grant_id": me["session"]["session_id"],
             "session_id": me["session"]["session_id"],
             "version": "1",
+            "action": "switch",
             "path": f"{MARK}-hook",
         },
         task_id=task["taskId"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from workflow.executions import Execution
 from workflow.states import ExecutionState
@@ -20,6 +21,22 @@ class ExecutionFilter:
     text: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+
+
+class LatestRun(NamedTuple):
+    """The last execution of a workflow; ``error`` is the message where it failed."""
+
+    execution_id: str
+    state: ExecutionState
+    created_at: datetime
+    error: str | None
+
+
+class Rerun(NamedTuple):
+    """An execution that was started from another one."""
+
+    execution_id: str
+    state: ExecutionState
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

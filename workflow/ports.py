@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from workflow.credentials import CredentialRef
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Exposure, Publication, VersionSummary
-from workflow.execution_figures import ExecutionFigures, ExecutionFilter
+from workflow.execution_figures import ExecutionFigures, ExecutionFilter, LatestRun, Rerun
 from workflow.executions import EncodedRecord, Execution, Record
 from workflow.messages import Event, Job
 from workflow.schedules.schedules import SlotEntry
@@ -290,6 +290,14 @@ class ExecutionStore(Protocol):
         """The executions counted and measured, children aside."""
         ...
 
+    async def latest(self, owner: str, workflow_ids: Collection[str]) -> Mapping[str, LatestRun]:
+        """The last execution of each of these workflows, children aside; those without one are left out."""
+        ...
+
+    async def reruns(self, execution_id: str) -> Sequence[Rerun]:
+        """The executions that were started from this one (retried, rerun), newest first; few at most."""
+        ...
+
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete up to ``limit`` ended executions that were made before then, or are not among the latest ``keep``."""
         ...
@@ -300,32 +308,6 @@ class ExecutionStore(Protocol):
         Raises:
             ExecutionNotFoundError: no such execution.
         """
-        ...
-
-
-class BoundKey(NamedTuple):
-    """What an idempotency key is bound to: an execution, and the digest of each part of the request that it was for;
-    ``None`` where that was not kept."""
-
-    execution_id: str
-    request: Mapping[str, str] | None
-
-
-class IdempotencyKeys(Protocol):
-    """Keys that make a submission happen once, each for a day."""
-
-    async def take(self, workflow_id: str, key: str, execution_id: str, *, now: datetime) -> str:
-        """Bind the key to ``execution_id`` unless it is bound; the id that it is bound to then."""
-        ...
-
-    async def bind(
-        self, workflow_id: str, key: str, execution_id: str, *, request: Mapping[str, str], now: datetime
-    ) -> BoundKey:
-        """Bind the key to ``execution_id`` and the digests of a ``request`` unless it is bound; its binding then."""
-        ...
-
-    async def free(self, workflow_id: str, key: str, execution_id: str) -> None:
-        """Unbind the key where it is bound to ``execution_id``: nothing was accepted under it."""
         ...
 
 

@@ -19,8 +19,9 @@ from engine.expressions.scope import ExpressionScope
 from engine.nodes.webhook import DELIVERY_ID
 from workflow.errors import ExecutionNotFoundError, ExpressionError, InvalidArgumentsError
 from workflow.executions import Execution
+from workflow.idempotency import IdempotencyKeys
 from workflow.items import JsonObject
-from workflow.ports import Clock, IdempotencyKeys, NewId
+from workflow.ports import Clock, NewId
 
 PREFIX = "delivery:"
 """Before our keys, so that no caller's own idempotency key means a delivery by accident."""

@@ -21,7 +21,8 @@ from workflow.audit import AuditLog, acting
 from workflow.errors import ErrorKind, ExecutionNotFoundError, JobsprintError, NextCall, NotAcceptedError, StorageError
 from workflow.executions import Execution
 from workflow.findings import Finding, listed
-from workflow.ports import Clock, ExecutionStore, IdempotencyKeys, NewId
+from workflow.idempotency import IdempotencyKeys
+from workflow.ports import Clock, ExecutionStore, NewId
 from workflow.schedules.schedules import SlotEntry
 from workflow.states import ExecutionState
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from engine.announcements import Announcements
@@ -13,7 +13,7 @@ from engine.dispatch.local_executions import LocalExecution, LocalExecutions
 from engine.dispatch.remote import RemoteExecutions
 from engine.runs.journal import attempts_in, effects_in, node_runs_in, waited_ms_in, waiting_in
 from workflow.errors import ExecutionNotFoundError
-from workflow.execution_figures import ExecutionFigures, ExecutionFilter
+from workflow.execution_figures import ExecutionFigures, ExecutionFilter, LatestRun, Rerun
 from workflow.executions import EffectResult, Execution, NodeRun, Record, Suspension
 from workflow.ports import ExecutionStore, Page
 from workflow.states import ACTIVE_STATES, FINISHED, ExecutionState
@@ -38,7 +38,7 @@ class Inspection:
     """An execution and its node runs. ``running`` names the nodes at work, ``retrying`` those between two attempts with
     the reason, ``waiting`` what waits, also while other parts run or are queued; ``attempts`` has the most tries that
     an effect of a node took, where that was more than one, ``waited_ms`` how long nothing was done but wait,
-    ``effects`` what effects came to."""
+    ``effects`` what effects came to, ``reruns`` what was started from it."""
 
     execution: Execution
     node_runs: Sequence[NodeRun]
@@ -47,6 +47,7 @@ class Inspection:
     waiting: Sequence[Suspension] = ()
     attempts: Mapping[str, int] = field(default_factory=dict)
     waited_ms: float = 0.0
+    reruns: Sequence[Rerun] = ()
     effects: Sequence[EffectResult] = ()
 
 
@@ -109,12 +110,19 @@ class ExecutionReader:
                 run.journal.waiting(),
                 attempts_in(run.journal.records),
                 waited_ms_in(run.journal.records),
-                effects_in(run.journal.records),
+                effects=effects_in(run.journal.records),
             )
         execution, records = await self.recorded(owner, execution_id)
         if len(records) > LARGE_RECORDS:
-            return await asyncio.to_thread(_inspection, execution, list(records))
-        return _inspection(execution, records)
+            found = await asyncio.to_thread(_inspection, execution, list(records))
+        else:
+            found = _inspection(execution, records)
+        has_failed = execution.state in (ExecutionState.FAILED, ExecutionState.DEAD)
+        return replace(found, reruns=await self._store.reruns(execution_id)) if has_failed else found
+
+    async def latest(self, owner: str, workflow_ids: Collection[str]) -> Mapping[str, LatestRun]:
+        """The last execution of each of these workflows; see the store's port."""
+        return await self._store.latest(owner, workflow_ids)
 
     async def waiting(self, owner: str, execution_id: str) -> Sequence[Suspension]:
         """What waits in the execution now, also while other parts of it run.

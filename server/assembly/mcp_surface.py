@@ -133,7 +133,7 @@ async def running_surface(
 def _authoring_tools(
     settings: Settings, engine: Engine, outgoing: Outgoing, prompts: PromptManager, running: RunningTools
 ) -> list[Tool[Any]]:
-    workflow_tools = WorkflowTools(engine.authoring, engine.schedules)
+    workflow_tools = WorkflowTools(engine.authoring, engine.schedules, engine.reader)
     return [
         *NodeTypeTools(engine.authoring.registry, outgoing.vault).tools(),
         *AuthoringTools(engine.authoring, running, base_url=settings.base_url).tools(),

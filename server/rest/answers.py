@@ -50,6 +50,7 @@ class WorkflowSummary(WorkflowHeader):
 
     description: str
     nodes: int
+    last_run: dict[str, Any] = {}
 
 
 class WorkflowsAnswer(_Answer):

@@ -166,7 +166,8 @@ class RestApi:
             cursor=query.cursor,
             deleted=query.deleted,
         )
-        listed = [summary_content(each) for each in page.items]
+        latest = await self.reader.latest(actor_of(request).workspace_id, [each.id for each in page.items])
+        listed = [summary_content(each, latest.get(each.id)) for each in page.items]
         return json_response({"workflows": listed, "next_cursor": page.next_cursor})
 
     async def get_workflow(self, request: Request) -> Response:

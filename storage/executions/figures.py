@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select, union_all
 
 from storage.database.search import contains
 from storage.tables.workflows import executions
@@ -13,6 +14,7 @@ from workflow.execution_figures import ExecutionFilter
 MEASURED = 1_000
 """Of the newest executions times are taken: they stand in their rows' data, which has to be read for it."""
 MOST_ERRORS = 5
+MOST_RERUNS = 10
 
 
 def matching(where: ExecutionFilter) -> list[ColumnElement[bool]]:
@@ -61,3 +63,39 @@ def newest(where: ExecutionFilter) -> Select[Any]:
 
 def _parents(where: ExecutionFilter) -> list[ColumnElement[bool]]:
     return [*matching(where), executions.c.parent_id.is_(None)]
+
+
+def latest_of(owner: str, workflow_ids: Collection[str]) -> Select[Any]:
+    """The last execution of each workflow, children aside: one look into the index for each."""
+    columns = (
+        executions.c.id,
+        executions.c.workflow_id,
+        executions.c.state,
+        executions.c.created_at,
+        executions.c.error_message,
+    )
+    each = [
+        select(
+            select(*columns)
+            .where(
+                executions.c.workflow_id == workflow_id,
+                executions.c.owner == owner,
+                executions.c.parent_id.is_(None),
+            )
+            .order_by(executions.c.created_at.desc(), executions.c.id.desc())
+            .limit(1)
+            .subquery()
+        )
+        for workflow_id in workflow_ids
+    ]
+    return select(union_all(*each).subquery())
+
+
+def reruns_of(execution_id: str) -> Select[Any]:
+    """What was started from an execution, newest first."""
+    return (
+        select(executions.c.id, executions.c.state)
+        .where(executions.c.rerun_of == execution_id)
+        .order_by(executions.c.created_at.desc(), executions.c.id.desc())
+        .limit(MOST_RERUNS)
+    )

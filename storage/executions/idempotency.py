@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from storage.database.database import Database
 from storage.tables.workflows import idempotency_keys as keys
 from workflow.errors import StorageError
-from workflow.ports import BoundKey
+from workflow.idempotency import BoundKey
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ TIDIED_EVERY, TIDIED_AT_ONCE = timedelta(minutes=10), 10_000
 
 
 class SqlIdempotencyKeys:
-    """Implements :class:`workflow.ports.IdempotencyKeys`.
+    """Implements :class:`workflow.idempotency.IdempotencyKeys`.
 
     1. Two processes bind one key at the same moment. The primary key lets one of them in; the other one's statement
        waits for that one's commit, changes nothing, and the binding is read afterwards.

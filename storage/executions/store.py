@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from storage.database.cursors import decode_cursor, encode_cursor
 from storage.database.database import Database
 from storage.executions.batches import Batch, BatchWriter, Beside
 from storage.executions.blobs import BlobStore
-from storage.executions.figures import by_error, counted, matching, newest
+from storage.executions.figures import by_error, counted, latest_of, matching, newest, reruns_of
 from storage.executions.group_commit import GroupCommit, Note
 from storage.executions.lease import Lease
 from storage.executions.outbox import Outbox
@@ -40,7 +40,7 @@ from storage.tables.workflows import executions, journal
 from storage.workflows.schedules import entry_values
 from workflow.audit import AuditEntry
 from workflow.errors import ExecutionNotFoundError, StorageError
-from workflow.execution_figures import ExecutionFigures, ExecutionFilter
+from workflow.execution_figures import ExecutionFigures, ExecutionFilter, LatestRun, Rerun
 from workflow.executions import EncodedRecord, Execution, Record
 from workflow.messages import Job
 from workflow.ports import Page
@@ -129,6 +129,7 @@ class SqlExecutionStore:
                 self._lease.owner if is_mine else None,
                 lease_end,
                 execution.root,
+                execution.rerun_of,
                 execution_to_bytes(execution),
             )
             entries = [records_to_bytes(records)] if records else []
@@ -233,6 +234,23 @@ class SqlExecutionStore:
             rows = (await connection.execute(newest(where))).all()
         shown = await asyncio.to_thread(lambda: [self._shown(row) for row in rows])
         return ExecutionFigures(counts=counts, errors=errors, newest=shown)
+
+    async def latest(self, owner: str, workflow_ids: Collection[str]) -> Mapping[str, LatestRun]:
+        """The last execution of each workflow; see the port."""
+        if not workflow_ids:
+            return {}
+        async with self._database.statement() as connection:
+            rows = await connection.execute(latest_of(owner, workflow_ids))
+        return {
+            row.workflow_id: LatestRun(row.id, ExecutionState(row.state), row.created_at, row.error_message)
+            for row in rows
+        }
+
+    async def reruns(self, execution_id: str) -> Sequence[Rerun]:
+        """What was started from it; see the port."""
+        async with self._database.statement() as connection:
+            rows = await connection.execute(reruns_of(execution_id))
+        return [Rerun(row.id, ExecutionState(row.state)) for row in rows]
 
     async def prune(self, *, ended_before: datetime | None, keep: int | None, limit: int) -> int:
         """Delete ended executions; see the port."""

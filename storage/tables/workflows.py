@@ -114,6 +114,8 @@ executions = Table(
     Column("write_token", BigInteger),
     # Of a child: the execution that the chain of sub-workflows began with.
     Column("root_id", String(36)),
+    # Of one that was started from another (retried, rerun): that one.
+    Column("rerun_of", String(36)),
     # Everything that no query asks for; see storage.executions.records.
     Column("data", LargeBinary, nullable=False),
     Index("executions_by_workflow", "workflow_id", "created_at", "id"),
@@ -127,6 +129,9 @@ Index("executions_by_parent", executions.c.parent_id, sqlite_where=_is_child, po
 
 _has_root = executions.c.root_id.isnot(None)
 Index("executions_by_root", executions.c.root_id, sqlite_where=_has_root, postgresql_where=_has_root)
+
+_is_rerun = executions.c.rerun_of.isnot(None)
+Index("executions_by_rerun", executions.c.rerun_of, sqlite_where=_is_rerun, postgresql_where=_is_rerun)
 
 _is_leased = executions.c.lease_owner.isnot(None)
 _has_lease_end = executions.c.lease_expires_at.isnot(None)

@@ -37,16 +37,30 @@ def figures_content(figures: ExecutionFigures) -> dict[str, Any]:
             content["other_workflows"] = len(most) - MOST_WORKFLOWS
     content |= _times(figures.newest)
     if figures.errors:
-        content["errors"] = [{"count": count, "message": fit(text, ERROR_TOKENS)[0]} for text, count in figures.errors]
+        content["errors"] = [
+            {"count": count, **_example(figures.newest, text), "message": fit(text, ERROR_TOKENS)[0]}
+            for text, count in figures.errors
+        ]
     still = _open_failures(figures.newest)
     if still:
         content["open_failures"] = {"count": len(still), "newest": [each.id for each in still[:MOST_LISTED]]}
     return dict(fit(content, SUMMARY_TOKENS)[0])
 
 
+def _example(newest: Sequence[Execution], message: str) -> Mapping[str, Any]:
+    """The node that failed so last, and the execution; nothing where none of the newest did."""
+    for each in newest:
+        if each.error is not None and each.error.message == message:
+            return {"execution_id": each.id, **({"node": each.error.node} if each.error.node else {})}
+    return {}
+
+
 def _times(newest: Sequence[Execution]) -> Mapping[str, Any]:
-    """Of those of the newest that have ended: half and nineteen in twenty take no longer than this, and the slowest."""
+    """Of those of the newest that succeeded (where none did, that have ended): half and nineteen in twenty take no
+    longer than this, and the slowest. Failures are often quick, and would make the others look quicker than they are.
+    """
     ended = [each for each in newest if each.duration_ms is not None]
+    ended = [each for each in ended if each.state is ExecutionState.SUCCEEDED] or ended
     if not ended:
         return {}
     ended.sort(key=lambda each: each.duration_ms or 0.0)

@@ -15,7 +15,14 @@ from tools.executions.app import TOOL_META
 from tools.executions.figures import figures_content
 from tools.executions.running import EXECUTION
 from tools.executions.runs import Runs
-from tools.executions.views import execution_link, execution_summary, how_to_answer, node_run_details, overview
+from tools.executions.views import (
+    execution_link,
+    execution_summary,
+    how_to_answer,
+    mending,
+    node_run_details,
+    overview,
+)
 from tools.protocol.budget import (
     LIST_BUDGET,
     ROOM_FOR_CURSOR,
@@ -170,7 +177,7 @@ def _page(
     """
     name = "nodes" if arguments.node is None else "runs"
     start = start_of(arguments.cursor, arguments.node or "", name)
-    summary = {**shown(execution_summary(inspection.execution)), **marks}
+    summary = {**shown(execution_summary(inspection.execution)), **mending(inspection), **marks}
     content: dict[str, Any] = fit(summary, SUMMARY_TOKENS if start else arguments.max_tokens // 2)[0]
     is_cut = False
     if arguments.node is None:

@@ -72,7 +72,10 @@ def execution_summary(execution: Execution) -> dict[str, Any]:
 
 def overview(inspection: Inspection, actor: Actor) -> dict[str, Any]:
     """A line per node run, what waits, and the output, as the actor may see it."""
-    content: dict[str, Any] = {"nodes": [node_run_summary(run) for run in inspection.node_runs]}
+    content: dict[str, Any] = {
+        **mending(inspection),
+        "nodes": [node_run_summary(run) for run in inspection.node_runs],
+    }
     if inspection.running:
         content["running"] = list(inspection.running)
     if inspection.retrying:
@@ -85,6 +88,14 @@ def overview(inspection: Inspection, actor: Actor) -> dict[str, Any]:
     if inspection.execution.output is not None:
         content["output"] = inspection.execution.output
     return content
+
+
+def mending(inspection: Inspection) -> dict[str, Any]:
+    """Of a failed execution: the later one that succeeded in its place, else those that try to."""
+    mended = next((each for each in inspection.reruns if each.state is ExecutionState.SUCCEEDED), None)
+    if mended is not None:
+        return {"mended_by": mended.execution_id}
+    return {"reruns": {each.execution_id: each.state.value for each in inspection.reruns}} if inspection.reruns else {}
 
 
 def may_answer(actor: Actor, waiting: Suspension) -> bool:

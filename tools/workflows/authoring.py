@@ -25,6 +25,7 @@ from tools.protocol.tool import (
 )
 from tools.workflows.starting import what_starts_it
 from workflow.definitions.definition import WorkflowDefinition
+from workflow.definitions.differences import Difference
 from workflow.definitions.operations import apply_operations, parse_operations
 from workflow.errors import InvalidArgumentsError, JobsprintError
 from workflow.findings import Finding
@@ -84,6 +85,7 @@ class UpdateWorkflow(Arguments):
 REPEATED = ("workflow_id", "workflow", "version", "trigger", "created_at")
 """Members of a run's answer that the answer about its workflow has already, or that everybody knows."""
 MOST_FIXED = 20
+MOST_CHANGES = 10
 GO_ON = "A failed run goes on with this version by control_execution with rerun, its failed node and version current."
 
 FINDINGS = {"type": "array", "items": {"type": "object"}}
@@ -219,7 +221,12 @@ class AuthoringTools:
             saved = await self._authoring.replace(actor, workflow_id, arguments.definition, expected_version=expected)
         answer = await self._answer(saved, fixed, arguments.run, caller)
         said = answer.content.get("next")
-        return replace(answer, content={**answer.content, "next": f"{said} {GO_ON}" if said else GO_ON})
+        changed: dict[str, Any] = {}
+        if arguments.restore_version is not None:
+            version = saved.workflow.version
+            _, _, found = await self._authoring.compare(actor.workspace_id, workflow_id, version - 1, version)
+            changed = changes_content(found)
+        return replace(answer, content={**answer.content, **changed, "next": f"{said} {GO_ON}" if said else GO_ON})
 
     async def _mended(
         self, caller: Caller, document: Any, current: StoredWorkflow | None = None
@@ -252,6 +259,13 @@ def workflow_header(stored: StoredWorkflow) -> dict[str, Any]:
     if stored.published_version is not None:
         header["published_version"] = stored.published_version
     return header
+
+
+def changes_content(found: Difference) -> dict[str, Any]:
+    """What changed, in the first lines of the difference."""
+    lines = list(found.lines)
+    content: dict[str, Any] = {"changes": lines[:MOST_CHANGES] or ["nothing"]}
+    return content if len(lines) <= MOST_CHANGES else {**content, "changes_of": len(lines)}
 
 
 def _may_run(run: RunNow | None, caller: Caller) -> None:

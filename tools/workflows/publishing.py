@@ -12,7 +12,7 @@ from engine.definitions.publishing import Publishing
 from engine.schedules.schedules import Schedules
 from tools.protocol.caller import Caller
 from tools.protocol.tool import AUTHORING, Answer, Arguments, Tool, object_schema
-from tools.workflows.authoring import workflow_header
+from tools.workflows.authoring import changes_content, workflow_header
 from tools.workflows.starting import what_starts_it
 from workflow.definitions.publication import TOOL_NAME_PATTERN, Exposure
 from workflow.errors import InvalidArgumentsError
@@ -105,11 +105,16 @@ class PublishingTools:
             case "withdraw_tool":
                 await self._publishing.withdraw_tool(caller.actor, workflow_id)
                 return Answer({"workflow_id": workflow_id, "status": "published"})
-        exposure = offer.exposure(caller.actor.workspace_id) if offer is not None else None
+        owner = caller.actor.workspace_id
+        exposure = offer.exposure(owner) if offer is not None else None
+        before = (await self._authoring.workflows.get(owner, workflow_id)).published_version
         published = await self._publishing.publish(
             caller.actor, workflow_id, version=arguments.version, exposure=exposure
         )
         content = published_content(published, exposure, self._publishing)
+        if before is not None and before != published.version:
+            _, _, found = await self._authoring.compare(owner, workflow_id, before, published.version)
+            content |= {"before": before, **changes_content(found)}
         return Answer({**content, **what_starts_it(published, exposure, self._base_url)})
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from engine.definitions.authoring import Authoring
+from engine.executions.reader import ExecutionReader
 from engine.schedules.schedules import Schedules
 from engine.schedules.views import entry_json
 from tools.protocol.budget import LIST_BUDGET, ROW_TOKENS, fit
@@ -18,11 +19,13 @@ from tools.workflows.authoring import workflow_header
 from tools.workflows.definition_pages import view_answer, workflow_link
 from workflow.definitions.differences import Difference
 from workflow.definitions.publication import RESTORABLE, VersionSummary
+from workflow.execution_figures import LatestRun
 from workflow.identity import READS_WORKFLOWS, WRITES_WORKFLOWS
 from workflow.messages import utc_text
 from workflow.ports import Page, StoredWorkflow, WorkflowSummary
 
 VERSIONS_PER_PAGE = 30
+ERROR_TOKENS = 30
 SCHEDULES_PER_PAGE, SLOTS_SHOWN = 10, 10
 RESTORED = "It is a draft: its webhooks do not listen and it is no tool. publish_workflow puts it into use again."
 
@@ -55,8 +58,9 @@ class DeleteWorkflow(Arguments):
 class WorkflowTools:
     """The tools' work, over the :class:`~engine.definitions.authoring.Authoring` that REST uses too."""
 
-    def __init__(self, authoring: Authoring, schedules: Schedules) -> None:
+    def __init__(self, authoring: Authoring, schedules: Schedules, reader: ExecutionReader) -> None:
         self._authoring = authoring
+        self._reader = reader
         self._schedules = schedules
 
     def reading_tools(self) -> list[Tool[Any]]:
@@ -154,17 +158,18 @@ class WorkflowTools:
     async def list_workflows(self, arguments: ListWorkflows, caller: Caller) -> Answer:
         """One page."""
 
+        owner = caller.actor.workspace_id
+        latest: dict[str, LatestRun] = {}
+
         async def read(limit: int) -> Page[WorkflowSummary]:
-            return await self._authoring.workflows.page(
-                caller.actor.workspace_id,
-                text=arguments.text,
-                limit=limit,
-                cursor=arguments.cursor,
-                deleted=arguments.deleted,
+            page = await self._authoring.workflows.page(
+                owner, text=arguments.text, limit=limit, cursor=arguments.cursor, deleted=arguments.deleted
             )
+            latest.update(await self._reader.latest(owner, [each.id for each in page.items]))
+            return page
 
         def row_of(summary: WorkflowSummary) -> dict[str, Any]:
-            row = summary_content(summary)
+            row = summary_content(summary, latest.get(summary.id))
             return {**row, "description": fit(row["description"], ROW_TOKENS)[0]}
 
         return await page_answer("workflows", read, row_of, limit=arguments.limit)
@@ -180,8 +185,8 @@ class WorkflowTools:
         return Answer({"workflow_id": workflow_id, "deleted": True, "restorable_days": RESTORABLE.days})
 
 
-def summary_content(summary: WorkflowSummary) -> dict[str, Any]:
-    """A workflow in a list; deleted ones say until when they can be restored."""
+def summary_content(summary: WorkflowSummary, latest: LatestRun | None = None) -> dict[str, Any]:
+    """A workflow in a list, with its last run; deleted ones say until when they can be restored."""
     content: dict[str, Any] = {
         "workflow_id": summary.id,
         "name": summary.name,
@@ -193,6 +198,13 @@ def summary_content(summary: WorkflowSummary) -> dict[str, Any]:
     }
     if summary.published_version is not None:
         content["published_version"] = summary.published_version
+    if latest is not None:
+        content["last_run"] = {
+            "execution_id": latest.execution_id,
+            "status": latest.state.value,
+            "at": utc_text(latest.created_at),
+            **({"error": fit(latest.error, ERROR_TOKENS)[0]} if latest.error else {}),
+        }
     if summary.deleted_at is not None:
         content |= {
             "status": "deleted",

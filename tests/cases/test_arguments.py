@@ -18,7 +18,7 @@ from mcp.client.client import Client
 
 from tests.support.mcp_caller import McpCaller
 from tests.support.server_process import ServerProcess
-from tools.executions.running import ExecuteWorkflow
+from tools.executions.running import ExecuteWorkflow, PlanExecution
 from tools.protocol.arguments import without_blanks, without_unfit_blanks
 from tools.workflows.publishing import PublishWorkflow
 
@@ -122,8 +122,8 @@ class TestBlanks:
         assert published.status_code == 200, published.text
 
     def test_what_is_required_or_a_users_own_is_left_as_it_is(self) -> None:
-        given = {"workflow_id": "", "input": {"a": None, "b": ""}, "priority": None, "mode": ""}
-        assert without_blanks(ExecuteWorkflow, given) == {"workflow_id": "", "input": {"a": None, "b": ""}}
+        given = {"workflow_id": "", "input": {"a": None, "b": ""}, "trigger": None}
+        assert without_blanks(PlanExecution, given) == {"workflow_id": "", "input": {"a": None, "b": ""}}
         plain = {"workflow_id": "w"}
         assert without_blanks(ExecuteWorkflow, plain) is plain
 

@@ -43,7 +43,7 @@ class RunNow(Arguments):
         description="An object, or a list of objects: the trigger's items (of a webhook {body, …}).",
     )
     trigger: str | None = Field(default=None, description="Where to start; default: the manual one.")
-    wait_seconds: float = Field(default=20, ge=0, le=50, description="How long to wait for the end; 0 not at all.")
+    wait_seconds: float = Field(default=20, ge=0, le=50, description="To wait for the end; 0 not at all.")
     mode: Literal["live", "test"] = Field(
         default="live", description="test mocks every effect: nothing is sent anywhere."
     )
@@ -68,7 +68,7 @@ class ExecuteWorkflow(RunNow, Arguments):
     plan_hash: str | None = Field(
         default=None, description="Of plan_execution: refused if the run would do anything else now."
     )
-    cancel_with_request: bool = Field(default=False, description="Cancel the run if this request is cancelled.")
+    cancel_with_request: bool = Field(default=False, description="If this request is cancelled, the run is.")
 
 
 class PlanExecution(Arguments):

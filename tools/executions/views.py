@@ -334,7 +334,8 @@ class ExecutionAnswers:
                 links = (whole,) if was_cut else links
                 content["next"] = how_to_go_on(execution, waiting)
         elif execution.state not in FINISHED | {ExecutionState.DEAD}:
-            content["next"] = "It goes on. Call inspect_execution with wait_seconds to wait for its end."
+            look = json.dumps({"execution_id": execution.id, "wait_seconds": 50})
+            content["next"] = f"It goes on. Wait for its end with inspect_execution {look}"
         elif execution.error is not None:
             content["next"] = how_to_mend(execution)
         return Answer(content, links=links, whole=whole)

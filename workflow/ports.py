@@ -233,7 +233,8 @@ class ExecutionStore(Protocol):
         ...
 
     def encode(self, record: Record) -> bytes:
-        """A record as an :class:`EncodedRecord` has it, or :class:`UnstorableValueError`. Threads may call this."""
+        """A record as an :class:`EncodedRecord` has it, or
+        :class:`workflow.errors.UnstorableValueError`. Threads may call this."""
         ...
 
     async def committed(self, execution_id: str) -> None:

@@ -44,12 +44,13 @@ from tools.protocol.tool import error_content
 from tools.skills import SkillNotFoundError
 from workflow.agent_questions import PeopleOnlyError
 from workflow.credentials import TooManyCredentialsError
-from workflow.errors import JobsprintError, QueueFullError
+from workflow.errors import JobsprintError, NextCall, QueueFullError
 from workflow.executions import ErrorRecord
 from workflow.identity import LOCAL_ACTOR
 from workflow.lost_data import LostDataError
 from workflow.messages import Job
 from workflow.names import AmbiguousNameError
+from workflow.plans import PlanExpiredError
 
 ID = "0198c0de-0000-7000-8000-000000000000"
 Example = dict[str, Any]
@@ -114,6 +115,8 @@ async def _calls(client: Client, found: dict[str, Example]) -> None:
     ended = await _content(client, "execute_workflow", **known, input={})
     execution = {"execution_id": ended["execution_id"]}
     rename = {"op": "rename_node", "name": "nod", "new_name": "step"}
+    used = (await _content(client, "plan_execution", **known, input={"n": 1}))["plan_hash"]
+    await _content(client, "execute_workflow", **known, input={"n": 1}, plan_hash=used)
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("execute_workflow", {**known, "wait_seconds": 500}),
         ("create_workflow", {"definition": one({"type": "noop"})}),
@@ -128,6 +131,7 @@ async def _calls(client: Client, found: dict[str, Example]) -> None:
         ("control_execution", {**execution, "action": "cancel"}),
         ("control_execution", {**execution, "action": "resume"}),
         ("execute_workflow", {**known, "input": {"n": 1}, "plan_hash": "0" * 32}),
+        ("execute_workflow", {**known, "input": {"n": 1}, "plan_hash": used}),
     ]
     for tool, arguments in wrong:
         error = await _error(client, tool, arguments)
@@ -269,6 +273,7 @@ def _made() -> dict[str, Example]:
         raise limit_error("result_too_large", SandboxLimits())
 
     return {
+        "plan_expired": error_content(PlanExpiredError(plan_again=NextCall("plan_execution", {"workflow_id": ID}))),
         "too_many_tries": error_content(TooManyTriesError()),
         "rate_limited": error_content(RateLimitedError(6_000, retry_after_seconds=1)),
         "queue_unavailable": error_content(unavailable(ConnectionRefusedError("Connection refused"))),

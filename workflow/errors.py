@@ -238,21 +238,6 @@ class ConcurrencyLimitError(JobsprintError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class PlanChangedError(JobsprintError):
-    """A run would now do something else than what was planned; nothing was started."""
-
-    code = "plan_changed"
-    kind = ErrorKind.CONFLICT
-
-    def __init__(self, expected: str, actual: str, *, plan_again: NextCall) -> None:
-        super().__init__(
-            f"A run would not do what plan {expected} says: now it is {actual}. Nothing was started.",
-            pointer="/plan_hash",
-            fix="Plan again with the same input, look at what has changed, and execute with the new plan_hash.",
-            next_call=plan_again,
-        )
-
-
 class NotWaitingError(JobsprintError):
     """The execution does not wait for this."""
 

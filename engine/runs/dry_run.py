@@ -15,14 +15,10 @@ from engine.runs.journal import Journal, Unsaved
 from engine.runs.node_runner import NodeRunner
 from engine.runs.run import PlannedEffect, Run
 from engine.runs.submission import input_items
-from workflow.errors import NextCall, PlanChangedError
 from workflow.executions import ErrorRecord, Execution
 from workflow.identity import NOBODY
 from workflow.ports import Clock
 from workflow.states import ExecutionState
-
-SHOWN_INPUT_BYTES = 1_000
-"""The largest input that an error repeats."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,19 +79,6 @@ class Planner:
         }
         digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
         return ExecutionPlan(run.planned, nodes, run.error, digest[:32])
-
-    async def check(self, compiled: CompiledWorkflow, *, start_node: str | None, data: object, expected: str) -> None:
-        """Check that an execution would still do what was planned.
-
-        Raises:
-            PlanChangedError: it would not.
-        """
-        now = await self.plan(compiled, start_node=start_node, data=data)
-        if now.hash != expected:
-            again: dict[str, object] = {"workflow_id": compiled.workflow_id}
-            if data is not None and len(orjson.dumps(data)) <= SHOWN_INPUT_BYTES:
-                again["input"] = data
-            raise PlanChangedError(expected, now.hash, plan_again=NextCall("plan_execution", again))
 
 
 def _forget(records: Sequence[Unsaved]) -> None:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from engine.executions.plans import Plans
 from engine.runs.dry_run import Planner
 from prompts.manager import PromptManager
 from server.assembly.engine_parts import Engine
@@ -19,6 +20,7 @@ from server.mcp.subscriptions import Subscriptions
 from server.settings.secret_key import derived_key
 from server.settings.settings import Settings
 from server.version import VERSION
+from storage.workflows.plans import SqlPlans
 from tools.definition_guide import DefinitionGuide
 from tools.executions.app import ExecutionApp
 from tools.executions.inspection import InspectionTools
@@ -84,7 +86,12 @@ async def running_surface(
         authoring=engine.authoring,
         requests=engine.requests,
         control=engine.control,
-        planner=Planner(runner=engine.runner, clock=foundation.clock),
+        plans=Plans(
+            planner=Planner(runner=engine.runner, clock=foundation.clock),
+            store=SqlPlans(foundation.database),
+            audit=foundation.audit,
+            clock=foundation.clock,
+        ),
         tries=engine.tries,
         runs=runs,
     )

@@ -155,6 +155,24 @@ idempotency_keys = Table(
     Index("idempotency_keys_by_age", "created_at"),
 )
 
+plans = Table(
+    "plans",
+    metadata,
+    Column("owner", Text, nullable=False),
+    Column("hash", String(32), nullable=False),
+    Column("workflow_id", String(36), nullable=False),
+    # As they were shown, to say later what is different.
+    Column("effects", JsonBytes, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    # Who had it run, when, and with which idempotency key.
+    Column("used_by", Text),
+    Column("used_at", UtcTime),
+    Column("used_key", Text),
+    PrimaryKeyConstraint("owner", "hash"),
+    Index("plans_by_age", "made_at"),
+)
+
 journal = Table(
     "journal",
     metadata,

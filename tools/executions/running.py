@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import mcp_types as types
@@ -12,8 +13,8 @@ from engine.definitions.authoring import Authoring
 from engine.definitions.compiled import CompiledWorkflow
 from engine.executions.control import Control
 from engine.executions.intake import ExecutionRequests
+from engine.executions.plans import Plans
 from engine.executions.tries import Tries
-from engine.runs.dry_run import Planner
 from engine.runs.submission import Submission
 from tools.executions.app import TOOL_META
 from tools.executions.runs import EXECUTION_FORM, RESULT_FORM, Runs
@@ -66,7 +67,7 @@ class ExecuteWorkflow(RunNow, Arguments):
     version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
     priority: Priority | None = None
     plan_hash: str | None = Field(
-        default=None, description="Of plan_execution: refused if the run would do anything else now."
+        default=None, description="Of plan_execution: for one run that would do the same, within 1 h."
     )
     cancel_with_request: bool = Field(default=False, description="If this request is cancelled, the run is.")
 
@@ -114,12 +115,12 @@ class RunningTools:
         authoring: Authoring,
         requests: ExecutionRequests,
         control: Control,
-        planner: Planner,
+        plans: Plans,
         tries: Tries,
         runs: Runs,
     ) -> None:
         self._tries = tries
-        self._planner = planner
+        self._plans = plans
         self._runs = runs
         self._authoring = authoring
         self._requests = requests
@@ -176,7 +177,13 @@ class RunningTools:
         """The effects of a run that does not happen."""
         owner = caller.actor.workspace_id
         plan = await self._compiled(owner, arguments)
-        planned = await self._planner.plan(plan, start_node=arguments.trigger, data=arguments.input)
+        planned = await self._plans.make(
+            caller.actor,
+            plan,
+            start_node=arguments.trigger,
+            data=arguments.input,
+            is_first_page=arguments.cursor is None,
+        )
         start = start_of(arguments.cursor, planned.hash)
         content: dict[str, Any] = {"plan_hash": planned.hash}
         if planned.error is not None:
@@ -228,7 +235,13 @@ class RunningTools:
         if execution_id is None:
             plan, submission = await self._prepared(arguments, caller, form)
             is_kept = plan.definition.settings.durability != "none"
-            start = self._requests.request(plan, submission, key=arguments.idempotency_key)
+            key, plan_hash = arguments.idempotency_key, arguments.plan_hash
+            request = partial(self._requests.request, plan, submission, key=key)
+            start = (
+                request()
+                if plan_hash is None
+                else self._plans.started(caller.actor, plan, submission, request, plan_hash=plan_hash, key=key)
+            )
             execution_id, is_repeated = await self._runs.begin(
                 start, caller=caller, cancel_with_request=arguments.cancel_with_request
             )
@@ -247,10 +260,6 @@ class RunningTools:
         self, arguments: ExecuteWorkflow, caller: Caller, form: str
     ) -> tuple[CompiledWorkflow, Submission]:
         plan = await self._compiled(caller.actor.workspace_id, arguments)
-        if arguments.plan_hash is not None:
-            await self._planner.check(
-                plan, start_node=arguments.trigger, data=arguments.input, expected=arguments.plan_hash
-            )
         return plan, replace(_submission(arguments, caller.actor), priority=arguments.priority, answer_form=form)
 
     async def _compiled(self, owner: str, arguments: ExecuteWorkflow | PlanExecution) -> CompiledWorkflow:

@@ -13,12 +13,12 @@ from workflow.definitions.checks import webhook_paths
 from workflow.definitions.definition import WorkflowDefinition
 from workflow.definitions.publication import Exposure
 from workflow.errors import InvalidArgumentsError, InvalidDefinitionError, ToolNameTakenError
-from workflow.findings import pointer
+from workflow.findings import listed, pointer
 from workflow.identity import Actor
 from workflow.items import JsonObject
 from workflow.ports import StoredWorkflow
 from workflow.schemas.provider_rules import provider_findings
-from workflow.schemas.schemas import schema_findings
+from workflow.schemas.schemas import InputSchema, schema_findings
 
 ANY_OBJECT: dict[str, Any] = {"type": "object", "properties": {}}
 """The input schema of a workflow that declares none."""
@@ -134,6 +134,7 @@ class Publishing:
         if exposure.input_schema is not None:
             for found in schema_findings(exposure.input_schema, at="/tool/input_schema"):
                 raise InvalidArgumentsError(found.message, pointer=found.pointer, fix=SCHEMA_FIX)
+        _check_bound(exposure, definition)
 
 
 def _check_providers(exposure: Exposure, definition: WorkflowDefinition) -> None:
@@ -162,6 +163,42 @@ def manual_trigger(definition: WorkflowDefinition) -> str | None:
         if node.type == Manual.name and not node.disabled:
             return name
     return None
+
+
+def offered_schema(exposure: Exposure, definition: WorkflowDefinition) -> dict[str, Any]:
+    """The schema of what callers of a tool give: its input's without the arguments that are bound."""
+    schema = input_schema(exposure, definition)
+    if not exposure.bound:
+        return schema
+    properties = {name: each for name, each in schema.get("properties", {}).items() if name not in exposure.bound}
+    offered = {**schema, "properties": properties}
+    if "required" in schema:
+        offered["required"] = [name for name in schema["required"] if name not in exposure.bound]
+    return offered
+
+
+def _check_bound(exposure: Exposure, definition: WorkflowDefinition) -> None:
+    """Let pass bound arguments that the input has, and that fit it.
+
+    Raises:
+        InvalidArgumentsError: one is none of the input's, or has another form.
+    """
+    properties = input_schema(exposure, definition).get("properties", {})
+    for name in exposure.bound:
+        if properties and name not in properties:
+            raise InvalidArgumentsError(
+                f"The input has no {name!r} that could be bound.",
+                pointer=pointer("tool", "bound", name),
+                fix=f"Bind one of these: {listed(list(properties))}.",
+            )
+    known = {name: each for name, each in properties.items() if name in exposure.bound}
+    findings = InputSchema({"type": "object", "properties": known}).findings(exposure.bound)
+    if findings:
+        raise InvalidArgumentsError(
+            f"A bound argument does not fit the input: {findings[0].message}",
+            pointer=f"/tool/bound{findings[0].pointer}",
+            fix="Give a value that the input's schema takes.",
+        )
 
 
 def input_schema(exposure: Exposure, definition: WorkflowDefinition) -> dict[str, Any]:

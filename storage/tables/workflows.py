@@ -87,6 +87,8 @@ exposures = Table(
     Column("description", Text, nullable=False),
     Column("input_schema", JsonBytes),
     Column("as_prompt", Boolean, nullable=False),
+    # Arguments that the publisher has fixed.
+    Column("bound", JsonBytes),
     UniqueConstraint("owner", "name", name="exposures_name"),
 )
 

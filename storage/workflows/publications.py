@@ -79,6 +79,7 @@ async def _expose(connection: AsyncConnection, workflow_id: str, exposure: Expos
         "description": exposure.description,
         "input_schema": exposure.input_schema,
         "as_prompt": exposure.as_prompt,
+        "bound": exposure.bound or None,
     }
     try:
         async with connection.begin_nested():
@@ -96,4 +97,5 @@ def _exposure(row: Any) -> Exposure:
         description=row.tool_description,
         input_schema=row.tool_input_schema,
         as_prompt=row.tool_as_prompt,
+        bound=row.tool_bound or {},
     )

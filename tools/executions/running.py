@@ -161,7 +161,7 @@ class RunningTools:
             Tool(
                 name="control_execution",
                 title="Control an execution",
-                description="Cancel an execution (requests under way are broken off), answer what it waits for, try it "
+                description="Cancel an execution, answer what it waits for, try it "
                 "again where it failed, or run it again from a node.",
                 arguments=ControlExecution,
                 annotations=DESTRUCTIVE,

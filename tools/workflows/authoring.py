@@ -59,7 +59,7 @@ class ValidateWorkflow(Arguments):
 
 class CreateWorkflow(Arguments):
     definition: dict[str, Any] | str = Field(description=DEFINITION_HELP)
-    publish: bool = Field(default=False, description="Publish it at once, as publish_workflow does.")
+    publish: bool = Field(default=False, description="At once, as publish_workflow does.")
     apply_fixes: bool = Field(default=False, description=FIXES_HELP)
     run: Run | None = Field(default=None, description=RUN_HELP)
 

@@ -9,7 +9,7 @@ from typing import Any
 import mcp_types as types
 import orjson
 
-from engine.definitions.publishing import Publishing, input_schema, manual_trigger
+from engine.definitions.publishing import Publishing, manual_trigger, offered_schema
 from tools.executions.app import TOOL_META
 from tools.protocol.arguments import without_unfit_blanks
 from tools.protocol.caller import Caller
@@ -17,6 +17,7 @@ from tools.protocol.prompts import Prompt, PromptArgument
 from tools.protocol.tool import RUNNING, Pending, Tool, Toolset, failure
 from workflow.definitions.publication import Exposure
 from workflow.errors import InvalidArgumentsError
+from workflow.findings import pointer
 from workflow.identity import RUNS, Actor, Scopes
 from workflow.ports import StoredWorkflow
 from workflow.schemas.provider_forms import ProviderForm
@@ -49,8 +50,14 @@ class PublishedTool:
         """The arguments of the ``execute_workflow`` that a call comes to.
 
         Raises:
-            InvalidArgumentsError: they do not fit the input schema.
+            InvalidArgumentsError: they do not fit the input schema, or one of them is bound.
         """
+        bound = self.exposure.bound
+        for name in bound:
+            if name in arguments:
+                raise InvalidArgumentsError(
+                    f"{name} was fixed when the tool was published.", pointer=pointer(name), fix="Leave it out."
+                )
         arguments = without_unfit_blanks(self.schema.schema, arguments)
         arguments = self.form.original(dict(arguments))
         findings = self.schema.findings(arguments)
@@ -60,7 +67,7 @@ class PublishedTool:
             "workflow_id": self.workflow.id,
             "version": "published",
             "trigger": manual_trigger(self.workflow.definition),
-            "input": dict(arguments),
+            "input": {**arguments, **bound},
         }
 
     async def call(self, arguments: dict[str, Any], caller: Caller) -> types.CallToolResult | Pending:
@@ -102,7 +109,7 @@ class PublishedTools:
         return tools
 
     def _tool(self, exposure: Exposure, workflow: StoredWorkflow) -> PublishedTool:
-        schema = input_schema(exposure, workflow.definition)
+        schema = offered_schema(exposure, workflow.definition)
         form = ProviderForm(
             schema
         )  # what was published before such schemas were refused is listed as providers take it

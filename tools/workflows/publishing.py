@@ -26,9 +26,10 @@ class ToolOffer(Arguments):
     name: str = Field(pattern=TOOL_NAME_PATTERN)
     description: str = Field(min_length=1, max_length=1_000, description="What it does and when to use it.")
     input_schema: dict[str, Any] | None = Field(
-        default=None, description="JSON Schema of its arguments; default: the manual trigger's input_schema."
+        default=None, description="Of its arguments; default: the manual trigger's."
     )
-    prompt: bool = Field(default=False, description="Offer it as an MCP prompt too.")
+    prompt: bool = Field(default=False, description="Be an MCP prompt too.")
+    bound: dict[str, Any] = Field(default={}, description="Arguments that you fix, unseen by callers.")
 
     def exposure(self, owner: str) -> Exposure:
         """The offer as the engine keeps it."""
@@ -38,6 +39,7 @@ class ToolOffer(Arguments):
             description=self.description,
             input_schema=self.input_schema,
             as_prompt=self.prompt,
+            bound=self.bound,
         )
 
 
@@ -130,4 +132,6 @@ def published_content(published: StoredWorkflow, exposure: Exposure | None, publ
         content["schedules"] = firings
     if exposure is not None:
         content["tool"] = exposure.name
+        if exposure.bound:
+            content["bound"] = exposure.bound
     return content

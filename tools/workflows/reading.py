@@ -35,8 +35,7 @@ class GetWorkflow(Arguments):
     version: int | Literal["published"] | None = Field(default=None, description="Default: the current one.")
     view: Literal["definition", "summary", "picture", "versions", "difference", "schedules"] = Field(
         default="definition",
-        description="picture is a Mermaid flowchart; versions lists them all; difference compares with base_version; "
-        "schedules: next and past slots.",
+        description="picture: Mermaid; versions: all; difference: from base_version; schedules: next and past slots.",
     )
     base_version: int | None = Field(default=None, ge=1)
     max_tokens: int = Field(default=4000, ge=200, le=50_000, description="Larger: page by page.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from engine.definitions.publishing import input_schema
+from engine.definitions.publishing import offered_schema
 from engine.nodes.webhook import Webhook
 from workflow.definitions.publication import Exposure
 from workflow.ports import StoredWorkflow
@@ -22,8 +22,9 @@ def what_starts_it(published: StoredWorkflow, exposure: Exposure | None, base_ur
             ways.append(f"{methods} {base_url}/webhooks/{path}")
     content: dict[str, Any] = {}
     if exposure is not None:
-        schema = content["input_schema"] = input_schema(exposure, definition)
-        call = {"workflow_id": published.id, "version": "published", "input": sample_of(schema)}
+        schema = content["input_schema"] = offered_schema(exposure, definition)
+        given = {**sample_of(schema), **exposure.bound}
+        call = {"workflow_id": published.id, "version": "published", "input": given}
         ways.append(
             f"the tool {exposure.name}, where your client reads the list of tools again; the sure way is "
             f"execute_workflow {json.dumps(call, ensure_ascii=False)} with its arguments as input"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ class Exposure:
     """How a published workflow is offered as a tool: to whom (``owner``), and under which name.
 
     ``input_schema`` is ``None`` where it follows from the trigger; ``as_prompt`` offers it as an MCP prompt too.
+    ``bound`` are arguments that the publisher has fixed: those who call the tool neither see nor change them.
     """
 
     owner: str
@@ -28,6 +29,7 @@ class Exposure:
     description: str
     input_schema: dict[str, Any] | None = None
     as_prompt: bool = False
+    bound: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True, frozen=True, kw_only=True)

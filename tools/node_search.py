@@ -19,10 +19,6 @@ when with"""
 """Words that say nothing of what a node should do."""
 
 ABSENT = {
-    "schedule scheduled scheduler cron interval hourly daily weekly": (
-        "There is no schedule trigger. The nearest way: a webhook trigger that a scheduler of yours calls, or "
-        "POST /api/workflows/{workflow_id}/execute."
-    ),
     "email mail smtp imap gmail inbox": (
         "There is no e-mail node. The nearest way to send: connect_integration with kind connector and settings "
         '{"connector": "smtp", "host": …}, then the node api_action; or zapier_action.'

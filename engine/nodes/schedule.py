@@ -151,7 +151,20 @@ class ScheduleTrigger(TriggerNode[ScheduleParameters]):
     name = "schedule"
     title = "Schedule"
     group = "trigger"
-    keywords = ("cron", "timer", "interval", "every", "daily", "hourly", "weekly", "monthly", "recurring", "time")
+    keywords = (
+        "cron",
+        "timer",
+        "interval",
+        "every",
+        "daily",
+        "hourly",
+        "weekly",
+        "monthly",
+        "nightly",
+        "morning",
+        "recurring",
+        "clock",
+    )
     example = {"at": ["08:30"], "on": ["mon-fri"], "timezone": "Europe/Lisbon"}
     parameter_model = ScheduleParameters
     is_scheduled = True

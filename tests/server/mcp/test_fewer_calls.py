@@ -300,10 +300,16 @@ class TestLookUps:
         assert all(isinstance(each["parameters"], list) for each in others)
         assert len(others) <= 3
 
+    @pytest.mark.parametrize("query", ["schedule every minute", "every morning at 8", "cron", "nightly report"])
+    async def test_what_runs_by_the_clock_is_found_by_what_people_say(self, mcp_http: McpCaller, query: str) -> None:
+        found = await mcp_http.call("find_nodes", query=query)
+        assert found["nodes"][0]["type"] == "schedule"
+        assert "there_is_no" not in found
+        assert tokens(found) < 1_500
+
     @pytest.mark.parametrize(
         ("query", "says"),
         [
-            ("schedule every minute", "schedule trigger"),
             ("send an email", "e-mail node"),
             ("insert rows into postgres", "database node"),
             ("read a csv file", "node for files"),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tests.agent_tasks.agent import Agent, fields, get, post, workflow
 from tests.agent_tasks.world import ORDERS, World
+from tests.support.waiting import until
 
 Path = Callable[[Agent, World], Awaitable[None]]
 
@@ -295,14 +296,20 @@ async def go_on(agent: Agent, world: World) -> None:
     assert sorted(body["failed"] for _, body in world.done) == [1, 2, 3]
 
 
-@task("Every minute, fetch the rates. (There are no schedules yet: say so, and what to do in their place.)")
+@task("Every second, fetch the rates and mail them.")
 async def schedule(agent: Agent, world: World) -> None:
-    found = await agent.call("find_nodes", query="schedule every minute")
-    assert "webhook" in found["there_is_no"]
-    nodes = {"hook": {"type": "webhook", "parameters": {"path": "each-minute"}}, "rate": get(world, "/rates")}
-    made = await agent.call("create_workflow", definition=workflow("Rates", **nodes), publish=True)
-    assert (await agent.http.post("/webhooks/each-minute")).status_code == 202
-    assert made["status"] == "published"
+    found = await agent.call("find_nodes", query="schedule every second")
+    assert found["nodes"][0]["type"] == "schedule"
+    nodes = {
+        "tick": {"type": "schedule", "parameters": {"every": "1 second"}},
+        "rate": get(world, "/rates"),
+        "mail": post(world, "/mail", {"at": "={{ $('tick').item.json.slot_at }}"}),
+    }
+    definition = workflow("Rates", ("tick", "rate"), ("rate", "mail"), **nodes)
+    made = await agent.call("create_workflow", definition=definition, publish=True)
+    assert len(made["schedules"]["tick"]["next"]) == 3
+    await until(lambda: len(world.done) >= 2)
+    await agent.http.post(f"/api/workflows/{made['workflow_id']}/unpublish")
 
 
 @task("Delete 'Old', and bring it back: I was wrong.")

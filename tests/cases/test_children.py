@@ -148,7 +148,8 @@ async def test_another_process_cancels_the_children_of_what_it_cancels(two: tupl
     child = await made(holder, WAITS)
     parent = await started(holder, await made(holder, calling(child)))
     await until_states(holder, child, "waiting")
-    assert (await other.act(parent, "cancel")).json()["status"] == "cancelled"
+    answer = (await other.act(parent, "cancel")).json()
+    assert answer["status"] == "cancelled", answer
     assert await states(other, child) == ["cancelled"]
 
 

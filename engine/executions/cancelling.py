@@ -11,7 +11,7 @@ from engine.executions.wakeups import Wakeups
 from workflow.errors import ExecutionNotFoundError, IllegalTransitionError, JobsprintError
 from workflow.executions import Execution
 from workflow.ports import ExecutionStore
-from workflow.states import ExecutionEvent, ExecutionState
+from workflow.states import FINISHED, ExecutionEvent, ExecutionState
 
 logger = logging.getLogger(__name__)
 
@@ -19,6 +19,8 @@ CANCEL_SECONDS = 30.0
 """How long a caller waits for another process to stop an execution."""
 UNENDED = (ExecutionState.QUEUED, ExecutionState.WAITING, ExecutionState.DEAD)
 """States without a holder in which an execution can be cancelled."""
+ATTEMPTS = 5
+"""Further ones where its state changed under the first."""
 ORPHANS_AT_ONCE = 200
 
 
@@ -47,6 +49,32 @@ class Canceller:
         return cancelled
 
     async def _cancel(self, owner: str, execution_id: str) -> Execution:
+        """Try until it has ended.
+
+        1. Its holder may store it as waiting before it reads the signal. Then nobody holds it, and the next attempt
+           claims it, or finds that it was queued again and signals once more.
+        2. The holder reads the signal between two attempts: then it is cancelled, as was wanted.
+        """
+        ended = await self._tried(owner, execution_id)
+        for _ in range(ATTEMPTS):
+            if ended.state not in UNENDED:
+                break
+            try:
+                ended = await self._tried(owner, execution_id)
+            except IllegalTransitionError:
+                ended = await self._reader.get(owner, execution_id)
+        if ended.state is not ExecutionState.CANCELLED:
+            raise IllegalTransitionError(
+                f"The execution {ended.state} before it could be cancelled."
+                if ended.state in FINISHED
+                else "The process that runs it was asked to stop it, and has not yet.",
+                fix="Look at it.",
+                next_call=look_at(execution_id),
+            )
+        return ended
+
+    async def _tried(self, owner: str, execution_id: str) -> Execution:
+        """How the execution stands after an attempt to end it."""
         moved(await self._reader.get(owner, execution_id), ExecutionEvent.CANCEL)
         local = await self._wakeups.local(execution_id)
         if local is not None and local.task is not None:
@@ -64,16 +92,7 @@ class Canceller:
         else:
             # 4. Another process is its holder and has got a signal.
             await self._reader.wait(owner, execution_id, timeout_seconds=CANCEL_SECONDS)
-        ended = await self._reader.get(owner, execution_id)
-        if ended.state is not ExecutionState.CANCELLED:
-            raise IllegalTransitionError(
-                "The process that runs it was asked to stop it, and has not yet."
-                if ended.is_active
-                else f"The execution {ended.state} before it could be cancelled.",
-                fix="Look at it.",
-                next_call=look_at(execution_id),
-            )
-        return ended
+        return await self._reader.get(owner, execution_id)
 
     async def cancel_children(self, execution: Execution) -> None:
         """End the children that an execution waited for, and theirs. A failure is logged; :meth:`sweep` tries again.
